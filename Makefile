@@ -1,0 +1,76 @@
+# Two commands: `make book` and `make test`. Each makes the environment .venv first if it is not there or is old.
+
+# Who has activated another environment, or set a path for one, gets this project's own all the same.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
+export PYTHONNOUSERSITE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# The interpreter that .venv is made with, such as `make book PYTHON=python3.12`.
+PYTHON :=
+# Processes that run tests side by side.
+JOBS := logical
+# More options for the build, such as `make book BOOKFLAGS=--all` to read all pages anew.
+BOOKFLAGS :=
+
+VENV := $(CURDIR)/.venv/bin/python
+# The environment is ready when this file exists. Its name holds all that the environment depends on: the locked
+# versions, the package's own settings and the folder. It is written last, and is worth nothing if Python is gone.
+KEY := $(shell .venv/bin/python -c '' 2>/dev/null || rm -f .venv/ready-*; \
+         (cat requirements.lock pyproject.toml; pwd) | cksum | tr ' ' '-')
+READY := .venv/ready-$(KEY)
+
+.PHONY: help book test sync lock clean
+
+help:
+	@echo "make book   build the book: _build/html/index.html"
+	@echo "make test   run the unit tests and every chapter"
+	@echo "make sync   bring the two files of each chapter in step after editing one of them"
+	@echo "make lock   choose the locked versions anew (requirements.lock)"
+	@echo "make clean  remove what was built; the environment .venv stays"
+	@echo "Each makes the environment .venv if needed. PYTHON=python3.12 chooses the Python to make it with."
+
+book: .venv/ready
+	"$(VENV)" -c "from jupyter_book.cli.main import main; main()" build -W -n --keep-going $(BOOKFLAGS) .
+	@"$(VENV)" tools/check_book.py
+	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+test: .venv/ready
+	"$(VENV)" -m pytest --nbval-lax --dist loadscope --no-loadscope-reorder -n $(JOBS) --maxprocesses 8 chapters tests
+
+sync: .venv/ready
+	@"$(VENV)" tools/pairs.py
+
+lock: .venv/ready
+	"$(VENV)" tools/lock.py
+
+clean:
+	rm -rf _build build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+.PHONY: .venv/ready
+.venv/ready: $(READY)
+
+# A mark stands while packages are being installed; an installation that was interrupted is begun anew.
+$(READY):
+	@set -e; \
+	if [ -e .venv/installing ] || ! .venv/bin/python -c '' 2>/dev/null; then \
+	  python=; \
+	  for candidate in $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11 python); do \
+	    if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	      python=$$candidate; break; \
+	    fi; \
+	  done; \
+	  if [ -z "$$python" ]; then \
+	    echo "No Python 3.11 or later with its venv module was found$(if $(PYTHON), as $(PYTHON))." >&2; \
+	    echo "Install one (on Debian and Ubuntu also the package python3-venv), or name it: make PYTHON=/path/to/python3" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "Making the environment .venv with $$("$$python" -V); this happens once and takes a few minutes."; \
+	  "$$python" -m venv --clear .venv; \
+	fi; \
+	touch .venv/installing; \
+	rm -f .venv/ready-*; \
+	.venv/bin/python -m pip install -r requirements.lock; \
+	.venv/bin/python -m pip install --no-deps --no-build-isolation -e .; \
+	rm .venv/installing; \
+	touch "$@"

@@ -1,0 +1,245 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The recurrence and its equal forms
+#
+# **Where we are.** The model is a recurrence: a matrix remembers, a gate forgets, a query reads. The same outputs can be
+# computed in four ways. One is easy to read, the others are fast, and this page shows that they agree: in value, and in
+# gradient too.
+#
+# | symbol | code | shape | meaning |
+# |---|---|---|---|
+# | $T$ | | | number of tokens, $n + 1$ with the query |
+# | $q_i, k_i$ | `q`, `k` | $(\dots, T, d_k)$ | query and key of token $i$ |
+# | $v_i$ | `v` | $(\dots, T, d_v)$ | value of token $i$ |
+# | $S_i$ | | $(d_v, d_k)$ | state after token $i$, value by key |
+# | $G_i$ | `gates` | $(d_v, d_k)$ | gate of token $i$, entries in $[0, 1]$; given as $g_i$ or $a_i$ |
+# | $o_i$ | returned | $(\dots, T, d_v)$ | output at token $i$ |
+#
+# ## The recurrence
+#
+# ```{prf:definition} Gated linear attention
+# :label: def-gla
+#
+# From tokens come queries, keys, values and gates. With $S_0 = 0$ and $\odot$ the elementwise product,
+#
+# $$
+# S_i = G_i \odot S_{i-1} + v_i k_i^\top, \qquad o_i = S_i q_i .
+# $$
+#
+# $G_i = \ones\ones^\top$ is linear attention. A **scalar gate** is $G_i = g_i \ones\ones^\top$; a **vector gate** on the
+# key side is $G_i = \ones a_i^\top$, and on the value side $G_i = a_i \ones^\top$.
+# ```
+#
+# In words: forget a little, then write, then read. In code, for one prompt and a scalar gate:
+
+# %%
+import torch
+
+from glalib import gla, gla_readout, plotting
+
+plotting.use_style()
+
+
+def recurrence(q, k, v, g):
+    S, outputs = torch.zeros(v.shape[-1], k.shape[-1], dtype=v.dtype), []
+    for i in range(len(q)):
+        S = g[i] * S + torch.outer(v[i], k[i])
+        outputs.append(S @ q[i])
+    return torch.stack(outputs)
+
+
+# %% [markdown]
+# ## What is left of a write
+#
+# Token $i$ writes $v_i k_i^\top$. Every later gate multiplies it, the reader's own gate included; the gate of token $i$
+# itself comes before its write, and does not touch it. This is the whole mechanism of the book.
+#
+# ```{prf:proposition} Unrolled form
+# :label: prop-unrolled
+#
+# *As derived here.* For all gates with entries in $[0, 1]$, zero included,
+#
+# $$
+# o_t = \sum_{i \le t} \Bigl( D_{ti} \odot v_i k_i^\top \Bigr) q_t, \qquad
+# D_{ti} = G_{i+1} \odot G_{i+2} \odot \dots \odot G_t, \qquad D_{tt} = \ones\ones^\top .
+# $$
+#
+# For a scalar gate this is a masked matrix product, the **parallel** form
+# $O = \bigl( D \odot Q K^\top \bigr) V$ with $D_{ti} = g_{i+1} \cdots g_t$ for $i \le t$ and $0$ above the diagonal.
+# Cut into chunks, with the state carried from one to the next, it is the **chunked** form. Its last row alone is the
+# **read-out**, at a cost that grows with $T$ and not with $T^2$.
+# ```
+#
+# ````{dropdown} Why it is true
+# ```{prf:proof}
+# By induction on $t$. For $t = 1$ the state is $S_1 = v_1 k_1^\top$, as $S_0 = 0$. If
+# $S_{t-1} = \sum_{i < t} D_{t-1,i} \odot v_i k_i^\top$, then
+# $S_t = G_t \odot S_{t-1} + v_t k_t^\top = \sum_{i<t} (G_t \odot D_{t-1,i}) \odot v_i k_i^\top + v_t k_t^\top$, and
+# $G_t \odot D_{t-1,i} = D_{ti}$. Multiply by $q_t$ on the right. Nothing was divided and no logarithm was taken, so gates
+# that are exactly zero are covered. For a scalar gate
+# $(D_{ti}\, v_i k_i^\top) q_t = D_{ti} (k_i^\top q_t)\, v_i$, which is the entry-by-entry form of the matrix product. For
+# the chunks, start the induction from the state at the end of the chunk before.
+# ```
+# ````
+#
+# The picture to keep is the matrix $D$: row $t$ says what the reader at $t$ still hears of each earlier token.
+
+# %% mystnb={"figure": {"name": "fig-memory", "caption": "What is left at time $t$ of the write at time $i$. Ones everywhere, linear attention hears all tokens alike. A constant gate fades them. A gate that closes once turns a page - what came before is heard at a tenth, by everyone after."}}
+import matplotlib.pyplot as plt
+import numpy as np
+
+T = 24
+once = np.ones(T)
+once[11] = 0.1
+gates = {"linear attention": np.ones(T), "constant gate": np.full(T, 0.9), "one small gate": once}
+
+
+def memory(g):
+    """D, from the recurrence itself: unit keys, queries and values read out one token at a time."""
+    return np.array([[g[i + 1 : t + 1].prod() if i <= t else np.nan for i in range(len(g))] for t in range(len(g))])
+
+
+fig, axes = plt.subplots(1, 3, figsize=(8, 3), sharey=True)
+for ax, (name, g) in zip(axes, gates.items()):
+    image = ax.imshow(memory(g), vmin=0, vmax=1, extent=(0.5, T + 0.5, T + 0.5, 0.5))
+    ax.set(title=name, xlabel="written at $i$")
+    ax.grid(False)
+axes[0].set_ylabel("heard at $t$")
+fig.colorbar(image, ax=axes, label="$D_{ti}$", shrink=0.8);
+
+# %% tags=["remove-input"]
+t, i = np.tril_indices(T)
+plotting.FigureData(
+    "memory", {"t": t + 1, "i": i + 1} | {name.replace(" ", "_"): memory(g)[t, i] for name, g in gates.items()},
+    T=T, gates="all 1; all 0.9; 1 but for g_12 = 0.1",
+)
+
+
+# %% [markdown]
+# ## The forms agree
+#
+# Four kinds of gates are worth a test: mild ones, gates near one (long memory), tiny ones, and exact zeros. For each, and
+# for scalar, key and value gates, all forms must give the outputs and the gradients of the recurrence. In float64 the
+# tolerances are $10^{-10}$ for outputs and $10^{-8}$ for gradients, relative to the largest entry: sums of a few dozen
+# products lose a few digits of the sixteen, and gradients a few more.
+
+# %% tags=["asserts-def-gla", "asserts-prop-unrolled"]
+def gates_of_kind(kind, shape, generator):
+    u = torch.rand(shape, generator=generator, dtype=torch.float64)
+    if kind == "mild":
+        return 0.3 + 0.7 * u
+    if kind == "near one":
+        return 1 - 1e-4 * u
+    if kind == "tiny":
+        return torch.where(u < 0.3, 1e-6, u)
+    return torch.where(u < 0.3, 0.0, u)  # exact zeros
+
+
+def outputs_and_gradients(compute, *inputs):
+    inputs = [value.clone().requires_grad_() for value in inputs]
+    output = compute(*inputs)
+    probe = torch.sin(torch.arange(output.numel(), dtype=torch.float64)).reshape(output.shape)
+    return output.detach(), torch.autograd.grad((output * probe).sum(), inputs)
+
+
+def relative(a, b):
+    return ((a - b).abs().max() / b.abs().max()).item()
+
+
+generator = torch.Generator().manual_seed(0)
+T, d_k, d_v = 37, 5, 3
+q, k = torch.randn(2, T, d_k, generator=generator, dtype=torch.float64)
+v = torch.randn(T, d_v, generator=generator, dtype=torch.float64)
+worst_output, worst_gradient = 0.0, 0.0
+
+for gate, shape in {"scalar": (T,), "key": (T, d_k), "value": (T, d_v)}.items():
+    for kind in ("mild", "near one", "tiny", "exact zeros"):
+        g = gates_of_kind(kind, shape, generator)
+        expected, gradients = outputs_and_gradients(lambda *a: gla(*a, gate=gate), q, k, v, g)
+        for form in ("parallel", "chunked"):
+            output, found = outputs_and_gradients(lambda *a: gla(*a, gate=gate, form=form), q, k, v, g)
+            worst_output = max(worst_output, relative(output, expected))
+            worst_gradient = max(worst_gradient, *map(relative, found, gradients))
+        last = gla_readout(q[-1], k, v, g, gate=gate)
+        worst_output = max(worst_output, relative(last, expected[-1]))
+        if gate == "scalar":  # and the plain loop above is what the package calls recurrent
+            worst_output = max(worst_output, relative(recurrence(q, k, v, g), expected))
+
+assert worst_output < 1e-10
+assert worst_gradient < 1e-8
+
+# %% tags=["remove-input", "remove-output"]
+from myst_nb import glue
+
+glue("worst_output", worst_output, display=False)
+glue("worst_gradient", worst_gradient, display=False)
+
+
+# %% [markdown]
+# The largest difference met was {glue:text}`worst_output:.1e` in outputs and {glue:text}`worst_gradient:.1e` in
+# gradients.
+#
+# ## Break it
+#
+# A common way to the matrix $D$ takes logarithms: $D_{ti} = \exp(L_t - L_i)$ with $L_t = \log g_1 + \dots + \log g_t$. It
+# is fast, and fine for gates away from zero. At an exact zero it computes $\infty - \infty$.
+
+# %%
+def parallel_by_logs(q, k, v, g):
+    L = torch.log(g).cumsum(0)
+    D = torch.exp(L[:, None] - L[None, :]).tril()
+    return (D * (q @ k.T)) @ v
+
+
+mild = gates_of_kind("mild", (T,), generator)
+assert relative(parallel_by_logs(q, k, v, mild), gla(q, k, v, mild)) < 1e-10
+
+closed = mild.clone()
+closed[5] = 0.0
+assert parallel_by_logs(q, k, v, closed).isnan().any()
+assert gla(q, k, v, closed, form="parallel").isfinite().all()
+
+# %% [markdown]
+# The second way to break it is a matter of convention. If the gate acted on the token's own write as well, every weight
+# would carry one factor more, and no form above would agree with it:
+
+# %%
+own_write_gated = gla(q, k, v * mild[:, None], mild)
+assert relative(own_write_gated, gla(q, k, v, mild)) > 0.01
+
+# %% [markdown]
+# ## Exercise
+#
+# ```{exercise}
+# :label: ex-forget-everything
+#
+# Let one gate be exactly zero, at token $j$. Which outputs depend on the tokens before $j$? Say it from the matrix $D$,
+# then check it with a gradient.
+# ```
+#
+# ````{solution} ex-forget-everything
+# :class: dropdown
+#
+# Every $D_{ti}$ with $i < j \le t$ has the factor $g_j = 0$. So outputs at $t \ge j$ do not depend on tokens before $j$:
+# the layer has started afresh. In code, with `closed` from above (its gate at position 5 is zero),
+#
+# ```python
+# v_ = v.clone().requires_grad_()
+# gla(q, k, v_, closed)[5:].sum().backward()
+# assert (v_.grad[:5] == 0).all() and (v_.grad[5:] != 0).any()
+# ```
+#
+# A delimiter token with such a gate separates two prompts in one sequence.
+# ````

@@ -1,0 +1,57 @@
+"""Gated linear attention as weighted preconditioned gradient descent.
+
+The rooms, in the order in which data flows through them:
+
+    prompts     Definitions 1 and 2: the distribution of multitask prompts, its sampler, its tokens
+    risk        the exact risks and optima (Theorems 2 to 4, Corollaries 1 to 3); no torch
+    wpgd        one step of weighted preconditioned gradient descent
+    gates       from weights to gate values and back
+    attention   the gated recurrence and its equal forms
+    model       the recurrence as a module, and the construction of Eq. (9)
+    baselines   least squares, ridge, and the Bayes predictor
+    simulate    Monte Carlo: the twin of every closed form
+    plotting    one style for all figures
+
+Importing `glalib` and using its closed forms does not import torch: the names that need it load on first use.
+"""
+
+from importlib import import_module
+
+from .prompts import PromptDistribution, Prompts
+from .risk import WPGD, Uniqueness, optimal_wpgd, population_risk, stationary_points, uniqueness
+from .wpgd import wpgd
+
+__version__ = "0.1.0"
+
+_NEED_TORCH = {
+    "GLA": "model",
+    "gla": "attention",
+    "gla_readout": "attention",
+    "simulate_risk": "simulate",
+}
+
+__all__ = [
+    "GLA",
+    "WPGD",
+    "PromptDistribution",
+    "Prompts",
+    "Uniqueness",
+    "gla",
+    "gla_readout",
+    "optimal_wpgd",
+    "population_risk",
+    "simulate_risk",
+    "stationary_points",
+    "uniqueness",
+    "wpgd",
+]
+
+
+def __getattr__(name):
+    if name in _NEED_TORCH:
+        return getattr(import_module(f".{_NEED_TORCH[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(set(globals()) | set(__all__))

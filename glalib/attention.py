@@ -1,0 +1,188 @@
+"""The gated recurrence and its equal forms.
+
+    S_i = G_i * S_{i-1} + v_i k_i^T,   o_i = S_i q_i,   S_0 = 0        (* is elementwise; the state is value x key)
+
+| gate   | G_i             | gates         |
+|--------|-----------------|---------------|
+| none   | 1 1^T           | None          |
+| scalar | g_i 1 1^T       | (..., T)      |
+| key    | 1 a_i^T         | (..., T, dk)  |
+| value  | a_i 1^T         | (..., T, dv)  |
+
+The recurrent form is the contract; the others are held to it in outputs and gradients. All of them multiply gates
+and never divide by one or take its logarithm, so exact zeros are like any other gate, in the backward pass too.
+
+Inside the module gates have a channel axis, (..., T, m): m = 1 for a scalar gate, else dk or dv.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn.functional import pad
+
+from . import _check
+from .gates import suffix_products
+
+GATES = ("scalar", "key", "value")
+
+
+def gla(q, k, v, gates=None, gate="scalar", form="recurrent"):
+    """Outputs o (..., T, dv) of gated linear attention at all positions.
+
+    q, k: (..., T, dk); v: (..., T, dv); gates in [0, 1]: (..., T), (..., T, dk) or (..., T, dv) by `gate`, or None
+    for linear attention. Leading axes broadcast. `form` changes cost only, per prompt and with gradients:
+
+    | form      | memory, scalar           | memory, vector gate of m channels | loop over        |
+    |-----------|--------------------------|-----------------------------------|------------------|
+    | recurrent | O(T dk dv)               | O(T dk dv)                        | T tokens         |
+    | parallel  | O(T^2)                   | O(T^2 m)                          | T rows of decays |
+    | chunked   | O(T C + (T / C) dk dv)   | O(T C m + (T / C) dk dv)          | C, then T / C    |
+
+    The chunk length C is about (dk dv)^(1/4), times 4.5 for a scalar gate.
+
+    Raises TypeError or ValueError for wrong types, shapes or options, NaN, or gates outside [0, 1].
+    """
+    _check.option("form", form, ("recurrent", "parallel", "chunked"))
+    g, gate = _arguments("q", q, k, v, gates, gate)
+    if form == "recurrent":
+        return _recurrent(q, k, v, g, gate)
+    if form == "parallel":
+        return _within(q, k, v, _decay(g)[0], gate)
+    return _chunked(q, k, v, g, gate)[0]
+
+
+def gla_readout(q_last, k, v, gates=None, gate="scalar"):
+    """The output at the last position alone, (..., dv), for its query q_last (..., dk): O(T (dk + dv)) in all.
+
+    o_T = sum_i (Omega_i * v_i k_i^T) q, with Omega_i = prod_{j>i} G_j the weights of Theorem 1. Other arguments and
+    errors as in `gla`.
+    """
+    g, gate = _arguments("q_last", q_last, k, v, gates, gate)
+    omega = 1 if gates is None else suffix_products(g, -2)
+    if gate == "key":
+        k = omega * k
+    score = q_last[..., None, :] @ k.mT  # (..., 1, T): a batched product with rows first is the fast layout
+    if gate == "value":
+        v = omega * v
+    elif gate == "scalar" and gates is not None:
+        score = score * omega.mT
+    return (score @ v)[..., 0, :]
+
+
+def _recurrent(q, k, v, g, gate):
+    S = v.new_zeros(v.shape[-1], k.shape[-1])
+    o = []
+    for q_i, k_i, v_i, G_i in zip(*(x.unbind(-2) for x in (q, k, v)), _on_state(g, gate).unbind(-3), strict=True):
+        S = G_i * S + v_i[..., :, None] * k_i[..., None, :]
+        o.append((S @ q_i[..., :, None])[..., 0])
+    return torch.stack(o, -2)
+
+
+def _within(q, k, v, D, gate):
+    """o_t = sum_i D[t, i] * (v_i k_i^T) q_t with decays D (..., T, T, m): every pair of tokens at once."""
+    if gate == "scalar":
+        return ((q @ k.mT) * D.squeeze(-1)) @ v
+    if gate == "key":
+        return ((D * k[..., None, :, :]) @ q[..., None])[..., 0] @ v
+    return ((q @ k.mT)[..., None, :] @ (D * v[..., None, :, :]))[..., 0, :]
+
+
+def _decay(g):
+    """Gate products over a span of C tokens, from its gates (..., C, m): D, P, R and p.
+
+    D[t, i] = prod_{i<j<=t} g_j   (..., C, C, m), zero for i > t: what token t sees of the write of token i
+    P[t]    = prod_{j<=t} g_j     (..., C, m): what token t sees of the state before the span
+    R[i]    = prod_{j>i} g_j      (..., C, m): what is left of write i after the span
+    p       = prod_j g_j          (..., m)
+
+    Row by row, D[t] = g_t D[t-1] + e_t. A cumulative product would do, but its backward pass divides by the gates
+    and takes a slow path at zeros.
+    """
+    e = torch.eye(g.shape[-2], dtype=g.dtype, device=g.device)[..., None]
+    row, product = torch.zeros_like(e[0]), g.new_ones(1)
+    D, P = [], []
+    for g_t, e_t in zip(g.unbind(-2), e.unbind(0), strict=True):
+        row = torch.addcmul(e_t, row, g_t[..., None, :])
+        product = product * g_t
+        D.append(row)
+        P.append(product)
+    return torch.stack(D, -3), torch.stack(P, -2), row, product
+
+
+def chunk_length(T, dk, dv, gate):
+    """Tokens per chunk: balances the C (times m) decays a token costs in its chunk with its dk dv / C of state.
+
+    At least two tokens and two chunks as soon as T allows; a near divisor of T needs no copies for filling up.
+    """
+    C = math.ceil((4.5 if gate == "scalar" else 1) * (dk * dv) ** 0.25)
+    C = min(max(2, C), math.ceil(T / 2))
+    even = math.ceil(T / math.ceil(T / C))
+    return next((c for c in range(C, C // 2, -1) if T % c == 0), even)
+
+
+def _chunked(q, k, v, g, gate):
+    """Outputs (..., T, dv) and the final state (..., dv, dk): all pairs within a chunk, the state between chunks."""
+    T = q.shape[-2]
+    C = chunk_length(T, k.shape[-1], v.shape[-1], gate)
+    fill = -T % C
+    if fill:  # up with tokens that write nothing and forget nothing, after the last
+        q, k, v = (pad(x, (0, 0, 0, fill)) for x in (q, k, v))
+        g = pad(g, (0, 0, 0, fill), value=1.0)
+    q, k, v, g = (x.unflatten(-2, (-1, C)) for x in (q, k, v, g))
+    D, P, R, p = _decay(g)
+
+    writes = v.mT @ (R * k) if gate == "key" else (R * v).mT @ k
+    decays = _on_state(p, gate)
+    S = writes.new_zeros(torch.broadcast_shapes(writes.shape, decays.shape)).select(-3, 0)
+    before = []
+    for write, decay in zip(writes.unbind(-3), decays.unbind(-3), strict=True):
+        before.append(S)
+        S = torch.addcmul(write, decay, S)
+    before = torch.stack(before, -3)
+
+    o = _within(q, k, v, D, gate) + apply_state(before, q, P, gate)
+    return o.flatten(-3, -2)[..., :T, :], S
+
+
+def apply_state(S, q, g, gate):
+    """(G_t * S) q_t for one state (..., dv, dk) and many queries (..., t, dk) with their gates (..., t, m)."""
+    return (g * q) @ S.mT if gate == "key" else g * (q @ S.mT)
+
+
+def _on_state(g, gate):
+    """Gates (..., m) as factors of the state: (..., 1, dk) or (..., dv, 1) or (..., 1, 1)."""
+    return g[..., None, :] if gate == "key" else g[..., :, None]
+
+
+def _arguments(name, q, k, v, gates, gate):
+    """Check all arguments; return the gates with a channel axis and what they act on (none: a scalar gate of ones)."""
+    _check.option("gate", gate, GATES)
+    _check.tensor(name, q, 2 if name == "q" else 1)
+    _check.tensor("k", k, 2)
+    _check.tensor("v", v, 2)
+    T, dk, dv = k.shape[-2], k.shape[-1], v.shape[-1]
+    if T < 1:
+        raise _check.fail("k", "of shape (..., T, dk) with at least one token", f"shape {tuple(k.shape)}")
+    own = (T, dk) if name == "q" else (dk,)
+    wanted = [(name, q, own), ("v", v, (T, dv))]
+    if gates is not None:
+        _check.tensor("gates", gates)
+        wanted.append(("gates", gates, {"scalar": (T,), "key": (T, dk), "value": (T, dv)}[gate]))
+    leading = k.shape[:-2]
+    for argument, x, tail in wanted:
+        expected = f"of shape (..., {', '.join(map(str, tail))}) to go with k of shape {tuple(k.shape)}"
+        given = f"shape {tuple(x.shape)}"
+        if tuple(x.shape[x.ndim - len(tail) :]) != tail:
+            raise _check.fail(argument, expected, given)
+        if x.dtype != k.dtype or x.device != k.device:
+            raise _check.fail(argument, f"of k's dtype and device, {k.dtype} on {k.device}", f"{x.dtype} on {x.device}")
+        try:
+            leading = torch.broadcast_shapes(leading, x.shape[: x.ndim - len(tail)])
+        except RuntimeError:
+            raise _check.fail(argument, f"of leading axes that broadcast with {tuple(leading)}", given) from None
+    if gates is None:
+        return k.new_ones(T, 1), "scalar"
+    _check.unit_interval("gates", gates)
+    return (gates[..., None] if gate == "scalar" else gates), gate

@@ -1,0 +1,62 @@
+"""What users compare with first: least squares, ridge, and the Bayes predictor.
+
+Each is a callable from a `Prompts` record to predictions (batch, queries), so `simulate_risk` takes it as it takes a
+model. All three are one least-squares problem: find theta that minimises |A theta - y|^2 + penalty |theta|^2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from . import _check
+from .prompts import PromptDistribution, Prompts, psd_root
+
+
+def least_squares(prompts: Prompts) -> torch.Tensor:
+    """Ordinary least squares over all examples, as if they shared one task; minimum norm if n < d. (batch, queries)."""
+    return _predict(prompts, _solve(prompts.x, prompts.y, 0.0))
+
+
+def ridge(penalty: float):
+    """Ridge regression over all examples: the predictor that minimises |X beta - y|^2 + penalty |beta|^2."""
+    penalty = _check.real("penalty", penalty, low=0.0, expected="a finite number >= 0")
+
+    def predictor(prompts: Prompts) -> torch.Tensor:
+        return _predict(prompts, _solve(prompts.x, prompts.y, penalty))
+
+    return predictor
+
+
+def bayes(dist: PromptDistribution):
+    """The Bayes predictor E[y_query | prompt]: the smallest risk any predictor can have.
+
+    Tasks and labels are jointly Gaussian given the features, so it is linear in y: write the tasks as
+    beta_k = C^1/2 sum_j F_kj theta_j with F F^T = R and theta standard normal; its posterior mean is ridge regression
+    on the features C^1/2 x_i F_kj with penalty sigma^2, and the query's task is C^1/2 sum_j (F^+ r)_j theta_j.
+    """
+    F, half_C = psd_root(dist.R), psd_root(dist.C)
+    query = np.linalg.pinv(F) @ dist.r
+
+    def predictor(prompts: Prompts) -> torch.Tensor:
+        def like(array):
+            return torch.as_tensor(array, dtype=prompts.x.dtype)
+
+        x = prompts.x @ like(half_C)
+        A = torch.einsum("bnd,np->bnpd", x, like(F[dist.task_index])).flatten(2)
+        theta = _solve(A, prompts.y, dist.sigma**2).unflatten(1, (dist.K, dist.d))
+        return _predict(prompts, torch.einsum("de,p,bpe->bd", like(half_C), like(query), theta))
+
+    return predictor
+
+
+def _solve(A, y, penalty):
+    """The theta that minimises |A theta - y|^2 + penalty |theta|^2; of minimum norm where several do. (batch, p)."""
+    if penalty > 0:
+        rows = penalty**0.5 * torch.eye(A.shape[-1], dtype=A.dtype).expand(len(A), -1, -1)
+        A, y = torch.cat([A, rows], dim=1), torch.nn.functional.pad(y, (0, A.shape[-1]))
+    return torch.linalg.lstsq(A, y[..., None], driver="gelsd").solution[..., 0]
+
+
+def _predict(prompts, beta):
+    return torch.einsum("bqd,bd->bq", prompts.x_query, beta)

@@ -1,0 +1,74 @@
+"""From weights to gate values and back: what a gate can reach (Theorems 1 and 4, as derived here).
+
+The weight of token i is the product of the gates that act after its write, omega_i = prod_{j>i} g_j: token i's own
+gate does not act on its own write, and the query's own gate counts. Both directions take a numpy array or a torch
+tensor and return the same kind; numpy input does not import torch.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from . import _check
+
+
+def weights_to_gates(omega, axis: int = -1):
+    """Scalar gates (..., n+1) that give the context tokens the weights omega (..., n).
+
+    omega_i = prod_{j=i+1..n+1} g_j, so g_{i+1} = omega_i / omega_{i+1} and g_{n+1} = omega_n; g_1 acts on an empty
+    state and is set to 1, and so is 0/0. The inverse of `gates_to_weights`. A vector gate is one scalar gate per
+    channel: give omega as (..., n, m) with axis=-2.
+
+    Raises ValueError unless 0 <= omega_1 <= ... <= omega_n <= 1 (within 64 units of rounding).
+    """
+    xp, omega = _array("omega", omega, axis)
+    omega = xp.moveaxis(omega, axis, -1)
+    later = xp.concatenate((omega[..., 1:], xp.ones_like(omega[..., :1])), -1)
+    slack = 64 * xp.finfo(omega.dtype).eps
+    if (omega < -slack).any() or (omega > later * (1 + slack)).any():
+        raise _check.fail(
+            "omega",
+            "non-decreasing along the context and in [0, 1], because a scalar gate reaches such weights only",
+            _check._short(omega.tolist()),
+        )
+    safe = xp.where(later > 0, later, xp.ones_like(later))
+    ratio = xp.where(later > 0, xp.clip(omega / safe, 0, 1), xp.ones_like(later))
+    return xp.moveaxis(xp.concatenate((xp.ones_like(omega[..., :1]), ratio), -1), -1, axis)
+
+
+def gates_to_weights(gates, axis: int = -1):
+    """Weights (..., n) that the gates (..., n+1) of a prompt and its query give the context tokens.
+
+    omega_i = prod_{j=i+1..n+1} g_j. For vector gates (..., n+1, m) say axis=-2: the weights are (..., n, m), the
+    rows Omega_i of Theorem 1.
+    """
+    _, gates = _array("gates", gates, axis)
+    if gates.shape[axis] < 2:
+        raise _check.fail("gates", "for at least one token and the query", f"shape {tuple(gates.shape)}, axis {axis}")
+    _check.unit_interval("gates", gates)
+    xp = _module(gates)
+    return xp.moveaxis(xp.moveaxis(suffix_products(gates, axis), axis, -1)[..., :-1], -1, axis)
+
+
+def suffix_products(gates, axis: int = -1):
+    """prod_{j>i} g_j for every i along `axis`; the last is the empty product, 1. Exact zeros are harmless."""
+    xp = _module(gates)
+    g = xp.moveaxis(gates, axis, -1)
+    later = xp.concatenate((g[..., 1:], xp.ones_like(g[..., :1])), -1)
+    return xp.moveaxis(xp.flip(xp.cumprod(xp.flip(later, (-1,)), -1), (-1,)), -1, axis)
+
+
+def _module(value):
+    """torch for its tensors, else numpy; a tensor can only exist once torch is imported."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and isinstance(value, torch.Tensor) else np
+
+
+def _array(name, value, axis):
+    xp = _module(value)
+    value = _check.array(name, value) if xp is np else _check.tensor(name, value)
+    if not -value.ndim <= axis < value.ndim or value.shape[axis] == 0:
+        raise _check.fail(name, f"an array with entries along axis {axis}", f"shape {tuple(value.shape)}")
+    return xp, value

@@ -1,0 +1,235 @@
+"""Gated linear attention as a module, from tokens to predictions, and the constructions that make it the algorithm.
+
+Z (n+1, width) holds one token per row: the features x (d columns), the label y (one), then context coordinates; the
+last row is the query, with label 0. A layer writes o_i = S_i q_i into the residual stream, with q, k, v = W^T z and
+gates sigmoid(W_g^T z + b_g); the state S is value x key. The prediction is h^T (what all layers wrote at the query).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from . import _check
+from .attention import GATES, _chunked, apply_state
+from .gates import suffix_products
+
+
+class GLA(nn.Module):
+    """Tokens Z (..., n + queries, width) to predictions (..., queries); every weight is a free parameter.
+
+    gate         "scalar", "key", "value", or None for linear attention
+    layers       Z^{l+1} = Z^l + GLA_l(Z^l); all layers but the last go through W_o unless value_width == width
+    key_width, value_width     columns of W_q and W_k, and of W_v: `width` each if not given
+    context      context coordinates after the label: h starts at the label coordinate, width - 1 - context, or
+                 constant with norm 1 where the values do not live in token space
+    gate_bias    start of b_g; W_g starts at zero, so every gate starts at sigmoid(gate_bias)
+    gates        given gate values, used as they are in place of computed ones: (T,), (T, key_width) or
+                 (T, value_width) for prompts of T = n + 1 tokens; with several layers, a sequence of one per layer
+    generator    draws W_q, W_k, W_v (and W_o), standard normal / sqrt(rows)
+
+    Raises TypeError or ValueError for arguments, and prompts, of the wrong kind.
+    """
+
+    def __init__(
+        self,
+        width,
+        gate="scalar",
+        layers=1,
+        key_width=None,
+        value_width=None,
+        *,
+        context=0,
+        gate_bias=5.0,
+        gates=None,
+        generator=None,
+        dtype=None,
+    ):
+        super().__init__()
+        self.width = _check.positive_int("width", width)
+        _check.option("gate", gate, (None, *GATES))
+        layers = _check.positive_int("layers", layers)
+        self.key_width = _check.positive_int("key_width", width if key_width is None else key_width)
+        self.value_width = _check.positive_int("value_width", width if value_width is None else value_width)
+        gate_bias = _check.real("gate_bias", gate_bias)
+        if context != 0 and _check.positive_int("context", context) > width - 2:
+            raise _check.fail("context", f"at most width - 2 = {width - 2}", context)
+        if gates is not None and gate is None:
+            raise _check.fail("gates", "None when gate is None", _check._short(gates))
+        given = [gates] if layers == 1 else [None] * layers if gates is None else list(gates)
+        if len(given) != layers:
+            raise _check.fail("gates", f"a sequence of {layers} gate arrays, one per layer", f"{len(given)}")
+        self.gate = gate
+        self.layers = nn.ModuleList(
+            _Layer(self, last=l == layers - 1, given=given[l], gate_bias=gate_bias, generator=generator, dtype=dtype)
+            for l in range(layers)
+        )
+        h = torch.full((self.value_width,), self.value_width**-0.5, dtype=dtype)
+        if self.value_width == self.width:
+            h = torch.eye(self.width, dtype=dtype)[self.width - 1 - context]
+        self.h = nn.Parameter(h.clone())
+
+    def forward(self, Z, queries=1):
+        """Predictions (..., queries) for Z (..., n + queries, width), n >= 1.
+
+        The last `queries` rows are alternative queries: each is the (n+1)-th token of its own prompt. They share the
+        state of the context and never see each other. One layer costs O(n width (key_width + value_width)) or less
+        and forms neither a T x T matrix nor the state.
+        """
+        queries = _check.positive_int("queries", queries)
+        _check.tensor("Z", Z, 2)
+        n = Z.shape[-2] - queries
+        if n < 1 or Z.shape[-1] != self.width:
+            expected = f"of shape (..., n + {queries}, {self.width}) with n >= 1"
+            raise _check.fail("Z", expected, f"shape {tuple(Z.shape)}")
+        if Z.dtype != self.h.dtype or Z.device != self.h.device:
+            expected = f"of the model's dtype and device, {self.h.dtype} on {self.h.device}"
+            raise _check.fail("Z", expected, f"{Z.dtype} on {Z.device}")
+        written = 0
+        for layer in self.layers[:-1]:
+            o = layer.write(Z, n)
+            written = written + o[..., n:, :] @ self.h
+            Z = Z + (o if layer.W_o is None else o @ layer.W_o)
+        return written + self.layers[-1].read(Z, n, self.h)
+
+    @classmethod
+    def from_wpgd(cls, P_q, P_k, gates=None, gate="scalar", context=0):
+        """The GLA that performs weighted preconditioned gradient descent: Eq. (9) and Theorem 6, as derived here.
+
+        One layer, P_q and P_k (d, m): W_q = [[P_q], [0]], W_k = [[P_k], [0]] and W_v = [[0, 0], [0, 1]], all with
+        zero rows for context coordinates. Keys have width m: the paper's square matrices have d + 1 columns, the
+        others zero. Given gates with weights Omega (Theorem 1), f(Z) = x^T P_q (X P_k * Omega)^T y.
+
+        Sequences P_q, P_k (and gates) build one layer from each entry. With several layers W_v has -1 at the label:
+        each token's label coordinate is then y_i - x_i^T beta_i^l (Theorem 6), and h reads minus the label.
+
+        Matrices and gates are numpy arrays or torch tensors; gates None means linear attention; dtype as in P_q.
+        """
+        if not _is_sequence(P_q):
+            P_q, P_k, gates = [P_q], [P_k], [gates]
+        elif not _is_sequence(P_k) or len(P_k) != len(P_q):
+            raise _check.fail("P_k", f"a sequence of {len(P_q)} matrices, like P_q", _check._short(P_k))
+        layers = len(P_q)
+        if gates is None:
+            gates = [None] * layers
+        if not isinstance(gates, (list, tuple)) or len(gates) != layers:
+            raise _check.fail("gates", f"a sequence of {layers} gate arrays, one per layer", _check._short(gates))
+        P_q = [_tensor("P_q", P) for P in P_q]
+        d, m = P_q[0].shape
+        dtype = P_q[0].dtype
+        P_q = [_tensor("P_q", P, (d, m)).to(dtype) for P in P_q]
+        P_k = [_tensor("P_k", P, (d, m)).to(dtype) for P in P_k]
+        ungated = all(g is None for g in gates)
+        model = cls(
+            d + 1 + (context if context == 0 else _check.positive_int("context", context)),
+            gate=None if ungated else gate,
+            layers=layers,
+            key_width=m,
+            context=context,
+            gates=None if ungated else gates[0] if layers == 1 else gates,
+            dtype=dtype,
+        )
+        sign = 1 if layers == 1 else -1
+        with torch.no_grad():
+            for layer, Pq, Pk in zip(model.layers, P_q, P_k, strict=True):
+                for W in (layer.W_q, layer.W_k, layer.W_v):
+                    W.zero_()
+                layer.W_q[:d] = Pq
+                layer.W_k[:d] = Pk
+                layer.W_v[d, d] = sign
+            model.h.mul_(sign)
+        return model
+
+    def __repr__(self):
+        given = [layer.given.shape[0] for layer in self.layers if layer.given is not None]
+        held = f" (given for {given[0]} tokens)" if given else ""
+        return (
+            f"GLA(width={self.width}, gate={self.gate!r}{held}, layers={len(self.layers)}, "
+            f"key_width={self.key_width}, value_width={self.value_width})"
+        )
+
+
+class _Layer(nn.Module):
+    def __init__(self, model, last, given, gate_bias, generator, dtype):
+        super().__init__()
+        width, dk, dv = model.width, model.key_width, model.value_width
+
+        def draw(rows, columns):
+            return nn.Parameter(torch.randn(rows, columns, generator=generator, dtype=dtype) / rows**0.5)
+
+        self.gate = model.gate
+        self.W_q, self.W_k, self.W_v = draw(width, dk), draw(width, dk), draw(width, dv)
+        self.W_o = None if last or dv == width else draw(dv, width)
+        channels = {None: 0, "scalar": 1, "key": dk, "value": dv}[self.gate]
+        computed = self.gate is not None and given is None
+        self.W_g = nn.Parameter(torch.zeros(width, channels, dtype=dtype)) if computed else None
+        self.b_g = nn.Parameter(torch.full((channels,), gate_bias, dtype=dtype)) if computed else None
+        if given is not None:
+            given = _tensor("gates", given, (None,) if self.gate == "scalar" else (None, channels))
+            _check.unit_interval("gates", given)
+            given = given.to(self.W_q.dtype).reshape(-1, channels)
+        self.register_buffer("given", given)
+
+    def gates(self, Z, n):
+        """Gates of the context (..., n, m) and of the queries (..., queries, m); ones without a gate."""
+        if self.gate is None:
+            g = Z.new_ones(n + 1, 1)
+        elif self.given is None:
+            return torch.sigmoid(Z @ self.W_g + self.b_g).split((n, Z.shape[-2] - n), -2)
+        elif self.given.shape[0] == n + 1:
+            g = self.given
+        else:
+            expected = f"prompts of {self.given.shape[0]} tokens, the query among them, as the given gates are"
+            raise _check.fail("Z", expected, f"{n + 1} tokens")
+        return g[..., :n, :], g[..., n:, :]
+
+    def write(self, Z, n):
+        """Outputs (..., n + queries, value_width) of the context and of each query as its (n+1)-th token."""
+        g, g_q = self.gates(Z, n)
+        q, k, v = Z @ self.W_q, Z @ self.W_k, Z @ self.W_v
+        o, S = _chunked(q[..., :n, :], k[..., :n, :], v[..., :n, :], g, self.gate or "scalar")
+        q, k, v = (x[..., n:, :] for x in (q, k, v))
+        own = v * (k * q).sum(-1, keepdim=True)
+        return torch.cat([o, apply_state(S, q, g_q, self.gate) + own], -2)
+
+    def read(self, Z, n, h):
+        """h^T o (..., queries) at each query: the row h^T S takes the place of the state (Theorem 1).
+
+        h^T (G_q * S) q + (h^T v_q) (k_q^T q), where row i of Omega weighs write i and S = sum_i (Omega_i * v_i k_i^T).
+        """
+        X, X_q = Z[..., :n, :], Z[..., n:, :]
+        u, u_q = (Z @ (self.W_v @ h)).split((n, X_q.shape[-2]), -1)
+        q = X_q @ self.W_q
+        q_token = q @ self.W_k.mT  # k^T q = z^T W_k q: keys that no gate touches need not be formed
+        own = u_q * (X_q * q_token).sum(-1)
+        g, g_q = self.gates(Z, n)
+        if self.gate is None:
+            return _rows(u[..., None, :], X, q_token) + own
+        omega = suffix_products(g, -2)
+        if self.gate == "scalar":
+            return g_q[..., 0] * _rows((omega[..., 0] * u)[..., None, :], X, q_token) + own
+        if self.gate == "key":
+            return _rows(u[..., None, :], omega * (X @ self.W_k), g_q * q) + own
+        return _rows((h * g_q) @ (omega * (X @ self.W_v)).mT, X, q_token) + own
+
+
+def _rows(u, k, q):
+    """(sum_i u_i k_i)^T q for u (..., 1 or queries, n), k (..., n, m), q (..., queries, m)."""
+    return ((u @ k) * q).sum(-1)
+
+
+def _is_sequence(P):
+    """A list, tuple or stack of matrices rather than one matrix (which may be a list of rows)."""
+    if isinstance(P, (list, tuple)):
+        return len(P) > 0 and (P[0].ndim if hasattr(P[0], "ndim") else torch.as_tensor(P[0]).ndim) == 2
+    return getattr(P, "ndim", 2) == 3
+
+
+def _tensor(name, value, shape=(None, None)):
+    """A finite tensor of that shape (None: any positive size) from a numpy array, nested lists or a torch tensor."""
+    value = value.detach() if isinstance(value, torch.Tensor) else torch.from_numpy(_check.array(name, value))
+    _check.tensor(name, value)
+    if value.ndim != len(shape) or any(a != b if b else a < 1 for a, b in zip(value.shape, shape, strict=True)):
+        expected = "of shape (" + ", ".join("T or d" if b is None else str(b) for b in shape) + ")"
+        raise _check.fail(name, expected, f"shape {tuple(value.shape)}")
+    return value.clone()

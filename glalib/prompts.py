@@ -1,0 +1,336 @@
+"""Definitions 1 and 2: the distribution of multitask prompts, its sampler, and its tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import _check
+
+if TYPE_CHECKING:
+    import torch
+
+EPS = np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True, repr=False)
+class Prompts:
+    """A batch of prompts, as drawn by `PromptDistribution.sample`.
+
+    Shapes: x (batch, n, d), y (batch, n), x_query (batch, queries, d), y_query (batch, queries);
+    beta (batch, K, d) holds the tasks of the blocks, beta_query (batch, d) the query's own.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    x_query: torch.Tensor
+    y_query: torch.Tensor
+    beta: torch.Tensor
+    beta_query: torch.Tensor
+
+    def __repr__(self):
+        (batch, n, d), queries = self.x.shape, self.x_query.shape[1]
+        return f"Prompts(batch={batch}, n={n}, d={d}, queries={queries}, dtype={self.x.dtype})"
+
+
+class PromptDistribution:
+    """A prompt mixes n = n_1 + ... + n_K examples of K correlated tasks; the query has a task of its own.
+
+    Definition 1 (correlated tasks): beta_1, ..., beta_K and beta (the query's) are jointly Gaussian with mean zero,
+
+        E[beta_k beta_l^T] = R_kl C,    E[beta_k beta^T] = r_k C,    R_kk = 1.
+
+    Definition 2 (multitask prompt): an example of task k is a pair (x, y) with
+
+        x ~ N(0, Sx),    y = x^T beta_k + sigma e,    e ~ N(0, 1),
+
+    and so is the query, with beta. The n_k examples of task k stand together: first block 1, then block 2, and so on.
+
+    Parameters
+    ----------
+    d : feature dimension.
+    counts : n_1, ..., n_K, examples per task; counts = (1,) * n gives every example its own task.
+    r : (K,), correlation of each task with the query's task.
+    R : (K, K), correlation of the tasks with each other; the identity if None.
+    sigma : standard deviation of the label noise.
+    Sx : (d, d), covariance of the features; the identity if None. It may be singular.
+    C : (d, d), covariance of a task vector; the identity if None. It may be singular.
+
+    Attributes: those, with arrays in place of None, and n, K, M (alias label_variance) = sigma^2 + tr(Sx C), the
+    variance of a label.
+
+    Raises ValueError or TypeError, naming the argument, where [[R, r], [r^T, 1]] or a covariance is not symmetric
+    and positive semidefinite (its edge is accepted within rounding), where tr(Sx C) = 0, and for bad shapes or values.
+
+    Paper: Definitions 1 and 2, in block form; general C is this book's addition.
+    """
+
+    def __init__(self, d, counts, r, R=None, sigma=0.0, Sx=None, C=None):
+        self.d = _check.positive_int("d", d)
+        self.counts = _counts(counts)
+        self.K = len(self.counts)
+        self.n = sum(self.counts)
+        self.r = _frozen(_check.array("r", r, (self.K,)))
+        self.R = _frozen(np.eye(self.K) if R is None else _symmetric("R", R, self.K))
+        self.sigma = _check.real("sigma", sigma, low=0.0, expected="a finite number >= 0")
+        self.Sx = _frozen(np.eye(self.d) if Sx is None else _covariance("Sx", Sx, self.d))
+        self.C = _frozen(np.eye(self.d) if C is None else _covariance("C", C, self.d))
+        self._plain = (Sx is None, C is None)
+
+        if np.abs(np.diag(self.R) - 1).max() > 1e-12:
+            raise _check.fail("R", "a correlation matrix, with ones on its diagonal", f"diagonal {np.diag(self.R)}")
+        self._check_correlations(R is None)
+
+        signal = float(np.sum(self.Sx * self.C))  # tr(Sx C), both symmetric
+        if signal <= self.d * EPS * np.abs(self.Sx).max() * np.abs(self.C).max():
+            raise _check.fail("Sx and C", "such that labels carry a signal, tr(Sx C) > 0", f"tr(Sx C) = {signal:g}")
+        self.M = self.sigma**2 + signal
+
+    def _check_correlations(self, independent):
+        if independent:  # eigenvalues 1 and 1 +- |r|
+            lowest, scale = 1 - np.linalg.norm(self.r), 1.0
+        else:
+            joint = np.block([[self.R, self.r[:, None]], [self.r[None, :], np.ones((1, 1))]])
+            eigenvalues = np.linalg.eigvalsh(joint)
+            lowest, scale = eigenvalues[0], eigenvalues[-1]
+        if lowest < -16 * EPS * (self.K + 1) * scale:
+            raise _check.fail(
+                "R and r",
+                "such that [[R, r], [r^T, 1]] is positive semidefinite" + (", that is |r| <= 1" if independent else ""),
+                f"a matrix with smallest eigenvalue {lowest:.3g}",
+            )
+
+    @property
+    def label_variance(self):
+        """M = sigma^2 + tr(Sx C): the variance of a label, and the risk of predicting zero."""
+        return self.M
+
+    def __repr__(self):
+        counts = ", ".join(map(str, self.counts[:6])) + (", ..." if self.K > 6 else "")
+        r = ", ".join(f"{value:g}" for value in self.r[:6]) + (", ..." if self.K > 6 else "")
+        return f"PromptDistribution(d={self.d}, n={self.n}, counts=({counts}), r=({r}), sigma={self.sigma:g})"
+
+    # The two spectra on which all closed forms stand.
+
+    @cached_property
+    def task_spectrum(self):
+        """Eigenvalues lambda (K,) of D R D, D = diag(sqrt(counts)), and a = E^T D r (K,), E its eigenvectors.
+
+        The non-zero eigenvalues are those of the n x n correlation matrix of the examples.
+        Eigenvalues that rounding cannot tell from zero are zero.
+        """
+        root = np.sqrt(np.array(self.counts, dtype=np.float64))
+        eigenvalues, E = np.linalg.eigh(root[:, None] * self.R * root)
+        return _clean(eigenvalues), E.T @ (root * self.r)
+
+    @cached_property
+    def signal_spectrum(self):
+        """Eigenvalues s (d,) of Sigma = Sx^1/2 C Sx^1/2, and B (d, d) with C (M I + g Sx C)^-1 = B diag(1/(M + g s)) B^T.
+
+        Where Sx is singular the identity holds on its range, and B stays inside it. Eigenvalues that rounding cannot
+        tell from zero are zero.
+        """
+        if all(self._plain):
+            return np.ones(self.d), np.eye(self.d)
+        values, vectors = np.linalg.eigh(self.Sx)
+        values = _clean(values)
+        live = vectors[:, values > 0]
+        if self._plain[1]:
+            return values, vectors * (values > 0)
+        half_Sx, half_C = (vectors * np.sqrt(values)) @ vectors.T, psd_root(self.C)
+        U, singular, _ = np.linalg.svd(half_C @ half_Sx)
+        singular = np.where(singular > self.d * EPS * singular[0], singular, 0.0)
+        return singular**2, live @ (live.T @ half_C @ U)
+
+    # Weights: one per task, or one per example.
+
+    @cached_property
+    def task_index(self):
+        """(n,): the task (0, ..., K-1) of every example."""
+        return np.repeat(np.arange(self.K), self.counts)
+
+    def expand(self, omega):
+        """One weight per task, (..., K), to one per example, (..., n). NumPy or torch."""
+        omega = omega if hasattr(omega, "shape") else _check.array("omega", omega)
+        if not omega.shape or omega.shape[-1] != self.K:
+            raise _check.fail("omega", f"of shape (..., {self.K}), one weight per task", f"shape {tuple(omega.shape)}")
+        return omega[..., self.task_index]
+
+    def moments(self, omega):
+        """(r^T w, |w|^2, w^T R w), the three numbers through which weights enter the risk.
+
+        omega (K,) or (n,): per task or per example; the moments are those of the n weights.
+        """
+        omega = _check.array("omega", omega)
+        counts = np.array(self.counts, dtype=np.float64)
+        if omega.shape == (self.K,):
+            sums, square = counts * omega, counts @ omega**2
+        elif omega.shape == (self.n,):
+            sums, square = np.add.reduceat(omega, np.cumsum((0, *self.counts[:-1]))), omega @ omega
+        else:
+            raise _check.fail(
+                "omega", f"of shape ({self.K},), per task, or ({self.n},), per example", f"shape {omega.shape}"
+            )
+        return float(self.r @ sums), float(square), float(sums @ self.R @ sums)
+
+    # Prompts and tokens. Torch is imported here only, so that the closed forms run without it.
+
+    def sample(self, batch, generator=None, queries=1, dtype=None):
+        """Draw `batch` prompts: a record `Prompts` of torch tensors.
+
+        generator : torch.Generator; the same state gives the same prompts. None: torch's own.
+        queries : queries per prompt; they share the prompt's query task and are independent otherwise.
+        dtype : torch dtype; torch's default if None.
+        """
+        import torch
+
+        batch, queries = _check.positive_int("batch", batch), _check.positive_int("queries", queries)
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise TypeError(f"generator must be a torch.Generator or None; got {type(generator).__name__}")
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise TypeError(f"dtype must be a floating-point torch dtype or None; got {dtype!r}")
+
+        def normal(*shape):
+            return torch.randn(*shape, generator=generator, dtype=dtype)
+
+        def constant(array):
+            return torch.tensor(array, dtype=dtype or torch.get_default_dtype())
+
+        mix, half_Sx, half_C = self._factors
+        tasks = constant(mix) @ normal(batch, self.K + 1, self.d)
+        x, x_query = normal(batch, self.n, self.d), normal(batch, queries, self.d)
+        if half_C is not None:
+            tasks = tasks @ constant(half_C)
+        if half_Sx is not None:
+            x, x_query = x @ constant(half_Sx), x_query @ constant(half_Sx)
+        beta, beta_query = tasks[:, :-1], tasks[:, -1]
+
+        if self.K == self.n:
+            y = torch.einsum("bnd,bnd->bn", x, beta)
+        else:  # block by block, so that no task vector is copied once per example
+            blocks = zip(x.split(self.counts, dim=1), beta.unbind(1), strict=True)
+            y = torch.cat([torch.einsum("bnd,bd->bn", block, task) for block, task in blocks], dim=1)
+        y_query = torch.einsum("bqd,bd->bq", x_query, beta_query)
+        if self.sigma > 0:
+            y = y + self.sigma * normal(*y.shape)
+            y_query = y_query + self.sigma * normal(*y_query.shape)
+        return Prompts(x, y, x_query, y_query, beta, beta_query)
+
+    @cached_property
+    def _factors(self):
+        """Square roots for the sampler: of [[R, r], [r^T, 1]], of Sx and of C; None stands for the identity."""
+        joint = np.block([[self.R, self.r[:, None]], [self.r[None, :], np.ones((1, 1))]])
+        half_Sx, half_C = (None if plain else psd_root(A) for plain, A in zip(self._plain, (self.Sx, self.C), strict=True))
+        return psd_root(joint), half_Sx, half_C
+
+    def tokens(self, prompts, delimiters=False, context=False):
+        """Prompts as tokens Z (batch, T, width): a token is a row, the label's column stands after the features'.
+
+        Columns: x (d), y (1), then p context coordinates. Rows: the examples in order, then one row (x, 0) per query;
+        the last `queries` rows are alternatives to each other. With delimiters, a row with x = 0, y = 0 follows every
+        block, so that a gate can act between tasks.
+
+        delimiters : bool.
+        context : False for none; True for one-hot vectors; or an array (rows, p) whose rows are the context vectors
+            of the K blocks, then of the K delimiters if there are any, then of the query.
+
+        The paper's prompt (Definition 2) is the one without either; the layout of delimiters and context is ours.
+        """
+        import torch
+
+        if not isinstance(prompts, Prompts):
+            raise TypeError(f"prompts must be a Prompts record from sample(); got {type(prompts).__name__}")
+        batch, n, d = prompts.x.shape
+        if (n, d) != (self.n, self.d):
+            raise _check.fail("prompts", f"of this distribution, n={self.n} and d={self.d}", repr(prompts))
+        block, is_delimiter = self._layout(delimiters)
+
+        rows = torch.zeros(batch, len(block), d + 1, dtype=prompts.x.dtype)
+        example = torch.from_numpy(~is_delimiter)
+        rows[:, example, :d], rows[:, example, d] = prompts.x, prompts.y
+        query = torch.nn.functional.pad(prompts.x_query, (0, 1))
+        Z = torch.cat([rows, query], dim=1)
+
+        if context is False or context is None:
+            return Z
+        kinds = self.K * (2 if delimiters else 1) + 1
+        vectors = np.eye(kinds) if context is True else _check.array("context", context)
+        if vectors.ndim != 2 or len(vectors) != kinds:
+            raise _check.fail("context", f"of shape ({kinds}, p), one row per kind of token", f"shape {vectors.shape}")
+        kind = np.concatenate([block + self.K * is_delimiter, np.full(query.shape[1], kinds - 1)])
+        c = torch.tensor(vectors[kind], dtype=Z.dtype)
+        return torch.cat([Z, c.expand(batch, -1, -1)], dim=2)
+
+    def token_weights(self, omega, delimiters=False):
+        """Weights of the context tokens, (T,): what `gates.weights_to_gates` needs.
+
+        omega (K,) or (n,). A delimiter carries the weight of the next block (1 after the last), so that the gate that
+        tells two blocks apart falls on the delimiter between them.
+        """
+        omega = _check.array("omega", omega)
+        if omega.shape == (self.K,):
+            omega = self.expand(omega)
+        elif omega.shape != (self.n,):
+            raise _check.fail("omega", f"of shape ({self.K},) or ({self.n},)", f"shape {omega.shape}")
+        _, is_delimiter = self._layout(delimiters)
+        out = np.ones(len(is_delimiter))
+        out[~is_delimiter] = omega
+        before_last = np.flatnonzero(is_delimiter[:-1])
+        out[before_last] = out[before_last + 1]
+        return out
+
+    def _layout(self, delimiters):
+        """Of every context token: its block, and whether it is a delimiter."""
+        _check.option("delimiters", delimiters, (True, False))
+        sizes = np.array(self.counts) + (1 if delimiters else 0)
+        block = np.repeat(np.arange(self.K), sizes)
+        is_delimiter = np.zeros(len(block), dtype=bool)
+        if delimiters:
+            is_delimiter[np.cumsum(sizes) - 1] = True
+        return block, is_delimiter
+
+
+def _counts(counts):
+    try:
+        counts = tuple(counts)
+    except TypeError:
+        raise TypeError(f"counts must be a sequence of positive integers; got {counts!r}") from None
+    if not counts:
+        raise _check.fail("counts", "a non-empty sequence of positive integers", "()")
+    return tuple(_check.positive_int(f"counts[{k}]", value) for k, value in enumerate(counts))
+
+
+def _symmetric(name, value, size):
+    value = _check.array(name, value, (size, size))
+    skew = np.abs(value - value.T).max()
+    if skew > 1e-12 * np.abs(value).max():
+        raise _check.fail(name, "symmetric", f"a matrix whose entries differ from its transpose's by up to {skew:.3g}")
+    return (value + value.T) / 2
+
+
+def _covariance(name, value, size):
+    value = _symmetric(name, value, size)
+    eigenvalues = np.linalg.eigvalsh(value)
+    if eigenvalues[0] < -16 * EPS * size * max(eigenvalues[-1], 0.0):
+        raise _check.fail(name, "positive semidefinite", f"a matrix with smallest eigenvalue {eigenvalues[0]:.3g}")
+    return value
+
+
+def _frozen(array):
+    array.setflags(write=False)
+    return array
+
+
+def _clean(eigenvalues):
+    """Eigenvalues below what rounding can resolve are zero: the rank of a singular matrix is then right."""
+    floor = len(eigenvalues) * EPS * eigenvalues[-1]
+    return np.where(eigenvalues > floor, eigenvalues, 0.0)
+
+
+def psd_root(matrix):
+    """The symmetric square root of a positive semidefinite matrix, singular or not. (d, d) to (d, d)."""
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.sqrt(_clean(values))) @ vectors.T

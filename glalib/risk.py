@@ -1,0 +1,313 @@
+"""Closed forms: the population risk of WPGD, its stationary points, and its optima (Theorems 2 to 4). No torch.
+
+Everything rests on two spectra: s, the eigenvalues of Sigma = Sx^1/2 C Sx^1/2, and lambda, the non-zero eigenvalues
+of the correlation matrix of the examples, which are those of the K x K matrix D R D, D = diag(sqrt(counts)). So the
+cost depends on the number of tasks, not on the number of examples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+from scipy.optimize import brentq, minimize_scalar, nnls
+
+from . import _check
+from .prompts import EPS, PromptDistribution
+
+WEIGHTS = ("free", "uniform", "monotone", "constant-gate")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WPGD:
+    """A WPGD predictor x^T P X^T (omega * y) and its risk.
+
+    P (d, d); omega (K,), one weight per task, or (n,), one per example, if the weights come from a constant gate.
+    gamma = 1 + w^T R w / |w|^2, in [1, 1 + lambda_max], is what P needs to know of the weights (Theorem 2).
+    risk is the population risk, not divided by d. gate is the constant gate, or None.
+
+    Only P times omega matters. Here omega has largest absolute value 1, so that it can be a product of gates.
+    """
+
+    P: np.ndarray
+    omega: np.ndarray
+    gamma: float
+    risk: float
+    gate: float | None = None
+
+    def __repr__(self):
+        omega = np.array2string(self.omega, precision=4, threshold=6, edgeitems=3, separator=", ")
+        gate = "" if self.gate is None else f", gate={self.gate:.6g}"
+        return f"WPGD(risk={self.risk:.6g}, gamma={self.gamma:.6g}, omega={omega}{gate}, P: {self.P.shape})"
+
+
+@dataclass(frozen=True)
+class Uniqueness:
+    """What is known of the uniqueness of the minimiser, up to scale; see `uniqueness`."""
+
+    gap_Sigma: float
+    gap_R: float
+    bound_paper: float
+    bound_sharp: float
+    holds_paper: bool
+    holds_sharp: bool
+
+
+def population_risk(dist: PromptDistribution, P, omega) -> float:
+    """The exact risk E (y - x^T P X^T (omega * y))^2 of a WPGD predictor.
+
+        L(P, w) = M - 2 (r^T w) tr(Sigma Q) + M |w|^2 tr(Q^T Q) + (|w|^2 + w^T R w) tr(Sigma Q^T Q),
+
+    with Q = Sx^1/2 P Sx^1/2. P (d, d), symmetric or not; omega (K,), per task, or (n,), per example.
+    Raises ValueError or TypeError for wrong shapes and entries that are not finite.
+
+    As derived here; Theorem 2 is about its stationary points.
+    """
+    _check_distribution(dist)
+    P = _check.array("P", P, (dist.d, dist.d))
+    rw, ww, wRw = dist.moments(omega)
+    SxP, SxPT, SxC = dist.Sx @ P, dist.Sx @ P.T, dist.Sx @ dist.C
+    trace_SQ = np.sum(SxC.T * SxP)  # tr(Sigma Q) = tr(Sx C Sx P)
+    trace_QQ = np.sum(SxPT.T * SxP)  # tr(Q^T Q) = tr(Sx P^T Sx P)
+    trace_SQQ = np.sum(SxC.T * (SxPT @ SxP))  # tr(Sigma Q^T Q) = tr(Sx C Sx P^T Sx P)
+    return float(dist.M - 2 * rw * trace_SQ + dist.M * ww * trace_QQ + (ww + wRw) * trace_SQQ)
+
+
+def optimal_wpgd(dist: PromptDistribution, weights: str = "free") -> WPGD:
+    """The best WPGD predictor for a class of weights.
+
+    weights : "free", any weights: the global minimum, also where several stationary points exist (Theorem 2);
+        "uniform", all weights equal: linear attention (Corollary 3 for Sx = C = I);
+        "monotone", 0 <= omega_1 <= ... <= omega_K, what a scalar gate reaches with delimiters (Theorem 4);
+        "constant-gate", omega_i = g^(n+1-i): one gate value g for all tokens. Where the infimum lies at g = 0, gate is
+        0 and omega the limit of the normalised weights, all on the last example.
+
+    Where no predictor beats zero (r = 0, say), P = 0 and the risk is M.
+    Raises ValueError for an unknown class.
+    """
+    _check_distribution(dist)
+    _check.option("weights", weights, WEIGHTS)
+    if weights == "uniform" or not dist.r.any():
+        gate, ones = (1.0, np.ones(dist.n)) if weights == "constant-gate" else (None, np.ones(dist.K))
+        return _best_P(dist, ones, gate)
+    if weights == "free":
+        return stationary_points(dist)[0]
+    if weights == "monotone":
+        # P may have either sign, so weights and their negatives are equally good: solve for r and for -r.
+        return min(_monotone_points(dist, dist.r) + _monotone_points(dist, -dist.r), key=lambda point: point.risk)
+    return _constant_gate(dist)
+
+
+def stationary_points(dist: PromptDistribution) -> list[WPGD]:
+    """All non-trivial stationary points of the risk, up to scale, by increasing risk (Theorem 2).
+
+    Each is a fixed point gamma of F(gamma) = 1 + h1(h2(gamma)), with
+
+        omega = (h R + I)^-1 r at h = h2(gamma),    P prop. C (M I + gamma Sx C)^-1.
+
+    F does not decrease, so the enumeration by bisection is complete, up to fixed points closer to each other than a
+    relative 1e-9. Empty if r = 0. The first is the global minimum.
+    """
+    _check_distribution(dist)
+    if not dist.r.any():
+        return []
+    lam, _ = dist.task_spectrum
+
+    def F(gamma):
+        return 1 + h1(dist, h2(dist, gamma))
+
+    points = [
+        _best_P(dist, _best_omega(dist, h2(dist, gamma))) for gamma in _fixed_points(F, 1.0, 1.0 + lam[-1])
+    ]
+    return sorted(points, key=lambda point: point.risk)
+
+
+def h1(dist: PromptDistribution, h):
+    """w^T R w / |w|^2 at w = (h R + I)^-1 r; h may be an array. The first of the two functions of Theorem 2.
+
+    h1(h) = [sum lambda_i a_i^2 / (1 + lambda_i h)^2] / [sum a_i^2 / (1 + lambda_i h)^2], a = E^T D r.
+    """
+    lam, a = dist.task_spectrum
+    terms = (_unit(a) / (1 + lam * np.asarray(h)[..., None])) ** 2
+    return terms @ lam / terms.sum(-1)
+
+
+def h2(dist: PromptDistribution, gamma):
+    """tr(Sigma Q^2) / (M tr Q^2 + tr(Sigma Q^2)) at the best Q for gamma; gamma may be an array.
+
+    h2(gamma) = 1 / (1 + M [sum s_i^2 / (M + gamma s_i)^2] / [sum s_i^3 / (M + gamma s_i)^2]).
+    """
+    s, _ = dist.signal_spectrum
+    terms = (s / (dist.M + np.asarray(gamma)[..., None] * s)) ** 2
+    m = terms @ s / terms.sum(-1)
+    return m / (dist.M + m)
+
+
+def uniqueness(dist: PromptDistribution) -> Uniqueness:
+    """Is the minimiser unique up to scale? The paper's sufficient condition, and this book's (Theorems A and B).
+
+    gap_Sigma, gap_R : effective spectral gaps, largest minus smallest non-zero eigenvalue (Definition 3).
+    holds_paper : gap_Sigma gap_R < bound_paper = M + s_min (Theorem 3).
+    holds_sharp : gap_Sigma gap_R < bound_sharp = (8/M)(M + Lambda_- s_+)(M + Lambda_+ s_-) (Theorem A),
+        or Sigma has at most five non-zero eigenvalues (Theorem B).
+
+    Both conditions are sufficient; neither is necessary.
+    """
+    _check_distribution(dist)
+    s, lam = (values[values > 0] for values in (dist.signal_spectrum[0], dist.task_spectrum[0]))
+    M, s_min, s_max, Lam_min, Lam_max = dist.M, s.min(), s.max(), 1 + lam.min(), 1 + lam.max()
+    gap_Sigma, gap_R = s_max - s_min, Lam_max - Lam_min
+    bound_paper = M + s_min
+    bound_sharp = 8 / M * (M + Lam_min * s_max) * (M + Lam_max * s_min)
+    return Uniqueness(
+        gap_Sigma=float(gap_Sigma),
+        gap_R=float(gap_R),
+        bound_paper=float(bound_paper),
+        bound_sharp=float(bound_sharp),
+        holds_paper=bool(gap_Sigma * gap_R < bound_paper),
+        holds_sharp=bool(gap_Sigma * gap_R < bound_sharp or len(s) <= 5),
+    )
+
+
+# The two half-problems: the best weights for a given h, the best P for given weights.
+
+
+def _best_omega(dist, h):
+    """(h R + I)^-1 r for the n weights, written for the K: the counts N weigh the columns, (h R N + I) omega = r."""
+    return np.linalg.solve(h * dist.R * np.array(dist.counts, dtype=np.float64) + np.eye(dist.K), _unit(dist.r))
+
+
+def _best_P(dist, omega, gate=None):
+    """The best predictor with given weights: P = (r^T w)/|w|^2 C (M I + gamma Sx C)^-1, gamma = 1 + w^T R w / |w|^2.
+
+    Its risk is M - (r^T w)^2/|w|^2 T(gamma), T(gamma) = sum s_i^2 / (M + gamma s_i).
+    """
+    if gate is None:
+        omega = _unit(omega)
+    rw, ww, wRw = dist.moments(omega)
+    gamma = 1 + wRw / ww
+    s, B = dist.signal_spectrum
+    denominator = dist.M + gamma * s
+    P = (B * (rw / ww / denominator)) @ B.T
+    risk = dist.M - rw**2 / ww * np.sum(s**2 / denominator)
+    return WPGD(P=P, omega=omega, gamma=float(gamma), risk=float(risk), gate=gate)
+
+
+def _unit(vector):
+    """Only the direction of r matters for the weights; at unit scale no square underflows."""
+    return vector / np.abs(vector).max()
+
+
+def _fixed_points(F, low, high, resolution=1e-9):
+    """All fixed points of a non-decreasing function F on [low, high], with F(low) >= low and F(high) <= high.
+
+    A fixed point in [a, b] lies in [F(a), F(b)] too. So every interval is cut to its intersection with that, dropped
+    if nothing is left, and halved, until it is relatively shorter than `resolution`. No fixed point can be lost; what
+    is left covers all of them, and a change of sign of F(x) - x shows each. Takes arrays to arrays.
+    """
+    rounding = 1e-13
+    a, b, ends = np.array([low]), np.array([high]), [low, high]
+    while a.size:
+        Fa, Fb = np.split(F(np.concatenate([a, b])), 2)
+        a, b = np.maximum(a, Fa * (1 - rounding)), np.minimum(b, Fb * (1 + rounding))
+        done = b - a <= resolution * b
+        ends += [*a[done & (a <= b)], *b[done & (a <= b)]]
+        a, b = a[~done], b[~done]
+        middle = (a + b) / 2
+        a, b = np.concatenate([a, middle]), np.concatenate([middle, b])
+
+    x = np.unique(ends)
+    sign = np.sign(F(x) - x)
+    sign[0], sign[-1] = max(sign[0], 0), min(sign[-1], 0)
+    found = [*x[sign == 0], *(_crossing(F, x[i], x[i + 1]) for i in np.flatnonzero(sign[:-1] * sign[1:] < 0))]
+    found = np.sort(found)
+    # The same point may have been met from two sides.
+    return found[np.diff(found, prepend=-np.inf) > resolution * found]
+
+
+def _crossing(F, a, b):
+    """The fixed point between a and b; the end that is nearer to one where rounding hides the change of sign."""
+
+    def excess(x):
+        return float(F(np.array([x]))[0]) - x
+
+    if excess(a) * excess(b) >= 0:
+        return min(a, b, key=lambda x: abs(excess(x)))
+    return brentq(excess, a, b, xtol=EPS, rtol=4 * EPS)
+
+
+def _monotone_points(dist, r):
+    """Stationary points over the cone 0 <= omega_1 <= ... <= omega_K, for weights with r^T w > 0.
+
+    For a fixed h the best weights minimise w^T (h R + I) w - 2 r^T w over the cone: a convex problem, non-negative
+    least squares in the increments z >= 0 of omega = L z. The map gamma -> 1 + w^T R w / |w|^2 does not decrease
+    (as without the cone), so its fixed points can be enumerated in the same way.
+    """
+    counts = np.array(dist.counts, dtype=np.float64)
+    L = np.tril(np.ones((dist.K, dist.K)))
+    gain = L.T @ (counts * _unit(r))
+    if (gain <= 0).all():  # no weights in the cone have r^T w > 0
+        return []
+    ridge, spread = L.T @ (counts[:, None] * L), L.T @ ((counts[:, None] * dist.R * counts) @ L)
+
+    def omega(h):
+        A = h * spread + ridge
+        scale = 1 / np.sqrt(np.diag(A))
+        U = cholesky(scale[:, None] * A * scale)
+        z, _ = nnls(U, _unit(solve_triangular(U, scale * gain, trans="T")), maxiter=30 * dist.K)
+        return L @ (scale * z)
+
+    def F(gamma):
+        out = []
+        for h in h2(dist, gamma):
+            _, ww, wRw = dist.moments(omega(h))
+            out.append(1 + wRw / ww)
+        return np.array(out)
+
+    top = 1 + dist.task_spectrum[0][-1]
+    return [_best_P(dist, omega(h2(dist, gamma))) for gamma in _fixed_points(F, 1.0, top)]
+
+
+def _constant_gate(dist):
+    """Minimise over one gate value g = exp(-t): the risk is a function of t alone once P is the best.
+
+    Sums over a block are geometric, so the cost depends on K. The weights vary with log t, at a scale of order one:
+    a grid in log t finds the basins, and the best are then refined. t = 0 (uniform) and t = inf (the last example alone)
+    are tried as such.
+    """
+    counts = np.array(dist.counts, dtype=np.float64)
+    after = dist.n - np.cumsum(counts)  # examples after each block
+    s, _ = dist.signal_spectrum
+
+    def geometric(m, t):  # 1 + e^-t + ... + e^-(m-1)t
+        return np.expm1(-m * t) / np.expm1(-t)
+
+    def risk(log_t):
+        t = np.exp(np.atleast_1d(log_t))[:, None]
+        sums = np.exp(-after * t) * geometric(counts, t)
+        ww = geometric(float(dist.n), 2 * t)[:, 0]
+        gamma = 1 + np.sum((sums @ dist.R) * sums, axis=1) / ww
+        T = np.sum(s**2 / (dist.M + gamma[:, None] * s), axis=1)
+        return dist.M - (sums @ dist.r) ** 2 / ww * T
+
+    grid = np.linspace(np.log(1e-4 / dist.n), np.log(40.0), 600)
+    values = np.concatenate([risk(part) for part in np.array_split(grid, 1 + grid.size * dist.K // 10**6)])
+    basins = np.flatnonzero((values[1:-1] <= values[:-2]) & (values[1:-1] <= values[2:])) + 1
+    refined = [
+        minimize_scalar(lambda u: risk(u)[0], bounds=(grid[i - 1], grid[i + 1]), method="bounded",
+                        options={"xatol": 1e-10})
+        for i in basins[np.argsort(values[basins])][:4]  # where the risk is flat, rounding makes basins too
+    ]  # fmt: skip
+    last = np.zeros(dist.n)
+    last[-1] = 1.0
+    candidates = [_best_P(dist, np.ones(dist.n), gate=1.0), _best_P(dist, last, gate=0.0)]
+    if refined:
+        gate = float(np.exp(-np.exp(min(refined, key=lambda result: result.fun).x)))
+        candidates.append(_best_P(dist, gate ** np.arange(dist.n, 0, -1.0), gate=gate))
+    return min(candidates, key=lambda point: point.risk)
+
+
+def _check_distribution(dist):
+    if not isinstance(dist, PromptDistribution):
+        raise TypeError(f"dist must be a PromptDistribution; got {type(dist).__name__}")

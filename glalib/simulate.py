@@ -1,0 +1,109 @@
+"""Monte Carlo: the twin of every closed form, and one evaluation loop for every predictor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from tqdm import tqdm
+
+from . import _check
+from .prompts import PromptDistribution
+from .risk import WPGD
+from .wpgd import wpgd
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A simulated risk, its standard error, and the number of prompts behind them."""
+
+    risk: float
+    stderr: float
+    prompts: int
+
+    def __repr__(self):
+        return f"Estimate({self.risk:.6g} +- {self.stderr:.2g}, {self.prompts} prompts)"
+
+
+@torch.no_grad()
+def simulate_risk(
+    predictor,
+    dist: PromptDistribution,
+    prompts: int = 10_000,
+    queries: int = 1,
+    batch: int | None = None,
+    generator: torch.Generator | None = None,
+    tokens=None,
+    dtype: torch.dtype = torch.float64,
+    progress: bool = False,
+) -> Estimate:
+    """The risk E (y - prediction)^2 by simulation, with its standard error (taken over prompts).
+
+    predictor : a pair (P, omega) or a `WPGD` record, omega per task or per example;
+        or a torch module from tokens Z to predictions (called as module(Z), or module(Z, queries=queries));
+        or any callable from a `Prompts` record to predictions, such as those in `glalib.baselines`.
+        Predictions have shape (batch, queries), or (batch,) for one query.
+    prompts, queries, batch : prompts drawn in all, queries on each, prompts drawn at a time (chosen if None).
+    generator : torch.Generator; the same state gives the same estimate. None: torch's own.
+    tokens : for modules, a callable from a `Prompts` record to Z; `dist.tokens` if None.
+    dtype : precision of the prompts. A module is given its own precision.
+    progress : show a progress bar.
+
+    Raises ValueError or TypeError for bad arguments, and ValueError where predictions have the wrong shape or are
+    not finite.
+    """
+    if not isinstance(dist, PromptDistribution):
+        raise TypeError(f"dist must be a PromptDistribution; got {type(dist).__name__}")
+    prompts, queries = _check.positive_int("prompts", prompts), _check.positive_int("queries", queries)
+    if prompts < 2:
+        raise _check.fail("prompts", "at least 2, for a standard error", prompts)
+    # About 2 million numbers at a time: large enough for speed, small enough for a laptop.
+    batch = _check.positive_int("batch", batch or max(1, 2_000_000 // ((dist.n + queries) * dist.d)))
+    predict, dtype = _as_predictor(predictor, dist, queries, tokens, dtype)
+
+    losses = []
+    with tqdm(total=prompts, disable=not progress, unit="prompt") as bar:
+        while (left := prompts - sum(map(len, losses))) > 0:
+            drawn = dist.sample(min(batch, left), generator, queries, dtype)
+            predictions = predict(drawn)
+            if queries == 1 and predictions.shape == drawn.y_query.shape[:1]:
+                predictions = predictions[:, None]
+            if predictions.shape != drawn.y_query.shape:
+                raise _check.fail(
+                    "the predictor's output", f"of shape {tuple(drawn.y_query.shape)}",
+                    f"shape {tuple(predictions.shape)}",
+                )  # fmt: skip
+            losses.append(((drawn.y_query - predictions) ** 2).mean(1).double())
+            bar.update(len(losses[-1]))
+    losses = torch.cat(losses)
+    if not losses.isfinite().all():
+        raise _check.fail("the predictor's output", "finite", "NaN or infinity")
+    return Estimate(losses.mean().item(), losses.std().item() / prompts**0.5, prompts)
+
+
+def _as_predictor(predictor, dist, queries, tokens, dtype):
+    """Any predictor as a callable from a `Prompts` record to predictions, and the precision it wants."""
+    if isinstance(predictor, WPGD):
+        predictor = (predictor.P, predictor.omega)
+    if isinstance(predictor, torch.nn.Module):
+        tokens = tokens or dist.tokens
+        options = {} if queries == 1 else {"queries": queries}
+        dtype = next((p.dtype for p in predictor.parameters()), dtype)
+        return lambda drawn: predictor(tokens(drawn), **options), dtype
+    if tokens is not None:
+        raise _check.fail("tokens", "None unless the predictor is a torch module", type(tokens).__name__)
+    if isinstance(predictor, tuple) and len(predictor) == 2:
+        P = _check.array("P", predictor[0], (dist.d, dist.d))
+        omega = _check.array("omega", predictor[1])
+        dist.moments(omega)  # complains about a wrong shape
+        if omega.shape == (dist.K,):
+            omega = dist.expand(omega)
+        return lambda drawn: wpgd(drawn.x, drawn.y, drawn.x_query, P, omega), dtype
+    if callable(predictor):
+        return predictor, dtype
+    raise TypeError(
+        "predictor must be a (P, omega) pair, a WPGD record, a torch module or a callable on Prompts; "
+        f"got {type(predictor).__name__}"
+    )
+
+

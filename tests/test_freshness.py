@@ -1,0 +1,109 @@
+"""No page shows a result of code, data or versions that have since changed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from freshness import fingerprint, versions
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+# A page
+
+```{code-cell}
+import glalib
+print("the answer is", glalib.answer())
+```
+"""
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A book of one page, with the settings of the real one and a package that it can change."""
+    for name in ("_config.yml", "requirements.lock", "references.bib"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "_ext", tmp_path / "_ext")
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "custom.css").touch()
+    (tmp_path / "glalib" / "deep").mkdir(parents=True)
+    (tmp_path / "glalib" / "__init__.py").write_text("from .deep.answer import answer\n")
+    (tmp_path / "glalib" / "deep" / "answer.py").write_text("def answer():\n    return 41\n")
+    (tmp_path / "chapters" / "data").mkdir(parents=True)
+    (tmp_path / "chapters" / "data" / "table.csv").write_text("1,2\n")
+    (tmp_path / "chapters" / "01_page.md").write_text(PAGE)
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: chapters/01_page\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name", ["glalib/__init__.py", "glalib/deep/answer.py", "chapters/data/table.csv", "requirements.lock"]
+)
+def test_the_fingerprint_sees_every_change_of_content(book, name):
+    before = fingerprint(book)
+    assert fingerprint(book) == before
+    path = book / name
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    path.write_text(path.read_text() + "\n")
+    os.utime(path, ns=times)
+    assert fingerprint(book) != before
+
+
+def test_the_fingerprint_sees_new_and_renamed_files_and_versions(book):
+    seen = [fingerprint(book)]
+    (book / "glalib" / "new.py").touch()
+    seen.append(fingerprint(book))
+    (book / "glalib" / "new.py").rename(book / "glalib" / "newer.py")
+    seen.append(fingerprint(book))
+    seen.append(fingerprint(book, [*versions(), "numpy==99"]))
+    assert len(set(seen)) == 4
+
+
+def test_the_fingerprint_leaves_the_chapters_to_the_cache(book):
+    before = fingerprint(book)
+    (book / "chapters" / "01_page.md").write_text(PAGE + "\nMore prose.\n")
+    (book / "chapters" / "01_page.py").write_text("# its twin\n")
+    (book / "glalib" / "__pycache__").mkdir()
+    (book / "glalib" / "__pycache__" / "answer.pyc").touch()
+    assert fingerprint(book) == before
+
+
+def build(book):
+    environment = os.environ | {"PYTHONPATH": str(book), "PYTHONDONTWRITEBYTECODE": "1"}
+    run = subprocess.run(
+        [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "."],
+        cwd=book, env=environment, capture_output=True, text=True, timeout=120,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr, (book / "_build" / "html" / "chapters" / "01_page.html").read_text()
+
+
+def test_a_change_in_the_package_reaches_the_page_of_a_book_that_was_built_before(book):
+    log, page = build(book)
+    assert "the answer is 41" in page and "Executed notebook" in log
+
+    answer = book / "glalib" / "deep" / "answer.py"
+    times = answer.stat().st_atime_ns, answer.stat().st_mtime_ns
+    answer.write_text("def answer():\n    return 42\n")
+    os.utime(answer, ns=times)
+    log, page = build(book)
+    assert "the answer is 42" in page and "Executed notebook" in log
+    assert len(list((book / "_build" / ".jupyter_cache").iterdir())) == 1
+
+    with (book / "chapters" / "01_page.md").open("a") as file:
+        file.write("\nMore prose.\n")
+    log, page = build(book)
+    assert "More prose" in page and "Using cached notebook" in log and "Executed notebook" not in log

@@ -1,0 +1,136 @@
+"""The two files of every chapter agree, whatever their file times; and no notebook is committed."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import jupytext
+import pairs
+import pytest
+import yaml
+from check_book import listed
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("name", pairs.chapters())
+def test_both_files_hold_the_same_cells(name):
+    md, py = (ROOT / "chapters" / f"{name}.{kind}" for kind in ("md", "py"))
+    assert md.exists() and py.exists(), f"chapters/{name} lacks a file; run make sync"
+    left, right = pairs.cells(md), pairs.cells(py)
+    for number, (a, b) in enumerate(zip(left, right, strict=False)):
+        assert a == b, f"cell {number} of chapters/{name} differs between .md and .py; run make sync"
+    assert len(left) == len(right), f"chapters/{name}: one file has more cells than the other; run make sync"
+
+
+@pytest.mark.parametrize("name", pairs.chapters())
+def test_the_header_makes_the_page_executable(name):
+    head = jupytext.read(ROOT / "chapters" / f"{name}.md").metadata
+    assert head["jupytext"]["text_representation"]["format_name"] == "myst"
+    assert head["kernelspec"]["name"] == "python3"
+
+
+def test_every_chapter_is_in_the_table_of_contents():
+    pages = listed(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
+    assert {f"chapters/{name}" for name in pairs.chapters()} <= set(pages)
+    assert len(pages) == len(set(pages))
+
+
+def test_stored_outputs_belong_to_chapters():
+    for store in (ROOT / "chapters" / "outputs").glob("*"):
+        assert store.suffix == ".json" and store.stem in pairs.chapters(), f"{store} belongs to no chapter"
+        assert json.loads(store.read_text(encoding="utf-8")), f"{store} is empty"
+
+
+def test_no_notebook_is_committed():
+    command = ["git", "ls-files", "*.ipynb"]
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("not a git checkout")
+    assert subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout == ""
+
+
+CHAPTER = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+# Title
+
+```{code-cell}
+:tags: [hide-input]
+
+x = 1
+```
+"""
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A tree with one pair that agrees, committed."""
+    (tmp_path / "chapters").mkdir()
+    shutil.copy(ROOT / "jupytext.toml", tmp_path)
+    (tmp_path / "chapters" / "01_one.md").write_text(CHAPTER)
+    assert pairs.sync(tmp_path) == []
+    return tmp_path
+
+
+def edit(path, old, new, age=0):
+    path.write_text(path.read_text().replace(old, new))
+    os.utime(path, (path.stat().st_atime - age, path.stat().st_mtime - age))
+
+
+def test_the_missing_file_is_written_and_writing_again_changes_nothing(book):
+    md, py = book / "chapters" / "01_one.md", book / "chapters" / "01_one.py"
+    first = py.read_text()
+    assert pairs.cells(md) == pairs.cells(py)
+    md.unlink()
+    assert pairs.sync(book) == []
+    written = md.read_text()
+    assert pairs.cells(md) == pairs.cells(py)
+    py.unlink()
+    assert pairs.sync(book) == []
+    assert (py.read_text(), md.read_text()) == (first, written)
+
+
+@pytest.mark.parametrize("kind", ["md", "py"])
+def test_the_edited_file_wins_even_if_it_looks_older(book, kind):
+    files = {k: book / "chapters" / f"01_one.{k}" for k in ("md", "py")}
+    edit(files[kind], "x = 1", "x = 2", age=3600)
+    assert pairs.sync(book) == []
+    assert all("x = 2" in path.read_text() for path in files.values())
+
+
+def test_two_edits_are_left_alone_until_one_is_chosen(book, capsys):
+    md, py = book / "chapters" / "01_one.md", book / "chapters" / "01_one.py"
+    edit(md, "x = 1", "x = 2")
+    edit(py, "x = 1", "x = 3")
+    assert pairs.sync(book) == ["01_one"]
+    assert "x = 2" in md.read_text() and "x = 3" in py.read_text()
+    assert pairs.sync(book, ["01_one"], wins="py") == []
+    assert "x = 3" in md.read_text()
+
+
+def test_without_a_memory_the_last_commit_tells_which_file_is_old(book):
+    def git(*words):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *identity, *words], cwd=book, check=True, capture_output=True)
+
+    if shutil.which("git") is None:
+        pytest.skip("needs git")
+    git("init")
+    git("add", "chapters")
+    git("commit", "-m", "one")
+    shutil.rmtree(book / "_build")
+    md, py = book / "chapters" / "01_one.md", book / "chapters" / "01_one.py"
+    edit(py, "x = 1", "x = 2", age=3600)
+    assert pairs.sync(book) == []
+    assert "x = 2" in md.read_text()

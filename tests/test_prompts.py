@@ -1,0 +1,185 @@
+"""The distribution of prompts: its law, its tokens, its complaints."""
+
+import numpy as np
+import pytest
+import torch
+from cases import distributions, same_tasks_one_by_one
+from hypothesis import given, settings
+
+from glalib import PromptDistribution
+from glalib.gates import gates_to_weights, weights_to_gates
+
+
+def gen(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_attributes():
+    dist = PromptDistribution(3, [2, 4], (0.1, 0.2), sigma=0.5, Sx=np.diag([1.0, 2, 3]), C=np.diag([1.0, 1, 0]))
+    assert (dist.n, dist.K, dist.counts) == (6, 2, (2, 4))
+    assert dist.M == dist.label_variance == pytest.approx(0.25 + 3.0)
+    assert dist.R.tolist() == [[1, 0], [0, 1]]
+
+
+@settings(max_examples=30)
+@given(distributions())
+def test_sample_has_the_stated_shapes(dist):
+    prompts = dist.sample(3, gen(), queries=2, dtype=torch.float64)
+    assert prompts.x.shape == (3, dist.n, dist.d) and prompts.y.shape == (3, dist.n)
+    assert prompts.x_query.shape == (3, 2, dist.d) and prompts.y_query.shape == (3, 2)
+    assert prompts.beta.shape == (3, dist.K, dist.d) and prompts.beta_query.shape == (3, dist.d)
+    assert prompts.x.dtype == torch.float64
+
+
+@settings(max_examples=30)
+@given(distributions())
+def test_labels_are_the_tasks_applied_to_the_features(dist):
+    prompts = dist.sample(4, gen(), queries=3, dtype=torch.float64)
+    noise = torch.cat(
+        [
+            prompts.y - (prompts.x * prompts.beta[:, dist.task_index]).sum(-1),
+            prompts.y_query - (prompts.x_query @ prompts.beta_query[..., None])[..., 0],
+        ],
+        dim=1,
+    )
+    if dist.sigma == 0:
+        assert noise.abs().max() < 1e-12 * (1 + prompts.y.abs().max())
+    else:
+        assert 0 < noise.abs().max() < 8 * dist.sigma
+
+
+@settings(max_examples=12)
+@given(distributions(max_d=3, max_K=3, decades=1))
+def test_the_sampler_has_the_moments_of_the_definitions(dist):
+    """Definitions 1 and 2, to five standard errors of an average over 40,000 prompts."""
+    B = 40_000
+    prompts = dist.sample(B, gen(1), queries=2, dtype=torch.float64)
+    tasks = torch.cat([prompts.beta, prompts.beta_query[:, None]], 1).flatten(1).numpy()
+    joint = np.block([[dist.R, dist.r[:, None]], [dist.r[None], np.ones((1, 1))]])
+    expected = np.kron(joint, dist.C)
+
+    def agrees(samples, mean):  # samples (B, ...)
+        error = samples.std(0) / B**0.5
+        assert (np.abs(samples.mean(0) - mean) <= 5 * error + 1e-12).all()
+
+    agrees(tasks[:, :, None] * tasks[:, None, :], expected)
+    agrees(tasks, np.zeros(tasks.shape[1]))
+    for x in (prompts.x[:, 0].numpy(), prompts.x_query[:, 1].numpy()):
+        agrees(x[:, :, None] * x[:, None, :], dist.Sx)
+    agrees((prompts.x_query[:, 0, :, None] * prompts.x_query[:, 1, None, :]).numpy(), np.zeros((dist.d, dist.d)))
+    agrees(prompts.y.numpy() ** 2, np.full(dist.n, dist.M))
+    agrees(prompts.y_query.numpy() ** 2, np.full(2, dist.M))
+
+
+def test_same_generator_state_same_prompts():
+    dist = PromptDistribution(3, (2, 2), (0.2, 0.8), sigma=1.0)
+    a, b, c = dist.sample(2, gen(5)), dist.sample(2, gen(5)), dist.sample(2, gen(6))
+    assert torch.equal(a.y, b.y) and torch.equal(a.y_query, b.y_query) and not torch.equal(a.y, c.y)
+    generator = gen(5)
+    dist.sample(2, generator)
+    assert not torch.equal(dist.sample(2, generator).y, a.y)
+
+
+def test_expand_and_moments():
+    dist = PromptDistribution(2, (1, 3), (0.5, 0.5), R=[[1, 0.3], [0.3, 1]])
+    assert dist.expand((2.0, 5.0)).tolist() == [2, 5, 5, 5]
+    assert dist.expand(torch.tensor([[2.0, 5.0]])).tolist() == [[2, 5, 5, 5]]
+    assert dist.moments((2.0, 5.0)) == pytest.approx(same_tasks_one_by_one(dist).moments((2.0, 5.0, 5.0, 5.0)))
+
+
+def test_plain_tokens_are_the_rows_of_the_definition():
+    dist = PromptDistribution(2, (1, 2), (0.2, 0.8))
+    prompts = dist.sample(4, gen(), queries=2)
+    Z = dist.tokens(prompts)
+    assert Z.shape == (4, 3 + 2, 3)
+    assert torch.equal(Z[:, :3, :2], prompts.x) and torch.equal(Z[:, :3, 2], prompts.y)
+    assert torch.equal(Z[:, 3:, :2], prompts.x_query) and not Z[:, 3:, 2].any()
+
+
+def test_delimiters_and_context():
+    dist = PromptDistribution(2, (1, 2), (0.2, 0.8))
+    prompts = dist.sample(4, gen())
+    Z = dist.tokens(prompts, delimiters=True, context=True)
+    assert Z.shape == (4, 1 + 1 + 2 + 1 + 1, 3 + 5)
+    assert not Z[:, [1, 4], :3].any()
+    kinds = Z[0, :, 3:].argmax(1).tolist()
+    assert kinds == [0, 2, 1, 1, 3, 4] and (Z[..., 3:].sum(-1) == 1).all()
+    vectors = np.random.default_rng(0).normal(size=(3, 7))
+    Z = dist.tokens(prompts, context=vectors)
+    assert Z[1, :, 3:].numpy() == pytest.approx(vectors[[0, 1, 1, 2]].astype(np.float32))
+
+
+@pytest.mark.parametrize("delimiters", [False, True])
+def test_token_weights_put_the_gates_where_tasks_change(delimiters):
+    dist = PromptDistribution(2, (2, 3), (0.2, 0.8))
+    weights = dist.token_weights((0.25, 1.0), delimiters=delimiters)
+    gates = weights_to_gates(weights)
+    assert gates.tolist() == ([1, 1, 0.25, 1, 1, 1, 1, 1] if delimiters else [1, 1, 0.25, 1, 1, 1])
+    examples = ~dist._layout(delimiters)[1]
+    assert gates_to_weights(gates)[examples].tolist() == dist.expand((0.25, 1.0)).tolist()
+
+
+def test_the_edge_of_positive_semidefiniteness_is_accepted():
+    PromptDistribution(2, (1, 1), (0.3**0.5, 0.7**0.5))
+    PromptDistribution(2, (1, 1), (0.6, -0.6), R=[[1, -1], [-1, 1]])
+    n, rho = 300, 0.95
+    i = np.arange(n)
+    PromptDistribution(2, (1,) * n, rho ** (n - i), R=rho ** np.abs(i[:, None] - i))
+
+
+OK = {"d": 2, "counts": (3, 4), "r": (0.2, 0.8)}
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ({"d": 0}, "d must be a positive integer; got 0"),
+        ({"d": 2.5}, "d must be a positive integer; got 2.5"),
+        ({"d": True}, "d must be a positive integer; got True"),
+        ({"counts": ()}, "counts must be a non-empty"),
+        ({"counts": 7}, "counts must be a sequence"),
+        ({"counts": (3, -1)}, r"counts\[1\] must be a positive integer; got -1"),
+        ({"counts": (3, 1.0)}, r"counts\[1\] must be a positive integer; got 1.0"),
+        ({"r": (0.2,)}, r"r must be of shape \(2,\); got shape \(1,\)"),
+        ({"r": (0.2, np.nan)}, r"r must be finite; got NaN or infinity at index \(1,\)"),
+        ({"r": (0.9, 0.8)}, "R and r must be such that .* positive semidefinite, that is .r. <= 1; got .* -0.204"),
+        ({"r": "ab"}, "r must be an array of real numbers"),
+        ({"r": (1j, 0)}, "r must be an array of real numbers"),
+        ({"R": np.eye(3)}, r"R must be of shape \(2, 2\)"),
+        ({"R": [[1, 0.5], [0.4, 1]]}, "R must be symmetric"),
+        ({"R": [[1, 0], [0, 2]]}, "R must be a correlation matrix, with ones on its diagonal"),
+        ({"R": [[1, 2], [2, 1]]}, "R and r must be such that"),
+        ({"r": (0.6, 0.6), "R": [[1, -1], [-1, 1]]}, "R and r must be such that"),
+        ({"sigma": -1}, "sigma must be a finite number >= 0; got -1"),
+        ({"sigma": np.nan}, "sigma must be a finite number >= 0; got nan"),
+        ({"sigma": "1"}, "sigma must be a finite number >= 0; got '1'"),
+        ({"Sx": [[1, 0.5], [0, 1]]}, "Sx must be symmetric"),
+        ({"Sx": [[1, 2], [2, 1]]}, "Sx must be positive semidefinite; got a matrix with smallest eigenvalue -1"),
+        ({"C": -np.eye(2)}, "C must be positive semidefinite"),
+        ({"C": np.ones(2)}, r"C must be of shape \(2, 2\); got shape \(2,\)"),
+        ({"C": np.zeros((2, 2))}, "Sx and C must be such that labels carry a signal"),
+        ({"Sx": np.diag([1, 0]), "C": np.diag([0, 1])}, "Sx and C must be such that labels carry a signal"),
+    ],
+)
+def test_bad_input_is_named(change, complaint):
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        PromptDistribution(**{**OK, **change})
+
+
+@pytest.mark.parametrize(
+    "call, complaint",
+    [
+        (lambda d: d.sample(0), "batch must be a positive integer"),
+        (lambda d: d.sample(2, generator=3), "generator must be a torch.Generator or None; got int"),
+        (lambda d: d.sample(2, dtype=torch.int64), "dtype must be a floating-point torch dtype"),
+        (lambda d: d.sample(2, queries=0), "queries must be a positive integer"),
+        (lambda d: d.expand((1.0, 2.0, 3.0)), r"omega must be of shape \(..., 2\)"),
+        (lambda d: d.tokens("prompts"), "prompts must be a Prompts record"),
+        (lambda d: d.tokens(PromptDistribution(3, (3,), (1,)).sample(2)), "prompts must be of this distribution"),
+        (lambda d: d.tokens(d.sample(2), delimiters=3), "delimiters must be one of True, False; got 3"),
+        (lambda d: d.tokens(d.sample(2), context=np.eye(2)), r"context must be of shape \(3, p\)"),
+    ],
+)
+def test_bad_calls_are_named(call, complaint):
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        call(PromptDistribution(**OK))

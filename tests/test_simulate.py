@@ -1,0 +1,127 @@
+"""Monte Carlo and the baselines."""
+
+import numpy as np
+import pytest
+import torch
+
+from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, simulate_risk, wpgd
+from glalib.baselines import bayes, least_squares, ridge
+
+
+def gen(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+DIST = PromptDistribution(3, (8, 4), (0.3, 0.8), sigma=0.5, Sx=np.diag([1.0, 0.5, 2.0]))
+
+
+def test_all_kinds_of_predictor_give_one_answer():
+    """A pair, a record, a callable and a module that compute the same prediction have the same simulated risk."""
+    best = optimal_wpgd(DIST)
+    omega = DIST.expand(best.omega)
+    module = GLA.from_wpgd(P_q=best.P, P_k=np.eye(3), gates=DIST_GATES(best.omega)).double()
+    risks = [
+        simulate_risk(predictor, DIST, prompts=500, queries=2, generator=gen()).risk
+        for predictor in (
+            (best.P, best.omega),
+            (best.P, omega),
+            best,
+            module,
+            lambda p: wpgd(p.x, p.y, p.x_query, best.P, omega),
+        )
+    ]
+    assert risks == pytest.approx([risks[0]] * 5, rel=1e-12)
+
+
+def DIST_GATES(omega):
+    from glalib.gates import weights_to_gates
+
+    return weights_to_gates(DIST.token_weights(omega))
+
+
+def test_the_estimate_does_not_depend_on_the_batch_and_its_error_shrinks():
+    """The batch changes the order of the draws, not their law: two estimates within their errors."""
+    best = optimal_wpgd(DIST)
+    small = simulate_risk(best, DIST, prompts=2_000, batch=64, generator=gen(1))
+    large = simulate_risk(best, DIST, prompts=32_000, generator=gen(2), progress=True)
+    assert abs(small.risk - large.risk) < 4 * (small.stderr**2 + large.stderr**2) ** 0.5
+    assert large.stderr == pytest.approx(small.stderr / 4, rel=0.25)
+    assert (small.prompts, large.prompts) == (2_000, 32_000)
+
+
+def test_standard_errors_cover():
+    """z-scores of 200 independent estimates have unit spread: 0.8 to 1.2 is +-4 standard errors of a spread."""
+    best = optimal_wpgd(DIST)
+    exact = population_risk(DIST, best.P, best.omega)
+    generator = gen(3)
+    estimates = [simulate_risk(best, DIST, prompts=1_000, queries=3, generator=generator) for _ in range(200)]
+    z = np.array([(e.risk - exact) / e.stderr for e in estimates])
+    assert 0.8 < z.std() < 1.25 and abs(z.mean()) < 4 / 200**0.5
+
+
+def single_task(n, d, sigma, **options):
+    return PromptDistribution(d, (n,), (1.0,), sigma=sigma, **options)
+
+
+def test_least_squares_has_its_textbook_risk():
+    """One task, n > d + 1: E risk = sigma^2 (1 + d / (n - d - 1)) for Gaussian features."""
+    n, d, sigma = 20, 4, 0.7
+    estimate = simulate_risk(least_squares, single_task(n, d, sigma), prompts=20_000, generator=gen(4))
+    assert abs(estimate.risk - sigma**2 * (1 + d / (n - d - 1))) < 3 * estimate.stderr
+
+
+def test_least_squares_interpolates_below_the_dimension():
+    """n < d, no noise: the minimum-norm solution explains n of the d directions, so the risk is d - n."""
+    estimate = simulate_risk(least_squares, single_task(3, 8, 0.0), prompts=20_000, generator=gen(5))
+    assert abs(estimate.risk - 5) < 3 * estimate.stderr
+
+
+def test_bayes_is_ridge_for_one_task():
+    dist = single_task(6, 4, 0.8)
+    prompts = dist.sample(50, gen(6), queries=2, dtype=torch.float64)
+    torch.testing.assert_close(bayes(dist)(prompts), ridge(0.8**2)(prompts), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(ridge(0.0)(prompts), least_squares(prompts))
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.4])
+def test_bayes_is_the_gaussian_conditional_mean(sigma):
+    """Against the plain formula k^T K^+ y over the labels of the prompt, correlated tasks and general covariances."""
+    rng = np.random.default_rng(7)
+    C = np.diag([1.0, 0.2, 2.0])
+    R = np.array([[1, 0.4, -0.2], [0.4, 1, 0.3], [-0.2, 0.3, 1]])
+    dist = PromptDistribution(3, (4, 2, 1), (0.5, 0.6, 0.1), R=R, C=C, Sx=np.diag(rng.random(3)), sigma=sigma)
+    prompts = dist.sample(20, gen(8), queries=2, dtype=torch.float64)
+    index = dist.task_index
+    for b, prediction in enumerate(bayes(dist)(prompts)):
+        x, y, x_query = prompts.x[b].numpy(), prompts.y[b].numpy(), prompts.x_query[b].numpy()
+        K = dist.R[np.ix_(index, index)] * (x @ C @ x.T) + sigma**2 * np.eye(dist.n)
+        k = dist.r[index] * (x_query @ C @ x.T)
+        assert prediction.numpy() == pytest.approx(k @ np.linalg.pinv(K, rcond=1e-10) @ y, rel=1e-6, abs=1e-6)
+
+
+def test_nothing_beats_bayes():
+    generator = gen(9)
+    best = simulate_risk(bayes(DIST), DIST, prompts=8_000, generator=generator)
+    for other in (optimal_wpgd(DIST), least_squares, ridge(1.0)):
+        risk = simulate_risk(other, DIST, prompts=8_000, generator=generator)
+        assert best.risk < risk.risk + 3 * (risk.stderr**2 + best.stderr**2) ** 0.5
+
+
+@pytest.mark.parametrize(
+    "call, complaint",
+    [
+        (lambda: simulate_risk("ols", DIST), "predictor must be a .P, omega. pair"),
+        (lambda: simulate_risk((np.eye(2), (1, 1)), DIST), r"P must be of shape \(3, 3\)"),
+        (lambda: simulate_risk((np.eye(3), (1, 1, 1)), DIST), r"omega must be of shape \(2,\), per task"),
+        (lambda: simulate_risk(least_squares, "dist"), "dist must be a PromptDistribution"),
+        (lambda: simulate_risk(least_squares, DIST, prompts=1), "prompts must be at least 2"),
+        (lambda: simulate_risk(least_squares, DIST, prompts=0), "prompts must be a positive integer"),
+        (lambda: simulate_risk(least_squares, DIST, tokens=DIST.tokens), "tokens must be None unless"),
+        (lambda: simulate_risk(lambda p: p.y, DIST), r"the predictor's output must be of shape"),
+        (lambda: simulate_risk(lambda p: p.y_query / 0, DIST, prompts=9), "the predictor's output must be finite"),
+        (lambda: ridge(-1), "penalty must be a finite number >= 0"),
+    ],
+)
+def test_bad_input_is_named(call, complaint):
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        call()

@@ -1,0 +1,64 @@
+"""The algorithm itself."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glalib import wpgd
+
+
+def problem(seed, lead=(), n=4, d=3, queries=2):
+    rng = np.random.default_rng(seed)
+    return (
+        rng.normal(size=(*lead, n, d)), rng.normal(size=(*lead, n)), rng.normal(size=(*lead, queries, d)),
+        rng.normal(size=(d, d)), rng.random(n),
+    )  # fmt: skip
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([(), (2,), (2, 3)]), st.integers(1, 5), st.integers(1, 4))
+def test_one_step_of_gradient_descent_on_the_weighted_loss(seed, lead, n, d):
+    """The gradient at zero of 1/2 sum omega_i (y_i - beta^T x_i)^2, by autograd, times -P, applied to the query."""
+    x, y, x_query, P, omega = map(torch.from_numpy, problem(seed, lead, n, d))
+    beta = torch.zeros(*lead, d, dtype=torch.float64, requires_grad=True)
+    loss = (omega * (y - (x @ beta[..., None])[..., 0]) ** 2).sum() / 2
+    (gradient,) = torch.autograd.grad(loss, beta)
+    expected = (x_query @ (P @ -gradient[..., None]))[..., 0]
+    torch.testing.assert_close(wpgd(x, y, x_query, P, omega), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_numpy_and_torch_agree_and_keep_their_kind():
+    arrays = problem(0, (5,))
+    from_numpy = wpgd(*arrays)
+    x, y, x_query, P, omega = arrays
+    from_torch = wpgd(*map(torch.from_numpy, (x, y, x_query)), P, omega)
+    assert isinstance(from_numpy, np.ndarray) and from_torch.dtype == torch.float64
+    assert from_torch.numpy() == pytest.approx(from_numpy, rel=1e-12)
+    assert wpgd(*map(torch.tensor, (x, y, x_query)), P, tuple(omega)).shape == (5, 2)
+    assert wpgd(torch.from_numpy(x).float(), torch.from_numpy(y), torch.from_numpy(x_query), P, omega).dtype == torch.float32
+
+
+def test_weights_per_prompt():
+    x, y, x_query, P, _ = problem(1, (3,))
+    omega = np.random.default_rng(2).random((3, 4))
+    rows = [wpgd(x[b], y[b], x_query[b], P, omega[b]) for b in range(3)]
+    assert wpgd(x, y, x_query, P, omega) == pytest.approx(np.array(rows))
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ({"x": np.zeros(3)}, "x must be of shape"),
+        ({"y": np.zeros(5)}, r"y must be of shape \(4,\), as x has shape \(4, 3\); got shape \(5,\)"),
+        ({"x_query": np.zeros((2, 4))}, r"x_query must be of shape \(..., queries, d\)"),
+        ({"P": np.eye(4)}, r"P must be of shape \(3, 3\)"),
+        ({"omega": np.ones(3)}, r"omega must be of shape \(4,\) or \(4,\); got shape \(3,\)"),
+        ({"y": np.array([0, 1, np.nan, 0])}, r"y must be finite; got NaN or infinity at index \(2,\)"),
+        ({"x": "x"}, "x must be an array of real numbers"),
+    ],
+)
+def test_bad_input_is_named(change, complaint):
+    arguments = dict(zip(("x", "y", "x_query", "P", "omega"), problem(0), strict=True)) | change
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        wpgd(**arguments)

@@ -1,0 +1,106 @@
+"""Check the built book: each page of _toc.yml is there with its title, shows no failed cell, and asks no other host.
+
+    python tools/check_book.py [_build/html]
+"""
+
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What a browser fetches by itself on opening a page. Links to follow (a href) may lead anywhere.
+FETCHED = {
+    "script": ["src"], "img": ["src", "srcset"], "source": ["src", "srcset"], "iframe": ["src"], "video": ["src"],
+    "audio": ["src"], "embed": ["src"], "object": ["data"], "image": ["href", "xlink:href"], "use": ["href"],
+}
+FETCHED_LINKS = {"stylesheet", "preload", "prefetch", "modulepreload", "icon", "shortcut", "preconnect", "dns-prefetch"}
+REMOTE = re.compile(r"\s*(https?:)?//", re.IGNORECASE)
+REMOTE_IN_CSS = re.compile(r"""(?:url\(\s*|@import\s+)['"]?(?:https?:)?//[^'")\s]*""", re.IGNORECASE)
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.title, self.remote, self._in_title, self._in_style = "", [], False, False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = {k: v or "" for k, v in attrs}
+        self._in_title = self._in_title or (tag == "h1" and not self.title)
+        self._in_style = tag == "style"
+        wanted = FETCHED.get(tag, [])
+        if tag == "link" and FETCHED_LINKS & set(attrs.get("rel", "").lower().split()):
+            wanted = ["href"]
+        self.remote += [attrs[name] for name in wanted if REMOTE.match(attrs.get(name, ""))]
+        self.remote += REMOTE_IN_CSS.findall(attrs.get("style", ""))
+
+    def handle_endtag(self, tag):
+        if tag == "h1":
+            self._in_title = False
+        if tag == "style":
+            self._in_style = False
+
+    def handle_data(self, data):
+        if self._in_title:
+            self.title += data
+        if self._in_style:
+            self.remote += REMOTE_IN_CSS.findall(data)
+
+
+def listed(toc):
+    """The names of all pages of a table of contents."""
+    names = [toc[key] for key in ("root", "file") if key in toc]
+    for key in ("parts", "chapters", "sections"):
+        for entry in toc.get(key, []):
+            names += listed(entry)
+    return names
+
+
+def words(text):
+    """The plain words of a heading: without mathematics, code, roles and signs, which are rendered differently."""
+    text = re.sub(r"\{[\w:]+\}`[^`]*`|\$[^$]*\$|`[^`]*`", " ", text)
+    return re.findall(r"\w+", text)
+
+
+def source_title(name):
+    text = (ROOT / f"{name}.md").read_text(encoding="utf-8")
+    return next(line[2:] for line in text.split("\n") if line.startswith("# "))
+
+
+def faults(html):
+    for name in listed(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))):
+        built = html / f"{name}.html"
+        if not built.exists() or not built.stat().st_size:
+            yield f"{built}: missing or empty"
+            continue
+        shown = set(words(Page(built.read_text(encoding="utf-8")).title))
+        lost = [word for word in words(source_title(name)) if word not in shown]
+        if lost:
+            yield f"{built}: its title lacks {lost}"
+    for built in sorted(html.rglob("*.html")):
+        text = built.read_text(encoding="utf-8")
+        if re.search(r'class="[^"]*\boutput traceback\b', text):
+            yield f"{built}: shows the traceback of a failed cell"
+        for address in Page(text).remote:
+            yield f"{built}: fetches {address}"
+    for sheet in sorted(html.rglob("*.css")):
+        for address in REMOTE_IN_CSS.findall(sheet.read_text(encoding="utf-8")):
+            yield f"{sheet}: fetches {address}"
+
+
+def main():
+    html = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "_build" / "html"
+    found = list(faults(html))
+    for fault in found:
+        print(fault, file=sys.stderr)
+    if found:
+        sys.exit(1)
+    print(f"checked {len(list(html.rglob('*.html')))} pages: all there, no failed cell, nothing fetched from elsewhere")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Keep the two files of each chapter, NAME.md and NAME.py, in step.
+
+    python tools/pairs.py                  bring every pair in step
+    python tools/pairs.py --from md NAME   the .md of this chapter wins (or --from py)
+
+Which of the two was edited is never read off file times, which a checkout or a copy changes. The file whose cells
+are those of the last time the two agreed is the old one; without such a record, the one whose cells are those of
+the last commit. If both were edited, nothing is written and you are asked which one wins.
+"""
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jupytext
+from jupytext.config import load_jupytext_config
+
+ROOT = Path(__file__).resolve().parents[1]
+FORMATS = {"md": "md:myst", "py": "py:percent"}
+
+
+def cells(path, text=None):
+    """What the two files of a chapter must agree on: each cell's type, source, tags and display settings."""
+    text = Path(path).read_text(encoding="utf-8") if text is None else text
+    notebook = jupytext.reads(text, fmt=FORMATS[Path(path).suffix[1:]])
+    return [
+        (cell.cell_type, cell.source, sorted(cell.metadata.get("tags", [])), cell.metadata.get("mystnb", {}))
+        for cell in notebook.cells
+    ]
+
+
+def chapters(root=ROOT):
+    """The names of all chapters of which at least one file exists."""
+    return sorted({p.stem for kind in FORMATS for p in (root / "chapters").glob(f"[0-9]*.{kind}")})
+
+
+def digest(path, text=None):
+    return hashlib.sha256(json.dumps(cells(path, text)).encode()).hexdigest()
+
+
+def committed(path, root):
+    """The digest of the file in the last commit, or None."""
+    show = subprocess.run(
+        ["git", "show", f"HEAD:./{path.relative_to(root).as_posix()}"], cwd=root, capture_output=True
+    )
+    return digest(path, show.stdout.decode("utf-8")) if show.returncode == 0 else None
+
+
+def edited(files, last, root):
+    """Which of two files that differ holds the edit: 'md', 'py', or None when both may."""
+    old = {
+        kind
+        for kind, path in files.items()
+        if digest(path) == (last if last is not None else committed(path, root))
+    }
+    return (set(files) - old).pop() if len(old) == 1 else None
+
+
+def write(source, target):
+    notebook = jupytext.read(source, fmt=FORMATS[source.suffix[1:]])
+    jupytext.write(
+        notebook, target, fmt=FORMATS[target.suffix[1:]], config=load_jupytext_config(str(target.resolve()))
+    )
+
+
+def sync(root=ROOT, names=None, wins=None):
+    """Bring pairs in step; returns the names of those that could not be."""
+    memory = root / "_build" / "pairs.json"
+    last = json.loads(memory.read_text()) if memory.exists() else {}
+    undecided = []
+    for name in names or chapters(root):
+        files = {kind: root / "chapters" / f"{name}.{kind}" for kind in FORMATS}
+        present = [kind for kind, path in files.items() if path.exists()]
+        if not present:
+            sys.exit(f"There is no chapter chapters/{name}")
+        if len(present) == 1:
+            kind = present[0]
+        elif digest(files["md"]) == digest(files["py"]):
+            last[name] = digest(files["md"])
+            continue
+        else:
+            kind = wins or edited(files, last.get(name), root)
+        if kind is None:
+            undecided.append(name)
+            continue
+        other = files["py" if kind == "md" else "md"]
+        write(files[kind], other)
+        last[name] = digest(files[kind])
+        print(f"{other.relative_to(root)} written from {files[kind].relative_to(root)}")
+    memory.parent.mkdir(exist_ok=True)
+    memory.write_text(json.dumps(last, indent=1))
+    return undecided
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="chapters, such as 01_multitask_prompts")
+    parser.add_argument("--from", dest="wins", choices=FORMATS, help="the file that wins")
+    args = parser.parse_args()
+    if args.wins and not args.names:
+        parser.error("--from needs the names of the chapters for which that file wins")
+    undecided = sync(names=[Path(n).stem for n in args.names], wins=args.wins)
+    for name in undecided:
+        print(
+            f"chapters/{name}: the .md and the .py both differ from when they last agreed; nothing was written.\n"
+            f"  Compare them, then: python tools/pairs.py --from md {name}   (or --from py)",
+            file=sys.stderr,
+        )
+    sys.exit(1 if undecided else 0)
+
+
+if __name__ == "__main__":
+    main()
