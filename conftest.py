@@ -6,7 +6,6 @@ chapters/outputs/NAME.json; `--update-outputs` stores the outputs anew. Figures 
 """
 
 import json
-import os
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -19,19 +18,15 @@ from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError, find_metadata_tags
 ROOT = Path(__file__).parent
 CHAPTERS = ROOT / "chapters"
 
-# One thread per process: workers and kernels run side by side, and sums do not depend on the number of cores.
-for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
-    os.environ[limit] = "1"
+# Before anything imports numpy or torch: they read the limits on threads once.
+use_own_kernel(ROOT)
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--update-outputs", action="store_true", help="store the checked outputs of the chapters anew"
-    )
+    parser.addoption("--update-outputs", action="store_true", help="store the checked outputs of the chapters anew")
 
 
 def pytest_configure(config):
-    use_own_kernel(ROOT)
     config.option.nbval_current_env = True
 
 
@@ -69,9 +64,7 @@ class Chapter(IPyNbFile):
                 self.keys.append(key)
             # The comparison is ours, with the stored texts; nbval itself only runs the cells.
             options["check"] = False
-            item = ChapterCell.from_parent(
-                self, name=f"Cell {number}", cell_num=number, cell=cell, options=options
-            )
+            item = ChapterCell.from_parent(self, name=f"Cell {number}", cell_num=number, cell=cell, options=options)
             item.key, item.line = key, text.count("\n", 0, position) + 1
             yield item
         if self.keys or self.stored:

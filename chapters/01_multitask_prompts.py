@@ -76,7 +76,9 @@ dist = PromptDistribution(d=20, counts=(60, 60), r=(0.2, 0.8))
 dist
 
 # %%
-prompts = dist.sample(batch=1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+prompts = dist.sample(
+    batch=1, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+)
 prompts
 
 # %% [markdown]
@@ -85,7 +87,9 @@ prompts
 
 # %%
 Z = dist.tokens(prompts)
-assert torch.equal(Z[0, :-1, :-1], prompts.x[0]) and torch.equal(Z[0, :-1, -1], prompts.y[0])
+assert torch.equal(Z[0, :-1, :-1], prompts.x[0]) and torch.equal(
+    Z[0, :-1, -1], prompts.y[0]
+)
 assert torch.equal(Z[0, -1, :-1], prompts.x_query[0, 0]) and Z[0, -1, -1] == 0
 Z.shape
 
@@ -108,7 +112,9 @@ general = PromptDistribution(
     Sx=[[1.0, 0.3], [0.3, 2.0]],
     C=[[1.0, -0.2], [-0.2, 0.5]],
 )
-draw = general.sample(batch=200_000, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+draw = general.sample(
+    batch=200_000, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+)
 
 
 def assert_mean(samples, expected, standard_errors=5):
@@ -133,7 +139,7 @@ assert_mean(draw.y_query**2, general.M)
 # $x_i^\top \beta$, and on the vertical axis the label it *has*. With $\Sigma_x = C = I$ and no noise, the two have
 # correlation $r_k$ up to the chance of one draw.
 
-# %% mystnb={"figure": {"name": "fig-hints", "caption": "One prompt. Each point is an example; the line has slope $r_k$. The better the hint, the more the labels of a block look like the query's."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-hints", "caption": "One prompt. Each point is an example; the line has slope $r_k$. The better the hint, the more the labels of a block look like the query's."}}
 import matplotlib.pyplot as plt
 
 would_be = (prompts.x[0] @ prompts.beta_query[0]).numpy()
@@ -142,14 +148,27 @@ label = prompts.y[0].numpy()
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.3), sharex=True, sharey=True)
 for k, ax in enumerate(axes):
     block = dist.task_index == k
-    ax.scatter(would_be[block], label[block], s=22, color=plotting.TASKS[k], marker=plotting.TASK_MARKERS[k], alpha=0.8)
+    ax.scatter(
+        would_be[block],
+        label[block],
+        s=22,
+        color=plotting.TASKS[k],
+        marker=plotting.TASK_MARKERS[k],
+        alpha=0.8,
+    )
     ax.axline((0, 0), slope=dist.r[k], color="0.4", linewidth=1)
-    ax.set(title=f"block {k + 1}:  $r_{k + 1} = {dist.r[k]:g}$", xlabel=r"label under the query's task, $x_i^\top\beta$")
-axes[0].set_ylabel("label in the prompt, $y_i$");
+    ax.set(
+        title=f"block {k + 1}:  $r_{k + 1} = {dist.r[k]:g}$",
+        xlabel=r"label under the query's task, $x_i^\top\beta$",
+    )
+_ = axes[0].set_ylabel("label in the prompt, $y_i$")
 
 # %% tags=["remove-input"]
 plotting.FigureData(
-    "hints", {"block": dist.task_index + 1, "x_beta": would_be, "y": label}, distribution=dist, seed=0
+    "hints",
+    {"block": dist.task_index + 1, "x_beta": would_be, "y": label},
+    distribution=dist,
+    seed=0,
 )
 
 # %% [markdown]
@@ -166,7 +185,9 @@ plotting.FigureData(
 from glalib import optimal_wpgd
 
 index = dist.task_index
-one_by_one = PromptDistribution(dist.d, (1,) * dist.n, dist.r[index], R=dist.R[np.ix_(index, index)])
+one_by_one = PromptDistribution(
+    dist.d, (1,) * dist.n, dist.r[index], R=dist.R[np.ix_(index, index)]
+)
 # Two routes through float64 linear algebra of size 2 and of size 120: they agree to rounding.
 assert abs(optimal_wpgd(dist).risk - optimal_wpgd(one_by_one).risk) < 1e-10 * dist.M
 
@@ -190,7 +211,7 @@ else:
 # Let the two tasks be correlated with each other, and the same $r$ is fine:
 
 # %%
-PromptDistribution(d=20, counts=(60, 60), r=impossible, R=[[1, 0.7], [0.7, 1]]);
+PromptDistribution(d=20, counts=(60, 60), r=impossible, R=[[1, 0.7], [0.7, 1]])
 
 # %% [markdown]
 # ## Exercise

@@ -96,34 +96,51 @@ def recurrence(q, k, v, g):
 #
 # The picture to keep is the matrix $D$: row $t$ says what the reader at $t$ still hears of each earlier token.
 
-# %% mystnb={"figure": {"name": "fig-memory", "caption": "What is left at time $t$ of the write at time $i$. Ones everywhere, linear attention hears all tokens alike. A constant gate fades them. A gate that closes once turns a page - what came before is heard at a tenth, by everyone after."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-memory", "caption": "What is left at time $t$ of the write at time $i$. Linear attention hears all tokens alike. A constant gate fades them. A gate that nearly closes once turns a page: what came before is heard at a tenth, by everyone after."}}
 import matplotlib.pyplot as plt
 import numpy as np
 
 T = 24
 once = np.ones(T)
 once[11] = 0.1
-gates = {"linear attention": np.ones(T), "constant gate": np.full(T, 0.9), "one small gate": once}
+gates = {
+    "linear attention": np.ones(T),
+    "constant gate": np.full(T, 0.9),
+    "one small gate": once,
+}
 
 
 def memory(g):
-    """D, from the recurrence itself: unit keys, queries and values read out one token at a time."""
-    return np.array([[g[i + 1 : t + 1].prod() if i <= t else np.nan for i in range(len(g))] for t in range(len(g))])
+    """The matrix D: entry (t, i) is the product of the gates after i, up to t."""
+    D = np.full((len(g), len(g)), np.nan)
+    for t in range(len(g)):
+        for i in range(t + 1):
+            D[t, i] = g[i + 1 : t + 1].prod()
+    return D
 
 
 fig, axes = plt.subplots(1, 3, figsize=(8, 3), sharey=True)
 for ax, (name, g) in zip(axes, gates.items()):
-    image = ax.imshow(memory(g), vmin=0, vmax=1, extent=(0.5, T + 0.5, T + 0.5, 0.5))
+    image = ax.imshow(
+        memory(g),
+        cmap=plotting.SEQUENTIAL,
+        vmin=0,
+        vmax=1,
+        extent=(0.5, T + 0.5, T + 0.5, 0.5),
+    )
     ax.set(title=name, xlabel="written at $i$")
     ax.grid(False)
 axes[0].set_ylabel("heard at $t$")
-fig.colorbar(image, ax=axes, label="$D_{ti}$", shrink=0.8);
+_ = fig.colorbar(image, ax=axes, label="$D_{ti}$", shrink=0.8)
 
 # %% tags=["remove-input"]
 t, i = np.tril_indices(T)
 plotting.FigureData(
-    "memory", {"t": t + 1, "i": i + 1} | {name.replace(" ", "_"): memory(g)[t, i] for name, g in gates.items()},
-    T=T, gates="all 1; all 0.9; 1 but for g_12 = 0.1",
+    "memory",
+    {"t": t + 1, "i": i + 1}
+    | {name.replace(" ", "_"): memory(g)[t, i] for name, g in gates.items()},
+    T=T,
+    gates="all 1; all 0.9; 1 but for g_12 = 0.1",
 )
 
 
@@ -150,7 +167,9 @@ def gates_of_kind(kind, shape, generator):
 def outputs_and_gradients(compute, *inputs):
     inputs = [value.clone().requires_grad_() for value in inputs]
     output = compute(*inputs)
-    probe = torch.sin(torch.arange(output.numel(), dtype=torch.float64)).reshape(output.shape)
+    probe = torch.sin(torch.arange(output.numel(), dtype=torch.float64)).reshape(
+        output.shape
+    )
     return output.detach(), torch.autograd.grad((output * probe).sum(), inputs)
 
 
@@ -167,15 +186,20 @@ worst_output, worst_gradient = 0.0, 0.0
 for gate, shape in {"scalar": (T,), "key": (T, d_k), "value": (T, d_v)}.items():
     for kind in ("mild", "near one", "tiny", "exact zeros"):
         g = gates_of_kind(kind, shape, generator)
-        expected, gradients = outputs_and_gradients(lambda *a: gla(*a, gate=gate), q, k, v, g)
+        expected, gradients = outputs_and_gradients(
+            lambda *a: gla(*a, gate=gate), q, k, v, g
+        )
         for form in ("parallel", "chunked"):
-            output, found = outputs_and_gradients(lambda *a: gla(*a, gate=gate, form=form), q, k, v, g)
+            output, found = outputs_and_gradients(
+                lambda *a: gla(*a, gate=gate, form=form), q, k, v, g
+            )
             worst_output = max(worst_output, relative(output, expected))
             worst_gradient = max(worst_gradient, *map(relative, found, gradients))
         last = gla_readout(q[-1], k, v, g, gate=gate)
         worst_output = max(worst_output, relative(last, expected[-1]))
-        if gate == "scalar":  # and the plain loop above is what the package calls recurrent
-            worst_output = max(worst_output, relative(recurrence(q, k, v, g), expected))
+        if gate == "scalar":  # the plain loop above is what the package calls recurrent
+            loop = recurrence(q, k, v, g)
+            worst_output = max(worst_output, relative(loop, expected))
 
 assert worst_output < 1e-10
 assert worst_gradient < 1e-8

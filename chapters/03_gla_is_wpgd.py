@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # Theorem 1: gated linear attention is weighted gradient descent
+# # Gates are weights
 #
 # **Where we are.** The first two pages gave us prompts and a recurrence. Now they meet: with the right weight matrices,
 # one layer of gated linear attention takes one step of gradient descent on a *weighted* least-squares loss. The gates
@@ -53,9 +53,14 @@ from glalib.gates import gates_to_weights, weights_to_gates
 
 plotting.use_style()
 dist = PromptDistribution(d=4, counts=(12, 12), r=(0.2, 0.8))
-prompts = dist.sample(batch=5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+prompts = dist.sample(
+    batch=5, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+)
 rng = np.random.default_rng(0)
-P, omega = torch.from_numpy(rng.normal(size=(4, 4))), torch.from_numpy(rng.random(24))
+P, omega = (
+    torch.from_numpy(rng.normal(size=(4, 4))),
+    torch.from_numpy(rng.random(24)),
+)
 
 beta = torch.zeros(5, 4, 1, dtype=torch.float64, requires_grad=True)
 loss = (omega * (prompts.y - (prompts.x @ beta)[..., 0]) ** 2).sum() / 2
@@ -158,7 +163,9 @@ errors = {}
 g = torch.from_numpy(rng.uniform(0.7, 1.0, size=n + 1))
 scalar = GLA.from_wpgd(P_q, P_k, gates=g)
 omega = gates_to_weights(g)
-errors["scalar gate"] = relative_error(scalar(Z), wpgd(prompts.x, prompts.y, prompts.x_query, P_q @ P_k.T, omega))
+errors["scalar gate"] = relative_error(
+    scalar(Z), wpgd(prompts.x, prompts.y, prompts.x_query, P_q @ P_k.T, omega)
+)
 
 a = torch.from_numpy(rng.uniform(0.7, 1.0, size=(n + 1, d)))
 vector = GLA.from_wpgd(P_q, P_k, gates=a, gate="key")
@@ -170,7 +177,13 @@ g_with_zero = g.clone()
 g_with_zero[9] = 0.0
 errors["a gate of zero"] = relative_error(
     GLA.from_wpgd(P_q, P_k, gates=g_with_zero)(Z),
-    wpgd(prompts.x, prompts.y, prompts.x_query, P_q @ P_k.T, gates_to_weights(g_with_zero)),
+    wpgd(
+        prompts.x,
+        prompts.y,
+        prompts.x_query,
+        P_q @ P_k.T,
+        gates_to_weights(g_with_zero),
+    ),
 )
 
 assert max(errors.values()) < 1e-12
@@ -190,7 +203,7 @@ glue("theorem_1_error", max(errors.values()), display=False)
 # same staircase. A vector gate gives each key channel its own; below, channel by channel, memory gets shorter, and
 # channel 4 turns a page at token 12.
 
-# %% mystnb={"figure": {"name": "fig-weights", "caption": "The weights that gates induce (Theorem 1). Left, a scalar gate - one staircase for all channels. Right, a vector gate on the key side - each channel has its own, but none ever goes down along the prompt."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-weights", "caption": "The weights that gates induce (Theorem 1). Left, a scalar gate: one staircase for all channels. Right, a vector gate on the key side: each channel has its own, but none ever goes down along the prompt."}}
 import matplotlib.pyplot as plt
 
 m = 6
@@ -203,20 +216,35 @@ weights = {
     "vector gate": gates_to_weights(vector_gates, axis=-2),
 }
 
-fig, axes = plt.subplots(2, 2, figsize=(7.6, 4.4), sharex=True, height_ratios=(2, 1))
+fig, axes = plt.subplots(
+    2, 2, figsize=(7.6, 4.4), sharex=True, height_ratios=(2, 1)
+)
 for column, (name, Omega) in zip(axes.T, weights.items()):
-    image = column[0].imshow(Omega.T, vmin=0, vmax=1, aspect="auto", extent=(0.5, n + 0.5, m + 0.5, 0.5))
+    image = column[0].imshow(
+        Omega.T,
+        cmap=plotting.SEQUENTIAL,
+        vmin=0,
+        vmax=1,
+        aspect="auto",
+        extent=(0.5, n + 0.5, m + 0.5, 0.5),
+    )
     column[0].set(title=name)
     column[0].grid(False)
     for channel in (0, 3, 5) if name == "vector gate" else (0,):
-        column[1].plot(range(1, n + 1), Omega[:, channel], drawstyle="steps-mid", label=f"channel {channel + 1}",
-                       color=plotting.TASKS[channel], linewidth=3 - 0.4 * channel)
+        column[1].plot(
+            range(1, n + 1),
+            Omega[:, channel],
+            drawstyle="steps-mid",
+            label=f"channel {channel + 1}",
+            color=plotting.TASKS[channel],
+            linewidth=3 - 0.4 * channel,
+        )
     column[1].set(xlabel="example $i$", ylim=(-0.05, 1.1), xlim=(0.5, n + 0.5))
 axes[0, 0].set_ylabel("key channel")
 axes[1, 0].set_ylabel(r"$\omega_i$")
 axes[1, 1].set_ylabel(r"$\Omega_i$")
-axes[1, 1].legend(fontsize=8, loc="upper left")
-fig.colorbar(image, ax=axes[0], label="weight");
+axes[1, 1].legend(fontsize=8, loc="center left")
+_ = fig.colorbar(image, ax=axes[0], label="weight")
 
 # %% tags=["remove-input"]
 plotting.FigureData(
@@ -275,7 +303,9 @@ assert relative_error(leaky(Z), scalar(Z)) > 0.01
 # %%
 told = Z.clone()
 told[:, -1, d] = 1.0
-own_write = (prompts.x_query @ P_q @ P_k.T @ prompts.x_query.mT)[..., 0]  # x^T P x times its label, 1
+own_write = (prompts.x_query @ P_q @ P_k.T @ prompts.x_query.mT)[
+    ..., 0
+]  # x^T P x times its label, 1
 assert relative_error(scalar(told) - scalar(Z), own_write) < 1e-9
 
 # %% [markdown]

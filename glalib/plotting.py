@@ -22,7 +22,8 @@ STYLES = {
 }
 TASKS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
 TASK_MARKERS = ["o", "^", "s", "D", "v", "P"]
-SEQUENTIAL = "cividis"
+# Ink on paper: zero is the colour of the page, also where dark mode inverts a figure. No value at all is grey.
+SEQUENTIAL = mpl.colormaps["Blues"].with_extremes(bad="0.85")
 
 
 def use_style() -> None:
@@ -39,7 +40,6 @@ def use_style() -> None:
             "grid.alpha": 0.25,
             "legend.frameon": False,
             "axes.prop_cycle": mpl.cycler(color=TASKS),
-            "image.cmap": SEQUENTIAL,
             "svg.hashsalt": "glalib",  # the same figure is the same file
             "savefig.transparent": True,
         }

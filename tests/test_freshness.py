@@ -85,7 +85,11 @@ def build(book):
     environment = os.environ | {"PYTHONPATH": str(book), "PYTHONDONTWRITEBYTECODE": "1"}
     run = subprocess.run(
         [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "."],
-        cwd=book, env=environment, capture_output=True, text=True, timeout=120,
+        cwd=book,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout + run.stderr, (book / "_build" / "html" / "chapters" / "01_page.html").read_text()

@@ -1,6 +1,6 @@
 """Check the built book: each page of _toc.yml is there with its title, shows no failed cell, and asks no other host.
 
-    python tools/check_book.py [_build/html]
+Run as `python tools/check_book.py [_build/html]`.
 """
 
 import re
@@ -14,8 +14,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # What a browser fetches by itself on opening a page. Links to follow (a href) may lead anywhere.
 FETCHED = {
-    "script": ["src"], "img": ["src", "srcset"], "source": ["src", "srcset"], "iframe": ["src"], "video": ["src"],
-    "audio": ["src"], "embed": ["src"], "object": ["data"], "image": ["href", "xlink:href"], "use": ["href"],
+    "script": ["src"],
+    "img": ["src", "srcset"],
+    "source": ["src", "srcset"],
+    "iframe": ["src"],
+    "video": ["src"],
+    "audio": ["src"],
+    "embed": ["src"],
+    "object": ["data"],
+    "image": ["href", "xlink:href"],
+    "use": ["href"],
 }
 FETCHED_LINKS = {"stylesheet", "preload", "prefetch", "modulepreload", "icon", "shortcut", "preconnect", "dns-prefetch"}
 REMOTE = re.compile(r"\s*(https?:)?//", re.IGNORECASE)

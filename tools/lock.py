@@ -26,7 +26,9 @@ def main():
         subprocess.run([python, "-m", "pip", "install", "setuptools>=77", f"{ROOT}[test]"], check=True)
         listed = subprocess.run(
             [python, "-m", "pip", "freeze", "--all", "--exclude", "pip", "--exclude", "glalib"],
-            check=True, capture_output=True, text=True,
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout
     lines = [re.sub(r"\+\w+$", "", line) for line in listed.split("\n") if line and not ACCELERATOR.match(line)]
     names = {line.split("==")[0].lower() for line in lines}

@@ -43,27 +43,21 @@ def digest(path, text=None):
 
 def committed(path, root):
     """The digest of the file in the last commit, or None."""
-    show = subprocess.run(
-        ["git", "show", f"HEAD:./{path.relative_to(root).as_posix()}"], cwd=root, capture_output=True
-    )
+    show = subprocess.run(["git", "show", f"HEAD:./{path.relative_to(root).as_posix()}"], cwd=root, capture_output=True)
     return digest(path, show.stdout.decode("utf-8")) if show.returncode == 0 else None
 
 
 def edited(files, last, root):
     """Which of two files that differ holds the edit: 'md', 'py', or None when both may."""
     old = {
-        kind
-        for kind, path in files.items()
-        if digest(path) == (last if last is not None else committed(path, root))
+        kind for kind, path in files.items() if digest(path) == (last if last is not None else committed(path, root))
     }
     return (set(files) - old).pop() if len(old) == 1 else None
 
 
 def write(source, target):
     notebook = jupytext.read(source, fmt=FORMATS[source.suffix[1:]])
-    jupytext.write(
-        notebook, target, fmt=FORMATS[target.suffix[1:]], config=load_jupytext_config(str(target.resolve()))
-    )
+    jupytext.write(notebook, target, fmt=FORMATS[target.suffix[1:]], config=load_jupytext_config(str(target.resolve())))
 
 
 def sync(root=ROOT, names=None, wins=None):

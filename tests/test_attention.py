@@ -1,0 +1,184 @@
+"""Every form against the recurrence written here once more, with explicit gate matrices; outputs and gradients."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glalib import gla, gla_readout
+from glalib.attention import chunk_length
+
+KINDS = ("mild", "near one", "tiny", "some zeros", "a run of zeros", "zeros at chunk borders", "all zeros", "none")
+GATES = ("scalar", "key", "value")
+
+
+def reference(q, k, v, gates, gate):
+    T, dk, dv = q.shape[-2], k.shape[-1], v.shape[-1]
+    S, o = torch.zeros(dv, dk, dtype=q.dtype), []
+    for i in range(T):
+        G = torch.ones(dv, dk, dtype=q.dtype)
+        if gates is not None:
+            a = gates[..., i, None, None] if gate == "scalar" else gates[..., i, :]
+            G = G * (a if gate == "scalar" else a[..., None, :] if gate == "key" else a[..., :, None])
+        S = G * S + torch.einsum("...a,...b->...ab", v[..., i, :], k[..., i, :])
+        o.append(torch.einsum("...ab,...b->...a", S, q[..., i, :]))
+    return torch.stack(o, -2)
+
+
+def problem(kind, gate, T, dk, dv, leads=((), (), (), ()), seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    q, k, v = (
+        torch.randn(*lead, T, d, generator=generator, dtype=torch.float64)
+        for lead, d in zip(leads, (dk, dk, dv), strict=False)
+    )
+    if kind == "none":
+        return q, k, v, None
+    m = {"scalar": (), "key": (dk,), "value": (dv,)}[gate]
+    C = chunk_length(T, dk, dv, gate)
+    g = torch.rand(*leads[3], T, *m, generator=generator, dtype=torch.float64)
+    time = torch.arange(T).reshape((T,) + (1,) * len(m))
+    g = {
+        "mild": 0.5 + 0.5 * g,
+        "near one": 1 - 1e-9 * g,
+        "tiny": 1e-6 * g,
+        "some zeros": g * (g > 0.3),
+        "a run of zeros": g * ((time < T // 3) | (time > T // 3 + 2)),
+        "zeros at chunk borders": g * (time % C != 0) * (time % C != C - 1),
+        "all zeros": 0 * g,
+    }[kind]
+    return q, k, v, g
+
+
+def with_gradients(f, inputs):
+    inputs = [x if x is None else x.clone().requires_grad_() for x in inputs]
+    o = f(*inputs)
+    probe = torch.cos(torch.arange(o.numel(), dtype=o.dtype)).reshape(o.shape)
+    return [o.detach(), *torch.autograd.grad((o * probe).sum(), [x for x in inputs if x is not None])]
+
+
+def assert_equal(ours, theirs):
+    for a, b, tolerance in zip(ours, theirs, (1e-10, *[1e-8] * 4), strict=False):
+        assert a.shape == b.shape
+        assert (a - b).abs().max() <= tolerance * b.abs().max()  # false for NaN
+
+
+shapes = st.tuples(st.integers(1, 23), st.integers(1, 4), st.integers(1, 4))
+leading = st.sampled_from([((), (), (), ()), ((2,),) * 4, ((2, 1), (3,), (), (1, 3)), ((), (), (), (2,)), ((0,),) * 4])
+
+
+@given(st.sampled_from(KINDS), st.sampled_from(GATES), shapes, leading, st.integers(0, 9))
+@settings(max_examples=150)
+def test_forms_agree_with_the_recurrence(kind, gate, shape, leads, seed):
+    inputs = problem(kind, gate, *shape, leads=leads, seed=seed)
+    lead = torch.broadcast_shapes(*(leads if kind != "none" else leads[:3]))
+    wanted = with_gradients(lambda *x: reference(*x, gate), inputs)
+    if 0 in lead:
+        assert all(gla(*inputs, gate, form).shape == wanted[0].shape for form in ("recurrent", "parallel", "chunked"))
+        return
+    for form in ("recurrent", "parallel", "chunked"):
+        ours = with_gradients(lambda *x, form=form: gla(*x, gate, form), inputs)
+        assert ours[0].shape == (*lead, shape[0], shape[2])
+        assert_equal(ours, wanted)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("T", [1, 2, 3, 16, 37, 101])
+def test_lengths_around_the_chunk(kind, gate, T):
+    inputs = problem(kind, gate, T, 7, 5, leads=((2,),) * 4, seed=T)
+    wanted = with_gradients(lambda *x: gla(*x, gate), inputs)
+    for form in ("parallel", "chunked"):
+        assert_equal(with_gradients(lambda *x, form=form: gla(*x, gate, form), inputs), wanted)
+
+
+@given(st.sampled_from(KINDS), st.sampled_from(GATES), shapes, leading, st.integers(0, 9))
+@settings(max_examples=100)
+def test_readout_is_the_last_output(kind, gate, shape, leads, seed):
+    q, k, v, g = problem(kind, gate, *shape, leads=leads, seed=seed)
+    q = q[..., -1, :]
+
+    def last(q, k, v, g):
+        everywhere = q[..., None, :].expand(*q.shape[:-1], shape[0], -1)
+        return reference(everywhere, k, v, g, gate)[..., -1, :]
+
+    if 0 in leads[0]:
+        assert gla_readout(q, k, v, g, gate).shape == (0, shape[2])
+        return
+    ours = with_gradients(lambda *x: gla_readout(*x, gate), (q, k, v, g))
+    assert_equal(ours, with_gradients(last, (q, k, v, g)))
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_gradients_at_zero_gates_are_the_difference_quotients(gate):
+    q, k, v, g = problem("some zeros", gate, 9, 2, 3)
+    o, *_, slope = with_gradients(lambda *x: gla_readout(x[0][-1], *x[1:], gate), (q, k, v, g))
+    probe = torch.cos(torch.arange(3, dtype=torch.float64))
+    for index in (g == 0).nonzero().tolist()[:4]:
+        up = g.clone()
+        up[tuple(index)] = 1e-3  # the output is linear in each gate
+        quotient = ((gla_readout(q[-1], k, v, up, gate) - o) * probe).sum() / 1e-3
+        assert abs(quotient - slope[tuple(index)]) < 1e-9 * (1 + abs(quotient))
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_no_form_sees_the_future(gate):
+    q, k, v, g = problem("mild", gate, 30, 3, 3)
+    for form in ("recurrent", "parallel", "chunked"):
+        o = gla(q, k, v, g, gate, form)
+        for t in (1, 8, 29):
+            later = [torch.cat([x[:t], torch.rand_like(x[t:])]) for x in (q, k, v, g)]
+            torch.testing.assert_close(gla(*later, gate, form)[:t], o[:t], rtol=1e-12, atol=1e-12)
+
+
+@given(st.integers(3, 5000), st.integers(1, 300), st.integers(1, 300), st.sampled_from(GATES))
+def test_chunks_are_neither_tokens_nor_the_whole(T, dk, dv, gate):
+    C = chunk_length(T, dk, dv, gate)
+    assert 2 <= C <= math.ceil(T / 2)
+
+
+def test_float32_stays_accurate_over_thousands_of_tokens():
+    q, k, v, g = problem("near one", "scalar", 4000, 4, 4)
+    g = 1 - 1e-3 * torch.rand(4000, dtype=torch.float64)
+    exact = gla(q, k, v, g, form="chunked")
+    single = gla(*(x.float() for x in (q, k, v, g)), form="chunked").double()
+    assert (single - exact).norm() < 1e-5 * exact.norm()  # rounding of 1 - 1e-3 u to float32, over the memory's length
+
+
+def test_readout_memory_is_linear():
+    T = 20_000  # a T x T matrix would take 3 GB
+    q, k, v, g = problem("near one", "value", T, 3, 3)
+    assert gla_readout(q[-1], k, v, g, "value").shape == (3,)
+
+
+T, DK, DV = 4, 2, 3
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"q": [1.0]}, TypeError, "q must be a torch tensor"),
+        ({"k": torch.ones(T, DK, dtype=torch.long)}, TypeError, "k must be a floating-point tensor"),
+        ({"q": torch.ones(T, DK + 1)}, ValueError, r"q must be of shape \(..., 4, 2\)"),
+        ({"v": torch.ones(T + 1, DV)}, ValueError, r"v must be of shape \(..., 4, 3\)"),
+        ({"k": torch.ones(DK)}, ValueError, "k must be a tensor with at least 2 axes"),
+        ({"k": torch.ones(0, DK)}, ValueError, "k must be .* at least one token"),
+        ({"v": torch.full((T, DV), torch.nan)}, ValueError, "v must be finite"),
+        ({"v": torch.ones(T, DV, dtype=torch.float64)}, ValueError, "v must be of k's dtype"),
+        ({"gates": torch.ones(T, DK)}, ValueError, r"gates must be of shape \(..., 4\)"),
+        ({"gates": torch.ones(T), "gate": "key"}, ValueError, r"gates must be of shape \(..., 4, 2\)"),
+        ({"gates": torch.full((T,), 1.1)}, ValueError, r"gates must be in \[0, 1\]; got values from 1.1"),
+        ({"gates": torch.full((T,), torch.nan)}, ValueError, "gates must be finite"),
+        ({"gate": "both"}, ValueError, "gate must be one of 'scalar', 'key', 'value'; got 'both'"),
+        ({"form": "fast"}, ValueError, "form must be one of 'recurrent', 'parallel', 'chunked'; got 'fast'"),
+        ({"q": torch.ones(2, T, DK), "v": torch.ones(3, T, DV)}, ValueError, "v must be of leading axes"),
+    ],
+)
+def test_bad_arguments_are_named(change, error, words):
+    good = {"q": torch.ones(T, DK), "k": torch.ones(T, DK), "v": torch.ones(T, DV)}
+    with pytest.raises(error, match=words):
+        gla(**{**good, **change})
+    if "q" not in change and "form" not in change:
+        with pytest.raises(error, match=words):
+            gla_readout(**{"q_last": torch.ones(DK), "k": good["k"], "v": good["v"], **change})

@@ -1,0 +1,223 @@
+"""The module against the formulas in plain numpy and against the recurrence, token by token."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glalib import GLA, gla
+from glalib.gates import weights_to_gates
+
+GATES = (None, "scalar", "key", "value")
+
+
+def tokens(x, y, x_query, context=0, rng=None):
+    """Z (n+1, d+1+context) in numpy: rows (x_i, y_i, c_i), the query last with label 0."""
+    Z = np.column_stack([np.vstack([x, x_query]), np.append(y, 0)])
+    return np.column_stack([Z, rng.normal(size=(len(Z), context))]) if context else Z
+
+
+def random_model(seed, width, gate, layers, **options):
+    generator = torch.Generator().manual_seed(seed)
+    model = GLA(width, gate, layers, gate_bias=1.0, generator=generator, dtype=torch.float64, **options)
+    with torch.no_grad():
+        for p in model.parameters():  # none at a special value
+            p.add_(0.3 * torch.randn(p.shape, generator=generator, dtype=torch.float64))
+    return model
+
+
+def one_prompt_at_a_time(model, Z, queries):
+    """h^T (what all layers wrote at the query), each query alone in its prompt, all in the recurrent form."""
+    n, predictions = Z.shape[-2] - queries, []
+    for j in range(queries):
+        stream = torch.cat([Z[..., :n, :], Z[..., n + j : n + j + 1, :]], -2)
+        written = 0
+        for layer in model.layers:
+            g = layer.given if model.gate and layer.given is not None else None
+            if model.gate and g is None:
+                g = torch.sigmoid(stream @ layer.W_g + layer.b_g)
+            if model.gate == "scalar":
+                g = g[..., 0]
+            o = gla(stream @ layer.W_q, stream @ layer.W_k, stream @ layer.W_v, g, model.gate or "scalar")
+            written = written + o[..., -1, :]
+            if layer is not model.layers[-1]:
+                stream = stream + (o if layer.W_o is None else o @ layer.W_o)
+        predictions.append(written @ model.h)
+    return torch.stack(predictions, -1)
+
+
+@given(
+    gate=st.sampled_from(GATES),
+    layers=st.integers(1, 3),
+    n=st.integers(1, 20),
+    queries=st.integers(1, 3),
+    widths=st.sampled_from([(3, None, None), (4, 2, None), (4, None, 2), (3, 5, 1)]),
+    lead=st.sampled_from([(), (2,), (2, 3)]),
+    seed=st.integers(0, 9),
+)
+def test_module_is_the_recurrence(gate, layers, n, queries, widths, lead, seed):
+    width, key_width, value_width = widths
+    model = random_model(seed, width, gate, layers, key_width=key_width, value_width=value_width)
+    Z = torch.randn(*lead, n + queries, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    Z /= n**0.5
+    ours, theirs = model(Z, queries), one_prompt_at_a_time(model, Z, queries)
+    assert ours.shape == (*lead, queries)
+    assert (ours - theirs).abs().max() <= 1e-10 * theirs.abs().max()
+    parameters = list(model.parameters())
+    probe = torch.cos(torch.arange(ours.numel(), dtype=torch.float64)).reshape(ours.shape)
+    slopes = [torch.autograd.grad((p * probe).sum(), parameters) for p in (ours, theirs)]
+    scale = max(s.abs().max() for s in slopes[1])
+    assert all((a - b).abs().max() <= 1e-8 * scale for a, b in zip(*slopes, strict=True))
+
+
+@given(
+    n=st.integers(1, 12),
+    d=st.integers(1, 5),
+    m=st.integers(1, 6),
+    context=st.integers(0, 2),
+    gate=st.sampled_from(["scalar", "key"]),
+    zero=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_theorem_1(n, d, m, context, gate, zero, seed):
+    rng = np.random.default_rng(seed)
+    x, y, x_query = rng.normal(size=(n, d)), rng.normal(size=n), rng.normal(size=d)
+    P_q, P_k = rng.normal(size=(d, m)), rng.normal(size=(d, m))
+    gates = rng.uniform(size=(n + 1,) if gate == "scalar" else (n + 1, m))
+    if zero:
+        gates[rng.integers(n + 1)] = 0
+    Omega = np.array([gates[i + 1 :].prod(0) for i in range(n)]).reshape(n, -1)
+    wanted = x_query @ P_q @ (x @ P_k * Omega).T @ y
+    scale = np.abs(x_query @ P_q) @ np.abs(x @ P_k * Omega).T @ np.abs(y)  # the size of the terms: sums may cancel
+    model = GLA.from_wpgd(P_q, P_k, gates, gate, context)
+    Z = torch.from_numpy(tokens(x, y, x_query, context, rng))
+    assert abs(model(Z).item() - wanted) <= 1e-12 * scale
+    if gate == "scalar":
+        assert abs(wanted - x_query @ P_q @ P_k.T @ x.T @ (Omega[:, 0] * y)) <= 1e-12 * scale
+
+
+def coupled_iterates(x, y, x_query, P_q, P_k, gates):
+    """Theorem 6 with two plain loops: every token carries its own beta_i; gates (n+1,) or (n+1, m) per layer."""
+    X, Y = np.vstack([x, x_query]), np.append(y, 0)
+    beta = np.zeros_like(X)
+    for Pq, Pk, g in zip(P_q, P_k, gates, strict=True):
+        step = np.zeros_like(beta)
+        for i in range(len(X)):
+            for j in range(i + 1):
+                step[i] += Pq @ ((Pk.T @ X[j]) * g[j + 1 : i + 1].prod(0)) * (Y[j] - X[j] @ beta[j])
+        beta = beta + step
+    return x_query @ beta[-1]
+
+
+@pytest.mark.parametrize("kind", ["none", "scalar", "key"])
+@pytest.mark.parametrize("layers", [1, 2, 3, 4])
+@pytest.mark.parametrize("context", [0, 2])
+def test_theorem_6(layers, kind, context):
+    rng = np.random.default_rng(layers)
+    n, d, m = 15, 3, 2
+    x, y, x_query = rng.normal(size=(n, d)), rng.normal(size=n), rng.normal(size=d)
+    P_q, P_k = rng.normal(size=(2, layers, d, m)) / n**0.5
+    gates = rng.uniform(0.5, 1, size=(layers, n + 1) if kind != "key" else (layers, n + 1, m))
+    if kind == "none":
+        gates[:] = 1
+    else:
+        gates[0, 4] = 0
+    wanted = coupled_iterates(x, y, x_query, P_q, P_k, gates)
+    given_gates = None if kind == "none" else list(gates)
+    model = GLA.from_wpgd(list(P_q), list(P_k), given_gates, "key" if kind == "key" else "scalar", context)
+    ours = model(torch.from_numpy(tokens(x, y, x_query, context, rng))).item()
+    assert abs(ours - wanted) <= 1e-12 * abs(wanted)
+
+
+def test_two_value_channels_give_a_signed_weighting():
+    rng = np.random.default_rng(0)
+    n, d = 9, 3
+    x, y, x_query, P = rng.normal(size=(n, d)), rng.normal(size=n), rng.normal(size=d), rng.normal(size=(d, d))
+    omega = rng.normal(size=n) / n
+    rises = np.diff(omega, prepend=0)
+    up, down = np.cumsum(np.maximum(rises, 0)), np.cumsum(np.maximum(-rises, 0))
+    size = max(up[-1], down[-1])
+    gates = np.stack([weights_to_gates(up / size), weights_to_gates(down / size)], -1)
+    model = GLA(d + 1, "value", key_width=d, value_width=2, gates=gates, dtype=torch.float64)
+    with torch.no_grad():
+        for W in (model.layers[0].W_q, model.layers[0].W_k, model.layers[0].W_v):
+            W.zero_()
+        model.layers[0].W_q[:d] = torch.from_numpy(P * size)
+        model.layers[0].W_k[:d] = torch.eye(d)
+        model.layers[0].W_v[d] = 1
+        model.h.copy_(torch.tensor([1.0, -1.0]))
+    wanted = x_query @ P @ x.T @ (omega * y)
+    assert abs(model(torch.from_numpy(tokens(x, y, x_query))).item() - wanted) < 1e-12 * abs(wanted)
+
+
+def test_equation_9_is_what_it_says():
+    P_q, P_k = np.arange(6.0).reshape(3, 2), -np.arange(6.0).reshape(3, 2)
+    model = GLA.from_wpgd(P_q, P_k, context=1)
+    layer = model.layers[0]
+    np.testing.assert_array_equal(layer.W_q.detach(), np.vstack([P_q, np.zeros((2, 2))]))
+    np.testing.assert_array_equal(layer.W_k.detach(), np.vstack([P_k, np.zeros((2, 2))]))
+    assert layer.W_v.nonzero().tolist() == [[3, 3]] and model.h.nonzero().tolist() == [[3]]
+    assert {name.split(".")[-1] for name, _ in model.named_parameters()} == {"W_q", "W_k", "W_v", "h"}
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_every_weight_is_free(gate):
+    model = random_model(0, 3, gate, 2, value_width=2)
+    model(torch.randn(4, 6, 3, dtype=torch.float64), queries=2).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
+
+
+def test_start_is_drawn_from_the_generator():
+    a, b, c = (GLA(4, layers=2, value_width=2, generator=torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+    assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+    assert not torch.equal(a.layers[0].W_q, c.layers[0].W_q)
+    assert torch.equal(GLA(5, context=1).h, torch.tensor([0.0, 0, 0, 1, 0]))
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_state_dict_round_trip(held, tmp_path):
+    gates = [torch.rand(7), torch.rand(7)] if held else None
+    a, b = (GLA(4, layers=2, gates=g and [x * s for x in g]) for g, s in ((gates, 1.0), (gates, 0.5)))
+    torch.save(a.state_dict(), tmp_path / "model.pt")
+    b.load_state_dict(torch.load(tmp_path / "model.pt"))
+    Z = torch.randn(3, 7, 4)
+    assert torch.equal(a(Z), b(Z)) and torch.equal(copy.deepcopy(a)(Z), a(Z))
+
+
+def test_repr():
+    assert repr(GLA(4)) == "GLA(width=4, gate='scalar', layers=1, key_width=4, value_width=4)"
+    held = GLA.from_wpgd(np.eye(2), np.eye(2), np.ones(6))
+    assert repr(held) == "GLA(width=3, gate='scalar' (given for 6 tokens), layers=1, key_width=2, value_width=3)"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: GLA(0), ValueError, "width must be a positive integer; got 0"),
+        (lambda: GLA(3, gate="keys"), ValueError, "gate must be one of None, 'scalar', 'key', 'value'; got 'keys'"),
+        (lambda: GLA(3, layers=1.5), TypeError, "layers must be a positive integer; got 1.5"),
+        (lambda: GLA(3, context=2), ValueError, "context must be at most width - 2 = 1; got 2"),
+        (lambda: GLA(3, gate_bias=float("nan")), ValueError, "gate_bias must be a finite number"),
+        (lambda: GLA(3, gate=None, gates=[1.0]), ValueError, "gates must be None when gate is None"),
+        (lambda: GLA(3, gates=[1.0, 1.5]), ValueError, r"gates must be in \[0, 1\]"),
+        (lambda: GLA(3, gate="key", gates=np.ones((4, 2))), ValueError, r"gates must be of shape \(.*, 3\)"),
+        (lambda: GLA(3, layers=2, gates=[[1.0]]), ValueError, "gates must be a sequence of 2 gate arrays"),
+        (lambda: GLA(3)(torch.ones(2, 4)), ValueError, r"Z must be of shape \(..., n \+ 1, 3\) with n >= 1"),
+        (lambda: GLA(3)(torch.ones(2, 3), queries=2), ValueError, r"Z must be of shape \(..., n \+ 2, 3\) with n >= 1"),
+        (lambda: GLA(3)(torch.ones(2, 3), queries=0), ValueError, "queries must be a positive integer; got 0"),
+        (lambda: GLA(3)(torch.full((2, 3), torch.inf)), ValueError, "Z must be finite"),
+        (lambda: GLA(3)(np.ones((2, 3))), TypeError, "Z must be a torch tensor; got ndarray"),
+        (lambda: GLA(3)(torch.ones(2, 3).double()), ValueError, "Z must be of the model's dtype"),
+        (lambda: GLA(3, gates=[1.0, 1.0])(torch.ones(3, 3)), ValueError, "Z must be prompts of 2 tokens"),
+        (lambda: GLA.from_wpgd(np.eye(2), np.eye(3)), ValueError, r"P_k must be of shape \(2, 2\); got shape \(3, 3\)"),
+        (lambda: GLA.from_wpgd([np.eye(2)] * 2, np.eye(2)), ValueError, "P_k must be a sequence of 2 matrices"),
+        (lambda: GLA.from_wpgd([np.eye(2)] * 2, [np.eye(2)] * 2, np.ones(3)), ValueError, "gates must be a sequence"),
+        (lambda: GLA.from_wpgd("P", "P"), TypeError, "P_q must be an array of real numbers"),
+    ],
+)
+def test_bad_arguments_are_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
