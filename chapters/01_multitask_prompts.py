@@ -68,7 +68,6 @@
 # %%
 import numpy as np
 import torch
-
 from glalib import PromptDistribution, plotting
 
 plotting.use_style()

@@ -83,6 +83,7 @@ def recurrence(q, k, v, g):
 # ```
 #
 # ````{dropdown} Why it is true
+# (proof-prop-unrolled)=
 # ```{prf:proof}
 # By induction on $t$. For $t = 1$ the state is $S_1 = v_1 k_1^\top$, as $S_0 = 0$. If
 # $S_{t-1} = \sum_{i < t} D_{t-1,i} \odot v_i k_i^\top$, then

@@ -117,6 +117,7 @@ assert torch.allclose(prediction, step[..., 0], rtol=1e-12, atol=0)
 # ```
 #
 # ````{dropdown} Why it is true
+# (proof-thm-gla-is-wpgd)=
 # ```{prf:proof}
 # By {prf:ref}`prop-unrolled` the output at the query is $\sum_{i \le n+1} (D_{n+1,i} \odot v_i k_i^\top) q_{n+1}$, with
 # $D_{n+1,i} = G_{i+1} \odot \dots \odot G_{n+1}$. By the construction $v_i = (0, y_i)$, so only the label row of the state

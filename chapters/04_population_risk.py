@@ -45,6 +45,7 @@
 # ```
 #
 # ````{dropdown} Why it is true
+# (proof-prop-population-risk)=
 # ```{prf:proof}
 # Write $x_i = \Sigma_x^{1/2} u_i$ and $b_i = \Sigma_x^{1/2} \beta_i$, so that $u_i \sim \N(0, I)$, $\E b_i b_j^\top = R_{ij}
 # \Sigma$ and $\E b_i b^\top = r_i \Sigma$. The prediction is $u^\top Q\, m$ with $m = \sum_i w_i u_i y_i$ and
@@ -171,6 +172,7 @@ assert np.abs(z_scores).max() < 3
 # ```
 #
 # ````{dropdown} Why it is true
+# (proof-thm-stationary-points)=
 # ```{prf:proof}
 # Fix $w$ with $r^\top w \neq 0$, and let $\gamma = 1 + w^\top R w / \norm{w}^2$. Setting the derivative in $Q$ to zero gives
 # $(r^\top w)\, \Sigma = \norm{w}^2\, Q (M I + \gamma \Sigma)$, so $Q = \frac{r^\top w}{\norm{w}^2} \Sigma (M I + \gamma \Sigma)^{-1}$,
@@ -292,6 +294,9 @@ for seed in range(5):
 # ```
 #
 # ````{dropdown} Why they are true
+# (proof-cor-optimal-weights)=
+# (proof-cor-optimal-risk)=
+# (proof-cor-linear-attention)=
 # ```{prf:proof}
 # Here $M = d + \sigma^2$, so $h_2 = 1/(1 + M)$ and $w \propto (R + (M + 1) I)^{-1} r =: w^\star$ in
 # {prf:ref}`thm-stationary-points`. Let $A = R + (M + 1) I$. Then $r = A w^\star$, and $M + \gamma = w^{\star\top} A w^\star /

@@ -45,7 +45,9 @@ def array(name: str, value, shape: tuple[int, ...] | None = None) -> np.ndarray:
     if shape is not None and out.shape != shape:
         raise fail(name, f"of shape {shape}", f"shape {out.shape}")
     if not np.isfinite(out).all():
-        raise fail(name, "finite", "NaN or infinity at index " + str(tuple(map(int, np.argwhere(~np.isfinite(out))[0]))))
+        raise fail(
+            name, "finite", "NaN or infinity at index " + str(tuple(map(int, np.argwhere(~np.isfinite(out))[0])))
+        )
     return out
 
 

@@ -128,10 +128,10 @@ class PromptDistribution:
 
     @cached_property
     def signal_spectrum(self):
-        """Eigenvalues s (d,) of Sigma = Sx^1/2 C Sx^1/2, and B (d, d) with C (M I + g Sx C)^-1 = B diag(1/(M + g s)) B^T.
+        """Eigenvalues s (d,) of Sigma = Sx^1/2 C Sx^1/2, and a matrix B (d, d) that goes with them.
 
-        Where Sx is singular the identity holds on its range, and B stays inside it. Eigenvalues that rounding cannot
-        tell from zero are zero.
+        C (M I + gamma Sx C)^-1 = B diag(1 / (M + gamma s)) B^T. Where Sx is singular this holds on its range, and B
+        stays inside it. Eigenvalues that rounding cannot tell from zero are zero.
         """
         if all(self._plain):
             return np.ones(self.d), np.eye(self.d)
@@ -223,7 +223,9 @@ class PromptDistribution:
     def _factors(self):
         """Square roots for the sampler: of [[R, r], [r^T, 1]], of Sx and of C; None stands for the identity."""
         joint = np.block([[self.R, self.r[:, None]], [self.r[None, :], np.ones((1, 1))]])
-        half_Sx, half_C = (None if plain else psd_root(A) for plain, A in zip(self._plain, (self.Sx, self.C), strict=True))
+        half_Sx, half_C = (
+            None if plain else psd_root(A) for plain, A in zip(self._plain, (self.Sx, self.C), strict=True)
+        )
         return psd_root(joint), half_Sx, half_C
 
     def tokens(self, prompts, delimiters=False, context=False):

@@ -117,9 +117,7 @@ def stationary_points(dist: PromptDistribution) -> list[WPGD]:
     def F(gamma):
         return 1 + h1(dist, h2(dist, gamma))
 
-    points = [
-        _best_P(dist, _best_omega(dist, h2(dist, gamma))) for gamma in _fixed_points(F, 1.0, 1.0 + lam[-1])
-    ]
+    points = [_best_P(dist, _best_omega(dist, h2(dist, gamma))) for gamma in _fixed_points(F, 1.0, 1.0 + lam[-1])]
     return sorted(points, key=lambda point: point.risk)
 
 
@@ -273,8 +271,8 @@ def _constant_gate(dist):
     """Minimise over one gate value g = exp(-t): the risk is a function of t alone once P is the best.
 
     Sums over a block are geometric, so the cost depends on K. The weights vary with log t, at a scale of order one:
-    a grid in log t finds the basins, and the best are then refined. t = 0 (uniform) and t = inf (the last example alone)
-    are tried as such.
+    a grid in log t finds the basins, and the best are then refined. The ends, t = 0 (uniform) and t = inf (the last
+    example alone), are tried as such.
     """
     counts = np.array(dist.counts, dtype=np.float64)
     after = dist.n - np.cumsum(counts)  # examples after each block

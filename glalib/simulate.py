@@ -105,5 +105,3 @@ def _as_predictor(predictor, dist, queries, tokens, dtype):
         "predictor must be a (P, omega) pair, a WPGD record, a torch module or a callable on Prompts; "
         f"got {type(predictor).__name__}"
     )
-
-

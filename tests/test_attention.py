@@ -68,6 +68,7 @@ shapes = st.tuples(st.integers(1, 23), st.integers(1, 4), st.integers(1, 4))
 leading = st.sampled_from([((), (), (), ()), ((2,),) * 4, ((2, 1), (3,), (), (1, 3)), ((), (), (), (2,)), ((0,),) * 4])
 
 
+@pytest.mark.claim("def-gla", "prop-unrolled")
 @given(st.sampled_from(KINDS), st.sampled_from(GATES), shapes, leading, st.integers(0, 9))
 @settings(max_examples=150)
 def test_forms_agree_with_the_recurrence(kind, gate, shape, leads, seed):
@@ -93,6 +94,7 @@ def test_lengths_around_the_chunk(kind, gate, T):
         assert_equal(with_gradients(lambda *x, form=form: gla(*x, gate, form), inputs), wanted)
 
 
+@pytest.mark.claim("prop-unrolled")
 @given(st.sampled_from(KINDS), st.sampled_from(GATES), shapes, leading, st.integers(0, 9))
 @settings(max_examples=100)
 def test_readout_is_the_last_output(kind, gate, shape, leads, seed):
@@ -110,6 +112,7 @@ def test_readout_is_the_last_output(kind, gate, shape, leads, seed):
     assert_equal(ours, with_gradients(last, (q, k, v, g)))
 
 
+@pytest.mark.claim("prop-unrolled")
 @pytest.mark.parametrize("gate", GATES)
 def test_gradients_at_zero_gates_are_the_difference_quotients(gate):
     q, k, v, g = problem("some zeros", gate, 9, 2, 3)

@@ -49,6 +49,7 @@ def one_prompt_at_a_time(model, Z, queries):
     return torch.stack(predictions, -1)
 
 
+@pytest.mark.claim("def-gla")
 @given(
     gate=st.sampled_from(GATES),
     layers=st.integers(1, 3),
@@ -73,6 +74,7 @@ def test_module_is_the_recurrence(gate, layers, n, queries, widths, lead, seed):
     assert all((a - b).abs().max() <= 1e-8 * scale for a, b in zip(*slopes, strict=True))
 
 
+@pytest.mark.claim("thm-gla-is-wpgd", "def-construction")
 @given(
     n=st.integers(1, 12),
     d=st.integers(1, 5),
@@ -112,6 +114,7 @@ def coupled_iterates(x, y, x_query, P_q, P_k, gates):
     return x_query @ beta[-1]
 
 
+@pytest.mark.claim("thm-depth")
 @pytest.mark.parametrize("kind", ["none", "scalar", "key"])
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])
 @pytest.mark.parametrize("context", [0, 2])
@@ -132,6 +135,7 @@ def test_theorem_6(layers, kind, context):
     assert abs(ours - wanted) <= 1e-12 * abs(wanted)
 
 
+@pytest.mark.claim("prop-two-value-channels")
 def test_two_value_channels_give_a_signed_weighting():
     rng = np.random.default_rng(0)
     n, d = 9, 3
@@ -153,6 +157,7 @@ def test_two_value_channels_give_a_signed_weighting():
     assert abs(model(torch.from_numpy(tokens(x, y, x_query))).item() - wanted) < 1e-12 * abs(wanted)
 
 
+@pytest.mark.claim("def-construction")
 def test_equation_9_is_what_it_says():
     P_q, P_k = np.arange(6.0).reshape(3, 2), -np.arange(6.0).reshape(3, 2)
     model = GLA.from_wpgd(P_q, P_k, context=1)

@@ -31,6 +31,7 @@ def test_sample_has_the_stated_shapes(dist):
     assert prompts.x.dtype == torch.float64
 
 
+@pytest.mark.claim("def-multitask-prompt")
 @settings(max_examples=30)
 @given(distributions())
 def test_labels_are_the_tasks_applied_to_the_features(dist):
@@ -48,6 +49,7 @@ def test_labels_are_the_tasks_applied_to_the_features(dist):
         assert 0 < noise.abs().max() < 8 * dist.sigma
 
 
+@pytest.mark.claim("def-correlated-tasks", "def-multitask-prompt")
 @settings(max_examples=12)
 @given(distributions(max_d=3, max_K=3, decades=1))
 def test_the_sampler_has_the_moments_of_the_definitions(dist):

@@ -22,6 +22,7 @@ from glalib.risk import WEIGHTS, h1, h2
 TABLE = {100: (0.8344, 0.7748), 200: (0.7512, 0.6617), 400: (0.6678, 0.5482), 1000: (0.5840, 0.4343)}
 
 
+@pytest.mark.claim("table-authors")
 @pytest.mark.parametrize("n", TABLE)
 def test_the_authors_eight_theory_cells(n):
     dist = PromptDistribution(d=100, counts=(n // 2, n // 2), r=(0.2, 0.8))
@@ -38,6 +39,7 @@ FIGURE_1 = {
 }
 
 
+@pytest.mark.claim("fig-1")
 @pytest.mark.parametrize("r", FIGURE_1)
 def test_the_panels_of_figure_1_at_n_100(r):
     dist = PromptDistribution(d=10, counts=(50, 50), r=r)
@@ -45,6 +47,7 @@ def test_the_panels_of_figure_1_at_n_100(r):
         assert round(optimal_wpgd(dist, weights).risk / 10, 4) == expected
 
 
+@pytest.mark.claim("prop-population-risk")
 @settings(max_examples=60)
 @given(distributions(), st.integers(0, 2**32 - 1))
 def test_population_risk_is_the_sum_over_all_pairs_of_examples(dist, seed):
@@ -65,6 +68,7 @@ def general(seed, d=4, counts=(3, 2, 5), sigma=0.5):
     return PromptDistribution(d, counts, r, R=R, sigma=sigma, Sx=Sx, C=C), rng
 
 
+@pytest.mark.claim("prop-population-risk")
 @pytest.mark.parametrize("seed", range(6))
 def test_monte_carlo_agrees_with_population_risk(seed):
     dist, rng = general(seed)
@@ -89,6 +93,7 @@ def test_monte_carlo_would_notice_a_wrong_moment():
 
 
 # 1e-6 of M: what L-BFGS reaches on these problems; the closed forms themselves agree to rounding.
+@pytest.mark.claim("thm-stationary-points", "prop-monotone-optimum", "prop-constant-gate")
 @pytest.mark.parametrize("weights", WEIGHTS)
 @settings(max_examples=12)
 @given(distributions(max_d=3, max_K=3, max_count=4, decades=1))
@@ -138,6 +143,7 @@ def test_block_form_and_example_form_are_the_same(dist):
     assert (a.bound_paper, a.bound_sharp) == pytest.approx((b.bound_paper, b.bound_sharp))
 
 
+@pytest.mark.claim("thm-stationary-points")
 @settings(max_examples=40)
 @given(distributions(max_d=4, max_K=3))
 def test_stationary_points_are_stationary(dist):
@@ -161,6 +167,7 @@ def three_points():
     return PromptDistribution(300, (1000, 1), (0.3**0.5, 0.7**0.5), Sx=np.diag([1.0] + [1 / 299] * 299))
 
 
+@pytest.mark.claim("prop-not-unique")
 def test_three_stationary_points_where_uniqueness_fails():
     dist = three_points()
     points = stationary_points(dist)
@@ -176,6 +183,7 @@ def test_three_stationary_points_where_uniqueness_fails():
     assert not uniqueness(dist).holds_sharp
 
 
+@pytest.mark.claim("prop-rank-six")
 def test_three_stationary_points_at_rank_six_with_noise():
     """Theorem B cannot be extended to six non-zero eigenvalues: three fixed points, to the digits of the notes."""
     Sx = np.diag([1.0] + [0.003] * 5)
@@ -192,6 +200,7 @@ def test_three_stationary_points_at_rank_six_with_noise():
     pytest.fail("no share of r^2 gave three stationary points")
 
 
+@pytest.mark.claim("thm-uniqueness", "thm-cross-ratio", "thm-rank-five")
 @settings(max_examples=200)
 @given(distributions(max_d=8, max_K=4, max_count=10_000, decades=4))
 def test_uniqueness_conditions_are_sufficient(dist):
@@ -202,6 +211,7 @@ def test_uniqueness_conditions_are_sufficient(dist):
         assert len(stationary_points(dist)) == (1 if dist.r.any() else 0)
 
 
+@pytest.mark.claim("prop-enumeration")
 @settings(max_examples=60)
 @given(distributions(), st.floats(0, 5), st.floats(1e-3, 1e3))
 def test_h1_and_h2_do_not_increase(dist, low, step):
@@ -210,6 +220,7 @@ def test_h1_and_h2_do_not_increase(dist, low, step):
         assert h2(dist, 1 + low + step) <= h2(dist, 1 + low) * (1 + 1e-12)
 
 
+@pytest.mark.claim("cor-optimal-weights", "cor-optimal-risk", "cor-linear-attention")
 def test_paper_formulas_for_identity_covariances():
     """Corollaries 1 to 3, as derived here, for correlated tasks of unequal size."""
     d, sigma, counts = 7, 0.4, (3, 5, 2)
@@ -225,6 +236,7 @@ def test_paper_formulas_for_identity_covariances():
     assert optimal_wpgd(dist, "uniform").risk == pytest.approx(linear, rel=1e-12)
 
 
+@pytest.mark.claim("prop-drift")
 def test_drifting_tasks_are_best_served_by_a_constant_gate():
     d, rho, n = 10, 0.9, 200
     i = np.arange(n)

@@ -17,6 +17,7 @@ def problem(seed, lead=(), n=4, d=3, queries=2):
     )  # fmt: skip
 
 
+@pytest.mark.claim("def-wpgd")
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(), (2,), (2, 3)]), st.integers(1, 5), st.integers(1, 4))
 def test_one_step_of_gradient_descent_on_the_weighted_loss(seed, lead, n, d):
     """The gradient at zero of 1/2 sum omega_i (y_i - beta^T x_i)^2, by autograd, times -P, applied to the query."""
@@ -36,7 +37,8 @@ def test_numpy_and_torch_agree_and_keep_their_kind():
     assert isinstance(from_numpy, np.ndarray) and from_torch.dtype == torch.float64
     assert from_torch.numpy() == pytest.approx(from_numpy, rel=1e-12)
     assert wpgd(*map(torch.tensor, (x, y, x_query)), P, tuple(omega)).shape == (5, 2)
-    assert wpgd(torch.from_numpy(x).float(), torch.from_numpy(y), torch.from_numpy(x_query), P, omega).dtype == torch.float32
+    x32 = torch.from_numpy(x).float()
+    assert wpgd(x32, torch.from_numpy(y), torch.from_numpy(x_query), P, omega).dtype == torch.float32
 
 
 def test_weights_per_prompt():

@@ -1,0 +1,174 @@
+"""Sphinx extension: the claims ledger, and the links between a claim's statement, proof, cells, tests and row.
+
+Nothing here is typed: the evidence comes from tools/claims.py. Directives:
+
+    {claims}           the ledger, all claims with marks, tolerances and evidence
+    {claim-tests}      the source of every test that carries a claim's marker, with links back
+    {paper-map}        the paper's numbers, in their order, and where each stands in the book
+
+A build fails, as a warning under -W, when a promise in claims.yml is not kept.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+import claims as evidence
+
+logger = logging.getLogger(__name__)
+
+LEDGER, TESTS = "reference/ledger", "reference/tests"
+MARKS = {"paper": "[paper]", "derived": "[derived]", "new": "[new]"}
+
+
+def claims_of(app):
+    """Read once a build."""
+    if not hasattr(app, "claims"):
+        app.claims, faults = evidence.read(Path(app.srcdir))
+        for fault in faults:
+            logger.warning("%s", fault)
+    return app.claims
+
+
+def evidence_files(app):
+    """What the pages below are made from: Sphinx reads them again when one of these changes."""
+    root = Path(app.srcdir)
+    return [root / "claims.yml", *(root / "tests").glob("test_*.py"), *(root / "chapters").glob("*.md")]
+
+
+class Generated(SphinxDirective):
+    """A directive whose content is made from the claims: it writes MyST, which the page's own parser reads."""
+
+    def run(self):
+        for path in evidence_files(self.env.app):
+            self.env.note_dependency(str(path))
+        text = "\n".join(self.lines(claims_of(self.env.app)))
+        node = nodes.container(classes=["generated"])
+        self.state.nested_parse(StringList(text.split("\n"), source=self.env.docname), self.content_offset, node)
+        return node.children
+
+
+class Claims(Generated):
+    """The ledger."""
+
+    def lines(self, claims):
+        yield "| claim | mark | place in the paper | tolerance, and why | statement | proof | cells | tests |"
+        yield "|---|---|---|---|---|---|---|---|"
+        for claim in claims.values():
+            name = f'<span id="claim-{claim.id}"></span>**{claim.title}.** {claim.says}'
+            row = [name, MARKS[claim.mark], claim.place, claim.tolerance, *links(claim, LEDGER)]
+            yield "| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |"
+
+
+def links(claim, here):
+    """Statement, proof, cells and tests of a claim as MyST links from the page `here`; "not yet" where missing."""
+    up = "../" * here.count("/")
+    missing = "" if claim.asserted else "not yet"
+    statement = f'<a href="{up}{claim.page}.html#{claim.id}">statement</a>' if claim.page else missing
+    proof = f'<a href="{up}{claim.page}.html#proof-{claim.id}">proof</a>' if claim.proof else ""
+    cells = ", ".join(
+        f'<a href="{up}{page}.html#{cell_anchor(claim.id, i)}">cell{f" {i + 1}" if i else ""}</a>'
+        for i, page in enumerate(claim.cells)
+    )
+    tests = ", ".join(
+        f'<a href="{up}{TESTS}.html#{test.anchor}">{test.name.removeprefix("test_").replace("_", " ")}</a>'
+        for test in claim.tests
+    )
+    return statement, proof, cells or missing, tests or missing
+
+
+def cell_anchor(claim, i):
+    return f"asserts-{claim}" + (f"-{i + 1}" if i else "")
+
+
+class ClaimTests(Generated):
+    """The tests behind the claims, each once, in the order of the files."""
+
+    def lines(self, claims):
+        holds = {}
+        for claim in claims.values():
+            for test in claim.tests:
+                holds.setdefault(test.anchor, (test, []))[1].append(claim)
+        for anchor, (test, held) in sorted(holds.items(), key=lambda item: (item[1][0].file, item[1][0].line)):
+            back = ", ".join(
+                f"{claim.title} ("
+                + (f'<a href="../{claim.page}.html#{claim.id}">statement</a>, ' if claim.page else "")
+                + f'<a href="../{LEDGER}.html#claim-{claim.id}">ledger</a>)'
+                for claim in held
+            )
+            yield f'<span id="{anchor}"></span>'
+            yield ""
+            yield f"**{test.file}**, line {test.line}. Holds: {back}."
+            yield ""
+            yield "```python"
+            yield from test.source.split("\n")
+            yield "```"
+            yield ""
+
+
+class PaperMap(Generated):
+    """The paper's own numbers, as far as they are known, and what stands for each in this book."""
+
+    ORDER = ("abstract", "Definition", "Eq.", "Assumption", "Theorem", "Corollary", "Figure", "the figure", "answer")
+
+    def lines(self, claims):
+        yield "| in the paper | here | how number and content are known | corrections |"
+        yield "|---|---|---|---|"
+        rows = [claim for claim in claims.values() if claim.place]
+        for claim in sorted(rows, key=self.position):
+            statement, *_ = links(claim, LEDGER)
+            here = f"{claim.title}" + (f" ({statement})" if statement else "")
+            yield f"| {claim.place} | {here} | {claim.known} | |"
+
+    def position(self, claim):
+        kind = next(i for i, word in enumerate(self.ORDER) if claim.place.startswith(word))
+        number = re.search(r"\d+", claim.place)
+        return kind, int(number.group()) if number else 0
+
+
+def mark_cells(app, doctree):
+    """Give every asserting cell the anchor that the ledger links to."""
+    seen = {}
+    for cell in doctree.findall(lambda node: isinstance(node, nodes.container) and "cell" in node.get("classes", [])):
+        for name in cell["classes"]:
+            if name.startswith(f"tag_{evidence.TAG}"):
+                claim = name.removeprefix(f"tag_{evidence.TAG}")
+                # The same claim may be asserted by cells of several pages: the ledger numbers them through.
+                pages = claims_of(app)[claim].cells if claim in claims_of(app) else [app.env.docname]
+                first = pages.index(app.env.docname)
+                cell["ids"].append(cell_anchor(claim, first + seen.get(claim, 0)))
+                seen[claim] = seen.get(claim, 0) + 1
+    for path in (Path(app.srcdir) / "claims.yml", *(Path(app.srcdir) / "tests").glob("test_*.py")):
+        if seen:
+            app.env.note_dependency(str(path))
+
+
+def link_statements(app, doctree, docname):
+    """Under every statement: its proof, the cell that asserts it, its tests and its row of the ledger."""
+    up = "../" * docname.count("/")
+    stated = {claim.id: claim for claim in claims_of(app).values() if claim.page == docname}
+    for node in list(doctree.findall(nodes.Element)):
+        claim = next((stated.pop(name) for name in node.get("ids", []) if name in stated), None)
+        if claim is None:
+            continue
+        _, proof, cells, _ = links(claim, docname)
+        tests = f'<a href="{up}{TESTS}.html#{claim.tests[0].anchor}">tested</a>' if claim.tests else ""
+        row = f'<a href="{up}{LEDGER}.html#claim-{claim.id}">in the ledger</a>'
+        cells = cells.replace(">cell", ">asserted")
+        text = " &middot; ".join([MARKS[claim.mark], *(x for x in (proof, cells, tests, row) if x)])
+        node.append(nodes.raw("", f'<p class="claim-links">{text}</p>', format="html"))
+
+
+def setup(app):
+    app.add_directive("claims", Claims)
+    app.add_directive("claim-tests", ClaimTests)
+    app.add_directive("paper-map", PaperMap)
+    app.connect("doctree-read", mark_cells)
+    app.connect("doctree-resolved", link_statements)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,131 @@
+"""The claims of the book, and what asserts each: read from claims.yml, the chapters' cells and the tests' markers.
+
+    python tools/claims.py        print the ledger as text
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jupytext
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+TAG = "asserts-"
+STATEMENT = re.compile(r"^`{3,}\{prf:(?!proof)\w+\}[^\n]*\n:label: *(\S+)", re.MULTILINE)
+TARGET = re.compile(r"^\((\S+)\)=$", re.MULTILINE)
+
+
+@dataclass
+class Test:
+    """A test that carries the marker of a claim."""
+
+    file: str
+    name: str
+    line: int
+    source: str
+
+    @property
+    def anchor(self):
+        return f"{Path(self.file).stem}-{self.name}".replace("_", "-")
+
+
+@dataclass
+class Claim:
+    id: str
+    title: str
+    mark: str
+    says: str
+    place: str = ""
+    known: str = ""
+    tolerance: str = ""
+    asserted: bool = False
+    page: str | None = None  # the chapter that states it
+    proof: bool = False
+    cells: list[str] = field(default_factory=list)  # the chapters with a cell that asserts it
+    tests: list[Test] = field(default_factory=list)
+
+
+def read(root=ROOT):
+    """All claims with their evidence, and the faults: what is promised and not kept, or names no claim."""
+    listed = yaml.safe_load((root / "claims.yml").read_text(encoding="utf-8"))
+    claims = {name: Claim(id=name, **entry) for name, entry in listed.items()}
+    faults = []
+
+    def find(name, place):
+        if name not in claims:
+            faults.append(f"{place} names the claim {name!r}, which claims.yml does not list")
+        return claims.get(name)
+
+    for path in sorted((root / "chapters").glob("*.md")):
+        text, page = path.read_text(encoding="utf-8"), f"chapters/{path.stem}"
+        for label in STATEMENT.findall(text):
+            if claim := find(label, f"the statement in {page}"):
+                claim.page = page
+        for target in TARGET.findall(text):
+            if target.startswith("proof-") and (claim := find(target.removeprefix("proof-"), f"the proof in {page}")):
+                claim.proof = True
+        for cell in jupytext.reads(text, fmt="md:myst").cells:
+            for tag in cell.metadata.get("tags", []):
+                if tag.startswith(TAG) and (claim := find(tag.removeprefix(TAG), f"a cell in {page}")):
+                    claim.cells.append(page)
+    for test, name in marked(root):
+        if claim := find(name, f"{test.file}, {test.name}"):
+            claim.tests.append(test)
+
+    for claim in claims.values():
+        faults += [f"claim {claim.id}: {fault}" for fault in _unkept(claim)]
+    return claims, faults
+
+
+def _unkept(claim):
+    """What a claim lacks, by its own words."""
+    if claim.mark not in ("paper", "derived", "new"):
+        yield f"mark must be paper, derived or new; got {claim.mark!r}"
+    if not claim.asserted:
+        if claim.page or claim.cells:
+            yield f"{claim.page or claim.cells[0]} states or asserts it, but it is not listed as asserted"
+        return
+    # The authors' table and the figures have no statement in a box; the cell that asserts them stands for it.
+    if claim.page is None and not claim.id.startswith(("table-", "fig-")):
+        yield "listed as asserted, but no page states it"
+    if claim.id.startswith(("thm-", "prop-", "lem-", "cor-")) and not claim.proof:
+        yield "listed as asserted, but no proof is marked (proof-ID)="
+    if not claim.cells:
+        yield "listed as asserted, but no cell asserts it"
+    if not claim.tests:
+        yield "listed as asserted, but no test asserts it"
+    if not claim.tolerance:
+        yield "listed as asserted, but with no tolerance"
+
+
+def marked(root=ROOT):
+    """Pairs (test, claim) for every @pytest.mark.claim("ID", ...) in the tests."""
+    for path in sorted((root / "tests").glob("test_*.py")):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.parse(text).body:
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.claim":
+                    first = min(d.lineno for d in node.decorator_list)
+                    source = "\n".join(text.split("\n")[first - 1 : node.end_lineno])
+                    for argument in decorator.args:
+                        yield Test(f"tests/{path.name}", node.name, first, source), ast.literal_eval(argument)
+
+
+def main():
+    claims, faults = read()
+    for claim in claims.values():
+        state = "asserted" if claim.asserted else "not yet"
+        print(f"{state:9} {claim.mark:8} {claim.id:24} {len(claim.cells)} cells, {len(claim.tests)} tests")
+    for fault in faults:
+        print(fault)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
