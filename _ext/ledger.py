@@ -58,19 +58,25 @@ class Claims(Generated):
     """The ledger."""
 
     def lines(self, claims):
-        yield "| claim | mark | place in the paper | tolerance, and why | statement | proof | cells | tests |"
-        yield "|---|---|---|---|---|---|---|---|"
+        yield "| claim | mark and place | evidence |"
+        yield "|---|---|---|"
         for claim in claims.values():
-            name = f'<span id="claim-{claim.id}"></span>**{claim.title}.** {claim.says}'
-            row = [name, MARKS[claim.mark], claim.place, claim.tolerance, *links(claim, LEDGER)]
-            yield "| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |"
+            statement, proof, cells, tests = links(claim, LEDGER)
+            says = f'<span id="claim-{claim.id}"></span>**{claim.title}.** {claim.says}'
+            if claim.tolerance:
+                says += f'<br><span class="claim-tolerance">Tolerance: {claim.tolerance}.</span>'
+            place = MARKS[claim.mark] + (f"<br>{claim.place}" if claim.place else "")
+            held = " &middot; ".join(x for x in (statement, proof, cells) if x)
+            held += f"<br>tests: {tests}" if tests else ""
+            if not claim.asserted:
+                held = "not yet" + (f"; tests so far: {tests}" if claim.tests else "")
+            yield "| " + " | ".join(cell.replace("|", r"\|") for cell in (says, place, held)) + " |"
 
 
 def links(claim, here):
-    """Statement, proof, cells and tests of a claim as MyST links from the page `here`; "not yet" where missing."""
+    """Statement, proof, cells and tests of a claim as links from the page `here`; empty where there is none."""
     up = "../" * here.count("/")
-    missing = "" if claim.asserted else "not yet"
-    statement = f'<a href="{up}{claim.page}.html#{claim.id}">statement</a>' if claim.page else missing
+    statement = f'<a href="{up}{claim.page}.html#{claim.id}">statement</a>' if claim.page else ""
     proof = f'<a href="{up}{claim.page}.html#proof-{claim.id}">proof</a>' if claim.proof else ""
     cells = ", ".join(
         f'<a href="{up}{page}.html#{cell_anchor(claim.id, i)}">cell{f" {i + 1}" if i else ""}</a>'
@@ -80,7 +86,7 @@ def links(claim, here):
         f'<a href="{up}{TESTS}.html#{test.anchor}">{test.name.removeprefix("test_").replace("_", " ")}</a>'
         for test in claim.tests
     )
-    return statement, proof, cells or missing, tests or missing
+    return statement, proof, cells, tests
 
 
 def cell_anchor(claim, i):
@@ -132,8 +138,14 @@ class PaperMap(Generated):
         return kind, int(number.group()) if number else 0
 
 
-def mark_cells(app, doctree):
-    """Give every asserting cell the anchor that the ledger links to."""
+def set_anchors(app, doctree):
+    """Give every asserting cell, and every proof, the anchor that the ledger links to."""
+    proofs = {f"proof-{claim}" for claim in claims_of(app)}
+    for node in list(doctree.findall(nodes.Element)):
+        # sphinx-proof writes no id for a proof. Inside the fold, an anchor makes browsers open it on the way there.
+        for name in [name for name in node.get("ids", []) if name in proofs]:
+            node["ids"].remove(name)
+            node.insert(0, nodes.raw("", f'<span id="{name}"></span>', format="html"))
     seen = {}
     for cell in doctree.findall(lambda node: isinstance(node, nodes.container) and "cell" in node.get("classes", [])):
         for name in cell["classes"]:
@@ -169,6 +181,6 @@ def setup(app):
     app.add_directive("claims", Claims)
     app.add_directive("claim-tests", ClaimTests)
     app.add_directive("paper-map", PaperMap)
-    app.connect("doctree-read", mark_cells)
+    app.connect("doctree-read", set_anchors)
     app.connect("doctree-resolved", link_statements)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,5 @@
-"""Check the built book: each page of _toc.yml is there with its title, shows no failed cell, and asks no other host.
+"""Check the built book: its pages and their titles are there, no cell failed, links inside it lead somewhere, and
+opening a page asks no other host.
 
 Run as `python tools/check_book.py [_build/html]`.
 """
@@ -7,6 +8,7 @@ import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import yaml
 
@@ -34,10 +36,14 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.title, self.remote, self._in_title, self._in_style = "", [], False, False
+        self.ids, self.links = set(), []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         attrs = {k: v or "" for k, v in attrs}
+        self.ids.add(attrs.get("id"))
+        if tag == "a" and not re.match(r"\w+:|$", attrs.get("href", "")):
+            self.links.append(unquote(attrs["href"]))
         self._in_title = self._in_title or (tag == "h1" and not self.title)
         self._in_style = tag == "style"
         wanted = FETCHED.get(tag, [])
@@ -89,11 +95,18 @@ def faults(html):
         lost = [word for word in words(source_title(name)) if word not in shown]
         if lost:
             yield f"{built}: its title lacks {lost}"
-    for built in sorted(html.rglob("*.html")):
-        text = built.read_text(encoding="utf-8")
+    pages = {built: built.read_text(encoding="utf-8") for built in sorted(html.rglob("*.html"))}
+    read = {built.resolve(): Page(text) for built, text in pages.items()}
+    for built, page in read.items():
+        for link in page.links:
+            path, _, anchor = link.partition("#")
+            target = (built.parent / path).resolve() if path else built
+            if not target.exists() or (anchor and target in read and anchor not in read[target].ids):
+                yield f"{built}: its link {link} leads nowhere"
+    for built, text in pages.items():
         if re.search(r'class="[^"]*\boutput traceback\b', text):
             yield f"{built}: shows the traceback of a failed cell"
-        for address in Page(text).remote:
+        for address in read[built.resolve()].remote:
             yield f"{built}: fetches {address}"
     for sheet in sorted(html.rglob("*.css")):
         for address in REMOTE_IN_CSS.findall(sheet.read_text(encoding="utf-8")):
@@ -107,7 +120,7 @@ def main():
         print(fault, file=sys.stderr)
     if found:
         sys.exit(1)
-    print(f"checked {len(list(html.rglob('*.html')))} pages: all there, no failed cell, nothing fetched from elsewhere")
+    print(f"checked {len(list(html.rglob('*.html')))} pages: all there, no failed cell, no dead link, nothing fetched from elsewhere")
 
 
 if __name__ == "__main__":
