@@ -28,6 +28,30 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.option.nbval_current_env = True
+    config.addinivalue_line("markers", "claim(*ids): the claims of claims.yml that this test holds")
+
+
+def pytest_collection_modifyitems(items):
+    """A report carries the claims that its test or cell asserts, also from the worker processes of xdist."""
+    for item in items:
+        held = [claim for mark in item.iter_markers("claim") for claim in mark.args]
+        if isinstance(item, ChapterCell):
+            tags = item.cell.metadata.get("tags", [])
+            held += [tag.removeprefix("asserts-") for tag in tags if tag.startswith("asserts-")]
+        item.user_properties += [("claim", claim) for claim in held]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """After a run that failed: which claims of the ledger went down with it."""
+    down = defaultdict(list)
+    for report in terminalreporter.getreports("failed") + terminalreporter.getreports("error"):
+        for key, claim in getattr(report, "user_properties", ()):
+            if key == "claim":
+                down[claim].append(report.nodeid)
+    if down:
+        terminalreporter.section("claims that went down")
+        for claim, places in sorted(down.items()):
+            terminalreporter.write_line(f"{claim}: {len(places)} of its assertions failed, {places[0]} first")
 
 
 def pytest_collect_file(file_path, parent):

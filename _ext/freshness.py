@@ -23,7 +23,7 @@ UNSEEN = {"__pycache__", ".ipynb_checkpoints"}
 def watched(root):
     """Every file that cells or pages are made with, but for the chapters, whose cells are the cache's own key."""
     chapters = root / "chapters"
-    found = [root / "requirements.lock", root / "tools" / "claims.py", *(root / "_ext").glob("*.py")]
+    found = [root / "requirements.lock", *(root / "_ext").glob("*.py"), *(root / "tools").glob("*.py")]
     for folder in (root / "glalib", chapters):
         found += [p for p in folder.rglob("*") if p.is_file() and not UNSEEN & set(p.parts)]
     pages = {p for p in chapters.glob("*.md")}

@@ -18,15 +18,9 @@
 # distribution: a prompt holds examples of several tasks, and each task is a better or worse hint about the one the
 # query asks for. Everything later in the book is a statement about this distribution.
 #
-# | symbol | code | shape | meaning |
-# |---|---|---|---|
-# | $d$ | `dist.d` | | dimension of the features |
-# | $K$ | `dist.K` | | number of tasks in the prompt |
-# | $n_k$ | `dist.counts[k]` | $(K)$ | examples of task $k$; $n = n_1 + \dots + n_K$ is `dist.n` |
-# | $\beta_k$, $\beta$ | `prompts.beta`, `prompts.beta_query` | $(K, d)$, $(d)$ | the tasks of the blocks, the task of the query |
-# | $R$, $r$ | `dist.R`, `dist.r` | $(K, K)$, $(K)$ | correlation of the tasks with each other, and with the query's |
-# | $C$, $\Sigma_x$ | `dist.C`, `dist.Sx` | $(d, d)$ | covariance of a task, covariance of the features |
-# | $\sigma$, $M$ | `dist.sigma`, `dist.M` | | noise in a label; variance of a label, $M = \sigma^2 + \tr(\Sigma_x C)$ |
+# ```{symbols}
+# d K counts n beta beta_query R r C Sx sigma M Z
+# ```
 #
 # ## Correlated tasks
 #

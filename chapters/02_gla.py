@@ -18,14 +18,9 @@
 # computed in four ways. One is easy to read, the others are fast, and this page shows that they agree: in value, and in
 # gradient too.
 #
-# | symbol | code | shape | meaning |
-# |---|---|---|---|
-# | $T$ | | | number of tokens, $n + 1$ with the query |
-# | $q_i, k_i$ | `q`, `k` | $(\dots, T, d_k)$ | query and key of token $i$ |
-# | $v_i$ | `v` | $(\dots, T, d_v)$ | value of token $i$ |
-# | $S_i$ | | $(d_v, d_k)$ | state after token $i$, value by key |
-# | $G_i$ | `gates` | $(d_v, d_k)$ | gate of token $i$, entries in $[0, 1]$; given as $g_i$ or $a_i$ |
-# | $o_i$ | returned | $(\dots, T, d_v)$ | output at token $i$ |
+# ```{symbols}
+# q k v G o
+# ```
 #
 # ## The recurrence
 #

@@ -18,14 +18,9 @@
 # one layer of gated linear attention takes one step of gradient descent on a *weighted* least-squares loss. The gates
 # are the weights.
 #
-# | symbol | code | shape | meaning |
-# |---|---|---|---|
-# | $X$, $y$ | `prompts.x`, `prompts.y` | $(n, d)$, $(n)$ | examples of the prompt |
-# | $Z$ | `Z` | $(n+1, d+1)$ | tokens: rows $(x_i, y_i)$, then $(x, 0)$ |
-# | $W_q, W_k, W_v$ | `model.layers[0].W_q`, ... | $(d+1, \cdot)$ | weights of the layer |
-# | $P_q, P_k$ | `P_q`, `P_k` | $(d, m)$ | what is inside them; $P = P_q P_k^\top$ |
-# | $g_i$ | `gates` | $(n+1)$ or $(n+1, m)$ | gate of token $i$, the query's is the last |
-# | $\omega$, $\Omega$ | `omega` | $(n)$, $(n, m)$ | weights that the gates induce |
+# ```{symbols}
+# x y Z P_q P_k P G omega Omega
+# ```
 #
 # ## One step of weighted gradient descent
 #

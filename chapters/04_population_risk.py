@@ -18,15 +18,9 @@
 # this book the risk is a polynomial in seven numbers, its minimum can be written down, and eight cells of the authors'
 # own table follow from it.
 #
-# | symbol | code | shape | meaning |
-# |---|---|---|---|
-# | $w$ | `omega` | $(K)$ or $(n)$ | weights; $\omega$ on the page before |
-# | $P$ | `P` | $(d, d)$ | preconditioner |
-# | $\risk(P, w)$ | `population_risk` | | $\E (y - x^\top P X^\top (w \odot y))^2$ |
-# | $\Sigma$ | | $(d, d)$ | $\Sigma_x^{1/2} C\, \Sigma_x^{1/2}$, with eigenvalues $s_i$; $\Sigma = \Sigma_x$ if $C = I$ |
-# | $M$ | `dist.M` | | $\sigma^2 + \tr \Sigma$, the risk of predicting zero |
-# | $\gamma$ | `point.gamma` | | $1 + w^\top R w / \norm{w}^2$ |
-# | $h_1, h_2$ | `glalib.risk.h1`, `h2` | | the two functions whose composition has $\gamma$ as a fixed point |
+# ```{symbols}
+# omega P risk Sigma lambda M gamma h1 h2
+# ```
 #
 # In the formulas $R$ and $r$ are those of the $n$ examples: $R$ is $n \times n$ with ones inside each block. The package
 # computes with the $K \times K$ form.

@@ -49,18 +49,17 @@ class PromptDistribution:
 
     and so is the query, with beta. The n_k examples of task k stand together: first block 1, then block 2, and so on.
 
-    Parameters
-    ----------
-    d : feature dimension.
-    counts : n_1, ..., n_K, examples per task; counts = (1,) * n gives every example its own task.
-    r : (K,), correlation of each task with the query's task.
-    R : (K, K), correlation of the tasks with each other; the identity if None.
-    sigma : standard deviation of the label noise.
-    Sx : (d, d), covariance of the features; the identity if None. It may be singular.
-    C : (d, d), covariance of a task vector; the identity if None. It may be singular.
+    Arguments, all of them attributes too, with arrays in place of None:
 
-    Attributes: those, with arrays in place of None, and n, K, M (alias label_variance) = sigma^2 + tr(Sx C), the
-    variance of a label.
+    - d: feature dimension.
+    - counts (K,): n_1, ..., n_K, examples per task; counts = (1,) * n gives every example its own task.
+    - r (K,): correlation of each task with the query's task.
+    - R (K, K): correlation of the tasks with each other; the identity if None.
+    - sigma: standard deviation of the label noise.
+    - Sx (d, d): covariance of the features; the identity if None. It may be singular.
+    - C (d, d): covariance of a task vector; the identity if None. It may be singular.
+
+    Further attributes: n and K, and M (alias label_variance) = sigma^2 + tr(Sx C), the variance of a label.
 
     Raises ValueError or TypeError, naming the argument, where [[R, r], [r^T, 1]] or a covariance is not symmetric
     and positive semidefinite (its edge is accepted within rounding), where tr(Sx C) = 0, and for bad shapes or values.
@@ -181,9 +180,9 @@ class PromptDistribution:
     def sample(self, batch, generator=None, queries=1, dtype=None):
         """Draw `batch` prompts: a record `Prompts` of torch tensors.
 
-        generator : torch.Generator; the same state gives the same prompts. None: torch's own.
-        queries : queries per prompt; they share the prompt's query task and are independent otherwise.
-        dtype : torch dtype; torch's default if None.
+        - generator: torch.Generator; the same state gives the same prompts. None: torch's own.
+        - queries: queries per prompt; they share the prompt's query task and are independent otherwise.
+        - dtype: torch dtype; torch's default if None.
         """
         import torch
 
@@ -235,9 +234,9 @@ class PromptDistribution:
         the last `queries` rows are alternatives to each other. With delimiters, a row with x = 0, y = 0 follows every
         block, so that a gate can act between tasks.
 
-        delimiters : bool.
-        context : False for none; True for one-hot vectors; or an array (rows, p) whose rows are the context vectors
-            of the K blocks, then of the K delimiters if there are any, then of the query.
+        - delimiters: bool.
+        - context: False for none; True for one-hot vectors; or an array (rows, p) whose rows are the context vectors
+          of the K blocks, then of the K delimiters if there are any, then of the query.
 
         The paper's prompt (Definition 2) is the one without either; the layout of delimiters and context is ours.
         """

@@ -44,7 +44,10 @@ class WPGD:
 
 @dataclass(frozen=True)
 class Uniqueness:
-    """What is known of the uniqueness of the minimiser, up to scale; see `uniqueness`."""
+    """What is known of the uniqueness of the minimiser, up to scale: gap_Sigma, gap_R, bounds and verdicts.
+
+    The fields are explained in `uniqueness`.
+    """
 
     gap_Sigma: float
     gap_R: float
@@ -77,11 +80,11 @@ def population_risk(dist: PromptDistribution, P, omega) -> float:
 def optimal_wpgd(dist: PromptDistribution, weights: str = "free") -> WPGD:
     """The best WPGD predictor for a class of weights.
 
-    weights : "free", any weights: the global minimum, also where several stationary points exist (Theorem 2);
-        "uniform", all weights equal: linear attention (Corollary 3 for Sx = C = I);
-        "monotone", 0 <= omega_1 <= ... <= omega_K, what a scalar gate reaches with delimiters (Theorem 4);
-        "constant-gate", omega_i = g^(n+1-i): one gate value g for all tokens. Where the infimum lies at g = 0, gate is
-        0 and omega the limit of the normalised weights, all on the last example.
+    - "free": any weights; the global minimum, also where several stationary points exist (Theorem 2).
+    - "uniform": all weights equal; linear attention (Corollary 3 for Sx = C = I).
+    - "monotone": 0 <= omega_1 <= ... <= omega_K, what a scalar gate reaches with delimiters (Theorem 4).
+    - "constant-gate": omega_i = g^(n+1-i), one gate value g for all tokens. Where the infimum lies at g = 0, gate is 0
+      and omega the limit of the normalised weights, all on the last example.
 
     Where no predictor beats zero (r = 0, say), P = 0 and the risk is M.
     Raises ValueError for an unknown class.
@@ -145,10 +148,10 @@ def h2(dist: PromptDistribution, gamma):
 def uniqueness(dist: PromptDistribution) -> Uniqueness:
     """Is the minimiser unique up to scale? The paper's sufficient condition, and this book's (Theorems A and B).
 
-    gap_Sigma, gap_R : effective spectral gaps, largest minus smallest non-zero eigenvalue (Definition 3).
-    holds_paper : gap_Sigma gap_R < bound_paper = M + s_min (Theorem 3).
-    holds_sharp : gap_Sigma gap_R < bound_sharp = (8/M)(M + Lambda_- s_+)(M + Lambda_+ s_-) (Theorem A),
-        or Sigma has at most five non-zero eigenvalues (Theorem B).
+    - gap_Sigma, gap_R: effective spectral gaps, largest minus smallest non-zero eigenvalue (Definition 3).
+    - holds_paper: gap_Sigma gap_R < bound_paper = M + s_min (Theorem 3).
+    - holds_sharp: gap_Sigma gap_R < bound_sharp = (8/M)(M + Lambda_- s_+)(M + Lambda_+ s_-) (Theorem A),
+      or Sigma has at most five non-zero eigenvalues (Theorem B).
 
     Both conditions are sufficient; neither is necessary.
     """

@@ -39,15 +39,15 @@ def simulate_risk(
 ) -> Estimate:
     """The risk E (y - prediction)^2 by simulation, with its standard error (taken over prompts).
 
-    predictor : a pair (P, omega) or a `WPGD` record, omega per task or per example;
-        or a torch module from tokens Z to predictions (called as module(Z), or module(Z, queries=queries));
-        or any callable from a `Prompts` record to predictions, such as those in `glalib.baselines`.
-        Predictions have shape (batch, queries), or (batch,) for one query.
-    prompts, queries, batch : prompts drawn in all, queries on each, prompts drawn at a time (chosen if None).
-    generator : torch.Generator; the same state gives the same estimate. None: torch's own.
-    tokens : for modules, a callable from a `Prompts` record to Z; `dist.tokens` if None.
-    dtype : precision of the prompts. A module is given its own precision.
-    progress : show a progress bar.
+    - predictor: a pair (P, omega) or a `WPGD` record, omega per task or per example;
+      or a torch module from tokens Z to predictions (called as module(Z), or module(Z, queries=queries));
+      or any callable from a `Prompts` record to predictions, such as those in `glalib.baselines`.
+      Predictions have shape (batch, queries), or (batch,) for one query.
+    - prompts, queries, batch: prompts drawn in all, queries on each, prompts drawn at a time (chosen if None).
+    - generator: torch.Generator; the same state gives the same estimate. None: torch's own.
+    - tokens: for modules, a callable from a `Prompts` record to Z; `dist.tokens` if None.
+    - dtype: precision of the prompts. A module is given its own precision.
+    - progress: show a progress bar.
 
     Raises ValueError or TypeError for bad arguments, and ValueError where predictions have the wrong shape or are
     not finite.

@@ -1,0 +1,75 @@
+"""The ledger keeps its word: what is said to be asserted is, and what asserts something is said to."""
+
+import re
+import shutil
+from pathlib import Path
+
+import claims
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_promise_is_kept_and_every_marker_names_a_claim():
+    _, faults = claims.read(ROOT)
+    assert faults == []
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of all that the ledger reads, to break."""
+    shutil.copy(ROOT / "claims.yml", tmp_path)
+    for folder, kind in (("chapters", "*.md"), ("tests", "test_*.py")):
+        (tmp_path / folder).mkdir()
+        for path in (ROOT / folder).glob(kind):
+            shutil.copy(path, tmp_path / folder)
+    return tmp_path
+
+
+def replace(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "file, old, new, complaint",
+    [
+        ("chapters/03_gla_is_wpgd.md", "asserts-thm-gla-is-wpgd, ", "", "thm-gla-is-wpgd: .* no cell asserts it"),
+        ("chapters/03_gla_is_wpgd.md", "asserts-thm-gla", "asserts-thm-gal", "names the claim 'thm-gal-is-wpgd'"),
+        ("chapters/03_gla_is_wpgd.md", ":label: thm-gla-is-wpgd", "", "thm-gla-is-wpgd: .* no page states it"),
+        ("chapters/03_gla_is_wpgd.md", "(proof-thm-gla-is-wpgd)=", "", "thm-gla-is-wpgd: .* no proof is marked"),
+        ("chapters/03_gla_is_wpgd.md", "asserts-thm-gla-is-wpgd", "asserts-fig-2", "fig-2: .* not listed as asserted"),
+        ("tests/test_model.py", '"thm-gla-is-wpgd", ', "", "thm-gla-is-wpgd: .* no test asserts it"),
+        ("tests/test_model.py", '"thm-gla-is-wpgd"', '"theorem-one"', "names the claim 'theorem-one'"),
+        ("claims.yml", "mark: new", "mark: novel", "mark must be paper, derived or new; got 'novel'"),
+        ("claims.yml", "  tolerance: 1e-12 relative, with Theorem 1\n", "", "def-construction: .* no tolerance"),
+    ],
+)
+def test_a_broken_promise_is_found(copy, file, old, new, complaint):
+    replace(copy / file, old, new)
+    _, faults = claims.read(copy)
+    assert any(re.search(complaint, fault) for fault in faults), faults
+
+
+def test_every_number_in_prose_is_computed_or_an_input():
+    """A decimal, a percentage or a multiple in prose is either glued from the code or stands in a cell of its page."""
+    for path in sorted((ROOT / "chapters").glob("*.md")):
+        assert typed_numbers(path.read_text(encoding="utf-8")) == [], path.name
+
+
+def typed_numbers(text):
+    """Numbers in the prose of a page that its code does not contain."""
+    text = re.sub(r"\A---.*?^---$", "", text, flags=re.DOTALL | re.MULTILINE)
+    cells = re.findall(r"^```\{code-cell\}.*?^```$", text, flags=re.DOTALL | re.MULTILINE)
+    inputs = {float(number) for cell in cells for number in re.findall(r"\d+\.?\d*(?:e-?\d+)?", cell)}
+    prose = re.sub(r"^```(?:\{code-cell\}|python).*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"\{[\w:]+\}`[^`]*`|\[[^\]]*\]\([^)]*\)|`[^`\n]*`", " ", prose)
+    found = re.findall(r"\d*\.\d+|\d+(?=(?:\\?%| times| standard errors| percent| per cent))", prose)
+    return [number for number in found if float(number) not in inputs]
+
+
+def test_typed_numbers_are_found():
+    page = "The risk is 0.4426, or 12% less, {glue:text}`a:.2f` here, 37 standard errors; see `f(0.77)` and 0.2.\n\n"
+    page += "```{code-cell}\nr = 0.2\n```\n"
+    assert typed_numbers(page) == ["0.4426", "12", "37"]

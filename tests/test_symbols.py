@@ -1,0 +1,35 @@
+"""The symbol table, the code and the docstrings say the same."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import symbols
+
+ROOT = Path(__file__).parents[1]
+TABLE = symbols.read(ROOT)
+
+
+@pytest.mark.parametrize("symbol", TABLE.values(), ids=TABLE)
+def test_every_symbol_is_in_the_code_with_its_shape(symbol):
+    owner = symbols.owner_of(symbol)
+    doc = " ".join(inspect.getdoc(owner).split())
+    name = symbol.code.rpartition(".")[2]
+    if name not in (getattr(owner, "__name__", None), getattr(getattr(owner, "fget", None), "__name__", None)):
+        if not hasattr(owner, "func"):  # a cached property explains itself
+            assert re.search(rf"\b{name}\b", doc), f"{symbol.code}: the docstring does not name it"
+    assert symbol.shape in doc, f"{symbol.code}: the docstring does not give the shape {symbol.shape}"
+
+
+def test_a_symbol_that_is_not_in_the_code_is_found():
+    with pytest.raises(LookupError, match="wpgd has no tau"):
+        symbols.owner_of(symbols.Symbol("tau", "$x$", "wpgd.tau", "nothing"))
+
+
+def test_pages_use_symbols_of_the_table():
+    used = set()
+    for path in sorted((ROOT / "chapters").glob("*.md")):
+        for block in re.findall(r"^```\{symbols\}\n(.*?)^```$", path.read_text(encoding="utf-8"), re.M | re.S):
+            used |= set(block.split())
+    assert used and used <= set(TABLE), used - set(TABLE)

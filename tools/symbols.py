@@ -1,0 +1,50 @@
+"""The symbol table, read from symbols.yml and resolved in glalib."""
+
+import importlib
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Symbol:
+    id: str
+    symbol: str
+    code: str
+    meaning: str
+    shape: str = ""
+    place: str = ""
+
+    @property
+    def shown(self):
+        """The name as a reader of code meets it: `dist.n`, `prompts.x`, or an argument's own name."""
+        owner, _, name = self.code.rpartition(".")
+        return {"PromptDistribution": "dist.", "Prompts": "prompts.", "WPGD": "point."}.get(owner, "") + name
+
+
+def read(root=ROOT):
+    listed = yaml.safe_load((root / "symbols.yml").read_text(encoding="utf-8"))
+    return {name: Symbol(id=name, **entry) for name, entry in listed.items()}
+
+
+def owner_of(symbol):
+    """The object of glalib whose docstring explains the symbol; LookupError if the code has no such name."""
+    here = importlib.import_module("glalib")
+    for part in symbol.code.split("."):
+        if inspect.ismodule(here) and part in ("risk", "gates"):
+            here = importlib.import_module(f"glalib.{part}")
+        elif inspect.ismodule(here) or inspect.isclass(inspect.getattr_static(here, part, None)):
+            here = getattr(here, part)
+        elif part in (getattr(here, "__dataclass_fields__", ()) or ()):
+            return here
+        elif hasattr(here, part):
+            here = getattr(here, part)
+        elif part in inspect.signature(here).parameters or f"self.{part}" in inspect.getsource(here):
+            return here
+        else:
+            raise LookupError(f"{symbol.code}: {here.__name__} has no {part}")
+    return here
