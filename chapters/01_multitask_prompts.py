@@ -30,7 +30,7 @@
 # ```{prf:definition} Correlated tasks
 # :label: def-correlated-tasks
 #
-# *Definition 1 of the paper, in block form.* The tasks $\beta_1, \dots, \beta_K$ of a prompt and the task $\beta$ of
+# *Definition 1 of the paper, in block form and as derived here.* The tasks $\beta_1, \dots, \beta_K$ of a prompt and the task $\beta$ of
 # its query are jointly Gaussian vectors in $\R^d$ with mean zero and
 #
 # $$
@@ -47,14 +47,14 @@
 # ```{prf:definition} Multitask prompt
 # :label: def-multitask-prompt
 #
-# *Definition 2 of the paper.* An example of task $k$ is a pair $(x_i, y_i)$ with
+# *Definition 2 of the paper, as derived here.* An example of task $k$ is a pair $(x_i, y_i)$ with
 #
 # $$
 # x_i \sim \N(0, \Sigma_x), \qquad y_i = x_i^\top \beta_k + \sigma \varepsilon_i, \qquad \varepsilon_i \sim \N(0, 1).
 # $$
 #
 # The prompt holds $n_k$ examples of task $k$, block after block, and a query $x \sim \N(0, \Sigma_x)$. The label to
-# predict is $y = x^\top \beta + \sigma \varepsilon$. All draws are independent of each other.
+# predict is $y_{n+1} = x^\top \beta + \sigma \varepsilon_{n+1}$. Features, noise and tasks are independent of one another.
 # ```
 #
 # Here is such a distribution. The first block is a weak hint, the second a strong one.
@@ -89,13 +89,16 @@ Z.shape
 # %% [markdown]
 # ## The sampler does what the definitions say
 #
-# The definitions fix second moments, and for Gaussians these fix everything. We draw many small prompts with general
-# $R$, $r$, $C$ and $\Sigma_x$, and compare every second moment with its formula.
+# Tasks, features and noise are Gaussian, so their means and covariances fix their law, and labels are functions of them.
+# We draw many small prompts with general $R$, $r$, $C$ and $\Sigma_x$, take the noise to be what the tasks leave
+# unexplained, and compare every mean and every covariance with its formula.
 #
-# The tolerance is five standard errors of each average. There are fewer than a hundred averages on this page, so a
-# right sampler fails by chance about once in ten thousand seeds. The seed is fixed, so the page is the same each time.
+# The tolerance is five standard errors of each average. There are a few hundred averages on this page, so a right
+# sampler fails by chance about once in ten thousand seeds. The seed is fixed, so the page is the same each time.
 
 # %% tags=["asserts-def-correlated-tasks", "asserts-def-multitask-prompt"]
+from scipy.linalg import block_diag
+
 general = PromptDistribution(
     d=2,
     counts=(2, 1),
@@ -105,30 +108,39 @@ general = PromptDistribution(
     Sx=[[1.0, 0.3], [0.3, 2.0]],
     C=[[1.0, -0.2], [-0.2, 0.5]],
 )
-draw = general.sample(
-    batch=200_000, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+generator = torch.Generator().manual_seed(1)
+draw = general.sample(batch=200_000, generator=generator, dtype=torch.float64)
+
+tasks = torch.cat([draw.beta, draw.beta_query[:, None]], 1)
+features = torch.cat([draw.x, draw.x_query], 1)
+labels = torch.cat([draw.y, draw.y_query], 1)
+own_task = tasks[
+    :, [*general.task_index, general.K]
+]  # of each example and the query
+noise = labels - (features * own_task).sum(-1)
+drawn = torch.cat([tasks.flatten(1), features.flatten(1), noise], 1).numpy()
+
+joint = np.block([[general.R, general.r[:, None]], [general.r, 1.0]])
+covariance = block_diag(
+    np.kron(joint, general.C),
+    np.kron(np.eye(general.n + 1), general.Sx),
+    general.sigma**2 * np.eye(general.n + 1),
 )
 
 
 def assert_mean(samples, expected, standard_errors=5):
-    samples = np.asarray(samples)
     error = samples.std(0) / len(samples) ** 0.5
     assert (np.abs(samples.mean(0) - expected) < standard_errors * error).all()
 
 
-tasks = torch.cat([draw.beta, draw.beta_query[:, None]], dim=1).flatten(1)
-joint = np.block([[general.R, general.r[:, None]], [general.r, 1.0]])
-assert_mean(tasks[:, :, None] * tasks[:, None, :], np.kron(joint, general.C))
-
-x = draw.x[:, 0]
-assert_mean(x[:, :, None] * x[:, None, :], general.Sx)
-assert_mean(draw.y**2, general.M)
-assert_mean(draw.y_query**2, general.M)
+assert_mean(drawn, np.zeros(len(covariance)))
+assert_mean(drawn[:, :, None] * drawn[:, None, :], covariance)
+assert_mean(labels.numpy() ** 2, general.M)
 
 # %% [markdown]
 # ## What a hint looks like
 #
-# Take the first prompt again. Put on the horizontal axis what each example's label *would* be under the query's task,
+# Take the prompt drawn at the top. Put on the horizontal axis what each example's label *would* be under the query's task,
 # $x_i^\top \beta$, and on the vertical axis the label it *has*. With $\Sigma_x = C = I$ and no noise, the two have
 # correlation $r_k$ up to the chance of one draw.
 
@@ -171,8 +183,8 @@ plotting.FigureData(
 # ## Two ways to write one prompt
 #
 # Writing `counts=(60, 60)` with two tasks is the same as giving each of the 120 examples a task of its own, where
-# tasks of one block have correlation one. The block form is only shorter, and much cheaper: its cost does not depend on
-# $n$.
+# tasks of one block have correlation one. The block form is shorter, and much cheaper: the cost of the closed forms does
+# not depend on $n$.
 
 # %%
 from glalib import optimal_wpgd
@@ -212,7 +224,7 @@ PromptDistribution(d=20, counts=(60, 60), r=impossible, R=[[1, 0.7], [0.7, 1]])
 # ```{exercise}
 # :label: ex-common-hint
 #
-# $K$ independent tasks have the same correlation $\rho$ with the query's task. How large can $\rho$ be? Try it in code
+# $K$ tasks, independent of each other, have the same correlation $\rho$ with the query's task. How large can $\rho$ be? Try it in code
 # for $K = 4$, at the edge and just beyond.
 # ```
 #
@@ -221,6 +233,15 @@ PromptDistribution(d=20, counts=(60, 60), r=impossible, R=[[1, 0.7], [0.7, 1]])
 #
 # The matrix in {prf:ref}`def-correlated-tasks` has eigenvalues $1$ and $1 \pm \norm{r}$, so $\norm{r} \le 1$, that is
 # $K \rho^2 \le 1$ and $\rho \le 1/\sqrt{K}$. At the edge the query's task is the sum of the others, divided by
-# $\sqrt{K}$. The package accepts the edge within rounding: `PromptDistribution(3, (1,) * 4, (0.5,) * 4)` works, and
-# `(0.5001,) * 4` is refused.
+# $\sqrt{K}$. The package accepts the edge within rounding, and refuses what is beyond:
+#
+# ```python
+# PromptDistribution(3, (1,) * 4, r=(0.5,) * 4)
+# try:
+#     PromptDistribution(3, (1,) * 4, r=(0.5001,) * 4)
+# except ValueError as error:
+#     print(error)
+# else:
+#     raise AssertionError("there is no such distribution")
+# ```
 # ````

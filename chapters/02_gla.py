@@ -15,8 +15,8 @@
 # # The recurrence and its equal forms
 #
 # **Where we are.** The model is a recurrence: a matrix remembers, a gate forgets, a query reads. The same outputs can be
-# computed in four ways. One is easy to read, the others are fast, and this page shows that they agree: in value, and in
-# gradient too.
+# computed in three ways, and the last of them alone in a fourth. One is easy to read, the others are fast, and this page
+# shows that they agree: in value, and in gradient too.
 #
 # ```{symbols}
 # q k v G o
@@ -27,7 +27,9 @@
 # ```{prf:definition} Gated linear attention
 # :label: def-gla
 #
-# From tokens come queries, keys, values and gates. With $S_0 = 0$ and $\odot$ the elementwise product,
+# *The paper's model, as derived here.* A token $z_i$ gives a query, a key and a value,
+# $q_i = W_q^\top z_i$, $k_i = W_k^\top z_i$, $v_i = W_v^\top z_i$, and a gate $G_i$ with entries in $[0, 1]$. With $S_0 = 0$ and
+# $\odot$ the elementwise product,
 #
 # $$
 # S_i = G_i \odot S_{i-1} + v_i k_i^\top, \qquad o_i = S_i q_i .
@@ -37,7 +39,7 @@
 # key side is $G_i = \ones a_i^\top$, and on the value side $G_i = a_i \ones^\top$.
 # ```
 #
-# In words: forget a little, then write, then read. In code, for one prompt and a scalar gate:
+# In words: forget a little, then write, then read. In code, for one prompt and any gate:
 
 # %%
 import torch
@@ -47,10 +49,11 @@ from glalib import gla, gla_readout, plotting
 plotting.use_style()
 
 
-def recurrence(q, k, v, g):
+def recurrence(q, k, v, G):
+    """Outputs (T, d_v) for gates G of shape (T, d_v, d_k)."""
     S, outputs = torch.zeros(v.shape[-1], k.shape[-1], dtype=v.dtype), []
     for i in range(len(q)):
-        S = g[i] * S + torch.outer(v[i], k[i])
+        S = G[i] * S + torch.outer(v[i], k[i])
         outputs.append(S @ q[i])
     return torch.stack(outputs)
 
@@ -71,10 +74,10 @@ def recurrence(q, k, v, g):
 # D_{ti} = G_{i+1} \odot G_{i+2} \odot \dots \odot G_t, \qquad D_{tt} = \ones\ones^\top .
 # $$
 #
-# For a scalar gate this is a masked matrix product, the **parallel** form
-# $O = \bigl( D \odot Q K^\top \bigr) V$ with $D_{ti} = g_{i+1} \cdots g_t$ for $i \le t$ and $0$ above the diagonal.
-# Cut into chunks, with the state carried from one to the next, it is the **chunked** form. Its last row alone is the
-# **read-out**, at a cost that grows with $T$ and not with $T^2$.
+# For a scalar gate, with $d_{ti} = g_{i+1} \cdots g_t$ for $i \le t$ and $0$ for $i > t$, this is
+# $o_t = \sum_i d_{ti}\, (k_i^\top q_t)\, v_i$: a masked matrix product, the **parallel** form. Its last row alone is the
+# **read-out**, at a cost that grows with $T$ and not with $T^2$. Cut into chunks, with the state carried from one to the
+# next, it is the **chunked** form.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -85,12 +88,13 @@ def recurrence(q, k, v, g):
 # $S_t = G_t \odot S_{t-1} + v_t k_t^\top = \sum_{i<t} (G_t \odot D_{t-1,i}) \odot v_i k_i^\top + v_t k_t^\top$, and
 # $G_t \odot D_{t-1,i} = D_{ti}$. Multiply by $q_t$ on the right. Nothing was divided and no logarithm was taken, so gates
 # that are exactly zero are covered. For a scalar gate
-# $(D_{ti}\, v_i k_i^\top) q_t = D_{ti} (k_i^\top q_t)\, v_i$, which is the entry-by-entry form of the matrix product. For
+# $(D_{ti} \odot v_i k_i^\top) q_t = d_{ti}\, (k_i^\top q_t)\, v_i$. For
 # the chunks, start the induction from the state at the end of the chunk before.
 # ```
 # ````
 #
-# The picture to keep is the matrix $D$: row $t$ says what the reader at $t$ still hears of each earlier token.
+# The picture to keep is the matrix of the $d_{ti}$: row $t$ says what the reader at $t$ still hears of each earlier token.
+# The recurrence draws it by itself, if every token writes its own basis vector and all keys and queries are $1$.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-memory", "caption": "What is left at time $t$ of the write at time $i$. Linear attention hears all tokens alike. A constant gate fades them. A gate that nearly closes once turns a page: what came before is heard at a tenth, by everyone after."}}
 import matplotlib.pyplot as plt
@@ -107,7 +111,14 @@ gates = {
 
 
 def memory(g):
-    """The matrix D: entry (t, i) is the product of the gates after i, up to t."""
+    ones = torch.ones(len(g), 1, dtype=torch.float64)
+    return gla(
+        ones, ones, torch.eye(len(g), dtype=torch.float64), torch.from_numpy(g)
+    )
+
+
+def heard(g):
+    """The d_ti as the proposition has them; no value where the token is still to come."""
     D = np.full((len(g), len(g)), np.nan)
     for t in range(len(g)):
         for i in range(t + 1):
@@ -115,10 +126,14 @@ def memory(g):
     return D
 
 
+for g in gates.values():
+    # Products of at most T factors: rounding only.
+    assert np.allclose(np.nan_to_num(heard(g)), memory(g), rtol=1e-13, atol=0)
+
 fig, axes = plt.subplots(1, 3, figsize=(8, 3), sharey=True)
 for ax, (name, g) in zip(axes, gates.items()):
     image = ax.imshow(
-        memory(g),
+        heard(g),
         cmap=plotting.SEQUENTIAL,
         vmin=0,
         vmax=1,
@@ -126,15 +141,16 @@ for ax, (name, g) in zip(axes, gates.items()):
     )
     ax.set(title=name, xlabel="written at $i$")
     ax.grid(False)
+    ax.patch.set(hatch="///", edgecolor="0.8")  # still to come
 axes[0].set_ylabel("heard at $t$")
-_ = fig.colorbar(image, ax=axes, label="$D_{ti}$", shrink=0.8)
+_ = fig.colorbar(image, ax=axes, label="$d_{ti}$", shrink=0.8)
 
 # %% tags=["remove-input"]
 t, i = np.tril_indices(T)
 plotting.FigureData(
     "memory",
     {"t": t + 1, "i": i + 1}
-    | {name.replace(" ", "_"): memory(g)[t, i] for name, g in gates.items()},
+    | {name.replace(" ", "_"): heard(g)[t, i] for name, g in gates.items()},
     T=T,
     gates="all 1; all 0.9; 1 but for g_12 = 0.1",
 )
@@ -144,11 +160,12 @@ plotting.FigureData(
 # ## The forms agree
 #
 # Four kinds of gates are worth a test: mild ones, gates near one (long memory), tiny ones, and exact zeros. For each, and
-# for scalar, key and value gates, all forms must give the outputs and the gradients of the recurrence. In float64 the
-# tolerances are $10^{-10}$ for outputs and $10^{-8}$ for gradients, relative to the largest entry: sums of a few dozen
-# products lose a few digits of the sixteen, and gradients a few more.
+# for scalar, key and value gates, every form must give the outputs and the gradients of the loop above, and the read-out
+# those of its last row. In float64 the tolerances are $10^{-10}$ for outputs and $10^{-8}$ for gradients, relative to the
+# largest entry: sums of some hundred products that may cancel lose a few digits of the sixteen, and gradients a few more.
 
-# %% tags=["asserts-def-gla", "asserts-prop-unrolled"]
+
+# %%
 def gates_of_kind(kind, shape, generator):
     u = torch.rand(shape, generator=generator, dtype=torch.float64)
     if kind == "mild":
@@ -160,42 +177,58 @@ def gates_of_kind(kind, shape, generator):
     return torch.where(u < 0.3, 0.0, u)  # exact zeros
 
 
+def full(g, gate, d_v, d_k):
+    """Gates as the definition has them: (T, d_v, d_k)."""
+    g = {
+        "scalar": lambda: g[:, None, None],
+        "key": lambda: g[:, None, :],
+        "value": lambda: g[:, :, None],
+    }[gate]()
+    return g.expand(-1, d_v, d_k)
+
+
 def outputs_and_gradients(compute, *inputs):
     inputs = [value.clone().requires_grad_() for value in inputs]
     output = compute(*inputs)
-    probe = torch.sin(torch.arange(output.numel(), dtype=torch.float64)).reshape(
-        output.shape
-    )
-    return output.detach(), torch.autograd.grad((output * probe).sum(), inputs)
+    probe = torch.sin(torch.arange(output.numel(), dtype=torch.float64))
+    return output.detach(), torch.autograd.grad(output.flatten() @ probe, inputs)
 
 
 def relative(a, b):
     return ((a - b).abs().max() / b.abs().max()).item()
 
 
+# %% tags=["asserts-def-gla", "asserts-prop-unrolled"]
 generator = torch.Generator().manual_seed(0)
 T, d_k, d_v = 37, 5, 3
 q, k = torch.randn(2, T, d_k, generator=generator, dtype=torch.float64)
 v = torch.randn(T, d_v, generator=generator, dtype=torch.float64)
 worst_output, worst_gradient = 0.0, 0.0
 
+
+def compare(form, loop, *inputs):
+    global worst_output, worst_gradient
+    output, found = outputs_and_gradients(form, *inputs)
+    expected, gradients = outputs_and_gradients(loop, *inputs)
+    worst_output = max(worst_output, relative(output, expected))
+    worst_gradient = max(worst_gradient, *map(relative, found, gradients))
+
+
 for gate, shape in {"scalar": (T,), "key": (T, d_k), "value": (T, d_v)}.items():
     for kind in ("mild", "near one", "tiny", "exact zeros"):
         g = gates_of_kind(kind, shape, generator)
-        expected, gradients = outputs_and_gradients(
-            lambda *a: gla(*a, gate=gate), q, k, v, g
+
+        def loop(q, k, v, g):
+            return recurrence(q, k, v, full(g, gate, d_v, d_k))
+
+        def last_row(q, k, v, g):
+            return loop(q, k, v, g)[-1]
+
+        for form in ("recurrent", "parallel", "chunked"):
+            compare(lambda *a: gla(*a, gate=gate, form=form), loop, q, k, v, g)
+        compare(
+            lambda q, *a: gla_readout(q[-1], *a, gate=gate), last_row, q, k, v, g
         )
-        for form in ("parallel", "chunked"):
-            output, found = outputs_and_gradients(
-                lambda *a: gla(*a, gate=gate, form=form), q, k, v, g
-            )
-            worst_output = max(worst_output, relative(output, expected))
-            worst_gradient = max(worst_gradient, *map(relative, found, gradients))
-        last = gla_readout(q[-1], k, v, g, gate=gate)
-        worst_output = max(worst_output, relative(last, expected[-1]))
-        if gate == "scalar":  # the plain loop above is what the package calls recurrent
-            loop = recurrence(q, k, v, g)
-            worst_output = max(worst_output, relative(loop, expected))
 
 assert worst_output < 1e-10
 assert worst_gradient < 1e-8
@@ -213,8 +246,10 @@ glue("worst_gradient", worst_gradient, display=False)
 #
 # ## Break it
 #
-# A common way to the matrix $D$ takes logarithms: $D_{ti} = \exp(L_t - L_i)$ with $L_t = \log g_1 + \dots + \log g_t$. It
-# is fast, and fine for gates away from zero. At an exact zero it computes $\infty - \infty$.
+# A common way to the matrix of the $d_{ti}$ takes logarithms: $d_{ti} = \exp(L_t - L_i)$ with
+# $L_t = \log g_1 + \dots + \log g_t$. It is fine for gates away from zero. At an exact zero it computes
+# $(-\infty) - (-\infty)$.
+
 
 # %%
 def parallel_by_logs(q, k, v, g):
@@ -245,14 +280,14 @@ assert relative(own_write_gated, gla(q, k, v, mild)) > 0.01
 # ```{exercise}
 # :label: ex-forget-everything
 #
-# Let one gate be exactly zero, at token $j$. Which outputs depend on the tokens before $j$? Say it from the matrix $D$,
+# Let one gate be exactly zero, at token $j$. Which outputs depend on the tokens before $j$? Say it from the $d_{ti}$,
 # then check it with a gradient.
 # ```
 #
 # ````{solution} ex-forget-everything
 # :class: dropdown
 #
-# Every $D_{ti}$ with $i < j \le t$ has the factor $g_j = 0$. So outputs at $t \ge j$ do not depend on tokens before $j$:
+# Every $d_{ti}$ with $i < j \le t$ has the factor $g_j = 0$. So outputs at $t \ge j$ do not depend on tokens before $j$:
 # the layer has started afresh. In code, with `closed` from above (its gate at position 5 is zero),
 #
 # ```python
@@ -261,5 +296,5 @@ assert relative(own_write_gated, gla(q, k, v, mild)) > 0.01
 # assert (v_.grad[:5] == 0).all() and (v_.grad[5:] != 0).any()
 # ```
 #
-# A delimiter token with such a gate separates two prompts in one sequence.
+# A token with such a gate, put between two prompts, separates them in one sequence.
 # ````

@@ -22,8 +22,8 @@ STYLES = {
 }
 TASKS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
 TASK_MARKERS = ["o", "^", "s", "D", "v", "P"]
-# Ink on paper: zero is the colour of the page, also where dark mode inverts a figure. No value at all is grey.
-SEQUENTIAL = mpl.colormaps["Blues"].with_extremes(bad="0.85")
+# Ink on paper: zero is the colour of the page, also where dark mode inverts a figure. No value at all is nothing.
+SEQUENTIAL = mpl.colormaps["Blues"].with_extremes(bad=(1, 1, 1, 0))
 
 
 def use_style() -> None:
