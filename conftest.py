@@ -11,6 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import jupytext
+import nbformat
 import pytest
 from freshness import use_own_kernel
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError, find_metadata_tags
@@ -71,6 +72,13 @@ def output_text(outputs):
     return "\n".join(part.rstrip() for part in parts)
 
 
+def solutions(text):
+    """The code of hidden solutions, which readers paste at the end of a chapter: it must run there."""
+    for block in re.finditer(r"^(`{3,})\{solution\}.*?^\1$", text, re.DOTALL | re.MULTILINE):
+        for code in re.finditer(r"^```python\n(.*?)^```$", block.group(), re.DOTALL | re.MULTILINE):
+            yield block.start() + code.start(), code.group(1)
+
+
 class Chapter(IPyNbFile):
     def collect(self):
         self.nb = jupytext.read(self.path, fmt="md:myst")
@@ -91,6 +99,12 @@ class Chapter(IPyNbFile):
             item = ChapterCell.from_parent(self, name=f"Cell {number}", cell_num=number, cell=cell, options=options)
             item.key, item.line = key, text.count("\n", 0, position) + 1
             yield item
+        for number, (start, source) in enumerate(solutions(text), 1):
+            options = defaultdict(bool)
+            cell = nbformat.v4.new_code_cell(source)
+            item = ChapterCell.from_parent(self, name=f"Solution {number}", cell_num=number, cell=cell, options=options)
+            item.key, item.line = None, text.count("\n", 0, start) + 1
+            yield item
         if self.keys or self.stored:
             yield StoredOutputs.from_parent(self, name="Stored outputs")
 
@@ -110,7 +124,7 @@ class ChapterCell(IPyNbCell):
         self.raise_cell_error(f"Its output is not the one in {place}", f"stored:\n{stored}\n\nnow:\n{text}")
 
     def reportinfo(self):
-        return self.path, self.line - 1, f"chapters/{self.path.name}, cell {self.cell_num} (line {self.line})"
+        return self.path, self.line - 1, f"chapters/{self.path.name}, {self.name.lower()} (line {self.line})"
 
     def repr_failure(self, excinfo):
         error = excinfo.value

@@ -44,7 +44,12 @@ def claims_of(app):
 def evidence_files(app):
     """What the pages below are made from: Sphinx reads them again when one of these changes."""
     root = Path(app.srcdir)
-    return [root / "claims.yml", root / "symbols.yml", *(root / "tests").glob("test_*.py"), *(root / "chapters").glob("*.md")]
+    return [
+        root / "claims.yml",
+        root / "symbols.yml",
+        *(root / "tests").glob("test_*.py"),
+        *(root / "chapters").glob("*.md"),
+    ]
 
 
 class Generated(SphinxDirective):

@@ -43,7 +43,6 @@
 
 # %%
 import torch
-
 from glalib import gla, gla_readout, plotting
 
 plotting.use_style()
@@ -96,7 +95,7 @@ def recurrence(q, k, v, G):
 # The picture to keep is the matrix of the $d_{ti}$: row $t$ says what the reader at $t$ still hears of each earlier token.
 # The recurrence draws it by itself, if every token writes its own basis vector and all keys and queries are $1$.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-memory", "caption": "What is left at time $t$ of the write at time $i$. Linear attention hears all tokens alike. A constant gate fades them. A gate that nearly closes once turns a page: what came before is heard at a tenth, by everyone after."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-memory", "caption": "What is left at time $t$ of the write at time $i$. Linear attention hears all tokens alike. A constant gate fades them. A gate that nearly closes once forgets: what came before is heard at a tenth, by everyone after."}}
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -163,7 +162,6 @@ plotting.FigureData(
 # for scalar, key and value gates, every form must give the outputs and the gradients of the loop above, and the read-out
 # those of its last row. In float64 the tolerances are $10^{-10}$ for outputs and $10^{-8}$ for gradients, relative to the
 # largest entry: sums of some hundred products that may cancel lose a few digits of the sixteen, and gradients a few more.
-
 
 # %%
 def gates_of_kind(kind, shape, generator):
@@ -249,7 +247,6 @@ glue("worst_gradient", worst_gradient, display=False)
 # A common way to the matrix of the $d_{ti}$ takes logarithms: $d_{ti} = \exp(L_t - L_i)$ with
 # $L_t = \log g_1 + \dots + \log g_t$. It is fine for gates away from zero. At an exact zero it computes
 # $(-\infty) - (-\infty)$.
-
 
 # %%
 def parallel_by_logs(q, k, v, g):

@@ -42,7 +42,6 @@
 # %% tags=["asserts-def-wpgd"]
 import numpy as np
 import torch
-
 from glalib import GLA, PromptDistribution, plotting, wpgd
 from glalib.gates import gates_to_weights, weights_to_gates
 

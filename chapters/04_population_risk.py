@@ -66,7 +66,6 @@
 # %%
 import numpy as np
 import torch
-
 from glalib import (
     PromptDistribution,
     optimal_wpgd,
@@ -110,7 +109,6 @@ def terms(dist, P, omega):
 # optimum for every term to matter. The simulated risk must be within three standard errors of the formula. For five
 # independent right answers that fails about once in seventy; the seeds are fixed, so it fails always or never. And the
 # check must be able to fail: in some setting each of the four terms must be worth more than ten standard errors.
-
 
 # %% tags=["asserts-prop-population-risk"]
 def random_setting(seed, d=4, counts=(3, 5, 2)):
@@ -212,7 +210,6 @@ assert np.min(np.max(sizes, axis=0)) > 10
 # ````
 #
 # The theorem as printed, evaluated for the $n$ examples:
-
 
 # %%
 def theorem_2(dist, gamma):
@@ -323,7 +320,7 @@ assert optimal_wpgd(several).gamma == points[0].gamma
 # %% tags=["remove-input", "remove-output"]
 from myst_nb import glue
 
-glue("lbfgs_gap", np.abs(gaps).max(), display=False)
+glue("lbfgs_gap", float(np.abs(gaps).max()), display=False)
 
 # %% [markdown]
 # The best of six runs of L-BFGS ended within {glue:text}`lbfgs_gap:.0e` of the closed form, relative to $M$.
@@ -431,7 +428,6 @@ for n, row in authors.items():
 # %% [markdown]
 # The column "GLA" is the weighted optimum. In this setting a scalar gate may claim it: the best weights are $(1/4, 1)$ for
 # every $n$, they do not decrease, and by {prf:ref}`thm-gla-is-wpgd` a scalar gate reaches such weights.
-
 
 # %% tags=["remove-input", "remove-output"]
 def deviation(column):  # of a trained column from the theory beside it, in per cent
@@ -561,7 +557,7 @@ assert z[0.9] > 10  # the same covariance, heavier tails: it does not
 assert abs(z_repaired[0.9]) < 3  # and this is by how much
 
 # %% tags=["remove-input", "remove-output"]
-glue("z_heavy", z[0.9], display=False)
+glue("z_heavy", float(z[0.9]), display=False)
 
 # %% [markdown]
 # With heavier tails the simulation is {glue:text}`z_heavy:.0f` standard errors above the formula, and within three of the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import sys
 
 import numpy as np
 
@@ -12,35 +13,50 @@ def fail(name: str, expected: str, given) -> ValueError:
     return ValueError(f"{name} must be {expected}; got {given}")
 
 
-def positive_int(name: str, value) -> int:
+def instance(name: str, value, kinds, expected: str) -> None:
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name} must be {expected}; got {type(value).__name__}")
+
+
+def integer(name: str, value, low: int | None = None, expected: str = "an integer") -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be a positive integer; got {value!r}")
-    if value < 1:
-        raise fail(name, "a positive integer", repr(value))
+        raise TypeError(f"{name} must be {expected}; got {_short(value)}")
+    if low is not None and value < low:
+        raise fail(name, expected, _short(value))
+    if not -(2**63) <= value < 2**63:
+        raise fail(name, f"{expected} that fits in 64 bits", _short(value))
     return int(value)
+
+
+def positive_int(name: str, value) -> int:
+    return integer(name, value, 1, "a positive integer")
 
 
 def real(name: str, value, low: float = -np.inf, high: float = np.inf, expected: str = "a finite number") -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be {expected}; got {value!r}")
-    if not (np.isfinite(value) and low <= value <= high):
-        raise fail(name, expected, repr(value))
-    return float(value)
+        raise TypeError(f"{name} must be {expected}; got {_short(value)}")
+    try:
+        out = float(value)
+    except OverflowError:
+        out = np.inf
+    if not (np.isfinite(out) and low <= out <= high):
+        raise fail(name, expected, _short(value))
+    return out
 
 
 def option(name: str, value, options: tuple) -> None:
     if not any(value is o or (isinstance(value, str) and value == o) for o in options):
-        raise fail(name, "one of " + ", ".join(map(repr, options)), repr(value))
+        raise fail(name, "one of " + ", ".join(map(repr, options)), _short(value))
 
 
 def array(name: str, value, shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """A finite float64 array of that shape."""
+    """A finite float64 array of that shape; of a tensor, its values without their history."""
     try:
-        out = np.asarray(value)
+        out = np.asarray(value.detach() if hasattr(value, "detach") else value)
         if out.dtype.kind not in "iuf":
             raise TypeError
         out = out.astype(np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be an array of real numbers; got {_short(value)}") from None
     if shape is not None and out.shape != shape:
         raise fail(name, f"of shape {shape}", f"shape {out.shape}")
@@ -52,13 +68,13 @@ def array(name: str, value, shape: tuple[int, ...] | None = None) -> np.ndarray:
 
 
 def tensor(name: str, value, ndim: int = 1):
-    """A finite floating-point torch tensor with at least `ndim` axes."""
+    """A finite dense floating-point torch tensor with at least `ndim` axes."""
     import torch
 
-    if not isinstance(value, torch.Tensor):
-        raise TypeError(f"{name} must be a torch tensor; got {type(value).__name__}")
-    if not value.is_floating_point():
-        raise TypeError(f"{name} must be a floating-point tensor; got {value.dtype}")
+    instance(name, value, torch.Tensor, "a torch tensor")
+    if not _computes(value.dtype) or value.layout != torch.strided:
+        expected = "a floating-point tensor, dense and of 16 bits or more"
+        raise TypeError(f"{name} must be {expected}; got {value.dtype}, {value.layout}")
     if value.ndim < ndim:
         raise fail(name, f"a tensor with at least {ndim} axes", f"shape {tuple(value.shape)}")
     # One pass over memory in the good case: any NaN or infinity shows in the sum. A sum may also overflow,
@@ -68,15 +84,52 @@ def tensor(name: str, value, ndim: int = 1):
     return value
 
 
+def array_or_tensor(name: str, value):
+    """A torch tensor as in `tensor`, of any number of axes; anything else as in `array`."""
+    torch = sys.modules.get("torch")  # a tensor can only exist once torch is imported
+    return tensor(name, value, 0) if torch is not None and isinstance(value, torch.Tensor) else array(name, value)
+
+
+def dtype(name: str, value) -> None:
+    import torch
+
+    if value is not None and not (isinstance(value, torch.dtype) and _computes(value)):
+        raise TypeError(f"{name} must be a floating-point torch dtype of 16 bits or more, or None; got {_short(value)}")
+
+
+def generator(value) -> None:
+    import torch
+
+    instance("generator", value, (torch.Generator, type(None)), "a torch.Generator or None")
+
+
+def prompts(value, dist=None) -> None:
+    """A `Prompts` record; of that distribution, as far as its shapes tell."""
+    from .prompts import Prompts
+
+    instance("prompts", value, Prompts, "a Prompts record from sample()")
+    if dist is not None and (*value.x.shape[1:], value.beta.shape[1]) != (dist.n, dist.d, dist.K):
+        expected = f"of this distribution, n={dist.n}, d={dist.d} and K={dist.K}"
+        raise fail("prompts", expected, f"{value!r} with K={value.beta.shape[1]}")
+
+
 def unit_interval(name: str, value) -> None:
     """Gates are numbers in [0, 1]; `value` is a numpy array or a torch tensor."""
     if 0 in value.shape:
         return
     low, high = value.min().item(), value.max().item()
     if not (low >= 0 and high <= 1):
-        raise fail(name, "in [0, 1]", f"values from {low:g} to {high:g}")
+        raise fail(name, "in [0, 1]", f"values from {low!r} to {high!r}")
+
+
+def _computes(dtype) -> bool:
+    """Not the 8-bit formats, which store numbers only."""
+    return dtype.is_floating_point and dtype.itemsize > 1
 
 
 def _short(value) -> str:
-    text = repr(value)
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # an integer of thousands of digits
+        text = f"{type(value).__name__} too long to print"
     return text if len(text) <= 60 else text[:57] + "..."

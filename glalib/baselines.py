@@ -15,6 +15,7 @@ from .prompts import PromptDistribution, Prompts, psd_root
 
 def least_squares(prompts: Prompts) -> torch.Tensor:
     """Ordinary least squares over all examples, as if they shared one task; minimum norm if n < d. (batch, queries)."""
+    _check.prompts(prompts)
     return _predict(prompts, _solve(prompts.x, prompts.y, 0.0))
 
 
@@ -23,6 +24,7 @@ def ridge(penalty: float):
     penalty = _check.real("penalty", penalty, low=0.0, expected="a finite number >= 0")
 
     def predictor(prompts: Prompts) -> torch.Tensor:
+        _check.prompts(prompts)
         return _predict(prompts, _solve(prompts.x, prompts.y, penalty))
 
     return predictor
@@ -35,10 +37,13 @@ def bayes(dist: PromptDistribution):
     beta_k = C^1/2 sum_j F_kj theta_j with F F^T = R and theta standard normal; its posterior mean is ridge regression
     on the features C^1/2 x_i F_kj with penalty sigma^2, and the query's task is C^1/2 sum_j (F^+ r)_j theta_j.
     """
+    _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
     F, half_C = psd_root(dist.R), psd_root(dist.C)
     query = np.linalg.pinv(F) @ dist.r
 
     def predictor(prompts: Prompts) -> torch.Tensor:
+        _check.prompts(prompts, dist)
+
         def like(array):
             return torch.as_tensor(array, dtype=prompts.x.dtype)
 

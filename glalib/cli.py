@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 
-from . import __version__
+from . import __version__, _check
 from .prompts import PromptDistribution
 from .risk import optimal_wpgd, uniqueness
+
+MOST_FEATURES = 10_000  # about 5 GB
 
 
 def main(argv=None) -> int:
@@ -23,18 +26,23 @@ def main(argv=None) -> int:
         description="Exact risks on multitask prompts with identity covariances and independent tasks, unless --R.",
         epilog="example: glalib risk --d 100 --counts 50,50 --r 0.2,0.8",
     )
-    risk.add_argument("--d", type=int, required=True, help="feature dimension")
+    risk.add_argument("--d", type=_number(int), required=True, help="feature dimension")
     risk.add_argument("--counts", type=_numbers(int), required=True, help="examples per task, e.g. 50,50")
     risk.add_argument("--r", type=_numbers(float), required=True, help="correlation of each task with the query's")
     risk.add_argument("--R", type=_rows, help="task correlations, rows apart by ';', e.g. '1,0.5;0.5,1' (identity)")
-    risk.add_argument("--sigma", type=float, default=0.0, help="standard deviation of the label noise (0)")
+    risk.add_argument("--sigma", type=_number(float), default=0.0, help="standard deviation of the label noise (0)")
     risk.add_argument("--json", action="store_true", help="print JSON")
 
     args = parser.parse_args(_join_negative(sys.argv[1:] if argv is None else argv))
     try:
+        if args.d > MOST_FEATURES:
+            raise _check.fail("d", f"at most {MOST_FEATURES} here, as d x d matrices are formed", _check._short(args.d))
         report = _risk(PromptDistribution(args.d, args.counts, args.r, R=args.R, sigma=args.sigma))
     except (ValueError, TypeError) as error:
         print(f"glalib {args.command}: {error}", file=sys.stderr)
+        return 2
+    except (MemoryError, OverflowError) as error:
+        print(f"glalib {args.command}: these sizes or numbers are too large here: {error}", file=sys.stderr)
         return 2
     print(json.dumps(report) if args.json else _table(report, args.d))
     return 0
@@ -66,15 +74,22 @@ def _table(report, d) -> str:
     )
 
 
-def _numbers(kind):
-    def parse(text):
-        try:
-            return [kind(part) for part in text.split(",")]
-        except ValueError:
-            noun = "integers" if kind is int else "numbers"
-            raise argparse.ArgumentTypeError(f"expected {noun} with commas between them; got {text!r}") from None
+def _number(kind):
+    return lambda text: _parse(text, [text], kind, "an integer" if kind is int else "a number")[0]
 
-    return parse
+
+def _numbers(kind):
+    noun = "integers" if kind is int else "numbers"
+    return lambda text: _parse(text, text.split(","), kind, f"{noun} with commas between them")
+
+
+def _parse(text, parts, kind, expected):
+    try:
+        if "_" in text:  # Python would read 5_0 as 50
+            raise ValueError
+        return [kind(part) for part in parts]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected {expected}; got {text!r}") from None
 
 
 def _rows(text):
@@ -85,7 +100,7 @@ def _join_negative(argv):
     """Let `--r -0.2,0.8` be read as `--r=-0.2,0.8`: argparse would take the value for an option."""
     out = []
     for word in argv:
-        if out and out[-1] in ("--r", "--R") and word.startswith("-") and word[1:2].isdigit() | (word[1:2] == "."):
+        if out and re.fullmatch(r"--\w+", out[-1]) and re.match("-[^-h]", word):
             out[-1] += "=" + word
         else:
             out.append(word)

@@ -67,8 +67,7 @@ def _module(value):
 
 
 def _array(name, value, axis):
-    xp = _module(value)
-    value = _check.array(name, value) if xp is np else _check.tensor(name, value)
+    value, axis = _check.array_or_tensor(name, value), _check.integer("axis", axis)
     if not -value.ndim <= axis < value.ndim or value.shape[axis] == 0:
         raise _check.fail(name, f"an array with entries along axis {axis}", f"shape {tuple(value.shape)}")
-    return xp, value
+    return _module(value), value

@@ -25,7 +25,8 @@ class GLA(nn.Module):
                  constant with norm 1 where the values do not live in token space
     gate_bias    start of b_g; W_g starts at zero, so every gate starts at sigmoid(gate_bias)
     gates        given gate values, used as they are in place of computed ones: (T,), (T, key_width) or
-                 (T, value_width) for prompts of T = n + 1 tokens; with several layers, a sequence of one per layer
+                 (T, value_width) for prompts of T = n + 1 tokens; with several layers, a sequence of one per layer,
+                 for every layer
     generator    draws W_q, W_k, W_v (and W_o), standard normal / sqrt(rows)
 
     Raises TypeError or ValueError for arguments, and prompts, of the wrong kind.
@@ -52,13 +53,13 @@ class GLA(nn.Module):
         self.key_width = _check.positive_int("key_width", width if key_width is None else key_width)
         self.value_width = _check.positive_int("value_width", width if value_width is None else value_width)
         gate_bias = _check.real("gate_bias", gate_bias)
-        if context != 0 and _check.positive_int("context", context) > width - 2:
+        if _check.integer("context", context, 0, "an integer >= 0") > max(0, width - 2):
             raise _check.fail("context", f"at most width - 2 = {width - 2}", context)
         if gates is not None and gate is None:
             raise _check.fail("gates", "None when gate is None", _check._short(gates))
-        given = [gates] if layers == 1 else [None] * layers if gates is None else list(gates)
-        if len(given) != layers:
-            raise _check.fail("gates", f"a sequence of {layers} gate arrays, one per layer", f"{len(given)}")
+        _check.generator(generator)
+        _check.dtype("dtype", dtype)
+        given = [gates] if layers == 1 else _per_layer(gates, layers)
         self.gate = gate
         self.layers = nn.ModuleList(
             _Layer(self, last=l == layers - 1, given=given[l], gate_bias=gate_bias, generator=generator, dtype=dtype)
@@ -103,17 +104,17 @@ class GLA(nn.Module):
         Sequences P_q, P_k (and gates) build one layer from each entry. With several layers W_v has -1 at the label:
         each token's label coordinate is then y_i - x_i^T beta_i^l (Theorem 6), and h reads minus the label.
 
-        Matrices and gates are numpy arrays or torch tensors; gates None means linear attention; dtype as in P_q.
+        Matrices and gates are numpy arrays or torch tensors; dtype as in P_q. gates None means linear attention in
+        all layers; for linear attention in one layer among gated ones, give it gates of one.
         """
-        if not _is_sequence(P_q):
+        _check.option("gate", gate, (None, *GATES))
+        context = _check.integer("context", context, 0, "an integer >= 0")
+        if not _is_sequence("P_q", P_q):
             P_q, P_k, gates = [P_q], [P_k], [gates]
-        elif not _is_sequence(P_k) or len(P_k) != len(P_q):
+        elif not _is_sequence("P_k", P_k) or len(P_k) != len(P_q):
             raise _check.fail("P_k", f"a sequence of {len(P_q)} matrices, like P_q", _check._short(P_k))
         layers = len(P_q)
-        if gates is None:
-            gates = [None] * layers
-        if not isinstance(gates, (list, tuple)) or len(gates) != layers:
-            raise _check.fail("gates", f"a sequence of {layers} gate arrays, one per layer", _check._short(gates))
+        gates = _per_layer(gates, layers)
         P_q = [_tensor("P_q", P) for P in P_q]
         d, m = P_q[0].shape
         dtype = P_q[0].dtype
@@ -121,7 +122,7 @@ class GLA(nn.Module):
         P_k = [_tensor("P_k", P, (d, m)).to(dtype) for P in P_k]
         ungated = all(g is None for g in gates)
         model = cls(
-            d + 1 + (context if context == 0 else _check.positive_int("context", context)),
+            d + 1 + context,
             gate=None if ungated else gate,
             layers=layers,
             key_width=m,
@@ -218,11 +219,25 @@ def _rows(u, k, q):
     return ((u @ k) * q).sum(-1)
 
 
-def _is_sequence(P):
+def _per_layer(gates, layers):
+    """The gates of every layer in a list, all None or none of them."""
+    try:
+        out = [None] * layers if gates is None else list(gates)
+    except TypeError:
+        out = []
+    if len(out) != layers:
+        raise _check.fail("gates", f"a sequence of {layers} gate arrays, one per layer", _check._short(gates))
+    if 0 < sum(g is None for g in out) < layers:
+        expected = "given for every layer or for none (gates of one are linear attention)"
+        raise _check.fail("gates", expected, _check._short(gates))
+    return out
+
+
+def _is_sequence(name, P):
     """A list, tuple or stack of matrices rather than one matrix (which may be a list of rows)."""
     if isinstance(P, (list, tuple)):
-        return len(P) > 0 and (P[0].ndim if hasattr(P[0], "ndim") else torch.as_tensor(P[0]).ndim) == 2
-    return getattr(P, "ndim", 2) == 3
+        return len(P) > 0 and _check.array_or_tensor(name, P[0]).ndim == 2
+    return getattr(P, "ndim", 2) == 3 and len(P) > 0
 
 
 def _tensor(name, value, shape=(None, None)):

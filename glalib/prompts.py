@@ -81,26 +81,57 @@ class PromptDistribution:
 
         if np.abs(np.diag(self.R) - 1).max() > 1e-12:
             raise _check.fail("R", "a correlation matrix, with ones on its diagonal", f"diagonal {np.diag(self.R)}")
-        self._check_correlations(R is None)
+        self._independent = R is None
+        self._check_correlations()
 
-        signal = float(np.sum(self.Sx * self.C))  # tr(Sx C), both symmetric
+        with np.errstate(over="ignore"):  # complained of below
+            signal = float(np.sum(self.Sx * self.C))  # tr(Sx C), both symmetric
         if signal <= self.d * EPS * np.abs(self.Sx).max() * np.abs(self.C).max():
             raise _check.fail("Sx and C", "such that labels carry a signal, tr(Sx C) > 0", f"tr(Sx C) = {signal:g}")
-        self.M = self.sigma**2 + signal
+        self.M = self.sigma * self.sigma + signal
+        # The closed forms square such numbers, and divide by them.
+        if not (signal > 1e-140 and self.M < 1e140):
+            raise _check.fail(
+                "Sx, C and sigma",
+                "of a scale that float64 can square, tr(Sx C) > 1e-140 and sigma^2 + tr(Sx C) < 1e140",
+                f"tr(Sx C) = {signal:g}, sigma = {self.sigma:g}",
+            )
 
-    def _check_correlations(self, independent):
-        if independent:  # eigenvalues 1 and 1 +- |r|
+    def _check_correlations(self):
+        """Refuse what is not positive semidefinite; take out of r what rounding put outside the range of R."""
+        if self._independent:  # eigenvalues 1 and 1 +- |r|
             lowest, scale = 1 - np.linalg.norm(self.r), 1.0
         else:
-            joint = np.block([[self.R, self.r[:, None]], [self.r[None, :], np.ones((1, 1))]])
-            eigenvalues = np.linalg.eigvalsh(joint)
+            eigenvalues = np.linalg.eigvalsh(self._joint())
             lowest, scale = eigenvalues[0], eigenvalues[-1]
         if lowest < -16 * EPS * (self.K + 1) * scale:
             raise _check.fail(
                 "R and r",
-                "such that [[R, r], [r^T, 1]] is positive semidefinite" + (", that is |r| <= 1" if independent else ""),
+                "such that [[R, r], [r^T, 1]] is positive semidefinite" + self._independent * ", that is |r| <= 1",
                 f"a matrix with smallest eigenvalue {lowest:.3g}",
             )
+        values, vectors = self._spectrum_R
+        kernel = vectors[:, values == 0]
+        outside = kernel @ (kernel.T @ self.r)
+        # Along an eigenvector with eigenvalue lambda, r is at most sqrt(lambda); eigenvalues below K eps count as zero.
+        if np.linalg.norm(outside) > np.sqrt(self.K * EPS):
+            raise _check.fail(
+                "R and r", "such that r lies in the range of R", f"an r with a part of length "
+                f"{np.linalg.norm(outside):.3g} outside"
+            )  # fmt: skip
+        if kernel.size:
+            self.r = _frozen(self.r - outside)
+
+    def _joint(self):
+        return np.block([[self.R, self.r[:, None]], [self.r[None, :], np.ones((1, 1))]])
+
+    @cached_property
+    def _spectrum_R(self):
+        """Eigenvalues, ascending and exact zeros where rounding cannot tell, and eigenvectors of R."""
+        if self._independent:
+            return np.ones(self.K), np.eye(self.K)
+        values, vectors = np.linalg.eigh(self.R)
+        return _clean(values), vectors
 
     @property
     def label_variance(self):
@@ -121,9 +152,18 @@ class PromptDistribution:
         The non-zero eigenvalues are those of the n x n correlation matrix of the examples.
         Eigenvalues that rounding cannot tell from zero are zero.
         """
-        root = np.sqrt(np.array(self.counts, dtype=np.float64))
+        counts = np.array(self.counts, dtype=np.float64)
+        values, vectors = self._spectrum_R
+        root = np.sqrt(counts)
+        if self._independent:
+            return counts, root * self.r
+        if counts.min() == counts.max():
+            return counts[0] * values, vectors.T @ (root * self.r)
         eigenvalues, E = np.linalg.eigh(root[:, None] * self.R * root)
-        return _clean(eigenvalues), E.T @ (root * self.r)
+        # The rank is that of R, and no eigenvalue is below its multiple of R's: with unequal counts, rounding at the
+        # scale of the largest could hide both.
+        least = counts.min() * values
+        return np.where(values > 0, np.maximum(eigenvalues, least), 0.0), E.T @ (root * self.r)
 
     @cached_property
     def signal_spectrum(self):
@@ -139,9 +179,14 @@ class PromptDistribution:
         live = vectors[:, values > 0]
         if self._plain[1]:
             return values, vectors * (values > 0)
-        half_Sx, half_C = (vectors * np.sqrt(values)) @ vectors.T, psd_root(self.C)
+        values_C, vectors_C = np.linalg.eigh(self.C)
+        values_C = _clean(values_C)
+        half_Sx, half_C = (vectors * np.sqrt(values)) @ vectors.T, (vectors_C * np.sqrt(values_C)) @ vectors_C.T
         U, singular, _ = np.linalg.svd(half_C @ half_Sx)
-        singular = np.where(singular > self.d * EPS * singular[0], singular, 0.0)
+        # The product's rounding is at the scale of its factors, and its rank at most theirs.
+        floor = self.d * EPS * np.sqrt(values.max() * values_C.max())
+        rank = min(np.count_nonzero(values), np.count_nonzero(values_C))
+        singular = np.where((singular > floor) & (np.arange(self.d) < rank), singular, 0.0)
         return singular**2, live @ (live.T @ half_C @ U)
 
     # Weights: one per task, or one per example.
@@ -153,7 +198,7 @@ class PromptDistribution:
 
     def expand(self, omega):
         """One weight per task, (..., K), to one per example, (..., n). NumPy or torch."""
-        omega = omega if hasattr(omega, "shape") else _check.array("omega", omega)
+        omega = _check.array_or_tensor("omega", omega)
         if not omega.shape or omega.shape[-1] != self.K:
             raise _check.fail("omega", f"of shape (..., {self.K}), one weight per task", f"shape {tuple(omega.shape)}")
         return omega[..., self.task_index]
@@ -173,7 +218,7 @@ class PromptDistribution:
             raise _check.fail(
                 "omega", f"of shape ({self.K},), per task, or ({self.n},), per example", f"shape {omega.shape}"
             )
-        return float(self.r @ sums), float(square), float(sums @ self.R @ sums)
+        return float(self.r @ sums), float(square), max(0.0, float(sums @ self.R @ sums))
 
     # Prompts and tokens. Torch is imported here only, so that the closed forms run without it.
 
@@ -187,10 +232,8 @@ class PromptDistribution:
         import torch
 
         batch, queries = _check.positive_int("batch", batch), _check.positive_int("queries", queries)
-        if generator is not None and not isinstance(generator, torch.Generator):
-            raise TypeError(f"generator must be a torch.Generator or None; got {type(generator).__name__}")
-        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-            raise TypeError(f"dtype must be a floating-point torch dtype or None; got {dtype!r}")
+        _check.generator(generator)
+        _check.dtype("dtype", dtype)
 
         def normal(*shape):
             return torch.randn(*shape, generator=generator, dtype=dtype)
@@ -221,11 +264,9 @@ class PromptDistribution:
     @cached_property
     def _factors(self):
         """Square roots for the sampler: of [[R, r], [r^T, 1]], of Sx and of C; None stands for the identity."""
-        joint = np.block([[self.R, self.r[:, None]], [self.r[None, :], np.ones((1, 1))]])
-        half_Sx, half_C = (
-            None if plain else psd_root(A) for plain, A in zip(self._plain, (self.Sx, self.C), strict=True)
-        )
-        return psd_root(joint), half_Sx, half_C
+        half_Sx = None if self._plain[0] else psd_root(self.Sx)
+        half_C = None if self._plain[1] else psd_root(self.C)
+        return psd_root(self._joint()), half_Sx, half_C
 
     def tokens(self, prompts, delimiters=False, context=False):
         """Prompts as tokens Z (batch, T, width): a token is a row, the label's column stands after the features'.
@@ -242,11 +283,8 @@ class PromptDistribution:
         """
         import torch
 
-        if not isinstance(prompts, Prompts):
-            raise TypeError(f"prompts must be a Prompts record from sample(); got {type(prompts).__name__}")
-        batch, n, d = prompts.x.shape
-        if (n, d) != (self.n, self.d):
-            raise _check.fail("prompts", f"of this distribution, n={self.n} and d={self.d}", repr(prompts))
+        _check.prompts(prompts, self)
+        batch, _, d = prompts.x.shape
         block, is_delimiter = self._layout(delimiters)
 
         rows = torch.zeros(batch, len(block), d + 1, dtype=prompts.x.dtype)
@@ -309,7 +347,7 @@ def _symmetric(name, value, size):
     skew = np.abs(value - value.T).max()
     if skew > 1e-12 * np.abs(value).max():
         raise _check.fail(name, "symmetric", f"a matrix whose entries differ from its transpose's by up to {skew:.3g}")
-    return (value + value.T) / 2
+    return value / 2 + value.T / 2
 
 
 def _covariance(name, value, size):

@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import brentq, minimize_scalar, nnls
 
 from . import _check
-from .prompts import EPS, PromptDistribution
+from .prompts import EPS, PromptDistribution, psd_root
 
 WEIGHTS = ("free", "uniform", "monotone", "constant-gate")
 
@@ -70,11 +69,15 @@ def population_risk(dist: PromptDistribution, P, omega) -> float:
     _check_distribution(dist)
     P = _check.array("P", P, (dist.d, dist.d))
     rw, ww, wRw = dist.moments(omega)
-    SxP, SxPT, SxC = dist.Sx @ P, dist.Sx @ P.T, dist.Sx @ dist.C
-    trace_SQ = np.sum(SxC.T * SxP)  # tr(Sigma Q) = tr(Sx C Sx P)
-    trace_QQ = np.sum(SxPT.T * SxP)  # tr(Q^T Q) = tr(Sx P^T Sx P)
-    trace_SQQ = np.sum(SxC.T * (SxPT @ SxP))  # tr(Sigma Q^T Q) = tr(Sx C Sx P^T Sx P)
-    return float(dist.M - 2 * rw * trace_SQ + dist.M * ww * trace_QQ + (ww + wRw) * trace_SQQ)
+    with np.errstate(over="ignore", invalid="ignore"):  # complained of below
+        SxP, SxPT, SxC = dist.Sx @ P, dist.Sx @ P.T, dist.Sx @ dist.C
+        trace_SQ = np.sum(SxC.T * SxP)  # tr(Sigma Q) = tr(Sx C Sx P)
+        trace_QQ = np.sum(SxPT.T * SxP)  # tr(Q^T Q) = tr(Sx P^T Sx P)
+        trace_SQQ = np.sum(SxC.T * (SxPT @ SxP))  # tr(Sigma Q^T Q) = tr(Sx C Sx P^T Sx P)
+    risk = float(dist.M - 2 * rw * trace_SQ + dist.M * ww * trace_QQ + (ww + wRw) * trace_SQQ)
+    if not np.isfinite(risk):
+        raise _check.fail("P and omega", "small enough for a finite risk in float64", f"a risk of {risk}")
+    return risk
 
 
 def optimal_wpgd(dist: PromptDistribution, weights: str = "free") -> WPGD:
@@ -120,7 +123,7 @@ def stationary_points(dist: PromptDistribution) -> list[WPGD]:
     def F(gamma):
         return 1 + h1(dist, h2(dist, gamma))
 
-    points = [_best_P(dist, _best_omega(dist, h2(dist, gamma))) for gamma in _fixed_points(F, 1.0, 1.0 + lam[-1])]
+    points = [_best_P(dist, _best_omega(dist, h2(dist, gamma))) for gamma in _fixed_points(F, 1.0, 1.0 + lam.max())]
     return sorted(points, key=lambda point: point.risk)
 
 
@@ -140,7 +143,8 @@ def h2(dist: PromptDistribution, gamma):
     h2(gamma) = 1 / (1 + M [sum s_i^2 / (M + gamma s_i)^2] / [sum s_i^3 / (M + gamma s_i)^2]).
     """
     s, _ = dist.signal_spectrum
-    terms = (s / (dist.M + np.asarray(gamma)[..., None] * s)) ** 2
+    terms = s / (dist.M + np.asarray(gamma)[..., None] * s)
+    terms = (terms / terms.max(-1, keepdims=True)) ** 2
     m = terms @ s / terms.sum(-1)
     return m / (dist.M + m)
 
@@ -191,7 +195,7 @@ def _best_P(dist, omega, gate=None):
     s, B = dist.signal_spectrum
     denominator = dist.M + gamma * s
     P = (B * (rw / ww / denominator)) @ B.T
-    risk = dist.M - rw**2 / ww * np.sum(s**2 / denominator)
+    risk = dist.M - rw**2 / ww * np.sum(s * (s / denominator))
     return WPGD(P=P, omega=omega, gamma=float(gamma), risk=float(risk), gate=gate)
 
 
@@ -205,12 +209,14 @@ def _fixed_points(F, low, high, resolution=1e-9):
 
     A fixed point in [a, b] lies in [F(a), F(b)] too. So every interval is cut to its intersection with that, dropped
     if nothing is left, and halved, until it is relatively shorter than `resolution`. No fixed point can be lost; what
-    is left covers all of them, and a change of sign of F(x) - x shows each. Takes arrays to arrays.
+    is left covers all of them, and a change of sign of F(x) - x shows each. F takes arrays to arrays.
     """
     rounding = 1e-13
     a, b, ends = np.array([low]), np.array([high]), [low, high]
     while a.size:
         Fa, Fb = np.split(F(np.concatenate([a, b])), 2)
+        if not np.isfinite([Fa, Fb]).all():
+            raise FloatingPointError("the fixed-point map is not finite: the distribution is out of float64's range")
         a, b = np.maximum(a, Fa * (1 - rounding)), np.minimum(b, Fb * (1 + rounding))
         done = b - a <= resolution * b
         ends += [*a[done & (a <= b)], *b[done & (a <= b)]]
@@ -219,23 +225,22 @@ def _fixed_points(F, low, high, resolution=1e-9):
         a, b = np.concatenate([a, middle]), np.concatenate([middle, b])
 
     x = np.unique(ends)
-    sign = np.sign(F(x) - x)
-    sign[0], sign[-1] = max(sign[0], 0), min(sign[-1], 0)
-    found = [*x[sign == 0], *(_crossing(F, x[i], x[i + 1]) for i in np.flatnonzero(sign[:-1] * sign[1:] < 0))]
-    found = np.sort(found)
-    # The same point may have been met from two sides.
-    return found[np.diff(found, prepend=-np.inf) > resolution * found]
+    excess = F(x) - x
+    sign = np.where(np.abs(excess) > rounding * x, np.sign(excess), 0.0)
+    sign[0], sign[-1] = max(sign[0], 0.0), min(sign[-1], 0.0)
+    clear = np.flatnonzero(sign)  # between two of them lies either nothing, or points where F(x) = x to rounding
+    found = []
+    for i, j in zip([-1, *clear], [*clear, len(x)], strict=True):
+        if 0 <= i and j < len(x) and sign[i] * sign[j] < 0:
+            found.append(_crossing(F, x[i], x[j]))
+        elif j - i > 1:  # a touch, or an end of the interval: one point for all that rounding cannot tell apart
+            found.append(x[i + 1 + np.argmin(np.abs(excess[i + 1 : j]))])
+    return np.array(found)
 
 
 def _crossing(F, a, b):
-    """The fixed point between a and b; the end that is nearer to one where rounding hides the change of sign."""
-
-    def excess(x):
-        return float(F(np.array([x]))[0]) - x
-
-    if excess(a) * excess(b) >= 0:
-        return min(a, b, key=lambda x: abs(excess(x)))
-    return brentq(excess, a, b, xtol=EPS, rtol=4 * EPS)
+    """The fixed point between a and b, where F(x) - x changes its sign."""
+    return brentq(lambda x: float(F(np.array([x]))[0]) - x, a, b, xtol=EPS, rtol=4 * EPS)
 
 
 def _monotone_points(dist, r):
@@ -247,26 +252,28 @@ def _monotone_points(dist, r):
     """
     counts = np.array(dist.counts, dtype=np.float64)
     L = np.tril(np.ones((dist.K, dist.K)))
-    gain = L.T @ (counts * _unit(r))
-    if (gain <= 0).all():  # no weights in the cone have r^T w > 0
+    gain = L.T @ (counts * r)
+    if (gain <= dist.K * EPS * (L.T @ (counts * np.abs(r)))).all():  # no weights in the cone have r^T w > 0
         return []
-    ridge, spread = L.T @ (counts[:, None] * L), L.T @ ((counts[:, None] * dist.R * counts) @ L)
+    # |sqrt(N) (omega - r)|^2 + h |R^1/2 N omega|^2 is the objective, up to a constant.
+    own, shared = np.sqrt(counts)[:, None] * L, psd_root(dist.R) @ (counts[:, None] * L)
+    target = np.concatenate([np.sqrt(counts) * _unit(r), np.zeros(dist.K)])
+    target /= np.linalg.norm(target)
 
     def omega(h):
-        A = h * spread + ridge
-        scale = 1 / np.sqrt(np.diag(A))
-        U = cholesky(scale[:, None] * A * scale)
-        z, _ = nnls(U, _unit(solve_triangular(U, scale * gain, trans="T")), maxiter=30 * dist.K)
+        A = np.concatenate([own, np.sqrt(h) * shared])
+        scale = 1 / np.linalg.norm(A, axis=0)
+        z, _ = nnls(A * scale, target, maxiter=30 * dist.K)
         return L @ (scale * z)
 
     def F(gamma):
         out = []
         for h in h2(dist, gamma):
-            _, ww, wRw = dist.moments(omega(h))
+            _, ww, wRw = dist.moments(_unit(omega(h)))
             out.append(1 + wRw / ww)
         return np.array(out)
 
-    top = 1 + dist.task_spectrum[0][-1]
+    top = 1 + dist.task_spectrum[0].max()
     return [_best_P(dist, omega(h2(dist, gamma))) for gamma in _fixed_points(F, 1.0, top)]
 
 
@@ -289,7 +296,7 @@ def _constant_gate(dist):
         sums = np.exp(-after * t) * geometric(counts, t)
         ww = geometric(float(dist.n), 2 * t)[:, 0]
         gamma = 1 + np.sum((sums @ dist.R) * sums, axis=1) / ww
-        T = np.sum(s**2 / (dist.M + gamma[:, None] * s), axis=1)
+        T = np.sum(s * (s / (dist.M + gamma[:, None] * s)), axis=1)
         return dist.M - (sums @ dist.r) ** 2 / ww * T
 
     grid = np.linspace(np.log(1e-4 / dist.n), np.log(40.0), 600)

@@ -42,30 +42,31 @@ def simulate_risk(
     - predictor: a pair (P, omega) or a `WPGD` record, omega per task or per example;
       or a torch module from tokens Z to predictions (called as module(Z), or module(Z, queries=queries));
       or any callable from a `Prompts` record to predictions, such as those in `glalib.baselines`.
-      Predictions have shape (batch, queries), or (batch,) for one query.
+      Predictions are floating-point tensors of shape (batch, queries), or (batch,) for one query.
     - prompts, queries, batch: prompts drawn in all, queries on each, prompts drawn at a time (chosen if None).
     - generator: torch.Generator; the same state gives the same estimate. None: torch's own.
     - tokens: for modules, a callable from a `Prompts` record to Z; `dist.tokens` if None.
     - dtype: precision of the prompts. A module is given its own precision.
     - progress: show a progress bar.
 
-    Raises ValueError or TypeError for bad arguments, and ValueError where predictions have the wrong shape or are
-    not finite.
+    Raises ValueError or TypeError for bad arguments, and where predictions have the wrong type or shape or are not
+    finite.
     """
-    if not isinstance(dist, PromptDistribution):
-        raise TypeError(f"dist must be a PromptDistribution; got {type(dist).__name__}")
+    _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
+    _check.dtype("dtype", dtype)
     prompts, queries = _check.positive_int("prompts", prompts), _check.positive_int("queries", queries)
     if prompts < 2:
         raise _check.fail("prompts", "at least 2, for a standard error", prompts)
     # About 2 million numbers at a time: large enough for speed, small enough for a laptop.
-    batch = _check.positive_int("batch", batch or max(1, 2_000_000 // ((dist.n + queries) * dist.d)))
+    chosen = max(1, 2_000_000 // ((dist.n + queries) * dist.d))
+    batch = chosen if batch is None else _check.positive_int("batch", batch)
     predict, dtype = _as_predictor(predictor, dist, queries, tokens, dtype)
 
     losses = []
     with tqdm(total=prompts, disable=not progress, unit="prompt") as bar:
         while (left := prompts - sum(map(len, losses))) > 0:
             drawn = dist.sample(min(batch, left), generator, queries, dtype)
-            predictions = predict(drawn)
+            predictions = _check.tensor("the predictor's output", predict(drawn))
             if queries == 1 and predictions.shape == drawn.y_query.shape[:1]:
                 predictions = predictions[:, None]
             if predictions.shape != drawn.y_query.shape:
@@ -86,7 +87,9 @@ def _as_predictor(predictor, dist, queries, tokens, dtype):
     if isinstance(predictor, WPGD):
         predictor = (predictor.P, predictor.omega)
     if isinstance(predictor, torch.nn.Module):
-        tokens = tokens or dist.tokens
+        tokens = dist.tokens if tokens is None else tokens
+        if not callable(tokens):
+            raise TypeError(f"tokens must be a callable on Prompts or None; got {type(tokens).__name__}")
         options = {} if queries == 1 else {"queries": queries}
         dtype = next((p.dtype for p in predictor.parameters()), dtype)
         return lambda drawn: predictor(tokens(drawn), **options), dtype

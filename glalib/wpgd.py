@@ -20,14 +20,15 @@ def wpgd(x, y, x_query, P, omega):
     x, y, x_query, P, omega = _alike(x=x, y=y, x_query=x_query, P=P, omega=omega)
     if x.ndim < 2:
         raise _check.fail("x", "of shape (..., n, d)", f"shape {tuple(x.shape)}")
-    n, d = x.shape[-2:]
+    *lead, n, d = x.shape
+    queries = max(1, x_query.shape[-2]) if x_query.ndim > 1 else 1
     for name, value, shape in (
-        ("y", y, (*x.shape[:-2], n)),
-        ("x_query", x_query[..., :1, :], (*x.shape[:-2], 1, d)),
+        ("y", y, (*lead, n)),
+        ("x_query", x_query, (*lead, queries, d)),
         ("P", P, (d, d)),
     ):
-        if tuple(value.shape) != tuple(shape):
-            expected = "(..., queries, d)" if name == "x_query" else str(tuple(shape))
+        if tuple(value.shape) != shape:
+            expected = "(..., queries, d)" if name == "x_query" else str(shape)
             raise _check.fail(
                 name, f"of shape {expected}, as x has shape {tuple(x.shape)}", f"shape {tuple(value.shape)}"
             )
@@ -46,7 +47,7 @@ def _alike(**values):
     import torch
 
     def like_x(name, value):
-        if not isinstance(value, torch.Tensor):
+        if not (isinstance(value, torch.Tensor) and value.is_floating_point()):
             value = torch.from_numpy(_check.array(name, value))
         return _check.tensor(name, value.to(x.device, x.dtype), ndim=0)
 

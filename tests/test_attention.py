@@ -163,6 +163,8 @@ T, DK, DV = 4, 2, 3
     [
         ({"q": [1.0]}, TypeError, "q must be a torch tensor"),
         ({"k": torch.ones(T, DK, dtype=torch.long)}, TypeError, "k must be a floating-point tensor"),
+        ({"k": torch.ones(T, DK).to_sparse()}, TypeError, "k must be a floating-point tensor, dense .*sparse_coo"),
+        ({"v": torch.ones(T, DV).to(torch.float8_e4m3fn)}, TypeError, "v must be .* of 16 bits or more; got .*float8"),
         ({"q": torch.ones(T, DK + 1)}, ValueError, r"q must be of shape \(..., 4, 2\)"),
         ({"v": torch.ones(T + 1, DV)}, ValueError, r"v must be of shape \(..., 4, 3\)"),
         ({"k": torch.ones(DK)}, ValueError, "k must be a tensor with at least 2 axes"),

@@ -36,7 +36,9 @@ def book(tmp_path):
     """A book of one page, with the settings of the real one and a package that it can change."""
     for name in ("_config.yml", "requirements.lock", "references.bib"):
         shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "_ext", tmp_path / "_ext")
+    for name in ("_ext", "tools"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    (tmp_path / "claims.yml").write_text("{}\n")
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "custom.css").touch()
     (tmp_path / "glalib" / "deep").mkdir(parents=True)

@@ -80,6 +80,12 @@ def test_bad_arguments_are_named():
         gates_to_weights([0.1])
     with pytest.raises(ValueError, match="gates must be an array with entries along axis -2"):
         gates_to_weights([0.1, 0.2], axis=-2)
+    with pytest.raises(ValueError, match=r"gates must be in \[0, 1\]; got values from 1.0 to 1.00000000000000"):
+        gates_to_weights([1, 1 + 1e-15])
+    for function in (weights_to_gates, gates_to_weights):
+        for axis in (None, "a", 1.0, True):
+            with pytest.raises(TypeError, match="axis must be an integer; got"):
+                function([0.5, 1.0], axis=axis)
 
 
 def test_numpy_in_imports_no_torch():

@@ -198,6 +198,9 @@ def test_repr():
     assert repr(held) == "GLA(width=3, gate='scalar' (given for 6 tokens), layers=1, key_width=2, value_width=3)"
 
 
+I2 = np.eye(2)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
@@ -221,6 +224,22 @@ def test_repr():
         (lambda: GLA.from_wpgd([np.eye(2)] * 2, np.eye(2)), ValueError, "P_k must be a sequence of 2 matrices"),
         (lambda: GLA.from_wpgd([np.eye(2)] * 2, [np.eye(2)] * 2, np.ones(3)), ValueError, "gates must be a sequence"),
         (lambda: GLA.from_wpgd("P", "P"), TypeError, "P_q must be an array of real numbers"),
+        (lambda: GLA.from_wpgd([None, I2], [I2, I2]), TypeError, "P_q must be an array of real numbers; got None"),
+        (lambda: GLA.from_wpgd([I2, None], [I2, I2]), TypeError, "P_q must be an array of real numbers; got None"),
+        (lambda: GLA.from_wpgd([[None]], I2), TypeError, "P_q must be an array of real numbers"),
+        (lambda: GLA.from_wpgd([["a"]], I2), TypeError, "P_q must be an array of real numbers"),
+        (lambda: GLA.from_wpgd(np.zeros((0, 2, 2)), I2), ValueError, "P_q must be of shape"),
+        (lambda: GLA.from_wpgd(I2, I2, context=0.0), TypeError, "context must be an integer >= 0; got 0.0"),
+        (lambda: GLA.from_wpgd(I2, I2, gate="x"), ValueError, "gate must be one of None, 'scalar'"),
+        (lambda: GLA.from_wpgd([I2] * 2, [I2] * 2, [None, [0.5] * 3]), ValueError, "gates must be given for every"),
+        (lambda: GLA(4, layers=2, gates=[[0.5], None]), ValueError, "gates must be given for every layer or for none"),
+        (lambda: GLA(4, layers=2, gates=5), ValueError, "gates must be a sequence of 2 gate arrays"),
+        (lambda: GLA(4, context=0.0), TypeError, "context must be an integer >= 0; got 0.0"),
+        (lambda: GLA(4, context=-1), ValueError, "context must be an integer >= 0; got -1"),
+        (lambda: GLA(4, dtype=torch.int64), TypeError, "dtype must be a floating-point torch dtype"),
+        (lambda: GLA(4, dtype="f"), TypeError, "dtype must be a floating-point torch dtype"),
+        (lambda: GLA(4, generator=3), TypeError, "generator must be a torch.Generator or None; got int"),
+        (lambda: GLA(10**30), ValueError, "width must be a positive integer that fits in 64 bits; got 10{30}"),
     ],
 )
 def test_bad_arguments_are_named(call, error, words):

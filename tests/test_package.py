@@ -82,6 +82,15 @@ def test_command_line_options(capsys):
         (["--d", "3", "--counts", "5,5", "--r", "0.2"], r"r must be of shape (2,)"),
         (["--d", "3", "--counts", "5,5", "--r", "0.2,0.8", "--R", "1,0;0"], "R must be an array"),
         (["--d", "3", "--counts", "5,x", "--r", "0.2"], "expected integers with commas between them"),
+        (["--d", "3", "--counts", "5_0,5", "--r", "0,1"], "expected integers with commas between them; got '5_0,5'"),
+        (["--d", "3_0", "--counts", "5", "--r", "1"], "--d: expected an integer; got '3_0'"),
+        (["--d", "3", "--counts", "5", "--r", "1", "--sigma", "x"], "--sigma: expected a number; got 'x'"),
+        (["--d", "3", "--counts", "5", "--r", "1", "--sigma", "-1e-5"], "sigma must be a finite number >= 0; got"),
+        (["--d", "3", "--counts", "-5,5", "--r", "0,1"], "counts[0] must be a positive integer; got -5"),
+        (["--d", "3", "--counts", "5,5", "--r", "-inf,1"], "r must be finite"),
+        (["--d", "-3", "--counts", "5,5", "--r", "0,1"], "d must be a positive integer; got -3"),
+        (["--d", "100000", "--counts", "5", "--r", "1"], "d must be at most 10000 here, as d x d matrices are formed"),
+        (["--d", "3", "--counts", "5," + "1" * 30, "--r", "0,1"], "counts[1] must be a positive integer that fits in"),
     ],
 )
 def test_command_line_names_bad_input(arguments, complaint, capsys):
@@ -90,3 +99,13 @@ def test_command_line_names_bad_input(arguments, complaint, capsys):
     except SystemExit as stop:
         status = stop.code
     assert status == 2 and complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), OverflowError("no room")])
+def test_command_line_says_what_is_too_large(error, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("glalib.cli.PromptDistribution", fail)
+    assert main(["risk", *COMMAND[1:]]) == 2
+    assert "glalib risk: these sizes or numbers are too large here: no room" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """The distribution of prompts: its law, its tokens, its complaints."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -138,6 +140,8 @@ OK = {"d": 2, "counts": (3, 4), "r": (0.2, 0.8)}
         ({"d": 0}, "d must be a positive integer; got 0"),
         ({"d": 2.5}, "d must be a positive integer; got 2.5"),
         ({"d": True}, "d must be a positive integer; got True"),
+        ({"d": 10**400}, "d must be a positive integer that fits in 64 bits; got 1000"),
+        ({"d": 10**5000}, "d must be a positive integer that fits in 64 bits; got int too long to print"),
         ({"counts": ()}, "counts must be a non-empty"),
         ({"counts": 7}, "counts must be a sequence"),
         ({"counts": (3, -1)}, r"counts\[1\] must be a positive integer; got -1"),
@@ -153,6 +157,7 @@ OK = {"d": 2, "counts": (3, 4), "r": (0.2, 0.8)}
         ({"R": [[1, 2], [2, 1]]}, "R and r must be such that"),
         ({"r": (0.6, 0.6), "R": [[1, -1], [-1, 1]]}, "R and r must be such that"),
         ({"sigma": -1}, "sigma must be a finite number >= 0; got -1"),
+        ({"sigma": 10**400}, "sigma must be a finite number >= 0; got 1000"),
         ({"sigma": np.nan}, "sigma must be a finite number >= 0; got nan"),
         ({"sigma": "1"}, "sigma must be a finite number >= 0; got '1'"),
         ({"Sx": [[1, 0.5], [0, 1]]}, "Sx must be symmetric"),
@@ -174,6 +179,13 @@ def test_bad_input_is_named(change, complaint):
         (lambda d: d.sample(0), "batch must be a positive integer"),
         (lambda d: d.sample(2, generator=3), "generator must be a torch.Generator or None; got int"),
         (lambda d: d.sample(2, dtype=torch.int64), "dtype must be a floating-point torch dtype"),
+        (lambda d: d.sample(2, dtype=torch.float8_e4m3fn), "dtype must be a floating-point torch dtype of 16 bits"),
+        (lambda d: d.sample(10**30), "batch must be a positive integer that fits in 64 bits"),
+        (lambda d: d.expand(np.array([np.nan, 1])), "omega must be finite"),
+        (lambda d: d.expand(np.array(["a", "b"])), "omega must be an array of real numbers"),
+        (lambda d: d.expand(torch.tensor([1j, 1])), "omega must be a floating-point tensor"),
+        (lambda d: d.expand(torch.tensor([torch.nan, 1])), "omega must be finite"),
+        (lambda d: d.tokens(PromptDistribution(2, (7,), (1,)).sample(2)), "prompts must be of this .* got .* with K=1"),
         (lambda d: d.sample(2, queries=0), "queries must be a positive integer"),
         (lambda d: d.expand((1.0, 2.0, 3.0)), r"omega must be of shape \(..., 2\)"),
         (lambda d: d.tokens("prompts"), "prompts must be a Prompts record"),
@@ -185,3 +197,9 @@ def test_bad_input_is_named(change, complaint):
 def test_bad_calls_are_named(call, complaint):
     with pytest.raises((ValueError, TypeError), match=complaint):
         call(PromptDistribution(**OK))
+
+
+def test_numbers_and_tensors_of_any_kind():
+    dist = PromptDistribution(2, (3, 4), torch.tensor([0.25, 0.5], requires_grad=True), sigma=Fraction(1, 2))
+    assert dist.r.tolist() == [0.25, 0.5] and dist.sigma == 0.5
+    assert dist.token_weights(torch.tensor([0.0, 1.0], requires_grad=True)).tolist() == [0] * 3 + [1] * 4

@@ -302,6 +302,72 @@ def test_ill_conditioned_covariances_in_any_basis(weights):
         assert population_risk(dist, point.P, point.omega) == pytest.approx(point.risk, rel=1e-6)
 
 
+def test_r_outside_the_range_of_R_is_refused_or_projected():
+    """R of ones forces r to be constant; what is left over by rounding must not be multiplied by n."""
+    K = 100
+    wobble = np.resize([1.0, -1.0], K) / K**0.5
+    with pytest.raises(ValueError, match="r lies in the range of R"):
+        PromptDistribution(3, (10**12,) * K, 0.5 + 3e-6 * wobble, R=np.ones((K, K)))
+    dist = PromptDistribution(3, (10**12,) * K, 0.5 + 1e-9 * wobble, R=np.ones((K, K)))
+    assert optimal_wpgd(dist).risk == pytest.approx(3 * (1 - 0.25), rel=1e-9)
+    assert optimal_wpgd(dist, "monotone").risk == pytest.approx(3 * (1 - 0.25), rel=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e-60, 1e60, 1e100])
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_risks_scale_with_the_covariances(weights, scale):
+    plain = optimal_wpgd(PromptDistribution(3, (2, 3), (0.2, 0.8), sigma=0.5), weights)
+    options = {"Sx": scale * np.eye(3), "sigma": 0.5 * scale**0.5}
+    scaled = optimal_wpgd(PromptDistribution(3, (2, 3), (0.2, 0.8), **options), weights)
+    assert scaled.risk / scale == pytest.approx(plain.risk, rel=1e-10)
+    assert scaled.gamma == pytest.approx(plain.gamma) and scaled.P * scale == pytest.approx(plain.P)
+
+
+@pytest.mark.parametrize(
+    "options", [{"sigma": 1e82}, {"sigma": 1e200}, {"Sx": 1e-200 * np.eye(3)}, {"C": 1e308 * np.eye(3)}]
+)
+def test_scales_beyond_float64_are_refused(options):
+    with pytest.raises(ValueError, match="of a scale that float64 can square"):
+        PromptDistribution(3, (2, 3), (0.2, 0.8), **options)
+
+
+def test_a_large_but_sound_noise_is_no_trouble():
+    dist = PromptDistribution(3, (2, 3), (0.2, 0.8), sigma=1e60)
+    assert optimal_wpgd(dist).risk == pytest.approx(1e120)
+
+
+def test_the_rank_of_Sigma_is_at_most_that_of_its_factors():
+    basis, _ = np.linalg.qr(np.random.default_rng(5).normal(size=(8, 8)))
+    Sx = (basis * np.r_[np.ones(7), 1e-12]) @ basis.T
+    C = np.outer(basis[:, 7], basis[:, 7])
+    found = uniqueness(PromptDistribution(8, (1, 100), (0.1, 0.9), Sx=(Sx + Sx.T) / 2, C=C))
+    assert found.gap_Sigma == 0 and found.holds_paper and found.holds_sharp
+    assert found.bound_paper == pytest.approx(2e-12, rel=1e-3)
+
+
+@pytest.mark.parametrize("counts", [(1, 10**16), (1,) * 99 + (10**14,)])
+def test_small_blocks_count_beside_large_ones(counts):
+    independent = PromptDistribution(3, counts, (0.05,) * len(counts))
+    assert uniqueness(independent).gap_R == pytest.approx(max(counts) - 1, rel=1e-12)
+    R = np.full((len(counts),) * 2, 0.5) + 0.5 * np.eye(len(counts))
+    assert uniqueness(PromptDistribution(3, counts, (0.05,) * len(counts), R=R)).gap_R > 0.5 * max(counts)
+
+
+def test_monotone_where_sums_cancel():
+    """The suffix sums of n_k r_k are zero or negative but for rounding: only -r has weights in the cone."""
+    r = (-0.1633333333333333, 0.13999999999999999, -0.06999999999999999, -0.105)
+    dist = PromptDistribution(3, (3, 5, 1, 6), r)
+    assert optimal_wpgd(dist, "monotone").risk == pytest.approx(minimise(dist, "monotone"), abs=1e-6 * dist.M)
+
+
+def test_a_near_tangency_has_one_or_three_points():
+    """Here F touches the diagonal up to rounding; no cloud of points may come of it."""
+    Sx = np.diag([1.0] + [1 / 299] * 299)
+    for share in 0.4877036567854409 + np.linspace(-1e-9, 1e-9, 3):
+        dist = PromptDistribution(300, (1000, 1), (share**0.5, (1 - share) ** 0.5), Sx=Sx)
+        assert len(stationary_points(dist)) <= 3
+
+
 def test_singular_features_leave_P_on_their_range():
     rng = np.random.default_rng(3)
     Sx = covariance(rng, 5, 3, 1)
@@ -329,6 +395,7 @@ def test_a_million_examples_in_two_tasks_cost_what_two_tasks_cost():
         (lambda d: population_risk(d, np.eye(2) * np.nan, (1, 1)), r"P must be finite; got NaN"),
         (lambda d: population_risk(d, np.eye(2), (1, np.inf)), "omega must be finite"),
         (lambda d: population_risk(d, "P", (1, 1)), "P must be an array of real numbers"),
+        (lambda d: population_risk(d, np.eye(2) * 1e200, (1, 1)), "P and omega must be small enough"),
     ],
 )
 def test_bad_input_is_named(call, complaint):

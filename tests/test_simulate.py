@@ -119,7 +119,27 @@ def test_nothing_beats_bayes():
         (lambda: simulate_risk(least_squares, DIST, tokens=DIST.tokens), "tokens must be None unless"),
         (lambda: simulate_risk(lambda p: p.y, DIST), r"the predictor's output must be of shape"),
         (lambda: simulate_risk(lambda p: p.y_query / 0, DIST, prompts=9), "the predictor's output must be finite"),
+        *(
+            (lambda b=b: simulate_risk(least_squares, DIST, batch=b), "batch must be a positive integer; got")
+            for b in (0, False, 0.0, "")
+        ),
+        *((lambda t=t: simulate_risk(GLA(4), DIST, tokens=t), "tokens must be a callable on Prompts") for t in (0, 5)),
+        (lambda: simulate_risk(GLA(4), DIST, dtype="x"), "dtype must be a floating-point torch dtype .*; got 'x'"),
+        *(
+            (lambda o=o: simulate_risk(lambda p: o, DIST), "the predictor's output must be a torch tensor; got")
+            for o in (None, 1.0, [1.0])
+        ),
+        (lambda: simulate_risk(lambda p: 1j * p.y_query, DIST), "the predictor's output must be a floating"),
+        (lambda: simulate_risk(bayes, DIST), "dist must be a PromptDistribution; got Prompts"),
+        (lambda: bayes(None), "dist must be a PromptDistribution; got NoneType"),
+        (lambda: least_squares(None), "prompts must be a Prompts record .*; got NoneType"),
+        (lambda: ridge(1.0)(3), "prompts must be a Prompts record .*; got int"),
+        *(
+            (lambda d=d, c=c: bayes(DIST)(PromptDistribution(d, c, np.zeros(len(c))).sample(2)), "of this distribution")
+            for d, c in ((2, (8, 4)), (3, (8, 3)), (3, (8, 2, 2)))
+        ),
         (lambda: ridge(-1), "penalty must be a finite number >= 0"),
+        (lambda: ridge(10**400), "penalty must be a finite number >= 0"),
     ],
 )
 def test_bad_input_is_named(call, complaint):

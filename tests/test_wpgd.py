@@ -39,6 +39,7 @@ def test_numpy_and_torch_agree_and_keep_their_kind():
     assert wpgd(*map(torch.tensor, (x, y, x_query)), P, tuple(omega)).shape == (5, 2)
     x32 = torch.from_numpy(x).float()
     assert wpgd(x32, torch.from_numpy(y), torch.from_numpy(x_query), P, omega).dtype == torch.float32
+    assert torch.equal(wpgd(x32, y, x_query, torch.eye(3, dtype=int), omega), wpgd(x32, y, x_query, np.eye(3), omega))
 
 
 def test_weights_per_prompt():
@@ -46,6 +47,9 @@ def test_weights_per_prompt():
     omega = np.random.default_rng(2).random((3, 4))
     rows = [wpgd(x[b], y[b], x_query[b], P, omega[b]) for b in range(3)]
     assert wpgd(x, y, x_query, P, omega) == pytest.approx(np.array(rows))
+
+
+X = torch.ones(4, 3)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +62,19 @@ def test_weights_per_prompt():
         ({"omega": np.ones(3)}, r"omega must be of shape \(4,\) or \(4,\); got shape \(3,\)"),
         ({"y": np.array([0, 1, np.nan, 0])}, r"y must be finite; got NaN or infinity at index \(2,\)"),
         ({"x": "x"}, "x must be an array of real numbers"),
+        ({"x_query": np.zeros(3)}, r"x_query must be of shape \(..., queries, d\), .*; got shape \(3,\)"),
+        ({"x_query": 1.0}, r"x_query must be of shape \(..., queries, d\), .*; got shape \(\)"),
+        ({"x_query": np.zeros((0, 3))}, r"x_query must be of shape \(..., queries, d\), .*; got shape \(0, 3\)"),
+        ({"P": 1j * np.eye(3)}, "P must be an array of real numbers"),
+        ({"omega": np.ones(4, bool)}, "omega must be an array of real numbers"),
+        ({"x": torch.ones(4, 3, dtype=torch.int64)}, "x must be a floating-point tensor"),
+        ({"x": X, "P": 1j * torch.eye(3)}, "P must be an array of real numbers"),
+        ({"x": X, "y": torch.ones(4, dtype=torch.complex64)}, "y must be an array of real numbers"),
+        ({"x": X, "omega": torch.ones(4, dtype=torch.bool)}, "omega must be an array of real numbers"),
+        ({"x": X, "P": torch.eye(3).to_sparse()}, "P must be a floating-point tensor, dense"),
+        ({"x": X, "x_query": torch.ones(3)}, r"x_query must be of shape \(..., queries, d\)"),
+        ({"x": X, "x_query": torch.tensor(1.0)}, r"x_query must be of shape \(..., queries, d\)"),
+        ({"x": X, "P": torch.full((3, 3), torch.nan)}, "P must be finite"),
     ],
 )
 def test_bad_input_is_named(change, complaint):

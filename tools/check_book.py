@@ -120,7 +120,9 @@ def main():
         print(fault, file=sys.stderr)
     if found:
         sys.exit(1)
-    print(f"checked {len(list(html.rglob('*.html')))} pages: all there, no failed cell, no dead link, nothing fetched from elsewhere")
+    print(
+        f"checked {len(list(html.rglob('*.html')))} pages: all there, no failed cell, no dead link, nothing fetched from elsewhere"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Draw the picture of the front page and the README: assets/picture.svg.
 
-    python tools/picture.py
+python tools/picture.py
 """
 
 from pathlib import Path
@@ -20,7 +20,9 @@ def draw():
     for name, weights in CLASSES.items():
         omega = optimal_wpgd(dist, weights).omega
         omega = omega if omega.size == dist.n else dist.expand(omega)
-        left.plot(np.arange(1, dist.n + 1), omega / omega.max(), label=name, **plotting.STYLES[name])
+        left.plot(
+            np.arange(1, dist.n + 1), omega / omega.max(), label=name, drawstyle="steps-mid", **plotting.STYLES[name]
+        )
     left.axvline(50.5, color="0.5", linewidth=0.8)
     left.text(25, 1.06, "task 1, $r = 0.2$", ha="center", color="0.35")
     left.text(76, 1.06, "task 2, $r = 0.8$", ha="center", color="0.35")
