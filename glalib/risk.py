@@ -123,7 +123,7 @@ def stationary_points(dist: PromptDistribution) -> list[WPGD]:
     def F(gamma):
         return 1 + h1(dist, h2(dist, gamma))
 
-    points = [_best_P(dist, _best_omega(dist, h2(dist, gamma))) for gamma in _fixed_points(F, 1.0, 1.0 + lam.max())]
+    points = [_best_P(dist, _best_omega(dist, h2(dist, gamma))) for gamma in fixed_points(F, 1.0, 1.0 + lam.max())]
     return sorted(points, key=lambda point: point.risk)
 
 
@@ -147,6 +147,28 @@ def h2(dist: PromptDistribution, gamma):
     terms = (terms / terms.max(-1, keepdims=True)) ** 2
     m = terms @ s / terms.sum(-1)
     return m / (dist.M + m)
+
+
+def slope(dist: PromptDistribution, gamma: float) -> float:
+    """F'(gamma), the slope of F = 1 + h1(h2(gamma)): below one at a minimum of the risk, above one at a saddle.
+
+    h1' = -2 Cov_u(lambda, lambda / (1 + lambda h)) and h2' = -2 M / (M + m)^2 Cov_v(s, s / (M + gamma s)), where u and
+    v are the weights of the means h1 and m (Theorem 2), so F' >= 0. The index is this book's addition.
+    """
+    h = float(h2(dist, gamma))
+    lam, a = dist.task_spectrum
+    s, _ = dist.signal_spectrum
+    M = dist.M
+    dh1 = -2 * _covariance(lam, lam / (1 + lam * h), (_unit(a) / (1 + lam * h)) ** 2)
+    v = (s / (M + gamma * s)) ** 2
+    m = v @ s / v.sum()
+    dh2 = -2 * M / (M + m) ** 2 * _covariance(s, s / (M + gamma * s), v)
+    return float(dh1 * dh2)
+
+
+def _covariance(x, y, weights):
+    weights = weights / weights.sum()
+    return weights @ ((x - weights @ x) * (y - weights @ y))
 
 
 def uniqueness(dist: PromptDistribution) -> Uniqueness:
@@ -204,7 +226,7 @@ def _unit(vector):
     return vector / np.abs(vector).max()
 
 
-def _fixed_points(F, low, high, resolution=1e-9):
+def fixed_points(F, low, high, resolution=1e-9):
     """All fixed points of a non-decreasing function F on [low, high], with F(low) >= low and F(high) <= high.
 
     A fixed point in [a, b] lies in [F(a), F(b)] too. So every interval is cut to its intersection with that, dropped
@@ -274,7 +296,7 @@ def _monotone_points(dist, r):
         return np.array(out)
 
     top = 1 + dist.task_spectrum[0].max()
-    return [_best_P(dist, omega(h2(dist, gamma))) for gamma in _fixed_points(F, 1.0, top)]
+    return [_best_P(dist, omega(h2(dist, gamma))) for gamma in fixed_points(F, 1.0, top)]
 
 
 def _constant_gate(dist):

@@ -61,7 +61,7 @@ def test_every_number_in_prose_is_computed_or_an_input():
 def typed_numbers(text):
     """Numbers in the prose of a page that its code does not contain."""
     text = re.sub(r"\A---.*?^---$", "", text, flags=re.DOTALL | re.MULTILINE)
-    cells = re.findall(r"^```\{code-cell\}.*?^```$", text, flags=re.DOTALL | re.MULTILINE)
+    cells = re.findall(r"^```(?:\{code-cell\}|python).*?^```$", text, flags=re.DOTALL | re.MULTILINE)
     inputs = {float(number) for cell in cells for number in re.findall(r"\d+\.?\d*(?:e-?\d+)?", cell)}
     prose = re.sub(r"^```(?:\{code-cell\}|python).*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
     prose = re.sub(r"\{[\w:]+\}`[^`]*`|\[[^\]]*\]\([^)]*\)|`[^`\n]*`", " ", prose)

@@ -257,6 +257,14 @@ def test_negative_correlation_in_the_last_block_flips_the_sign_of_P():
     assert np.trace(best.P) < 0 and (best.omega >= 0).all()
 
 
+@pytest.mark.claim("prop-constant-gate")
+def test_weights_of_a_constant_gate_are_its_powers():
+    """omega_i = g^(n+1-i): the query's own gate counts, so that the last example has weight g."""
+    best = optimal_wpgd(PromptDistribution(10, (50, 50), (0.2, 0.8)), "constant-gate")
+    assert best.omega == pytest.approx([best.gate ** (100 + 1 - i) for i in range(1, 101)], rel=1e-12)
+    assert round(best.gate, 4) == 0.9770
+
+
 def test_constant_gate_at_zero_is_the_limit_on_the_last_example():
     dist = PromptDistribution(2, (5, 1), (0.0, 1.0))
     best = optimal_wpgd(dist, "constant-gate")
