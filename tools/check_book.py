@@ -120,9 +120,8 @@ def main():
         print(fault, file=sys.stderr)
     if found:
         sys.exit(1)
-    print(
-        f"checked {len(list(html.rglob('*.html')))} pages: all there, no failed cell, no dead link, nothing fetched from elsewhere"
-    )
+    count = len(list(html.rglob("*.html")))
+    print(f"checked {count} pages: all there, no failed cell, no dead link, nothing fetched from elsewhere")
 
 
 if __name__ == "__main__":
