@@ -83,7 +83,7 @@ def random_correlations(rng, K):
 
 
 def level(counts, R, h):
-    """r for which equal weights are stationary: a multiple of (hR + I) 1, as long as may be."""
+    """r for which equal weights are stationary: a multiple of (hR + I) 1."""
     r = h * R @ np.array(counts) + 1
     longest = np.sqrt(r @ np.linalg.solve(R, r))
     return 0.9 * r / longest

@@ -309,7 +309,7 @@ s_two, times_two = np.array([1.0, s_small]), np.array([1.0, copies])
 
 
 def reduced_gradient(x):
-    """In q (the eigenvalues of Q, sqrt of their multiplicity taken in) and v (block weights, likewise)."""
+    """In q (eigenvalues of Q) and v (block weights), each times root multiplicity."""
     q, v = x[:2], x[2:]
     root = np.sqrt(times_two)
     square, agreement = v @ v, v @ (lam * v)
