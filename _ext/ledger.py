@@ -204,26 +204,39 @@ class PaperMap(Generated):
 
 
 def set_anchors(app, doctree):
-    """Give every asserting cell, and every proof, the anchor that the ledger links to."""
-    proofs = {f"proof-{claim}" for claim in claims_of(app)}
+    """Give every asserting cell, and every proof, the anchor that the ledger links to, and a link to the statement."""
+    claims, here = claims_of(app), app.env.docname
     for node in list(doctree.findall(nodes.Element)):
         # sphinx-proof writes no id for a proof. Inside the fold, an anchor makes browsers open it on the way there.
-        for name in [name for name in node.get("ids", []) if name in proofs]:
-            node["ids"].remove(name)
-            node.insert(0, nodes.raw("", f'<span id="{name}"></span>', format="html"))
+        proved = [claims[name[6:]] for name in node.get("ids", []) if name.startswith("proof-") and name[6:] in claims]
+        for claim in proved:
+            node["ids"].remove(f"proof-{claim.id}")
+            node.insert(0, nodes.raw("", f'<span id="proof-{claim.id}"></span>', format="html"))
+        if proved:
+            node.append(back("proves", proved, here))
     seen = {}
     for cell in doctree.findall(lambda node: isinstance(node, nodes.container) and "cell" in node.get("classes", [])):
-        for name in cell["classes"]:
-            if name.startswith(f"tag_{evidence.TAG}"):
-                claim = name.removeprefix(f"tag_{evidence.TAG}")
-                # The same claim may be asserted by cells of several pages: the ledger numbers them through.
-                pages = claims_of(app)[claim].cells if claim in claims_of(app) else [app.env.docname]
-                first = pages.index(app.env.docname)
-                cell["ids"].append(cell_anchor(claim, first + seen.get(claim, 0)))
-                seen[claim] = seen.get(claim, 0) + 1
+        tags = [name.removeprefix("tag_" + evidence.TAG) for name in cell["classes"]]
+        asserted = [claims[name] for name in tags if name in claims]
+        for claim in asserted:
+            # The same claim may be asserted by cells of several pages: the ledger numbers them through.
+            cell["ids"].append(cell_anchor(claim.id, claim.cells.index(here) + seen.get(claim.id, 0)))
+            seen[claim.id] = seen.get(claim.id, 0) + 1
+        if asserted:
+            cell.append(back("asserts", asserted, here))
     for path in (Path(app.srcdir) / "claims.yml", *(Path(app.srcdir) / "tests").glob("test_*.py")):
         if seen:
             app.env.note_dependency(str(path))
+
+
+def back(verb, claims, here):
+    """A line of links from a proof or a cell to the statements it is for."""
+    up = "../" * here.count("/")
+    named = [
+        f'<a href="{up}{claim.page or LEDGER}.html#{claim.id if claim.page else "claim-" + claim.id}">{claim.title}</a>'
+        for claim in claims
+    ]
+    return nodes.raw("", f'<p class="claim-links">{verb} {", ".join(named)}</p>', format="html")
 
 
 def link_statements(app, doctree, docname):

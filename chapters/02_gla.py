@@ -163,6 +163,7 @@ plotting.FigureData(
 # those of its last row. In float64 the tolerances are $10^{-10}$ for outputs and $10^{-8}$ for gradients, relative to the
 # largest entry: sums of some hundred products that may cancel lose a few digits of the sixteen, and gradients a few more.
 
+
 # %%
 def gates_of_kind(kind, shape, generator):
     u = torch.rand(shape, generator=generator, dtype=torch.float64)
@@ -247,6 +248,7 @@ glue("worst_gradient", worst_gradient, display=False)
 # A common way to the matrix of the $d_{ti}$ takes logarithms: $d_{ti} = \exp(L_t - L_i)$ with
 # $L_t = \log g_1 + \dots + \log g_t$. It is fine for gates away from zero. At an exact zero it computes
 # $(-\infty) - (-\infty)$.
+
 
 # %%
 def parallel_by_logs(q, k, v, g):

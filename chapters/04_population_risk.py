@@ -110,6 +110,7 @@ def terms(dist, P, omega):
 # independent right answers that fails about once in seventy; the seeds are fixed, so it fails always or never. And the
 # check must be able to fail: in some setting each of the four terms must be worth more than ten standard errors.
 
+
 # %% tags=["asserts-prop-population-risk"]
 def random_setting(seed, d=4, counts=(3, 5, 2)):
     rng = np.random.default_rng(seed)
@@ -210,6 +211,7 @@ assert np.min(np.max(sizes, axis=0)) > 10
 # ````
 #
 # The theorem as printed, evaluated for the $n$ examples:
+
 
 # %%
 def theorem_2(dist, gamma):
@@ -428,6 +430,7 @@ for n, row in authors.items():
 # %% [markdown]
 # The column "GLA" is the weighted optimum. In this setting a scalar gate may claim it: the best weights are $(1/4, 1)$ for
 # every $n$, they do not decrease, and by {prf:ref}`thm-gla-is-wpgd` a scalar gate reaches such weights.
+
 
 # %% tags=["remove-input", "remove-output"]
 def deviation(column):  # of a trained column from the theory beside it, in per cent

@@ -16,7 +16,7 @@
 #
 # **Where we are.** {prf:ref}`thm-stationary-points` turned a landscape over matrices and weights into a question about
 # one number: where does $F(\gamma) = 1 + h_1(h_2(\gamma))$ meet the diagonal? This page looks at $F$ itself. It never
-# decreases, its parts are old acquaintances from linear algebra, and its fixed points can all be found, with proof.
+# decreases, its parts are old acquaintances from linear algebra, and its fixed points can all be enclosed, with proof.
 #
 # ```{symbols}
 # Sigma lambda M gamma h1 h2
@@ -24,7 +24,7 @@
 #
 # As before, $u_i \propto a_i^2/(1+\lambda_i h)^2$ and $v_i \propto s_i^2/(M+\gamma s_i)^2$ are weights that sum to one, so
 # that $h_1 = \E_u \lambda$ and $h_2 = m/(M+m)$ with $m = \E_v s$. Only $i$ with $a_i \ne 0$ and $s_i \ne 0$ count, and for
-# these $\lambda_i > 0$, as $r$ lies in the range of $R$.
+# these $\lambda_i > 0$, as $r$ lies in the range of $R$. Always $r \neq 0$, $h \ge 0$ and $\gamma \ge 1$.
 #
 # ## Two means that fall
 #
@@ -109,13 +109,14 @@ for _ in range(50):
 # ```
 # ````
 #
-# So the poles of $h_1$ and $h_2$ are at $-1/\lambda_i$ and $-M/s_i$, all negative, while we only ever look at positive
-# arguments: no root has to be sought between poles, and that is why both functions are so tame.
+# The poles of $f$ and $T$ are at $-1/\lambda_i$ and $-M/s_i$, all negative, and we only look at positive arguments: no root has
+# to be sought between poles. Even at a pole of $f$ the mean $h_1$ is finite, and equal to that $\lambda_i$: being a mean, it
+# stays between the extreme $\lambda_i$.
 
 # %% tags=["asserts-prop-secular"]
 for _ in range(20):
     dist = random_distribution(rng)
-    index, (s, _) = dist.task_index, dist.signal_spectrum
+    s, _ = dist.signal_spectrum
     (lam, a), M = dist.task_spectrum, dist.M
     h, gamma = 10 ** rng.uniform(-4, 0), 1 + 10 ** rng.uniform(-1, 4)
     f, df = (a**2 / (1 + lam * h)).sum(), -(lam * a**2 / (1 + lam * h) ** 2).sum()
@@ -153,7 +154,7 @@ assert np.isclose(left, right, rtol=1e-12)
 # $$
 #
 # Where $h_1' < 0$ the risk falls as long as $h < h_2(\gamma(h))$, rises as long as $h > h_2(\gamma(h))$, and stands still just
-# at the fixed points.
+# at the fixed points. If $h_1' = 0$ anywhere it is zero everywhere, and the risk is constant.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -164,7 +165,8 @@ assert np.isclose(left, right, rtol=1e-12)
 # $A = f^2/N = f (1 + h h_1)$. So $A' = f'(1 + h h_1) + f (h_1 + h h_1') = -h_1 f + f h_1 + f h h_1' = f h h_1'$, and
 # $A'/A = h h_1' / (1 + h h_1)$. Next, $(\log T)' = (T'/T)\, h_1'$, and the formula for $h_2$ solved for $T'$ is
 # $-T'/T = h_2 / (1 + (\gamma - 1) h_2)$ with $\gamma - 1 = h_1$. Add the two:
-# $h_1' \bigl( \frac{h}{1 + h h_1} - \frac{h_2}{1 + h_1 h_2} \bigr)$, which is the claim.
+# $h_1' \bigl( \frac{h}{1 + h h_1} - \frac{h_2}{1 + h_1 h_2} \bigr)$, which is the claim. A covariance of two functions that increase strictly is zero just if all
+# $\lambda_i$ that count are equal, whatever $h$.
 # ```
 # ````
 
@@ -213,7 +215,7 @@ for _ in range(20):
 # ```{prf:proposition} Certified enumeration
 # :label: prop-enumeration
 #
-# *New here.* Let $F$ be continuous and non-decreasing on an interval, and map it into itself. Start with that
+# *New here.* Let $F$ be continuous and non-decreasing on a closed, bounded interval, and map it into itself. Start with that
 # interval. Again and again, replace every interval $[a, b]$ of the list by $[a, b] \cap [F(a), F(b)]$, drop it if that is
 # empty, and halve it. At every moment each fixed point lies in an interval of the list; and every change of sign of
 # $F(x) - x$ between neighbouring ends of intervals has a fixed point between them.
@@ -227,11 +229,12 @@ for _ in range(20):
 # ```
 # ````
 #
-# When intervals have shrunk to a relative length of $10^{-9}$, the list covers all fixed points, and the changes of sign
-# show them. One honest gap is left: where $F$ runs along the diagonal to within rounding, no arithmetic can tell a touch
-# from a near miss; the package then reports one point.
+# When intervals have shrunk to a relative length of $10^{-9}$, the list still covers all fixed points, and each change of
+# sign shows one. Two gaps are left, and it is honest to name them. Points closer to each other than $10^{-9}$ may count as
+# one. And a touch without a change of sign shows only as $F(x) = x$ to rounding; there the package reports one point. For
+# a smooth $F$, such as ours, a touch is that close.
 #
-# We compare with a dense scan of the most dangerous functions we can draw, smooth staircases with many crossings.
+# We compare with a dense scan of smooth staircases with steep steps and many crossings.
 
 
 # %% tags=["asserts-prop-enumeration"]
@@ -262,7 +265,7 @@ assert max(counts) >= 5
 # ## The picture
 #
 # Iterating $\gamma \to F(\gamma)$ draws a cobweb: up to the curve, across to the diagonal. A non-decreasing $F$ makes it a
-# staircase that climbs or falls to the first fixed point on its way, and stops. Here are a distribution with one fixed
+# staircase that climbs or falls, and converges to the first fixed point on its way. Here are a distribution with one fixed
 # point and one with three. (The second is the example of the next page.)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-cobweb", "caption": "The map F and the diagonal. Left, one crossing: every start ends there. Right, three: the middle one repels, and a start from below ends at a stationary point that is not the global minimum (full dot)."}}
@@ -319,7 +322,7 @@ plotting.FigureData(
 # %% [markdown]
 # ## Break it
 #
-# Enumeration needs monotonicity. Give it a function that goes up and down, and it drops an interval in which there are
+# Enumeration needs monotonicity. Give it a function that goes up and down, and it drops intervals in which there are
 # fixed points:
 
 
@@ -330,7 +333,9 @@ def wavy(x):
 
 x = np.linspace(0, 1, 100_001)
 true_count = np.count_nonzero(np.diff(np.sign(wavy(x) - x)))
-assert len(fixed_points(wavy, 0.0, 1.0)) < true_count
+found = fixed_points(wavy, 0.0, 1.0)
+assert len(found) < true_count
+print(f"found {len(found)} of {true_count}")
 
 # %% [markdown]
 # ## Exercise
@@ -345,7 +350,7 @@ assert len(fixed_points(wavy, 0.0, 1.0)) < true_count
 # ````{solution} ex-one-step
 # :class: dropdown
 #
-# $F' = h_1' h_2'$ vanishes everywhere if one of the covariances does: if all non-zero $s_i$ are equal (whitened features,
+# $F' = h_1' h_2'$ vanishes everywhere if one of the covariances does, and only then, as both functions in each increase strictly: if all non-zero $s_i$ are equal (whitened features,
 # such as $\Sigma_x = C = I$), or if all $\lambda_i$ with $a_i \ne 0$ are equal (independent tasks of one size, for example).
 #
 # ```python
@@ -356,5 +361,8 @@ assert len(fixed_points(wavy, 0.0, 1.0)) < true_count
 #     top = 1 + dist.task_spectrum[0].max()
 #     F = 1 + h1(dist, h2(dist, np.linspace(1, top, 50)))
 #     assert np.ptp(F) < 1e-12 * top
+#
+# both_differ = PromptDistribution(5, (3, 40), (0.2, 0.8), Sx=np.diag([1.0, 2, 3, 4, 5]))
+# assert np.ptp(1 + h1(both_differ, h2(both_differ, np.linspace(1, 41, 50)))) > 1e-6
 # ```
 # ````

@@ -29,24 +29,29 @@
 # :label: prop-preconditioner
 #
 # *Eq. (15) of the paper and the first reviewer's question, as derived here.* Let $\Sigma$ be nonsingular, with extreme eigenvalues
-# $s_\pm$. At every stationary point, and for the best $P$ of any weights with $r^\top\omega \ne 0$,
+# $s_\pm$, and $r \neq 0$. At every non-trivial stationary point, and more generally for the best $P$ of any weights with
+# $r^\top\omega \ne 0$, the ratio of the largest to the smallest absolute eigenvalue of $Q$ is
 #
 # $$
 # \kappa(Q) = \kappa(\Sigma)\; \frac{M + \gamma s_-}{M + \gamma s_+} \;\le\; \kappa(\Sigma),
 # $$
 #
-# with equality only if $\kappa(\Sigma) = 1$. It decreases in $\gamma$, and tends to $1$ as $\gamma \to \infty$.
+# with equality just if $\kappa(\Sigma) = 1$. Its excess over one is
+# $\kappa(Q) - 1 = \bigl(\kappa(\Sigma) - 1\bigr) \frac{M}{M + \gamma s_+}$, which falls in $\gamma$ and tends to zero.
 #
-# For $C = I$ this is $\kappa(P \Sigma_x) \le \kappa(\Sigma_x)$: $P$ always improves the conditioning. For $\Sigma_x = I$ and $C \ne c I$ it is
-# $\kappa(P \Sigma_x) > 1 = \kappa(\Sigma_x)$: $P$ makes it worse, on purpose.
+# For $C = I$ this is $\kappa(P \Sigma_x) \le \kappa(\Sigma_x)$: $P$ never worsens the conditioning, and improves it
+# unless $\Sigma_x$ is a multiple of the identity. For $\Sigma_x = I$ and $C$ no multiple of it, $\kappa(P \Sigma_x) > 1 =
+# \kappa(\Sigma_x)$: $P$ makes it worse, on purpose.
 # ```
 #
 # ````{dropdown} Why it is true
 # (proof-prop-preconditioner)=
 # ```{prf:proof}
 # By {prf:ref}`thm-stationary-points` $Q \propto \Sigma (M I + \gamma \Sigma)^{-1}$, with eigenvalues $s_i/(M + \gamma s_i)$. They increase with $s_i$, so
-# $\kappa(Q) = \frac{s_+ (M + \gamma s_-)}{s_- (M + \gamma s_+)}$. The factor of $\kappa(\Sigma)$ is at most one, decreases in $\gamma$, and tends to $s_-/s_+$. If
-# $C = I$, $\Sigma = \Sigma_x$. If $\Sigma_x = I$, $Q = P$ and the eigenvalues $c_i/(M + \gamma c_i)$ are not all equal.
+# $\kappa(Q) = \frac{s_+ (M + \gamma s_-)}{s_- (M + \gamma s_+)}$. Subtract one:
+# $\frac{s_+ (M + \gamma s_-) - s_- (M + \gamma s_+)}{s_- (M + \gamma s_+)} = \frac{M (s_+ - s_-)}{s_- (M + \gamma s_+)}$. If $C = I$,
+# $\Sigma = \Sigma_x$. If $\Sigma_x = I$, $Q = P$, and its eigenvalues are proportional to $c_i/(M + \gamma c_i)$, where the eigenvalues $c_i$ of $C$
+# are not all equal.
 # ```
 # ````
 
@@ -58,8 +63,8 @@ plotting.use_style()
 
 
 def condition(matrix):
-    """The condition number of a matrix with real, positive eigenvalues."""
-    eigenvalues = np.linalg.eigvals(matrix).real
+    """Largest over smallest absolute eigenvalue, for a matrix with real eigenvalues."""
+    eigenvalues = np.abs(np.linalg.eigvals(matrix))
     return eigenvalues.max() / eigenvalues.min()
 
 
@@ -68,57 +73,73 @@ def covariance(rng, d, decades):
     return (basis * 10 ** rng.uniform(-decades, 0, size=d)) @ basis.T
 
 
+def formula(dist, gamma):
+    s, M = dist.signal_spectrum[0], dist.M
+    return s.max() / s.min() * (M + gamma * s.min()) / (M + gamma * s.max())
+
+
 rng = np.random.default_rng(0)
 for _ in range(30):
-    counts, r = [int(c) for c in 10 ** rng.uniform(0, 3, size=2)], rng.random(2) / 2
+    counts = [int(c) for c in 10 ** rng.uniform(0, 3, size=2)]
+    r = rng.uniform(-0.7, 0.7, size=2)
     Sx, C = covariance(rng, 5, 2), covariance(rng, 5, 1)
     for given_C in (None, C):
         dist = PromptDistribution(5, counts, r, Sx=Sx, C=given_C, sigma=0.1)
-        s, M = dist.signal_spectrum[0], dist.M
+        kappa = dist.signal_spectrum[0].max() / dist.signal_spectrum[0].min()
         for weights in ("free", "uniform", "monotone"):
             point = optimal_wpgd(dist, weights)
-            kappa = s.max() / s.min()
-            formula = (
-                kappa * (M + point.gamma * s.min()) / (M + point.gamma * s.max())
+            step = condition(point.P @ dist.Sx)
+            # Eigenvalues of products with condition numbers up to a few thousand.
+            assert np.isclose(step, formula(dist, point.gamma), rtol=1e-11)
+            assert step < kappa
+            excess = (
+                (kappa - 1)
+                * dist.M
+                / (dist.M + point.gamma * dist.signal_spectrum[0].max())
             )
-            # Eigenvalues of products with condition numbers up to 1e3 in P and Sx.
-            assert np.isclose(condition(point.P @ dist.Sx), formula, rtol=1e-7)
-            assert formula < kappa
+            assert np.isclose(step - 1, excess, rtol=1e-9)
     prior = PromptDistribution(5, counts, r, C=C)
-    assert condition(optimal_wpgd(prior).P) > 1
+    point = optimal_wpgd(prior)
+    assert np.isclose(condition(point.P), formula(prior, point.gamma), rtol=1e-11)
+    assert condition(point.P) > 1.01
 
 # %% [markdown]
 # ## Longer prompts, whiter steps
 #
 # How far does the whitening go? That depends on $\gamma s_-$ against $M$, and $\gamma$ is the optimum's own measure of how many examples agree. For $K$
-# independent tasks of $n/K$ examples $\gamma = 1 + n/K$, so $\kappa(P\Sigma_x)$ falls like $1/n$ from $\kappa(\Sigma_x)$ towards $1$. Noise slows it,
-# through $M$.
+# independent tasks of $n/K$ examples $\gamma = 1 + n/K$, so the excess of $\kappa(P\Sigma_x)$ over one falls, in the end like $1/n$. Noise
+# slows it, through $M$.
 #
 # ```{prf:proposition} The limit of long prompts
 # :label: prop-whitening-limit
 #
-# *As derived here.* Let $C = I$, $\Sigma_x$ nonsingular, and let the counts grow so that the smallest non-zero eigenvalue $\lambda_-$ of $R$ tends to infinity.
-# Then at every stationary point $1 + \lambda_- \le \gamma \to \infty$, and after the scale $\gamma P \to \Sigma_x^{-1}$ up to a factor: the step becomes that of
-# least squares.
+# *As derived here.* Let $C = I$, $\Sigma_x$ nonsingular, $r \neq 0$, and let the counts grow so that the smallest non-zero eigenvalue
+# $\lambda_-$ of $R$ tends to infinity. Then at every non-trivial stationary point $1 + \lambda_- \le \gamma \to \infty$, and $P$, scaled as
+# $(M I + \gamma \Sigma_x)^{-1}$, has $\gamma P \to \Sigma_x^{-1}$: Newton's step, with the true covariance in place of the sample's.
 # ```
 #
 # ````{dropdown} Why it is true
 # (proof-prop-whitening-limit)=
 # ```{prf:proof}
-# $\gamma - 1 = h_1$ is a weighted mean of eigenvalues $\lambda_i > 0$, so $\gamma \ge 1 + \lambda_-$. And $\gamma (M I + \gamma \Sigma_x)^{-1} = (\frac M\gamma I +
+# $\gamma - 1 = h_1$ is a weighted mean of eigenvalues $\lambda_i > 0$, so $\gamma \ge 1 + \lambda_-$. (It tends to infinity if all counts do: $\lambda_-$ is at
+# least the smallest count times the smallest non-zero eigenvalue of the $K \times K$ correlations.) And $\gamma (M I + \gamma \Sigma_x)^{-1} = (\frac M\gamma I +
 # \Sigma_x)^{-1} \to \Sigma_x^{-1}$.
 # ```
 # ````
 
 # %% tags=["asserts-prop-whitening-limit"]
 Sx = np.diag(np.geomspace(1, 0.01, 6))
-for n in (10, 10**3, 10**5, 10**7):
-    dist = PromptDistribution(6, (n // 2, n // 2), (0.2, 0.8), Sx=Sx)
-    point = optimal_wpgd(dist)
-    assert np.isclose(point.gamma, 1 + n / 2, rtol=1e-9)
-    distance = np.abs(point.P @ Sx / np.trace(point.P @ Sx) * 6 - np.eye(6)).max()
-    # (M / gamma I + Sx)^-1 Sx = I - (M / gamma) / (M / gamma + s): the smallest s decides.
-    assert distance < 2 * dist.M / point.gamma / 0.01
+for n in (10**4, 10**6, 10**8):
+    for counts, R in (((n, n), None), ((n, 9 * n), [[1, 0.5], [0.5, 1]])):
+        dist = PromptDistribution(6, counts, (0.2, 0.8), R=R, Sx=Sx)
+        point, lam = optimal_wpgd(dist), dist.task_spectrum[0]
+        assert point.gamma >= (1 + lam.min()) * (1 - 1e-12)
+        P = np.linalg.inv(dist.M * np.eye(6) + point.gamma * Sx)
+        assert np.allclose(point.P / point.P[0, 0], P / P[0, 0], rtol=1e-9)
+        # gamma P Sx = I - M (M + gamma Sx)^-1: the smallest eigenvalue decides.
+        distance = np.abs(point.gamma * P @ Sx - np.eye(6)).max()
+        assert distance <= dist.M / (dist.M + point.gamma * 0.01) * (1 + 1e-9)
+        assert distance < 1e4 / n
 
 # %% [markdown]
 # ## The picture
@@ -164,7 +185,8 @@ plotting.FigureData(
 # %% [markdown]
 # ## What it is worth
 #
-# A lower condition number is worth what it saves in risk. Compare the best $P$ with the best multiple of the identity, for the same weights:
+# A lower condition number is worth what it saves in risk. Compare the best $P$ with the best multiple of the identity. The weights are the same, and best for
+# both: for two independent tasks of equal size they are proportional to $r$ whatever $P$ is.
 
 # %%
 from scipy.optimize import minimize_scalar
@@ -191,7 +213,7 @@ glue("preconditioned", float(best.risk / dist.M), display=False)
 #
 # ## Break it
 #
-# With $C \neq I$ the title of this page is wrong: here the features are white, and $P$ makes the step worse conditioned. It is right to do so. It knows that the task has most of
+# With $C \neq I$ the preconditioner need not improve the conditioning. Here the features are white, and $P$ makes the step worse conditioned. It is right to do so. It knows that the task has most of
 # its length in some directions, and moves there more. Take the prior away, use the identity, and the risk is higher.
 
 # %%
@@ -218,10 +240,10 @@ assert plain > best.risk + 0.01 * dist.M
 # is at $s = 0$.
 #
 # ```python
-# dist = PromptDistribution(6, (500, 500), (0.2, 0.8), Sx=Sx)
-# point = optimal_wpgd(dist)
-# weights = 1 / (dist.M + point.gamma * np.array([0.0, dist.M / point.gamma]))
-# assert np.isclose(weights[1] / weights[0], 0.5)
-# assert np.allclose(np.diag(point.P) / point.P[0, 0], (dist.M + point.gamma) / (dist.M + point.gamma * np.diag(Sx)))
+# others = np.geomspace(1, 0.1, 4)
+# half_way = others.sum() / 500  # M / gamma, as gamma = 501 and M is the sum of all
+# Sx = np.diag([*others, half_way, 1e-9])
+# point = optimal_wpgd(PromptDistribution(6, (500, 500), (0.2, 0.8), Sx=Sx))
+# assert np.isclose(point.P[4, 4] / point.P[5, 5], 0.5, rtol=1e-6)
 # ```
 # ````

@@ -15,7 +15,8 @@
 # # When gating helps
 #
 # **Where we are.** Gating is worth the difference between linear attention, all weights equal, and the weighted optimum. This page gives that difference in closed
-# form, says when it is zero, and finds a surprise: equally good tasks are not enough.
+# form and says when it is zero. Equally good tasks are not enough for that. It is the worth of free *weights*: a scalar gate reaches it only
+# where the best weights, up to a common sign, are not negative and do not decrease along the prompt.
 #
 # ```{symbols}
 # omega R r risk M counts
@@ -34,8 +35,8 @@
 #
 # and it is zero just if $r$ is a multiple of $A \ones$.
 #
-# For any $\Sigma_x$ and $C$, and $r \ne 0$: if the difference is zero and $\ones^\top r \ne 0$, then $r$ is a multiple of $(hR + I)\ones$ at $h = h_2(1 + \ones^\top R \ones/n)$.
-# Where the minimiser is unique, the converse holds too.
+# For any $\Sigma_x$ and $C$, and $r \ne 0$: if the difference is zero, then $r$ is a multiple of $(hR + I)\ones$ at $h = h_2(1 + \ones^\top R \ones/n)$. Conversely, if $r$ is a
+# non-zero multiple of this vector, equal weights with their best $P$ are a stationary point; where the non-trivial stationary point is unique up to scale, the difference is then zero.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -47,7 +48,8 @@
 #
 # In general, if the difference is zero, then $\ones$ with its best $P$ is a global minimum, hence a stationary point, and non-trivial as its risk is $\risk^\star < M$. By
 # {prf:ref}`thm-stationary-points` its weights are a multiple of $(h R + I)^{-1} r$ with $h = h_2(\gamma)$ and $\gamma = 1 + \ones^\top R \ones / n$. Conversely, if $r$ is that
-# multiple, $\ones = \omega$ up to scale, so $h_1(h) = \ones^\top R\ones/n$ and $\gamma$ is a fixed point of $F$. If there is only one, it is the minimum.
+# multiple, $\ones = \omega$ up to scale, so $h_1(h) = \ones^\top R\ones/n$ and $\gamma$ is a fixed point of $F$. If there is only one, it is the
+# minimum.
 # ```
 # ````
 
@@ -58,7 +60,6 @@ from glalib import (
     optimal_wpgd,
     plotting,
     stationary_points,
-    uniqueness,
 )
 from glalib.risk import h2, slope
 
@@ -83,7 +84,7 @@ def random_correlations(rng, K):
 
 
 def level(counts, R, h):
-    """r for which equal weights are stationary: a multiple of (hR + I) 1."""
+    """r with equal weights stationary: a multiple of (hR + I) 1, 0.9 of the longest."""
     r = h * R @ np.array(counts) + 1
     longest = np.sqrt(r @ np.linalg.solve(R, r))
     return 0.9 * r / longest
@@ -112,20 +113,28 @@ for _ in range(30):
         < 1e-12 * dist.M
     )
 
-    # Any features: the level r at h = h2(1 + 1^T R 1 / n).
-    Sx = np.diag(rng.random(d) + 0.1)
-    probe = PromptDistribution(d, counts, r, R=R, sigma=0.5, Sx=Sx)
+    # Any features and task covariance: the level r at h = h2(1 + 1^T R 1 / n).
+    B = rng.normal(size=(d, d + 2))
+    options = {
+        "R": R,
+        "sigma": 0.5,
+        "Sx": np.diag(rng.random(d) + 0.1),
+        "C": B @ B.T / d,
+    }
+    probe = PromptDistribution(d, counts, r, **options)
     gamma = 1 + np.array(counts) @ R @ np.array(counts) / probe.n
-    no_gain = level(counts, R, h2(probe, gamma))
-    flat = PromptDistribution(d, counts, no_gain, R=R, sigma=0.5, Sx=Sx)
-    assert uniqueness(flat).holds_sharp
+    flat = PromptDistribution(
+        d, counts, level(counts, R, h2(probe, gamma)), **options
+    )
+    assert len(stationary_points(flat)) == 1
     assert abs(gain(flat)) < 1e-11 * flat.M
+    assert gain(probe) > 1e-12 * probe.M
 
 # %% [markdown]
 # ## Equally good is not enough
 #
-# For independent tasks $A \ones$ is $n_k + M + 1$ on the examples of task $k$. So there is nothing to gain just if $r_k \propto n_k + M + 1$: **larger tasks must be better hints**, in just that
-# proportion. Two tasks that are equally good, but of different size, do ask for a gate. The reason is redundancy: the examples of a large task tell the same story many times, and each of them
+# For white features and independent tasks $A \ones$ is $n_k + M + 1$ on the examples of task $k$. So there is nothing to gain just if $r_k \propto n_k + M + 1$: **larger tasks must be better hints**, in just that
+# proportion. Two tasks that are equally good, but of different size, do ask for different weights. The reason is redundancy: the examples of a large task tell the same story many times, and each of them
 # deserves less weight.
 
 # %%
@@ -133,14 +142,20 @@ equal_sizes = PromptDistribution(d=10, counts=(50, 50), r=(0.5, 0.5))
 unequal_sizes = PromptDistribution(d=10, counts=(90, 10), r=(0.5, 0.5))
 assert abs(gain(equal_sizes)) < 1e-12
 assert gain(unequal_sizes) > 0.01 * unequal_sizes.M
+
+# The small task gets the larger weight. If it comes last, a scalar gate can give it.
+monotone = optimal_wpgd(unequal_sizes, "monotone").risk
+assert abs(monotone - optimal_wpgd(unequal_sizes).risk) < 1e-12 * unequal_sizes.M
+# If it comes first, the best a scalar gate can do is nothing.
+first = PromptDistribution(d=10, counts=(10, 90), r=(0.5, 0.5))
+monotone = optimal_wpgd(first, "monotone").risk
+assert abs(monotone - optimal_wpgd(first, "uniform").risk) < 1e-12 * first.M
 optimal_wpgd(unequal_sizes)
 
 # %% [markdown]
-# Here the small task comes last and gets the larger weight, so a scalar gate can have this gain. Had it come first, it could not.
-#
 # ## The picture
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-gain", "caption": "What gating is worth: the difference to linear attention, as a share of the label variance, over the correlations of two independent tasks with the query (d = 10, n = 100, no noise). White line: no gain. Left, equal sizes; right, 90 and 10 examples."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-gain", "caption": "What weights are worth: the difference to linear attention, as a share of the label variance, over the correlations of two independent tasks with the query (d = 10, n = 100, no noise). Orange line: no gain. Left, equal sizes; right, 90 and 10 examples."}}
 import matplotlib.pyplot as plt
 
 grid = np.linspace(-1, 1, 61)
@@ -187,7 +202,8 @@ plotting.FigureData(
 # %% [markdown]
 # ## Break it
 #
-# The converse needs uniqueness. Here is a distribution in which equal weights are a stationary point, and still gating helps: they sit on the *saddle* between two minima. One
+# The converse needs more than a unique minimiser: it needs a unique stationary point. Here the minimiser is unique, equal weights are stationary, and still gating helps: they sit on the *saddle* between two
+# local minima. One
 # task has many examples, and many tasks have one each, so that the average agreement of equal weights falls between.
 
 # %%
@@ -204,6 +220,9 @@ points = stationary_points(dist)
 at_ones = min(points, key=lambda point: abs(point.gamma - gamma))
 assert np.allclose(at_ones.omega, 1.0, rtol=1e-8)  # equal weights are stationary
 assert slope(dist, gamma) > 1 and len(points) == 3  # but on a saddle
+assert (
+    points[1].risk > points[0].risk + 0.01 * dist.M
+)  # and the minimiser is unique
 assert gain(dist) > 1e-4 * dist.M  # so gating helps
 
 # %% [markdown]
@@ -219,11 +238,17 @@ assert gain(dist) > 1e-4 * dist.M  # so gating helps
 # :class: dropdown
 #
 # When: no. With equal sizes $A\ones$ is constant for every $\rho$, so there is no gain just if $r_1 = r_2$. How much: yes. Write $r$ in the eigenvectors $(1, 1)$ and $(1, -1)$ of the block form. Linear attention uses the
-# first only, and the gain is what the second adds: it grows as the eigenvalue $\frac n2 (1 - \rho)$ of the second falls.
+# first only, and the gain is what the second adds,
+# $d\, n \bigl( \tfrac{r_2 - r_1}{2} \bigr)^2 / \bigl( \tfrac n2 (1 - \rho) + M + 1 \bigr)$.
 #
 # ```python
-# gains = [gain(PromptDistribution(10, (50, 50), (0.2, 0.6), R=[[1, x], [x, 1]])) for x in (-0.5, 0.0, 0.5)]
-# assert gains[0] < gains[1] < gains[2]
-# assert abs(gain(PromptDistribution(10, (50, 50), (0.4, 0.4), R=[[1, 0.5], [0.5, 1]]))) < 1e-12
+# def gain_at(x, r):
+#     return gain(PromptDistribution(10, (50, 50), r, R=[[1, x], [x, 1]]))
+#
+#
+# gains = [gain_at(x, (0.2, 0.6)) for x in (-0.5, 0.0, 0.5)]
+# expected = [10 * 100 * 0.2**2 / (50 * (1 - x) + 11) for x in (-0.5, 0.0, 0.5)]
+# assert np.allclose(gains, expected, rtol=1e-10)
+# assert abs(gain_at(0.5, (0.4, 0.4))) < 1e-12
 # ```
 # ````

@@ -231,7 +231,8 @@ def fixed_points(F, low, high, resolution=1e-9):
 
     A fixed point in [a, b] lies in [F(a), F(b)] too. So every interval is cut to its intersection with that, dropped
     if nothing is left, and halved, until it is relatively shorter than `resolution`. No fixed point can be lost; what
-    is left covers all of them, and a change of sign of F(x) - x shows each. F takes arrays to arrays.
+    is left covers all of them, and each change of sign of F(x) - x shows one. Points closer than that may count as one;
+    a touch shows as F(x) = x to rounding. F takes arrays to arrays.
     """
     rounding = 1e-13
     a, b, ends = np.array([low]), np.array([high]), [low, high]
