@@ -78,7 +78,7 @@
 #
 # ## Many starts
 #
-# We integrate the flow with the exact gradient for one distribution with correlated tasks, a task covariance and noise, from forty starts between $0.03$ and $3$ in size. For every start: the conserved quantity stays, the risk never
+# We integrate the flow with the exact gradient for one distribution with correlated tasks, a task covariance and noise, from forty starts with sizes over two decades. For every start: the conserved quantity stays, the risk never
 # rises, the bound of the proof holds at every time, and the end is the closed form, on its branch and at the scale that the conserved quantity gives. The integrator works to a relative $10^{-9}$, so the conserved quantity may drift by a
 # little more than that; we allow $10^{-6}$. The end is as near as the slowest start has come in the time given: $10^{-7} M$ in risk, and $10^{-3}$ in $P$ and $\omega$, whose square that is.
 
@@ -228,7 +228,6 @@ assert abs(risk(flow(dist, start, time=4_000).y[:, -1]) - best.risk) < 1e-7 * di
 
 # %% [markdown]
 # The trivial points are saddles, and the proof names the plane in which one sees it:
-
 
 # %%
 def hessian_in_plane(point, A, u, step=1e-4):
