@@ -268,7 +268,7 @@ assert max(counts) >= 5
 # staircase that climbs or falls, and converges to the first fixed point on its way. Here are a distribution with one fixed
 # point and one with three. (The second is the example of the next page.)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-cobweb", "caption": "The map F and the diagonal. Left, one crossing: every start ends there. Right, three: the middle one repels, and a start from below ends at a stationary point that is not the global minimum (full dot)."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-cobweb", "caption": "The map F and the diagonal. Left, one crossing: every start ends there. Right, three: the middle one repels, and a start from below ends at the local minimum. Full dots: global minima."}}
 import matplotlib.pyplot as plt
 
 one = PromptDistribution(20, (30, 300), (0.5, 0.6), Sx=np.diag([1.0] + [0.1] * 19))

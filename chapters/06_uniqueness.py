@@ -504,7 +504,7 @@ for point, kind in zip(points, kinds):
 
 # %% tags=["asserts-prop-index"]
 def full_risk(dist, flat):
-    """L of P and v_k = sqrt(n_k) omega_k, so that |v| = |omega|; diagonal Sx, C = I."""
+    """L of P and v_k = sqrt(n_k) omega_k, |v| = |omega|; diagonal Sx, C = I."""
     d = dist.d
     P, v = flat[: d * d].reshape(d, d), flat[d * d :]
     root = torch.tensor(np.sqrt(dist.counts))
@@ -596,7 +596,7 @@ assert tally["saddle"] == 0 and min(tally["global"], tally["local"]) > 0
 for k, (_, risk) in zip(where, ends):
     assert abs(risk - small_points[k].risk) < 1e-6 * small.M
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-two-wells", "caption": "Risk along the best weights for each h, for the example of the proposition. Two wells and a ridge between them. Dots: the three stationary points."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-two-wells", "caption": "Risk along the best weights, drawn over their gamma, for the example of the proposition. Two wells and a ridge between them. Dots: the stationary points, the full one is the global minimum."}}
 import matplotlib.pyplot as plt
 
 lam, a = example.task_spectrum

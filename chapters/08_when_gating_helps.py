@@ -84,7 +84,7 @@ def random_correlations(rng, K):
 
 
 def level(counts, R, h):
-    """r with equal weights stationary: a multiple of (hR + I) 1, 0.9 of the longest."""
+    """A multiple of (hR + I) 1, nine tenths of the longest r allowed."""
     r = h * R @ np.array(counts) + 1
     longest = np.sqrt(r @ np.linalg.solve(R, r))
     return 0.9 * r / longest
