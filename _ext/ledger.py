@@ -28,7 +28,7 @@ import symbols
 
 logger = logging.getLogger(__name__)
 
-LEDGER, TESTS = "reference/ledger", "reference/tests"
+LEDGER, TESTS, PACKAGE = "reference/ledger", "reference/tests", "reference/api"
 MARKS = {"paper": "[paper]", "derived": "[derived]", "new": "[new]"}
 
 
@@ -76,7 +76,9 @@ class Symbols(Generated):
         for symbol in (table[name] for name in chosen or table):
             shape = f"`{symbol.shape}`" if symbol.shape else ""
             code = symbol.shown if chosen else symbol.code
-            row = f"| {symbol.symbol} | `{code}` | {shape} | {symbol.meaning} |"
+            up = "../" * self.env.docname.count("/")
+            code = f'<a href="{up}{PACKAGE}.html#{symbols.anchor(symbol)}"><code>{code}</code></a>'
+            row = f"| {symbol.symbol} | {code} | {shape} | {symbol.meaning} |"
             yield row if chosen else f"{row} {symbol.place} |"
 
 

@@ -26,6 +26,13 @@ class Symbol:
         return {"PromptDistribution": "dist.", "Prompts": "prompts.", "WPGD": "point."}.get(owner, "") + name
 
 
+def anchor(symbol):
+    """The name under which the page on the package explains the symbol: that of its owner."""
+    owner, name = owner_of(symbol), symbol.code.rpartition(".")[2]
+    own_name = getattr(getattr(owner, "func", owner), "__name__", name)
+    return "glalib." + (symbol.code if name == own_name else symbol.code.rpartition(".")[0])
+
+
 def read(root=ROOT):
     listed = yaml.safe_load((root / "symbols.yml").read_text(encoding="utf-8"))
     return {name: Symbol(id=name, **entry) for name, entry in listed.items()}
