@@ -231,8 +231,8 @@ for _ in range(20):
 #
 # When intervals have shrunk to a relative length of $10^{-9}$, the list still covers all fixed points, and each change of
 # sign shows one. Two gaps are left, and it is honest to name them. Points closer to each other than $10^{-9}$ may count as
-# one. And a touch without a change of sign shows only as $F(x) = x$ to rounding; there the package reports one point. For
-# a smooth $F$, such as ours, a touch is that close.
+# one. And a touch without a change of sign shows only as $F(x) = x$ to rounding; there the package reports one point. For a smooth $F$, such as ours, $F(x) - x$ is then
+# zero to rounding on the whole of so short an interval, so a touch does show.
 #
 # We compare with a dense scan of smooth staircases with steep steps and many crossings.
 
@@ -350,8 +350,9 @@ print(f"found {len(found)} of {true_count}")
 # ````{solution} ex-one-step
 # :class: dropdown
 #
-# $F' = h_1' h_2'$ vanishes everywhere if one of the covariances does, and only then, as both functions in each increase strictly: if all non-zero $s_i$ are equal (whitened features,
-# such as $\Sigma_x = C = I$), or if all $\lambda_i$ with $a_i \ne 0$ are equal (independent tasks of one size, for example).
+# $F' = h_1' h_2'$ vanishes everywhere just if one of the covariances does. The functions in each increase strictly, so this happens in two
+# cases: all non-zero $s_i$ are equal (whitened features, such as $\Sigma_x = C = I$), or all $\lambda_i$ with $a_i \ne 0$ are equal (independent
+# tasks of one size, for example).
 #
 # ```python
 # for dist in (

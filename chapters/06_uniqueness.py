@@ -15,8 +15,8 @@
 # # One minimum, or several
 #
 # **Where we are.** Every stationary point is a fixed point of $F$. When is there only one? The paper gives a condition.
-# This page proves it with room to spare and gives sharper ones. It shows that the nine in the sharpest cannot be larger,
-# nor, with noise, the rank five. Then it goes where they fail, and looks at the landscape there.
+# This page proves it with room to spare and gives sharper ones. It shows that, with noise, neither the nine in the sharpest nor the rank five can be
+# larger. Then it goes where they fail, and looks at the landscape there.
 #
 # ```{symbols}
 # Sigma lambda M gamma gap_Sigma gap_R
@@ -304,8 +304,7 @@ for name, count in seen.items():
 # ```{prf:proposition} Nine is sharp
 # :label: prop-nine-sharp
 #
-# *New here.* For every $c > 9$ there is a distribution with $A < cB$ and $\kappa(\Sigma) < c$ and at least three stationary points, with
-# two independent tasks and $d = 28$. So neither the $9$ in $A < 9B$ nor the $9$ in $\kappa(\Sigma) \le 9$ can be larger.
+# *New here.* For every $c > 9$ there is a distribution with $A < cB$ and $\kappa(\Sigma) < c$ and at least three stationary points, with two independent tasks, $d = 28$ and noise. So neither the $9$ in $A < 9B$ nor the $9$ in $\kappa(\Sigma) \le 9$ can be larger.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -387,8 +386,9 @@ assert len(gamma) == 3 and 9 < cross_ratio(noise_free) < 9.04
 
 
 # %% [markdown]
-# What is open without noise: the constant for $\kappa(\Sigma)$, and the smallest dimension. Here is a search for the latter over spectra with one large and $d - 1$ equal
-# small eigenvalues, tasks with $\lambda_-$ near zero and $\lambda_+$ up to $10^8$. For two tasks a slope above one at a fixed point means three of them. It is a search, not a
+# What is open without noise: the exact constants, that for $A/B$ (it lies between $9$ and $9.04$) and that for $\kappa(\Sigma)$, and the smallest
+# dimension. Here is a search for the last over spectra with one large and $d - 1$ equal
+# small eigenvalues, tasks with $\lambda_-$ near zero and $\lambda_+$ up to $10^8$. For two tasks a slope above one at a fixed point means at least three of them. It is a search, not a
 # proof.
 
 
@@ -445,11 +445,15 @@ assert all(value < 1 for d, value in largest.items() if d <= 5)  # Theorem B
 # eigenvalues of $J$ above one, and its kernel has the dimension of the eigenvalue one.
 #
 # The image of $\Phi$ consists of multiples of $(h R + I)^{-1} r$, a surface of dimension two, so $J$ has rank at most two. $\Phi(t \omega) =
-# t\, \Phi(\omega)$, so $J \omega = \omega$: one eigenvalue is $1$. And $\gamma(\Phi(\omega)) = F(\gamma(\omega))$, so $\nabla\gamma^\top J = F' \nabla\gamma^\top$. If
-# $\nabla\gamma \neq 0$, $F'$ is an eigenvalue. If it equals $1$, the eigenvalue $1$ is double: otherwise its left eigenvector $\nabla\gamma$ and its right
-# eigenvector $\omega$ would have a product that is not zero, but $\nabla\gamma^\top \omega = 0$, as $\gamma$ does not change with the scale. If $\nabla\gamma = 0$,
-# $\omega$ and then $r$ are eigenvectors of $R$, so $h_1$ is constant and $F' = 0$, while $J$ has rank one. If $\nabla\gamma \neq 0$ but $F' = 0$, then $h_1' \neq 0$, so $h_2' = 0$,
-# $h$ is constant, the image of $\Phi$ is a line, and $J$ has rank one again. In all cases the eigenvalues are $1$, $F'$ and zeros, as far as there are weights. At neighbouring non-degenerate fixed points $F(\gamma) - \gamma$ changes sign in opposite directions.
+# t\, \Phi(\omega)$, so $J \omega = \omega$: one eigenvalue is $1$. And $\gamma(\Phi(\omega)) = F(\gamma(\omega))$, so $\nabla\gamma^\top J = F' \nabla\gamma^\top$.
+#
+# If $\nabla\gamma \neq 0$, $F'$ is an eigenvalue. If it equals $1$, the eigenvalue $1$ is double: otherwise its left eigenvector $\nabla\gamma$ and its right
+# eigenvector $\omega$ would have a product that is not zero, but $\nabla\gamma^\top \omega = 0$, as $\gamma$ does not change with the scale.
+#
+# *Degenerate cases.* If $\nabla\gamma = 0$, $\omega$ and then $r$ are eigenvectors of $R$, so $h_1$ is constant and $F' = 0$, while $J$ has rank one. If $\nabla\gamma \neq 0$ but $F' = 0$, then $h_1' \neq 0$, so $h_2' = 0$,
+# $h$ is constant, the image of $\Phi$ is a line, and $J$ has rank one again. In all cases the eigenvalues are $1$, $F'$ and zeros, as far as there are weights.
+#
+# *Alternation.* At neighbouring non-degenerate fixed points $F(\gamma) - \gamma$ changes sign in opposite directions.
 # ```
 # ````
 #
@@ -471,8 +475,8 @@ assert all(value < 1 for d, value in largest.items() if d <= 5)  # Theorem B
 # ```
 # ````
 #
-# Why are there two minima? The lone example is the better hint, but it is one. To hear it, its weight must be large, so that the thousand cancel less noise: a
-# small $\gamma$ and a $P$ that trusts many directions a little. Or listen to the thousand, with a large $\gamma$ and a $P$ that inverts. Between the two ways
+# Why are there two minima? The lone example is the better hint, but it is one. To hear it, its weight must be large, and then the thousand no longer average
+# out the noise: a small $\gamma$, and a $P$ that trusts many directions a little. Or listen to the thousand, with a large $\gamma$ and a $P$ that inverts. Between the two ways
 # lies a ridge.
 
 # %% tags=["asserts-prop-not-unique"]
@@ -596,7 +600,7 @@ assert tally["saddle"] == 0 and min(tally["global"], tally["local"]) > 0
 for k, (_, risk) in zip(where, ends):
     assert abs(risk - small_points[k].risk) < 1e-6 * small.M
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-two-wells", "caption": "Risk along the best weights, drawn over their gamma, for the example of the proposition. Two wells and a ridge between them. Dots: the stationary points, the full one is the global minimum."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-two-wells", "caption": "Risk along the best weights, drawn over their gamma, for the example of the proposition. Two wells and a ridge between them. Dots: the stationary points; the full one is the global minimum."}}
 import matplotlib.pyplot as plt
 
 lam, a = example.task_spectrum
