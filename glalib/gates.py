@@ -1,4 +1,4 @@
-"""From weights to gate values and back: what a gate can reach (Theorems 1 and 4, as derived here).
+"""From weights to gate values and back: what a gate can reach (Theorems 1, 4 and 5, as derived here).
 
 The weight of token i is the product of the gates that act after its write, omega_i = prod_{j>i} g_j: token i's own
 gate does not act on its own write, and the query's own gate counts. Both directions take a numpy array or a torch
@@ -36,6 +36,22 @@ def weights_to_gates(omega, axis: int = -1):
     safe = xp.where(later > 0, later, xp.ones_like(later))
     ratio = xp.where(later > 0, xp.clip(omega / safe, 0, 1), xp.ones_like(later))
     return xp.moveaxis(xp.concatenate((xp.ones_like(omega[..., :1]), ratio), -1), -1, axis)
+
+
+def signed_weights_to_gates(omega):
+    """Two channels for weights (..., n) of any sign and order: gates (..., n+1, 2) and a scale (...) with
+
+        omega = scale * (Omega[..., 0] - Omega[..., 1]),    Omega = gates_to_weights(gates, axis=-2).
+
+    The rises of omega go to one channel, its falls to the other (Jordan decomposition), so each is monotone.
+    The construction of Theorem 5 (vector gates), as derived here.
+    """
+    xp, omega = _array("omega", omega, -1)
+    rises = xp.concatenate((omega[..., :1], omega[..., 1:] - omega[..., :-1]), -1)
+    up, down = (xp.cumsum(xp.clip(sign * rises, 0, None), -1) for sign in (1, -1))
+    scale = xp.maximum(up[..., -1], down[..., -1])
+    safe = xp.where(scale > 0, scale, xp.ones_like(scale))[..., None, None]
+    return weights_to_gates(xp.stack((up, down), -1) / safe, axis=-2), scale
 
 
 def gates_to_weights(gates, axis: int = -1):

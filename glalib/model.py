@@ -12,7 +12,7 @@ from torch import nn
 
 from . import _check
 from .attention import GATES, _chunked, apply_state
-from .gates import suffix_products
+from .gates import signed_weights_to_gates, suffix_products, weights_to_gates
 
 
 class GLA(nn.Module):
@@ -27,6 +27,8 @@ class GLA(nn.Module):
     gates        given gate values, used as they are in place of computed ones: (T,), (T, key_width) or
                  (T, value_width) for prompts of T = n + 1 tokens; with several layers, a sequence of one per layer,
                  for every layer
+    causal       True: token i reads the state after its own write. False: every token reads the state after the last
+                 example, through its own gate if it is a query; queries write nothing
     generator    draws W_q, W_k, W_v (and W_o), standard normal / sqrt(rows)
 
     Raises TypeError or ValueError for arguments, and prompts, of the wrong kind.
@@ -43,6 +45,7 @@ class GLA(nn.Module):
         context=0,
         gate_bias=5.0,
         gates=None,
+        causal=True,
         generator=None,
         dtype=None,
     ):
@@ -53,6 +56,7 @@ class GLA(nn.Module):
         self.key_width = _check.positive_int("key_width", width if key_width is None else key_width)
         self.value_width = _check.positive_int("value_width", width if value_width is None else value_width)
         gate_bias = _check.real("gate_bias", gate_bias)
+        _check.option("causal", causal, (True, False))
         if _check.integer("context", context, 0, "an integer >= 0") > max(0, width - 2):
             raise _check.fail("context", f"at most width - 2 = {width - 2}", context)
         if gates is not None and gate is None:
@@ -60,7 +64,7 @@ class GLA(nn.Module):
         _check.generator(generator)
         _check.dtype("dtype", dtype)
         given = [gates] if layers == 1 else _per_layer(gates, layers)
-        self.gate = gate
+        self.gate, self.causal = gate, causal
         self.layers = nn.ModuleList(
             _Layer(self, last=l == layers - 1, given=given[l], gate_bias=gate_bias, generator=generator, dtype=dtype)
             for l in range(layers)
@@ -94,7 +98,7 @@ class GLA(nn.Module):
         return written + self.layers[-1].read(Z, n, self.h)
 
     @classmethod
-    def from_wpgd(cls, P_q, P_k, gates=None, gate="scalar", context=0):
+    def from_wpgd(cls, P_q, P_k, gates=None, gate="scalar", context=0, causal=True):
         """The GLA that performs weighted preconditioned gradient descent: Eq. (9) and Theorem 6, as derived here.
 
         One layer, P_q and P_k (d, m): W_q = [[P_q], [0]], W_k = [[P_k], [0]] and W_v = [[0, 0], [0, 1]], all with
@@ -128,6 +132,7 @@ class GLA(nn.Module):
             key_width=m,
             context=context,
             gates=None if ungated else gates[0] if layers == 1 else gates,
+            causal=causal,
             dtype=dtype,
         )
         sign = 1 if layers == 1 else -1
@@ -141,12 +146,45 @@ class GLA(nn.Module):
             model.h.mul_(sign)
         return model
 
+    @classmethod
+    def from_weights(cls, P, omega, gate="scalar", context=0):
+        """The one-layer GLA that computes x^T P X^T (omega * y): Theorems 4 and 5, as derived here.
+
+        P (d, d); omega (T,), one weight per context token (`PromptDistribution.token_weights` has delimiters' too).
+
+        - "scalar": 0 <= omega_1 <= ... <= omega_T up to a positive factor; other weights raise ValueError.
+        - "value": any signed weights. Two value channels hold the label, and h takes their difference.
+        - "key": any signed weights. 2d key channels, P_q P_k^T = c [P, -P] [I, I]^T with the gates on the two halves.
+        """
+        _check.option("gate", gate, GATES)
+        P = _tensor("P", P)
+        d = len(P)
+        P = _tensor("P", P, (d, d))
+        omega = _tensor("omega", omega, (None,)).to(P.dtype)
+        eye = torch.eye(d, dtype=P.dtype)
+        if gate == "scalar":
+            scale = omega.max() if omega.max() > 0 else 1.0
+            return cls.from_wpgd(scale * P, eye, weights_to_gates(omega / scale), context=context)
+        gates, scale = signed_weights_to_gates(omega)
+        if gate == "key":
+            halves = torch.cat([scale * P, -scale * P], 1), torch.cat([eye, eye], 1)
+            return cls.from_wpgd(*halves, gates.repeat_interleave(d, -1), "key", context)
+        model = cls(d + 1 + context, "value", key_width=d, value_width=2, gates=gates, dtype=P.dtype)
+        layer = model.layers[0]
+        with torch.no_grad():
+            for W in (layer.W_q, layer.W_k, layer.W_v):
+                W.zero_()
+            layer.W_q[:d], layer.W_k[:d], layer.W_v[d] = scale * P, eye, 1.0
+            model.h.copy_(torch.tensor([1.0, -1.0]))
+        return model
+
     def __repr__(self):
         given = [layer.given.shape[0] for layer in self.layers if layer.given is not None]
         held = f" (given for {given[0]} tokens)" if given else ""
+        mask = "" if self.causal else ", causal=False"
         return (
             f"GLA(width={self.width}, gate={self.gate!r}{held}, layers={len(self.layers)}, "
-            f"key_width={self.key_width}, value_width={self.value_width})"
+            f"key_width={self.key_width}, value_width={self.value_width}{mask})"
         )
 
 
@@ -158,7 +196,7 @@ class _Layer(nn.Module):
         def draw(rows, columns):
             return nn.Parameter(torch.randn(rows, columns, generator=generator, dtype=dtype) / rows**0.5)
 
-        self.gate = model.gate
+        self.gate, self.causal = model.gate, model.causal
         self.W_q, self.W_k, self.W_v = draw(width, dk), draw(width, dk), draw(width, dv)
         self.W_o = None if last or dv == width else draw(dv, width)
         channels = {None: 0, "scalar": 1, "key": dk, "value": dv}[self.gate]
@@ -188,10 +226,15 @@ class _Layer(nn.Module):
         """Outputs (..., n + queries, value_width) of the context and of each query as its (n+1)-th token."""
         g, g_q = self.gates(Z, n)
         q, k, v = Z @ self.W_q, Z @ self.W_k, Z @ self.W_v
-        o, S = _chunked(q[..., :n, :], k[..., :n, :], v[..., :n, :], g, self.gate or "scalar")
+        gate = self.gate or "scalar"
+        if not self.causal:
+            k, v, omega = k[..., :n, :], v[..., :n, :], suffix_products(g, -2)
+            S = v.mT @ (omega * k) if gate == "key" else (omega * v).mT @ k
+            return torch.cat([q[..., :n, :] @ S.mT, apply_state(S, q[..., n:, :], g_q, gate)], -2)
+        o, S = _chunked(q[..., :n, :], k[..., :n, :], v[..., :n, :], g, gate)
         q, k, v = (x[..., n:, :] for x in (q, k, v))
         own = v * (k * q).sum(-1, keepdim=True)
-        return torch.cat([o, apply_state(S, q, g_q, self.gate) + own], -2)
+        return torch.cat([o, apply_state(S, q, g_q, gate) + own], -2)
 
     def read(self, Z, n, h):
         """h^T o (..., queries) at each query: the row h^T S takes the place of the state (Theorem 1).
@@ -202,7 +245,7 @@ class _Layer(nn.Module):
         u, u_q = (Z @ (self.W_v @ h)).split((n, X_q.shape[-2]), -1)
         q = X_q @ self.W_q
         q_token = q @ self.W_k.mT  # k^T q = z^T W_k q: keys that no gate touches need not be formed
-        own = u_q * (X_q * q_token).sum(-1)
+        own = u_q * (X_q * q_token).sum(-1) if self.causal else 0.0  # the query's own write
         g, g_q = self.gates(Z, n)
         if self.gate is None:
             return _rows(u[..., None, :], X, q_token) + own

@@ -80,19 +80,22 @@ def population_risk(dist: PromptDistribution, P, omega) -> float:
     return risk
 
 
-def optimal_wpgd(dist: PromptDistribution, weights: str = "free") -> WPGD:
-    """The best WPGD predictor for a class of weights.
+def optimal_wpgd(dist: PromptDistribution, weights="free") -> WPGD:
+    """The best WPGD predictor for a class of weights, or for given weights: P and the scale are always free.
 
     - "free": any weights; the global minimum, also where several stationary points exist (Theorem 2).
     - "uniform": all weights equal; linear attention (Corollary 3 for Sx = C = I).
     - "monotone": 0 <= omega_1 <= ... <= omega_K, what a scalar gate reaches with delimiters (Theorem 4).
     - "constant-gate": omega_i = g^(n+1-i), one gate value g for all tokens. Where the infimum lies at g = 0, gate is 0
       and omega the limit of the normalised weights, all on the last example.
+    - an array (K,) or (n,), per task or per example, not all zero: these weights, with the best P for them.
 
     Where no predictor beats zero (r = 0, say), P = 0 and the risk is M.
-    Raises ValueError for an unknown class.
+    Raises ValueError or TypeError for an unknown class and for bad arrays.
     """
     _check_distribution(dist)
+    if weights is not None and not isinstance(weights, str):
+        return _best_P(dist, _some(dist, weights))
     _check.option("weights", weights, WEIGHTS)
     if weights == "uniform" or not dist.r.any():
         gate, ones = (1.0, np.ones(dist.n)) if weights == "constant-gate" else (None, np.ones(dist.K))
@@ -219,6 +222,17 @@ def _best_P(dist, omega, gate=None):
     P = (B * (rw / ww / denominator)) @ B.T
     risk = dist.M - rw**2 / ww * np.sum(s * (s / denominator))
     return WPGD(P=P, omega=omega, gamma=float(gamma), risk=float(risk), gate=gate)
+
+
+def _some(dist, weights):
+    """Given weights as an array, complained of if they are all zero or of the wrong shape."""
+    weights = _check.array("weights", weights)
+    if weights.shape not in ((dist.K,), (dist.n,)):
+        expected = f"a class of weights or of shape ({dist.K},), per task, or ({dist.n},), per example"
+        raise _check.fail("weights", expected, f"shape {weights.shape}")
+    if not weights.any():
+        raise _check.fail("weights", "not all zero", "zeros")
+    return weights
 
 
 def _unit(vector):

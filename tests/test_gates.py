@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glalib.gates import gates_to_weights, weights_to_gates
+from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
 
 gate_value = st.one_of(st.floats(0, 1, allow_subnormal=False), st.sampled_from([0.0, 1e-6, 1 - 1e-12, 1.0]))
 
@@ -41,6 +41,17 @@ def test_vector_gates_and_leading_axes(kind):
     gates[:, 0] = 1
     np.testing.assert_allclose(weights_to_gates(omega, axis=-2), gates, rtol=1e-13)
     np.testing.assert_allclose(gates_to_weights(kind(gates[..., 0])), omega[..., 0])
+
+
+@pytest.mark.claim("prop-two-value-channels")
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=12), st.booleans())
+def test_signed_weights_are_a_difference_of_two_channels(values, as_torch):
+    omega = np.array([values, values[::-1]])
+    gates, scale = signed_weights_to_gates(torch.from_numpy(omega) if as_torch else omega)
+    assert gates.shape == (2, len(values) + 1, 2) and 0 <= gates.min() and gates.max() <= 1
+    channels = np.asarray(gates_to_weights(gates, axis=-2))
+    rebuilt = np.asarray(scale)[:, None] * (channels[..., 0] - channels[..., 1])
+    np.testing.assert_allclose(rebuilt, omega, atol=1e-14 * max(1.0, np.abs(np.diff(omega)).sum(), abs(omega).max()))
 
 
 def test_zeros():

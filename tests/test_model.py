@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glalib import GLA, gla
-from glalib.gates import weights_to_gates
 
 GATES = (None, "scalar", "key", "value")
 
@@ -29,6 +28,19 @@ def random_model(seed, width, gate, layers, **options):
     return model
 
 
+def last_state(q, k, v, g, gate):
+    """Without causal mask: all tokens read the state after the last example, the query through its own gate."""
+    if gate is None:
+        g = q.new_ones(q.shape[:-1])
+    G = g[..., None, :] if gate == "key" else g[..., None] if gate == "value" else g[..., None, None]
+    S = 0
+    for i in range(q.shape[-2] - 1):
+        S = G[..., i, :, :] * S + v[..., i, :, None] * k[..., i, None, :]
+    read = torch.einsum("...vk,...tk->...tv", S, q[..., :-1, :])
+    own = torch.einsum("...vk,...k->...v", G[..., -1, :, :] * S, q[..., -1, :])
+    return torch.cat([read, own[..., None, :]], -2)
+
+
 def one_prompt_at_a_time(model, Z, queries):
     """h^T (what all layers wrote at the query), each query alone in its prompt, all in the recurrent form."""
     n, predictions = Z.shape[-2] - queries, []
@@ -41,7 +53,8 @@ def one_prompt_at_a_time(model, Z, queries):
                 g = torch.sigmoid(stream @ layer.W_g + layer.b_g)
             if model.gate == "scalar":
                 g = g[..., 0]
-            o = gla(stream @ layer.W_q, stream @ layer.W_k, stream @ layer.W_v, g, model.gate or "scalar")
+            q, k, v = stream @ layer.W_q, stream @ layer.W_k, stream @ layer.W_v
+            o = gla(q, k, v, g, model.gate or "scalar") if model.causal else last_state(q, k, v, g, model.gate)
             written = written + o[..., -1, :]
             if layer is not model.layers[-1]:
                 stream = stream + (o if layer.W_o is None else o @ layer.W_o)
@@ -57,11 +70,12 @@ def one_prompt_at_a_time(model, Z, queries):
     queries=st.integers(1, 3),
     widths=st.sampled_from([(3, None, None), (4, 2, None), (4, None, 2), (3, 5, 1)]),
     lead=st.sampled_from([(), (2,), (2, 3)]),
+    causal=st.booleans(),
     seed=st.integers(0, 9),
 )
-def test_module_is_the_recurrence(gate, layers, n, queries, widths, lead, seed):
+def test_module_is_the_recurrence(gate, layers, n, queries, widths, lead, causal, seed):
     width, key_width, value_width = widths
-    model = random_model(seed, width, gate, layers, key_width=key_width, value_width=value_width)
+    model = random_model(seed, width, gate, layers, key_width=key_width, value_width=value_width, causal=causal)
     Z = torch.randn(*lead, n + queries, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     Z /= n**0.5
     ours, theirs = model(Z, queries), one_prompt_at_a_time(model, Z, queries)
@@ -135,26 +149,28 @@ def test_theorem_6(layers, kind, context):
     assert abs(ours - wanted) <= 1e-12 * abs(wanted)
 
 
-@pytest.mark.claim("prop-two-value-channels")
-def test_two_value_channels_give_a_signed_weighting():
-    rng = np.random.default_rng(0)
-    n, d = 9, 3
+@pytest.mark.claim("thm-vector-gate", "prop-two-value-channels")
+@given(
+    n=st.integers(1, 12),
+    d=st.integers(1, 4),
+    kind=st.sampled_from(["signed", "falling", "rising", "zero"]),
+    gate=st.sampled_from(["scalar", "value", "key"]),
+    context=st.integers(0, 2),
+    seed=st.integers(0, 99),
+)
+def test_a_module_with_given_weights(n, d, kind, gate, context, seed):
+    rng = np.random.default_rng(seed)
     x, y, x_query, P = rng.normal(size=(n, d)), rng.normal(size=n), rng.normal(size=d), rng.normal(size=(d, d))
-    omega = rng.normal(size=n) / n
-    rises = np.diff(omega, prepend=0)
-    up, down = np.cumsum(np.maximum(rises, 0)), np.cumsum(np.maximum(-rises, 0))
-    size = max(up[-1], down[-1])
-    gates = np.stack([weights_to_gates(up / size), weights_to_gates(down / size)], -1)
-    model = GLA(d + 1, "value", key_width=d, value_width=2, gates=gates, dtype=torch.float64)
-    with torch.no_grad():
-        for W in (model.layers[0].W_q, model.layers[0].W_k, model.layers[0].W_v):
-            W.zero_()
-        model.layers[0].W_q[:d] = torch.from_numpy(P * size)
-        model.layers[0].W_k[:d] = torch.eye(d)
-        model.layers[0].W_v[d] = 1
-        model.h.copy_(torch.tensor([1.0, -1.0]))
+    omega = 3 * rng.normal(size=n)
+    omega = {"signed": omega, "falling": -np.sort(-abs(omega)), "rising": np.sort(abs(omega)), "zero": 0 * omega}[kind]
+    if gate == "scalar" and (np.diff(omega, prepend=0) < 0).any():
+        with pytest.raises(ValueError, match="omega must be non-decreasing"):
+            GLA.from_weights(P, omega, gate)
+        return
+    model = GLA.from_weights(P, omega, gate, context)
     wanted = x_query @ P @ x.T @ (omega * y)
-    assert abs(model(torch.from_numpy(tokens(x, y, x_query))).item() - wanted) < 1e-12 * abs(wanted)
+    scale = np.abs(x_query) @ np.abs(P) @ np.abs(x.T) @ (np.abs(omega).sum() * np.abs(y)) + 1e-300
+    assert abs(model(torch.from_numpy(tokens(x, y, x_query, context, rng))).item() - wanted) < 1e-12 * scale
 
 
 @pytest.mark.claim("def-construction")
@@ -194,6 +210,7 @@ def test_state_dict_round_trip(held, tmp_path):
 
 def test_repr():
     assert repr(GLA(4)) == "GLA(width=4, gate='scalar', layers=1, key_width=4, value_width=4)"
+    assert repr(GLA(4, causal=False)).endswith("value_width=4, causal=False)")
     held = GLA.from_wpgd(np.eye(2), np.eye(2), np.ones(6))
     assert repr(held) == "GLA(width=3, gate='scalar' (given for 6 tokens), layers=1, key_width=2, value_width=3)"
 
@@ -239,6 +256,11 @@ I2 = np.eye(2)
         (lambda: GLA(4, dtype=torch.int64), TypeError, "dtype must be a floating-point torch dtype"),
         (lambda: GLA(4, dtype="f"), TypeError, "dtype must be a floating-point torch dtype"),
         (lambda: GLA(4, generator=3), TypeError, "generator must be a torch.Generator or None; got int"),
+        (lambda: GLA(4, causal="no"), ValueError, "causal must be one of True, False; got 'no'"),
+        (lambda: GLA.from_weights(I2, [0.5], gate=None), ValueError, "gate must be one of 'scalar', 'key', 'value'"),
+        (lambda: GLA.from_weights(np.ones((2, 3)), [0.5]), ValueError, r"P must be of shape \(2, 2\)"),
+        (lambda: GLA.from_weights(I2, I2), ValueError, r"omega must be of shape"),
+        (lambda: GLA.from_weights(I2, [0.8, 0.2]), ValueError, "omega must be non-decreasing"),
         (lambda: GLA(10**30), ValueError, "width must be a positive integer that fits in 64 bits; got 10{30}"),
     ],
 )

@@ -416,3 +416,27 @@ def test_readable_repr():
     dist = PromptDistribution(100, (50, 50), (0.2, 0.8))
     assert repr(dist) == "PromptDistribution(d=100, n=100, counts=(50, 50), r=(0.2, 0.8), sigma=0)"
     assert repr(optimal_wpgd(dist)).startswith("WPGD(risk=77.4834, gamma=51, omega=[0.25, 1.  ]")
+
+
+@given(distributions())
+def test_the_best_p_for_given_weights(dist):
+    rng = np.random.default_rng(0)
+    for omega in (rng.normal(size=dist.K), rng.normal(size=dist.n)):
+        best = optimal_wpgd(dist, omega)
+        assert best.risk <= dist.M * (1 + 1e-12)
+        risk = population_risk(dist, best.P, best.omega)
+        assert risk == pytest.approx(best.risk, abs=1e-9 * dist.M)
+        for _ in range(3):  # no other P is better
+            P = best.P + 0.1 * np.abs(best.P).max() * rng.normal(size=best.P.shape)
+            assert population_risk(dist, P, best.omega) >= risk - 1e-12 * dist.M
+    assert optimal_wpgd(dist, np.ones(dist.K)).risk == pytest.approx(optimal_wpgd(dist, "uniform").risk)
+
+
+def test_given_weights_are_checked():
+    dist = PromptDistribution(2, (2, 3), (0.1, 0.2))
+    with pytest.raises(ValueError, match=r"weights must be a class of weights or of shape \(2,\).*got shape \(3,\)"):
+        optimal_wpgd(dist, [1, 2, 3])
+    with pytest.raises(ValueError, match="weights must be not all zero"):
+        optimal_wpgd(dist, [0, 0])
+    with pytest.raises(TypeError, match="weights must be an array of real numbers"):
+        optimal_wpgd(dist, ["a", "b"])
