@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import sys
+from pathlib import Path
 
 from . import __version__, _check
 from .prompts import PromptDistribution
@@ -15,7 +16,7 @@ MOST_FEATURES = 10_000  # about 5 GB
 
 
 def main(argv=None) -> int:
-    """Run the command line; returns the exit status, 2 for bad input."""
+    """Run the command line; returns the exit status: 2 for bad input, 1 where a run failed."""
     parser = argparse.ArgumentParser(prog="glalib", description="Gated linear attention as weighted preconditioned GD.")
     parser.add_argument("--version", action="version", version=f"glalib {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -33,22 +34,55 @@ def main(argv=None) -> int:
     risk.add_argument("--sigma", type=_number(float), default=0.0, help="standard deviation of the label noise (0)")
     risk.add_argument("--json", action="store_true", help="print JSON")
 
+    reproduce = commands.add_parser("reproduce", help="train the models of the authors' table again")
+    table = reproduce.add_subparsers(dest="what", required=True).add_parser(
+        "table",
+        help="d = 100; n = 100, 200, 400, 1000; linear attention and scalar GLA",
+        description="Train the authors' table again, beside their numbers. The gate reads context coordinates only, "
+        "unless --free. An interrupted run goes on where it stopped when the same command is given again.",
+    )
+    table.add_argument("--free", action="store_true", help="every weight free, from plain tokens (longer)")
+    table.add_argument("--seeds", type=_number(int), default=1, help="runs per cell, seeds 0, 1, ... (1)")
+    table.add_argument("--jobs", type=_number(int), help="processes, one thread each (this machine's cores)")
+    table.add_argument("--backend", default="loky", help="loky (this machine), dask (DASK_SCHEDULER_ADDRESS) or ray")
+    table.add_argument("--json", metavar="FILE", help="write the cells to this file")
+    table.add_argument("--folder", default="glalib-runs", help="where unfinished work is kept (glalib-runs)")
+
     args = parser.parse_args(_join_negative(sys.argv[1:] if argv is None else argv))
     try:
-        if args.d > MOST_FEATURES:
-            raise _check.fail("d", f"at most {MOST_FEATURES} here, as d x d matrices are formed", _check._short(args.d))
-        report = _risk(PromptDistribution(args.d, args.counts, args.r, R=args.R, sigma=args.sigma))
-    except (ValueError, TypeError) as error:
+        text, status = _reproduce(args) if args.command == "reproduce" else (_risk(args), 0)
+    except (ValueError, TypeError, ImportError, OSError) as error:
         print(f"glalib {args.command}: {error}", file=sys.stderr)
         return 2
     except (MemoryError, OverflowError) as error:
         print(f"glalib {args.command}: these sizes or numbers are too large here: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(report) if args.json else _table(report, args.d))
-    return 0
+    except KeyboardInterrupt:
+        print(f"glalib {args.command}: interrupted", file=sys.stderr)
+        return 130
+    print(text)
+    return status
 
 
-def _risk(dist) -> dict:
+def _reproduce(args) -> tuple[str, int]:
+    from .reproduce import summary, table  # torch loads here only
+
+    if args.json:
+        Path(args.json).open("a").close()  # complain now rather than after the work
+    rows = table(args.free, args.seeds, args.jobs, args.backend, args.folder)
+    if args.json:
+        Path(args.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return summary(rows), int(any("error" in row for row in rows))
+
+
+def _risk(args) -> str:
+    if args.d > MOST_FEATURES:
+        raise _check.fail("d", f"at most {MOST_FEATURES} here, as d x d matrices are formed", _check._short(args.d))
+    report = _report(PromptDistribution(args.d, args.counts, args.r, R=args.R, sigma=args.sigma))
+    return json.dumps(report) if args.json else _table(report, args.d)
+
+
+def _report(dist) -> dict:
     optimum, certain = optimal_wpgd(dist), uniqueness(dist)
     return {
         "linear": optimal_wpgd(dist, "uniform").risk,

@@ -29,6 +29,7 @@ class GLA(nn.Module):
                  for every layer
     causal       True: token i reads the state after its own write. False: every token reads the state after the last
                  example, through its own gate if it is a query; queries write nothing
+    scale        constant factor of every o_i: 1 in the paper; 1 / n makes sums over n examples means, which train well
     generator    draws W_q, W_k, W_v (and W_o), standard normal / sqrt(rows)
 
     Raises TypeError or ValueError for arguments, and prompts, of the wrong kind.
@@ -46,6 +47,7 @@ class GLA(nn.Module):
         gate_bias=5.0,
         gates=None,
         causal=True,
+        scale=1.0,
         generator=None,
         dtype=None,
     ):
@@ -65,6 +67,7 @@ class GLA(nn.Module):
         _check.dtype("dtype", dtype)
         given = [gates] if layers == 1 else _per_layer(gates, layers)
         self.gate, self.causal = gate, causal
+        self.scale = _check.real("scale", scale)
         self.layers = nn.ModuleList(
             _Layer(self, last=l == layers - 1, given=given[l], gate_bias=gate_bias, generator=generator, dtype=dtype)
             for l in range(layers)
@@ -92,10 +95,10 @@ class GLA(nn.Module):
             raise _check.fail("Z", expected, f"{Z.dtype} on {Z.device}")
         written = 0
         for layer in self.layers[:-1]:
-            o = layer.write(Z, n)
+            o = self.scale * layer.write(Z, n)
             written = written + o[..., n:, :] @ self.h
             Z = Z + (o if layer.W_o is None else o @ layer.W_o)
-        return written + self.layers[-1].read(Z, n, self.h)
+        return written + self.scale * self.layers[-1].read(Z, n, self.h)
 
     @classmethod
     def from_wpgd(cls, P_q, P_k, gates=None, gate="scalar", context=0, causal=True):
@@ -181,10 +184,10 @@ class GLA(nn.Module):
     def __repr__(self):
         given = [layer.given.shape[0] for layer in self.layers if layer.given is not None]
         held = f" (given for {given[0]} tokens)" if given else ""
-        mask = "" if self.causal else ", causal=False"
+        more = ("" if self.causal else ", causal=False") + ("" if self.scale == 1 else f", scale={self.scale:g}")
         return (
             f"GLA(width={self.width}, gate={self.gate!r}{held}, layers={len(self.layers)}, "
-            f"key_width={self.key_width}, value_width={self.value_width}{mask})"
+            f"key_width={self.key_width}, value_width={self.value_width}{more})"
         )
 
 

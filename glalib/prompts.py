@@ -293,13 +293,10 @@ class PromptDistribution:
         query = torch.nn.functional.pad(prompts.x_query, (0, 1))
         Z = torch.cat([rows, query], dim=1)
 
-        if context is False or context is None:
+        vectors = self._context(delimiters, context)
+        if not vectors.size:
             return Z
-        kinds = self.K * (2 if delimiters else 1) + 1
-        vectors = np.eye(kinds) if context is True else _check.array("context", context)
-        if vectors.ndim != 2 or len(vectors) != kinds:
-            raise _check.fail("context", f"of shape ({kinds}, p), one row per kind of token", f"shape {vectors.shape}")
-        kind = np.concatenate([block + self.K * is_delimiter, np.full(query.shape[1], kinds - 1)])
+        kind = np.concatenate([block + self.K * is_delimiter, np.full(query.shape[1], len(vectors) - 1)])
         c = torch.tensor(vectors[kind], dtype=Z.dtype)
         return torch.cat([Z, c.expand(batch, -1, -1)], dim=2)
 
@@ -320,6 +317,16 @@ class PromptDistribution:
         before_last = np.flatnonzero(is_delimiter[:-1])
         out[before_last] = out[before_last + 1]
         return out
+
+    def _context(self, delimiters, context):
+        """Context vectors (kinds, p): of the blocks, of the delimiters if there are any, of the query."""
+        kinds = self.K * (2 if delimiters else 1) + 1
+        if context is False or context is None:
+            return np.zeros((kinds, 0))
+        vectors = np.eye(kinds) if context is True else _check.array("context", context)
+        if vectors.ndim != 2 or len(vectors) != kinds:
+            raise _check.fail("context", f"of shape ({kinds}, p), one row per kind of token", f"shape {vectors.shape}")
+        return vectors
 
     def _layout(self, delimiters):
         """Of every context token: its block, and whether it is a delimiter."""

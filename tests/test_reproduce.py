@@ -1,0 +1,119 @@
+"""The authors' table: what is stored against what is trained here, and the command that trains it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from glalib import reproduce
+from glalib.cli import main
+from glalib.reproduce import AUTHORS, RECIPES, summary, table, train_cell
+
+DATA = Path(__file__).parents[1] / "chapters" / "data"
+KEYS = {"model", "d", "n", "r", "seed", "risk", "stderr", "theory", "seconds", "configuration", "versions"}
+TINY = {"recipe": {"steps": 20, "batch": 16}, "evaluation": {"prompts": 50, "queries": 4}}
+
+
+def stored(name):
+    return json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A table of two lengths at d = 4, with twenty steps of training."""
+    monkeypatch.setattr(reproduce, "D", 4)
+    monkeypatch.setattr(reproduce, "LENGTHS", (8, 6))
+    for name in RECIPES:
+        monkeypatch.setitem(RECIPES, name, RECIPES[name] | {"steps": 20, "batch": 16})
+    monkeypatch.setattr(reproduce, "EVALUATION", {"prompts": 50, "queries": 4})
+
+
+@pytest.mark.claim("table-authors-trained")
+@pytest.mark.parametrize(("name", "free"), [("table_context", False), ("table_free", True)])
+def test_what_is_stored_is_within_the_tolerance(name, free):
+    """(i) 0.15%; (ii) 0.5% up to n = 200 and 0.75% beyond; each cell, each seed; standard errors a third of that."""
+    rows = stored(name)
+    assert {(row["model"], row["n"]) for row in rows} == set(AUTHORS)
+    for row in rows:
+        assert set(row) == KEYS and row["d"] == 100 and row["r"] == [0.2, 0.8]
+        assert row["configuration"]["free"] is free
+        assert {key: row["configuration"][key] for key in RECIPES["free" if free else "context"]} == (
+            RECIPES["free" if free else "context"]
+        )
+        assert round(row["theory"], 4) == AUTHORS[row["model"], row["n"]][1]
+        tolerance = 0.0015 if not free else 0.005 if row["n"] <= 200 else 0.0075
+        assert abs(row["risk"] / row["theory"] - 1) < tolerance
+        assert row["stderr"] / row["theory"] < tolerance / 3
+
+
+@pytest.mark.claim("table-authors-trained")
+@pytest.mark.parametrize(("model", "n"), [("linear", 100), ("gla", 200)])
+def test_a_sample_of_cells_is_trained_again(model, n):
+    """The same seeds on another machine: other rounding, so not the same digits, but far within a standard error."""
+    there = next(row for row in stored("table_context") if (row["model"], row["n"], row["seed"]) == (model, n, 0))
+    here = train_cell(model, 100, n, 0)
+    assert here["configuration"] == there["configuration"]
+    assert abs(here["risk"] - there["risk"]) < here["stderr"]
+    assert abs(here["risk"] / here["theory"] - 1) < 0.0015
+
+
+def test_table_in_the_order_of_printing(tiny, tmp_path):
+    rows = table(seeds=2, jobs=1, folder=tmp_path, progress=False)
+    assert [(row["model"], row["n"], row["seed"]) for row in rows] == [
+        (model, n, seed) for model in ("linear", "gla") for n in (6, 8) for seed in (0, 1)
+    ]
+    assert all(set(row) == KEYS for row in rows)
+    assert table(seeds=2, jobs=1, folder=tmp_path, progress=False) == rows  # read, not trained again
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_command(tiny, tmp_path, capsys, free):
+    file = tmp_path / "table.json"
+    arguments = ["reproduce", "table", "--jobs", "1", "--json", str(file), "--folder", str(tmp_path / "runs")]
+    assert main(arguments + ["--free"] * free) == 0
+    rows = json.loads(file.read_text())
+    assert len(rows) == 4 and all(set(row) == KEYS and row["configuration"]["free"] is free for row in rows)
+    assert "authors: trained" in capsys.readouterr().out
+
+
+def test_runs_that_fail_are_said_and_leave_the_others(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(RECIPES, "context", RECIPES["context"] | {"lr": 1e30, "warmup": 0.0})
+    assert main(["reproduce", "table", "--jobs", "1", "--folder", str(tmp_path)]) == 1
+    assert "stopped: NonFiniteLoss: the loss is" in capsys.readouterr().out
+
+
+def test_summary_has_the_authors_numbers():
+    rows = [
+        {"model": model, "n": n, "seed": seed, "risk": theory * 1.001, "stderr": 2e-4, "theory": theory}
+        for (model, n), (_, theory) in AUTHORS.items()
+        for seed in (0, 1)
+    ]
+    lines = summary(rows).split("\n")
+    assert len(lines) == 9
+    assert lines[-1].split() == [
+        "gla",
+        "1000",
+        "0.43473",
+        "0.00014",
+        "0.43430",
+        "+0.10%",
+        "0.4355",
+        "0.4343",
+        "+0.28%",
+        "2",
+    ]
+
+
+def test_bad_arguments_of_the_command(capsys, tmp_path):
+    for words, said in [
+        (["--seeds", "0"], "seeds must be a positive integer; got 0"),
+        (["--jobs", "0"], "jobs must be a positive integer; got 0"),
+        (["--backend", "spark"], "backend must be one of 'loky'"),
+        (["--json", str(tmp_path / "no" / "where.json")], "No such file or directory"),
+    ]:
+        assert main(["reproduce", "table", "--folder", str(tmp_path / "runs"), *words]) == 2
+        assert said in capsys.readouterr().err
+    with pytest.raises(ValueError, match="model must be one of 'linear', 'gla'"):
+        train_cell("mamba", 4, 8, 0)
+    with pytest.raises(ValueError, match="n must be an integer >= 2; got 1"):
+        train_cell("gla", 4, 1, 0)
