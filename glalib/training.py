@@ -146,6 +146,19 @@ def fit(
     return history
 
 
+def orthogonal_start(model, generator=None):
+    """Draw W_q = W_k with orthonormal columns (or rows) in every layer of a `GLA`; returns the model.
+
+    Then P = W_q W_k^T starts as the identity on what tokens show. With W_q and W_k drawn apart, P starts with
+    eigenvalues of both signs, and those that must pass through zero take long.
+    """
+    with torch.no_grad():
+        for layer in model.layers:
+            torch.nn.init.orthogonal_(layer.W_q, generator=generator)
+            layer.W_k.copy_(layer.W_q)
+    return model
+
+
 def _schedule(step, steps, warmup):
     """A ramp over the share `warmup`, then a cosine to zero."""
     rising = max(1, round(warmup * steps))
