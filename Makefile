@@ -19,12 +19,13 @@ KEY := $(shell .venv/bin/python -c '' 2>/dev/null || rm -f .venv/ready-*; \
          (cat requirements.lock pyproject.toml; pwd) | cksum | tr ' ' '-')
 READY := .venv/ready-$(KEY)
 
-.PHONY: help book test sync lock clean
+.PHONY: help book test sync data lock clean
 
 help:
 	@echo "make book   build the book: _build/html/index.html"
 	@echo "make test   run the unit tests and every chapter"
 	@echo "make sync   bring the two files of each chapter in step after editing one of them"
+	@echo "make data   train the authors' table again: chapters/data (long)"
 	@echo "make lock   choose the locked versions anew (requirements.lock)"
 	@echo "make clean  remove what was built; the environment .venv stays"
 	@echo "Each makes the environment .venv if needed. PYTHON=python3.12 chooses the Python to make it with."
@@ -39,6 +40,11 @@ test: .venv/ready
 
 sync: .venv/ready
 	@"$(VENV)" tools/pairs.py
+
+# Interrupted, it goes on where it stopped.
+data: .venv/ready
+	"$(VENV)" -m glalib.cli reproduce table --seeds 3 --json chapters/data/table_context.json
+	"$(VENV)" -m glalib.cli reproduce table --free --json chapters/data/table_free.json
 
 lock: .venv/ready
 	"$(VENV)" tools/lock.py

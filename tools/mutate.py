@@ -54,6 +54,14 @@ MUTATIONS = [
         "later = g\n    return",
     ),
     ("Eq. (9)'s value matrix", "model.py", "layer.W_v[d, d] = sign", "layer.W_v[d - 1, d] = sign"),
+    (
+        "across the direction of the values",
+        "token_free.py",
+        "f = f - (f * u).sum(-1, keepdim=True) * u",
+        "f = f - 0 * (f * u).sum(-1, keepdim=True) * u",
+    ),
+    ("the sixth moment", "token_free.py", "8 * (Hw @ Hw)", "7 * (Hw @ Hw)"),
+    ("the state of a run", "training.py", "generator.set_state(torch.from_numpy(arrays[\"generator\"]))", "pass"),
     ("WPGD's preconditioner", "wpgd.py", "(P @ gradient)", "(P.swapaxes(-1, -2) @ gradient)"),
     ("Bayes and ridge", "baselines.py", "rows = penalty**0.5", "rows = penalty"),
 ]
