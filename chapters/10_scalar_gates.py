@@ -166,6 +166,7 @@ for _ in range(20):
 #
 # Equal sizes, independent tasks, any features: the order decides. Half of these draws are put in order, with a random sign.
 
+
 # %% tags=["asserts-asm-order"]
 def in_order(r):
     """Assumption 3: 0 <= r_1 <= ... <= r_K, or the same for -r."""
@@ -406,6 +407,7 @@ for point in ordered:
 # **Theorem A on the cone.** Four hundred relatives of this example are drawn to be dangerous. Where $A/B$ is below nine there is one fixed point. There is no tolerance.
 # Zeros must count: the last example has three tasks in a plane, so $D R_K D$ is singular. Without zeros $A/B$ is below nine, and with free weights there is one stationary point. On the cone there are three fixed points.
 
+
 # %% tags=["asserts-prop-monotone-optimum"]
 def cone_ratio(dist):
     """A / B with the smallest and largest eigenvalues of D R_K D, zeros included."""
@@ -524,7 +526,7 @@ for _ in range(60):
 #
 # Four equally large, independent tasks with the same four relevances, in all twenty-four orders. The free optimum and linear attention do not see the order. A scalar gate does: it pools what is out of order.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-orders", "caption": "Four independent tasks of 25 examples with relevances 0.1, 0.3, 0.5, 0.7 (d = 10, no noise), in all 24 orders: 1 is the least relevant task, 4 the most, from the start of the prompt to its end. Only the increasing order reaches the optimum; some orders leave a scalar gate with nothing but linear attention."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-orders", "caption": "Four independent tasks of 25 examples with relevances 0.1, 0.3, 0.5, 0.7 (d = 10, no noise): 1 is the least relevant task, 4 the most. Left, the weights for the order 2413, on one scale: what falls, a scalar gate pools. Right, the risk in all 24 orders, from the start of the prompt to its end. Only the increasing order reaches the optimum; some leave a scalar gate with nothing but linear attention."}}
 from itertools import permutations
 
 relevance = np.array([0.1, 0.3, 0.5, 0.7])
@@ -540,26 +542,41 @@ assert [name for name in names if cost[name] < free + 1e-9] == ["1234"]
 assert cost["4321"] > linear - 1e-9 and 1 < lost < 12
 assert np.ptp([cost["2134"], cost["1324"], cost["1243"]]) < 1e-12
 
-fig, ax = plt.subplots(figsize=(7.6, 3.5))
+swapped = PromptDistribution(10, (25,) * 4, relevance[[1, 3, 0, 2]])
+blocks = np.arange(1, 102, 25)
+weights = {
+    "weighted optimum": optimal_wpgd(swapped).omega,
+    "scalar gate": optimal_wpgd(swapped, "monotone").omega,
+}
+weights = {  # on one scale: the same r^T omega
+    name: omega * np.sum(swapped.r**2) / (swapped.r @ omega)
+    for name, omega in weights.items()
+}
+gate = {"color": plotting.TASKS[3], "label": "scalar gate with delimiters"}
+fig, (left, ax) = plt.subplots(1, 2, figsize=(7.8, 3.6), width_ratios=(1, 2))
+best = plotting.STYLES["weighted optimum"]
+left.stairs(weights["scalar gate"], blocks, linewidth=7, alpha=0.65, **gate)
+left.stairs(weights["weighted optimum"], blocks, color=best["color"], linewidth=2)
+left.set(xlabel="example, order 2413", ylabel="weight", ylim=(0, 0.75))
 ax.axhline(linear, label="linear attention", **plotting.STYLES["linear attention"])
-ax.axhline(free, label="weighted optimum", **plotting.STYLES["weighted optimum"])
+ax.axhline(free, label="weighted optimum", **best)
 ax.plot(
     names,
     [cost[name] for name in names],
     "o",
-    color=plotting.TASKS[3],
     markersize=8,
     markeredgecolor="0.1",
-    label="scalar gate with delimiters",
+    **gate,
 )
-ax.tick_params(axis="x", labelrotation=90)
+ax.tick_params(axis="x", labelrotation=90, labelsize=8)
 ax.set(xlabel="order of the tasks in the prompt", ylabel="risk / $d$")
-_ = ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.42))
+_ = fig.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3)
 
 # %% tags=["remove-input"]
 plotting.FigureData(
     "orders",
     {"order": names, "scalar_gate": [cost[name] for name in names]},
+    weights_of_2413={name: w.tolist() for name, w in weights.items()},
     linear_attention=linear,
     optimum=free,
     r="0.1, 0.3, 0.5, 0.7",
@@ -786,6 +803,7 @@ for panel, row in table.items():
 # In panel (a) context alone comes close: the gate of the first block forgets all of that block but its last example. In (b), where the first block should be kept but weighted down, it has to decay.
 #
 # **Finite logits.** Now a module with $W_g$ set by hand, as in part 4. Its risk tends to the infimum at the rate stated: twice as fast in (a) and (b), where the best weights are also the best without order, as in (d), where the order binds.
+
 
 # %% tags=["asserts-prop-delimiters-context"]
 def hand_set_logits(w, B):

@@ -48,6 +48,7 @@ from glalib import (
 )
 from glalib.gates import gates_to_weights
 from glalib.risk import h1, h2
+from glalib.risk import slope as slope_of_F
 
 plotting.use_style()
 
@@ -99,8 +100,8 @@ def sequential(prompts):
 # ````
 #
 # The proof is a symmetry, so we can assert it without sampling error. Take any prompt. Give each $x_i$ a sign $\varepsilon_i$, and all tasks a sign $\tau$. Then $y_i$ gets the sign
-# $\varepsilon_i \tau$, and the query's label the sign $\tau$. (Here the noise of a label flips with its features and task, which does not change its law either.) Over these $2^{n+1}$ mirror images the average of $y_{n+1} f$ is zero for each prompt, whatever the layer. To rounding: some hundred numbers cancel in
-# pairs. We allow $10^{-12}$ of their mean size.
+# $\varepsilon_i \tau$, and the query's label the sign $\tau$. (Here the noise of a label flips with its features and task, which does not change its law either.) Over these $2^{n+1}$ mirror images the average of $y_{n+1} f$ is zero for each prompt, whatever the layer. This holds to rounding: some hundred numbers cancel in
+# pairs, and we allow $10^{-12}$ of their mean size.
 
 # %% tags=["asserts-prop-sequential"]
 from dataclasses import replace
@@ -183,7 +184,7 @@ for gate in (None, "scalar", "key", "value"):
 # - layer 1: scalar gates, $0$ at feature tokens and $1$ at label tokens, so they read context alone; keys $k_t = 1$ at feature tokens, else $0$; values $v_t$ = the features; queries $q_t = 1$ at label tokens, else $0$;
 # - layer 2: {prf:ref}`def-construction`, with any gates $g_t$.
 #
-# With sigmoids at finite logits the gates of layer 1 come close to $0$ and $1$, and the prediction tends to this one as the logits grow. If this prediction has a risk below $M$, no single layer as in {prf:ref}`prop-sequential` makes it.
+# With sigmoids at finite logits the gates of layer 1 come close to $0$ and $1$, and the prediction tends to this one as the logits grow, if the gates of layer 2 are given or continuous in what they read. If this prediction has a risk below $M$, no single layer as in {prf:ref}`prop-sequential` makes it.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -191,11 +192,12 @@ for gate in (None, "scalar", "key", "value"):
 # ```{prf:proof}
 # In layer 1, feature token $2i - 1$ clears the state and writes $x_i$ to the feature rows of its one key column. Label token $2i$ keeps this state, writes nothing, as its key is $0$, and reads it: its output is $x_i$. At feature tokens and at the query
 # $q_t = 0$, so their output is zero. After layer 1 the stream holds $(x_i, 0, c_x)$, $(x_i, y_i, c_y)$ and $(x, 0, c_q)$. In layer 2 feature tokens and the query write nothing, as their label is $0$; label token $2i$ writes
-# $y_i (P_k^\top x_i)^\top$, as in the proof of {prf:ref}`prop-token-shift`. The label coordinate of the query's stream is zero before layer 2, so the output of layer 2 is the prediction. The prediction is a polynomial in the values of all gates, for each prompt, so it is continuous in the gates of layer 1.
+# $y_i (P_k^\top x_i)^\top$, as in the proof of {prf:ref}`prop-token-shift`. The label coordinate of the query's stream is zero before layer 2, so the output of layer 2 is the prediction. The prediction is a polynomial in the values of all gates, for each prompt, so it is continuous in the gates of layer 1. (If gates of layer 2 read the stream, they are continuous in these too.)
 # ```
 # ````
 #
 # In code, the shift is a line, and the two layers are a dozen. Both must agree with WPGD on the paired prompt. The products are the same, up to their order, so we allow $10^{-12}$.
+
 
 # %%
 def with_shift(Z, P_q, P_k, gates, gate="scalar"):
@@ -266,7 +268,7 @@ paired = GLA.from_wpgd(P_q, P_k, g[0::2])(dist.tokens(p))
 assert relative_error(with_shift(Z, P_q, P_k, g), paired) < 1e-12
 
 # %% [markdown]
-# So with a shift, or one more layer, what this book says of WPGD on the paired prompt holds on the sequential one. No weights are lost or won: products of two gates in $[0, 1]$ are again all of $[0, 1]$.
+# So with a shift, or one more layer, what this book says of WPGD on the paired prompt holds on the sequential one. If gates are free, no weights are lost or won: products of two numbers in $[0, 1]$ fill $[0, 1]$.
 #
 # ## Break it
 #
@@ -275,7 +277,9 @@ assert relative_error(with_shift(Z, P_q, P_k, g), paired) < 1e-12
 # ```{prf:proposition} A gate that reads labels gains
 # :label: prop-label-gates
 #
-# *New here.* Let $r \ne 0$. Then one layer with scalar gates $\operatorname{sigmoid}(w_g^\top z_t + b_g)$ has finite weights with risk below $M$ on sequential prompts. Say gates are $g_x$ at feature tokens, $\operatorname{sigmoid}(b + w y_i)$ at label
+# *New here.* Let $r \ne 0$. Then one layer with scalar gates $\operatorname{sigmoid}(w_g^\top z_t + b_g)$ has, for some finite weights, a risk below $M$ on sequential prompts.
+#
+# Say gates are $g_x$ at feature tokens, $\operatorname{sigmoid}(b + w y_i)$ at label
 # tokens and $g_q$ at the query, and let feature tokens alone write, $1$ to the label row with key $x_i$, and $q = P^\top x$. Then with $g_0 = \operatorname{sigmoid}(b)$
 #
 # $$
@@ -291,7 +295,7 @@ assert relative_error(with_shift(Z, P_q, P_k, g), paired) < 1e-12
 # $g_0^{n-i+1} (1 - g_0) \sum_{j \ge i} y_j$. Now $\E[x^\top \beta\; x^\top P x_i\; y_j] = \E[\beta^\top \Sigma_x P x_i\, x_j^\top \beta_j]$, with $\beta_j$ the task of example $j$. It is zero for $j \ne i$, as $x_i$ is then independent of the rest, with mean zero. For $j = i$ it is
 # $\E[\beta^\top \Sigma_x P \Sigma_x \beta_i] = r_i \tr(\Sigma_x P \Sigma_x C)$. The noises drop out. This is the formula.
 #
-# For $P = I$ the trace is positive: it is $\tr(\Sigma_x^{1/2} \Sigma\, \Sigma_x^{1/2})$, and $\Sigma \ne 0$ lives on the range of $\Sigma_x$. The sum is $g_0 \sum_i r_i (g_x g_0)^{n-i}$, a polynomial in $g_x g_0$ that is not zero; so it is zero for finitely many values of $g_x g_0$ at most. Take others. At
+# For $P = I$ the trace is positive: it is $\tr(\Sigma_x^{1/2} \Sigma\, \Sigma_x^{1/2})$, and $\Sigma$, which is not zero as labels carry a signal, lives on the range of $\Sigma_x$. The sum is $g_0 \sum_i r_i (g_x g_0)^{n-i}$, a polynomial in $g_x g_0$ that is not zero; so it is zero for finitely many values of $g_x g_0$ at most. Take others. At
 # $w = 0$ the mean of $y_{n+1} f$ is zero by {prf:ref}`prop-sequential`, so it is not zero at some small $w$. Multiply $f$ by a small number $c$ of that sign: $M - 2 c\, \E[y_{n+1} f] + c^2\, \E f^2 < M$.
 # ```
 # ````
@@ -313,6 +317,7 @@ for model, tokens in (
 
 # %% [markdown]
 # We build the layer of the proposition and compare slopes, by the difference of two predictions on the same prompts: a Monte-Carlo mean, to be right within four standard errors. Then we train it: all weights free, three starts, and the same with the gates' view of the labels masked.
+
 
 # %% tags=["asserts-prop-label-gates"]
 def label_gates(d, P, w, b, g_x, g_q):
@@ -398,10 +403,10 @@ trained = {
     for name, models in (("blind", blind), ("reading", reading))
 }
 assert all(risk > 1 - 3 * error for risk, error in trained["blind"])
-assert all(risk < 1 - 10 * error for risk, error in trained["reading"])
+assert all(0.8 < risk < 1 - 10 * error for risk, error in trained["reading"])
 
 # %% [markdown]
-# The products of {prf:ref}`prop-label-gates` are a poor substitute: one gate acts on all features written before, not on its partner alone. Trained layers stay far from the optimum. (Local minima differ from start to start; we do not know how low one layer can get.)
+# The products of {prf:ref}`prop-label-gates` are a poor substitute: one gate acts on all features written before, not on its partner alone. These trained layers stay far from the optimum. (Three starts end at different risks; we do not know how low one layer can get.)
 
 # %% tags=["hide-input"]
 # The optimum by a scalar gate, by shift and by two layers, on the same prompts.
@@ -532,6 +537,7 @@ plotting.FigureData(
 #
 # In words: noise makes redundancy harmless. With noisy labels even the thousandth copy of a task brings news, and the weights forget the discount for large tasks. What remains of the worth of gating is the angle between $r$ and equal weights.
 
+
 # %% tags=["asserts-prop-noise"]
 def random_case(rng, d=5, K=4):
     f = rng.normal(size=(K + 1, K + 2))
@@ -594,8 +600,8 @@ for _ in range(30):
 # *New here.* In the notation of {prf:ref}`thm-cross-ratio`, let $\mathrm{gap}(\Sigma)\, \mathrm{gap}(R) > 0$ and $M_0 = \sqrt{\Lambda_- \Lambda_+ s_- s_+}$.
 #
 # 1. If the condition of {prf:ref}`thm-uniqueness` holds at one $\sigma$, it holds at every larger one.
-# 2. The cross-ratio $A/B$ rises with $M$ up to $M_0$ and falls from there on, to $1$. So if the condition of {prf:ref}`thm-cross-ratio` holds at one $\sigma$ with $M \ge M_0$, it holds at every larger one. Below $M_0$ noise can break it: $\Sigma = \diag(1, 0.06)$ with independent tasks of $1$ and $10^4$ examples is a case. It holds whenever $M \ge \mathrm{gap}(\Sigma)\, \mathrm{gap}(R) / 8$.
-# 3. Uniqueness itself is not monotone: there is a distribution with one stationary point at $\sigma = 0$, three at a larger $\sigma$, and one again at a still larger one.
+# 2. The cross-ratio $A/B$ rises with $M$ up to $M_0$ and falls from there on, to $1$. So if the condition of {prf:ref}`thm-cross-ratio` holds at one $\sigma$ with $M \ge M_0$, it holds at every larger one. Below $M_0$ noise can break it: $\Sigma = \diag(1, 0.06)$ with independent tasks of $1$ and $10^4$ examples is a case. The condition holds whenever $M \ge \mathrm{gap}(\Sigma)\, \mathrm{gap}(R) / 8$.
+# 3. Uniqueness itself is not monotone: there is a distribution with one non-trivial stationary point, up to scale, at $\sigma = 0$, three at a larger $\sigma$, and one again at a still larger one.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -611,25 +617,26 @@ for _ in range(30):
 #
 # $M + M_0^2/M$ falls up to $M_0$ and rises from there on, to infinity. And $\frac 8M (M + \Lambda_- s_+)(M + \Lambda_+ s_-) > 8M$. The case is computed below.
 #
-# 3\. By computation, below: $\Sigma = \diag(1, 0.003, \dots, 0.003)$ of rank six, independent tasks of $1$ and $10^8$ examples. The enumeration of {prf:ref}`prop-enumeration` covers every fixed point; it leaves one, three and one, and where it leaves three the sign of $F(\gamma) - \gamma$ changes three times by much more than rounding.
+# 3\. By computation, below: $\Sigma = \diag(1, 0.003, \dots, 0.003)$ of rank six, independent tasks of $1$ and $10^8$ examples. The enumeration of {prf:ref}`prop-enumeration` covers every fixed point; it leaves one, three and one. Where it leaves one, $F'$ is far below one there, so there are not two close together. Where it leaves three, the sign of $F(\gamma) - \gamma$ changes three times, by much more than rounding.
 # ```
 # ````
 
+
 # %% tags=["asserts-prop-noise-uniqueness"]
-def of_variance(M):
-    """The example, with so much noise that labels have variance M."""
-    s = np.array([1.0] + [0.003] * 5)
-    r, sigma = (0.6**0.5, 0.4**0.5), max(0.0, M - s.sum()) ** 0.5
-    return PromptDistribution(6, (1, 10**8), r, Sx=np.diag(s), sigma=sigma)
+def with_noise(sigma):
+    Sx = np.diag([1.0] + [0.003] * 5)
+    return PromptDistribution(6, (1, 10**8), (0.7, 0.7), Sx=Sx, sigma=sigma)
 
 
-numbers = [len(stationary_points(of_variance(M))) for M in (1.015, 100, 10_000)]
-assert numbers == [1, 3, 1]
-gamma = np.sort([point.gamma for point in stationary_points(of_variance(100))])
+none, some, much = map(with_noise, (0, 8, 100))
+points = [stationary_points(dist) for dist in (none, some, much)]
+assert [len(p) for p in points] == [1, 3, 1]
+assert slope_of_F(none, points[0][0].gamma) < 0.01
+assert slope_of_F(much, points[2][0].gamma) < 0.01
+gamma = np.sort([point.gamma for point in points[1]])
 between = np.sqrt(gamma[:-1] * gamma[1:])
-middle = of_variance(100)
-excess = (1 + h1(middle, h2(middle, between))) / between - 1
-assert excess[0] < -1e-6 and excess[1] > 1e-6
+excess = (1 + h1(some, h2(some, between))) / between - 1
+assert excess[0] < -0.01 and excess[1] > 0.01
 
 # Theorem A's condition: it holds without noise, is lost, and comes back.
 verdicts = []
@@ -666,7 +673,7 @@ for _ in range(200):
 # ```{prf:proposition} The effective dimension
 # :label: prop-ill-conditioned
 #
-# *New here.* Let $D(\gamma) = M / m(\gamma)$ with $m(\gamma) = \sum_i v_i s_i$, $v_i \propto s_i^2 / (M + \gamma s_i)^2$, and let $\rho$ be the rank of $\Sigma$.
+# *New here.* For $\gamma \ge 0$ let $D(\gamma) = M / m(\gamma)$ with $m(\gamma) = \sum_i v_i s_i$, $v_i \propto s_i^2 / (M + \gamma s_i)^2$, and let $\rho$ be the rank of $\Sigma$.
 #
 # 1. $1 / h_2(\gamma) = 1 + D(\gamma)$. So at every non-trivial stationary point, up to scale, $\omega = (R + (1 + D) I)^{-1} r$ with $D = D(\gamma)$; for independent tasks $\omega_k = r_k / (n_k + 1 + D)$. For $\Sigma_x = C = I$, $D = d + \sigma^2$ for every $\gamma$.
 # 2. $D$ does not decrease in $\gamma$, and
@@ -688,7 +695,7 @@ for _ in range(200):
 # ```{prf:proof}
 # 1\. $h_2 = m / (M + m)$ ({prf:ref}`thm-stationary-points`), so $1/h_2 = 1 + M/m$, and $hR + I = h\,(R + (1/h) I)$. For independent tasks, weights that are constant on blocks make $R$ act on block $k$ as $n_k$. If all $s_i = 1$ then $m = 1$ and $M = d + \sigma^2$.
 #
-# 2\. $m$ does not increase in $\gamma$, as in {prf:ref}`prop-monotone-map`, so $m(\gamma) \le m(0) = \tr\Sigma^3 / \tr\Sigma^2 \le s_{\max}$. Over the non-zero eigenvalues, $v_i$ increases strictly with $s_i$; so $m$, their mean under $v$, is at least their plain mean $\tr\Sigma / \rho$ (a covariance of two increasing functions), with
+# 2\. $m$ does not increase in $\gamma$: the proof of {prf:ref}`prop-monotone-map` holds for all $\gamma \ge 0$. So $m(\gamma) \le m(0) = \tr\Sigma^3 / \tr\Sigma^2 \le s_{\max}$. Over the non-zero eigenvalues, $v_i$ increases strictly with $s_i$; so $m$, their mean under $v$, is at least their plain mean $\tr\Sigma / \rho$ (a covariance of two increasing functions), with
 # equality just if all are equal. $M / \tr \Sigma = 1 + \sigma^2 / \tr\Sigma$ depends on the signal-to-noise ratio alone.
 #
 # 3\. $r_k / (n_k + 1 + D) \le r_l / (n_l + 1 + D)$ is $r_k (n_l + 1 + D) \le r_l (n_k + 1 + D)$; collect $D$.
@@ -697,6 +704,7 @@ for _ in range(200):
 #
 # So $D$ is the effective dimension: in the weights it plays the part of $d + \sigma^2$. A task of $n_k$ examples is discounted once $n_k$ is of the order of $1 + D$. At the same rank and noise ratio, unequal eigenvalues lower $D$, and redundancy bites earlier. For two independent tasks with $0 \le r_1 < r_2$ and a minimiser that is unique up to scale,
 # a scalar gate that can act between the tasks reaches the optimum (with sigmoids, in the limit) just if $D$ at that point is not below the threshold of part 3. White features may pass where ill-conditioned ones fail.
+
 
 # %% tags=["asserts-prop-ill-conditioned"]
 def effective_dimension(dist, gamma):
@@ -739,8 +747,8 @@ for exponent, passes in ((0.0, True), (0.5, True), (2.0, False), (3.0, False)):
     assert abs(lost) < 1e-12 * dist.M if passes else lost > 0.005 * dist.M
 
 # %% [markdown]
-# **Can we trust the numbers?** At a condition number of $10^{12}$ it is fair to ask. Features in their own axes, independent tasks: then the closed forms are rational, and Python's fractions compute them without any rounding. In a random basis the small
-# eigenvalues are lost to rounding, but they hardly count. We allow $10^{-12}$ of $M$. The fixed point itself we certify to a relative $10^{-12}$ by the exact sign of $F(\gamma) - \gamma$ on both sides of it. And up to a condition number of $10^6$, Monte Carlo is within four standard errors.
+# **Can we trust the numbers?** At a condition number of $10^{12}$ it is fair to ask. Features in their own axes, independent tasks: then $F$ and the risk of given weights are rational functions, and Python's fractions compute them without any rounding. In a random basis the small
+# eigenvalues lose most of their digits, but they hardly count. We allow $10^{-12}$ of $M$. The fixed point itself we certify to a relative $10^{-12}$ by the exact sign of $F(\gamma) - \gamma$ on both sides of it. And up to a condition number of $10^6$, Monte Carlo is within four standard errors.
 
 # %%
 from fractions import Fraction
@@ -789,7 +797,7 @@ for kappa in (1e0, 1e3, 1e6, 1e9, 1e12):
         assert abs(sampled.risk - best.risk) < 4 * sampled.stderr
 
 # %% [markdown]
-# The picture has noise on the left and conditioning on the right.
+# The picture has noise on the left and conditioning on the right. Noise makes the gate matter less in one setting and more in another; for equal sizes it changes nothing.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-noise-conditioning", "caption": "Left, noise: the share of the possible gain that linear attention has, for independent tasks and white features (d = 10, n = 100); dots mark the limits. Right, conditioning: the best weight of the later task relative to the earlier, over the decay of the feature variances (d = 50, counts 5 and 40, r = (0.3, 0.8)). A scalar gate cannot go below one. Here noise raises the effective dimension and postpones the fall."}}
 fig, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.9))
@@ -829,10 +837,13 @@ left.set(
 
 exponents = np.linspace(0, 3, 61)
 for k, noise in enumerate((0.0, 3.0)):
-    ratio = [
-        np.divide(*optimal_wpgd(power_law(c, noise=noise)).omega[::-1])
-        for c in exponents
-    ]
+    ratio, gated = (
+        [
+            np.divide(*optimal_wpgd(power_law(c, noise=noise), weights).omega[::-1])
+            for c in exponents
+        ]
+        for weights in ("free", "monotone")
+    )
     name = "no noise" if noise == 0 else r"$\sigma^2 = 3d$"
     style = {"color": plotting.TASKS[k], "linewidth": 2}
     draw(right, "conditioning", name, exponents, ratio, **style)
@@ -841,7 +852,7 @@ for k, noise in enumerate((0.0, 3.0)):
         "conditioning",
         name + ", scalar gate",
         exponents,
-        np.maximum(ratio, 1),
+        gated,
         linestyle=(0, (1, 1.2)),
         linewidth=4,
         color=plotting.TASKS[k],

@@ -309,6 +309,37 @@ def test_the_limit_of_long_prompts(rho, s):
         assert best.risk == pytest.approx(0.2**2 + len(s) * p, rel=1e-8)
 
 
+@pytest.mark.claim("prop-drift-constant")
+@settings(max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 14))
+def test_one_right_decay_for_long_prompts_whatever_the_features(seed, decades):
+    """gamma -> N = 1/h2(gamma) -> g -> gamma = 2/(1 - rho g) has slopes in [0, 1) in logarithms, so one fixed point."""
+    rng = np.random.default_rng(seed)
+    s, times = 10 ** -rng.uniform(0, 8, size=3), 10 ** rng.uniform(0, 8, size=3)
+    s[0] = times[0] = 1.0
+    M, one_minus = s @ times * (1 + 10 ** rng.uniform(-3, 3)), 10.0**-decades  # 1 - rho
+    rho = 1 - one_minus
+
+    def decay_and_gamma(N):  # 1 - g and gamma, with no cancellation near one
+        e = (one_minus**2 + one_minus * (1 + rho) / N) / rho
+        one_minus_g = (np.sqrt(e * (e + 4)) - e) / 2
+        return one_minus_g, 2 / (one_minus + rho * one_minus_g)
+
+    gamma = np.geomspace(1.0, 2 / one_minus, 3000)
+    v = (s / (M + gamma[:, None] * s)) ** 2 * times
+    N = 1 + M * v.sum(1) / (v @ s)
+    x, back = decay_and_gamma(N)
+    slopes = np.diff(np.log(back)) / np.diff(np.log(gamma))
+    assert (slopes > -1e-9).all() and slopes.max() < 1
+    below = back > gamma
+    assert below[0] and not below[-1] and (np.diff(below.astype(int)) != 0).sum() == 1
+    # The half of it that is drift's alone: d log gamma / d log N = g (rho - g) / (1 - g^2).
+    step = 1e-5  # a central difference: curvature of order step^2, rounding over step
+    forth = np.log(decay_and_gamma(N * np.exp(step))[1] / decay_and_gamma(N * np.exp(-step))[1]) / (2 * step)
+    assert forth == pytest.approx((1 - x) * (x - one_minus) / (x * (2 - x)), abs=1e-8)
+    assert forth.max() < 0.5
+
+
 @pytest.mark.claim("prop-drift-decay")
 @settings(max_examples=200)
 @given(st.floats(0.001, 0.9999), st.floats(1.001, 1e6))

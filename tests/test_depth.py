@@ -100,7 +100,7 @@ def test_every_token_holds_its_own_residual():
 @pytest.mark.claim("thm-depth")
 @given(n=st.integers(2, 9), seed=SEEDS)
 def test_the_coupling_matters(n, seed):
-    """With the query's iterate in place of each token's own, or without the own term, two layers are wrong."""
+    """With the query's iterate in place of each token's own, two layers are wrong by the coupling alone."""
     rng = np.random.default_rng(seed)
     x, y, x_query, P_q, P_k, gates = draw_layers(rng, 2, n, 3, 3, "scalar")
     X = np.vstack([x, x_query])
@@ -224,6 +224,12 @@ def test_risk_of_the_sweep(n, d):
 
     estimate = simulate_risk(sweep, dist, 40_000, generator=torch.Generator().manual_seed(0))
     assert abs(estimate.risk - d * (1 - 1 / d) ** n) < 4 * estimate.stderr
+    if n >= d:  # the limit without the mask
+
+        def least(p):
+            return (p.x_query @ torch.linalg.lstsq(p.x, p.y[..., None]).solution)[..., 0]
+
+        assert simulate_risk(least, dist, 1000, generator=torch.Generator().manual_seed(0)).risk < 1e-12
 
 
 def steps_and_gates(q, rng):
@@ -355,7 +361,10 @@ def test_noise_leaves_a_gap_that_a_gate_closes():
 
 
 @pytest.mark.claim("prop-depth-bayes")
-@pytest.mark.parametrize(("counts", "r", "sigma"), [((3, 4), (0.2, 0.8), 0.9), ((2, 3, 1), (-0.6, 0.5, 0.4), 0.7)])
+@pytest.mark.parametrize(
+    ("counts", "r", "sigma"),
+    [((3, 4), (0.2, 0.8), 0.9), ((2, 3, 1), (-0.6, 0.5, 0.4), 0.7), ((3, 1), (0.7, -0.5), 0.0), ((3,), (-0.4,), 0.5)],
+)
 def test_there_and_back(counts, r, sigma):
     """The construction with scalar gates, run layer by layer; error O(1/N), then exp(-T ...)."""
     d, n = 2, sum(counts)
@@ -394,15 +403,22 @@ def test_there_and_back(counts, r, sigma):
     assert abs(descend(1.0, 3)[0] - wanted) <= 1e-12 * size
 
     T = 6.0
-    limit = 0.0
+    limit = rest = size = 0.0
+    lowest = np.inf
     for k, r_k in enumerate(r):
         block = slice(starts[k], starts[k + 1])
         values, V = np.linalg.eigh(x[block].T @ x[block] + sigma**2 * np.eye(d))
-        limit += r_k * x_query[0] @ V @ ((1 - np.exp(-T * values)) / values * (V.T @ x[block].T @ y[block]))
+        live = values > 1e-12  # without noise, the range of S_k
+        v = np.where(live, V.T @ x[block].T @ y[block] / np.where(live, values, 1.0), 0.0)
+        limit += r_k * x_query[0] @ V @ ((1 - np.exp(-T * values)) * v)
+        rest += r_k * x_query[0] @ V @ (np.exp(-T * values) * v)
+        size += np.linalg.norm(x_query[0]) * np.linalg.norm(v)
+        lowest = min(lowest, values[live].min())
     (once, left), (twice, left_twice) = descend(T, 400), descend(T, 800)
     target = bayes(dist)(prompt).item()
     scale = abs(target) + np.abs(x_query[0]) @ np.abs(x.T @ y)
     assert abs(2 * twice - once - limit) < 2e-3 * scale  # O(1/N^2) is left
-    assert abs(limit - target) < np.exp(-T * sigma**2) * scale / sigma**2
+    assert abs(limit + rest - target) < 1e-9 * size  # the Bayes predictor, with the pseudo-inverse if there is no noise
+    assert abs(rest) <= np.exp(-T * lowest) * size
     assert abs(np.linalg.norm(left) / np.linalg.norm(left_twice) - 2) < 0.2  # back at zero, up to O(1/N)
     assert abs(twice - limit) < 0.6 * abs(once - limit)
