@@ -158,7 +158,6 @@ for K in range(2, 7):
 # The construction keeps every direction twice, once to add and once to take away. Here are layers with given gates, and layers that compute the same gates themselves. Each token carries a one-hot context vector that says
 # "block 2", "delimiter 2" or "query". Then $W_g$ is a table of logits, $\log \frac{g}{1-g}$. A sigmoid never reaches $0$ or $1$; the logits $\pm 40$ miss them by less than float64 notices next to one.
 
-
 # %% tags=["asserts-prop-key-side-reversal"]
 def computed(layer, dist):
     """The same layer, with gates sigmoid(W_g^T z) from one-hot context."""
@@ -285,7 +284,6 @@ for d in range(1, 5):
 # $2 \cdot 4^{\rho-1}$ (shown with the next proposition).
 #
 # Why stop at one spare channel? With $\ell$ of them, cut the $\rho$ directions into $\ell$ groups of nearly equal size and give each its own reversal; groups of size one are exact.
-
 
 # %% tags=["asserts-prop-limit-channels"]
 def reversal(rho, eps, spare=1):
@@ -417,7 +415,6 @@ for _ in range(300):
 # ````
 #
 # The exponent is settled, the constants are not: how small $\norm{P_q} \norm{P_k}$ can be for a given error is open. For two and three directions with one spare channel, descent from slightly perturbed Chebyshev reversals found no $\norm{Q} \norm{P} \norm{E}^s$ below $2 \cdot 4^s$ by more than a hundredth, as long as $\norm{E}$ is at most a tenth. (At larger errors it can be lower still.)
-
 
 # %% tags=["asserts-prop-price-of-channels"]
 def spectral(*matrices):
@@ -598,7 +595,6 @@ glue("panel_d_vector", float(optimum.risk / panel_d.d), display=False)
 #
 # In the paper's Figure 1 the features are white, so there is nothing to gain. In general independent tasks of equal size give $Rr = (n/K)\, r$, and again WPGD is all there is. But let features be unequal *and* one task much longer than the other.
 
-
 # %% tags=["asserts-prop-beyond-wpgd"]
 def risk_of_maps(dist, B):
     """The risk of any maps B_k (K, d, d), one for each task; Sx = diag, C = I."""
@@ -663,7 +659,7 @@ for counts, Sx in [((30, 30), np.diag([1.0, 0.1])), ((1, 60), None)]:
 # %% [markdown]
 # ## The picture
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-vector-gates", "caption": "Left: the best weights of four tasks in adverse order, as the difference of two rising staircases; the best scalar gate on the same prompts is flat (scaled to the same r^T omega). Right: what key channels cost. Risk above the optimum, per dimension, against the size of the weights, for d = 3 and two tasks in the wrong order. Four and five channels approach the optimum as their weights grow; six have it (drawn at the lower edge)."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-vector-gates", "caption": "Left: the best weights of four tasks in adverse order, as the difference of two rising staircases; the best scalar gate on the same prompts is flat (scaled to one $r^\\top \\omega$). Right: what key channels cost. Risk above the optimum, per dimension, against the size of the weights, for d = 3 and two tasks in the wrong order. Four and five channels approach the optimum as their weights grow; six have it (drawn at the lower edge)."}}
 import matplotlib.pyplot as plt
 
 r = np.array([0.8, 0.2, 0.5, 0.1])
