@@ -384,14 +384,14 @@ def train(dist, reads_labels, seed, steps=400, rate=0.03):
 
 @torch.no_grad()
 def risk_over_M(predict, dist, p):
-    """1 + mean of (f^2 - 2 y f) / M, with standard error; less noisy than the loss."""
+    """1 + mean of (f^2 - 2 y f) / M, with standard error: no noise where f = 0."""
     f = predict(p)
     excess = (f**2 - 2 * p.y_query * f).mean(1) / dist.M
     return 1 + excess.mean().item(), excess.std().item() / len(excess) ** 0.5
 
 
 dist = PromptDistribution(d=2, counts=(4, 4), r=(0.3, 0.9))
-test = dist.sample(20_000, torch.Generator().manual_seed(2), 8, torch.float64)
+test = dist.sample(80_000, torch.Generator().manual_seed(2), 8, torch.float64)
 optimum = optimal_wpgd(dist)
 blind = [train(dist, False, seed) for seed in range(3)]
 reading = [train(dist, True, seed) for seed in range(3)]
@@ -489,7 +489,7 @@ plotting.FigureData(
     record,
     distribution=dist,
     trained="400 steps of Adam, 250 prompts with 4 queries each, rate 0.03",
-    tested="20,000 prompts with 8 queries each",
+    tested="80,000 prompts with 8 queries each",
     seed="training 0, 1, 2; test 2",
 )
 
@@ -874,7 +874,7 @@ plotting.FigureData(
 # %% [markdown]
 # ## Many tasks
 #
-# All closed forms take any number of tasks. Here are three to eight, with random correlations and sizes: the optimum, the best non-decreasing weights and linear attention, against Monte Carlo. Four standard errors are allowed, as there are eighteen comparisons. What a scalar gate loses is
+# All closed forms take any number of tasks. Here are three to eight, with random correlations and sizes: the optimum, the best non-decreasing weights and linear attention, against Monte Carlo. Four standard errors are allowed, as there are eighteen comparisons. The three risks are printed over $M$, in this order. What a scalar gate loses is
 # a matter of the order of the tasks: see {doc}`10_scalar_gates`.
 
 # %%
