@@ -54,6 +54,26 @@ MUTATIONS = [
         "later = g\n    return",
     ),
     ("Eq. (9)'s value matrix", "model.py", "layer.W_v[d, d] = sign", "layer.W_v[d - 1, d] = sign"),
+    ("the weights of the cone", "risk.py", "L = np.tril(np.ones((dist.K, dist.K)))", "L = np.eye(dist.K)"),
+    ("the falls of signed weights", "gates.py", "for sign in (1, -1))", "for sign in (1, -0.9))"),
+    (
+        "the key channels of a difference",
+        "model.py",
+        "torch.cat([scale * P, -scale * P], 1)",
+        "torch.cat([scale * P, scale * P], 1)",
+    ),
+    (
+        "the state without causal mask",
+        "model.py",
+        "[q[..., :n, :] @ S.mT, apply_state",
+        "[q[..., :n, :] @ (0.9 * S).mT, apply_state",
+    ),
+    (
+        "the query's own write",
+        "model.py",
+        "own = v * (k * q).sum(-1, keepdim=True)",
+        "own = 0 * v * (k * q).sum(-1, keepdim=True)",
+    ),
     (
         "across the direction of the values",
         "token_free.py",
@@ -61,7 +81,7 @@ MUTATIONS = [
         "f = f - 0 * (f * u).sum(-1, keepdim=True) * u",
     ),
     ("the sixth moment", "token_free.py", "8 * (Hw @ Hw)", "7 * (Hw @ Hw)"),
-    ("the state of a run", "training.py", "generator.set_state(torch.from_numpy(arrays[\"generator\"]))", "pass"),
+    ("the state of a run", "training.py", 'generator.set_state(torch.from_numpy(arrays["generator"]))', "pass"),
     ("WPGD's preconditioner", "wpgd.py", "(P @ gradient)", "(P.swapaxes(-1, -2) @ gradient)"),
     ("Bayes and ridge", "baselines.py", "rows = penalty**0.5", "rows = penalty"),
 ]
