@@ -282,7 +282,7 @@ def _backend(backend, jobs):
         try:
             import distributed
         except ImportError:
-            raise ImportError("backend 'dask' needs dask's package `distributed`, which is not installed") from None
+            raise ImportError("backend 'dask' needs dask's package `distributed`: install glalib[cluster]") from None
         try:
             distributed.get_client()
         except ValueError:
