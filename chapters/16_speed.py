@@ -1,0 +1,381 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Speed
+#
+# **Where we are.** The pages before this one trained many layers, on a laptop's processor. That works because of three forms of the same
+# layer that never do what is not asked for. This page says why each is fast, shows what was measured, beside what the machine could do at best,
+# and checks here and now that the forms agree. It does not time anything: a time belongs to the machine and the hour. The measurements
+# come from one command, `python benchmarks/speed.py --json chapters/data/speed.json`, and the page reads the file that it wrote.
+#
+# ```{symbols}
+# q k v G o Z omega
+# ```
+#
+# ## Why each form is fast
+#
+# The yardstick is the recurrence as it is written: $S_i = G_i \odot S_{i-1} + v_i k_i^\top$ and $o_i = S_i q_i$, token by token. It keeps a state of
+# $d_v d_k$ numbers for every token, because the backward pass wants them all.
+#
+# - **The layer, from tokens to one prediction.** A prediction is $h^\top S q$, one row of the state times one query. The row is
+#   $h^\top S = \sum_i \omega_i u_i k_i^\top$ with $u_i = h^\top v_i$ for a scalar gate ({prf:ref}`prop-unrolled`). No state, no key and no value needs to
+#   be formed: $k_i = W_k^\top z_i$, so the sum runs over the tokens themselves and $W_k$ comes last.
+# - **The read-out, from given $q$, $k$, $v$.** The last output is $\sum_i \omega_i v_i (k_i^\top q)$: one product for all scores and one for the sum, with
+#   a row in front. The batched product of a row with a matrix is the fast layout; that of a matrix with a column is not.
+# - **Chunks, for all positions.** Within a chunk of tokens all pairs meet in matrix products; between chunks one state is
+#   handed on. So there are few states to keep, and most of the work is products of matrices.
+#
+# The weights $\omega_i = \prod_{j > i} g_j$ are *reverse products*: a cumulative product from the end, as long as the prompt, with no logarithm and no
+# difference of large sums. Exact zeros are gates like others. (Its backward pass does divide by the gates; at zeros torch takes another path there.)
+#
+# ## They agree
+#
+# In float64, on this machine, now: outputs and all gradients of every form against the recurrence, written here once more. Sums of some dozens of products differ in their order
+# only, so they agree to well within $10^{-10}$ of the largest entry.
+
+# %%
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from glalib import GLA, PromptDistribution, gla, gla_readout, plotting
+from myst_nb import glue
+
+plotting.use_style()
+
+
+def recurrence(q, k, v, g):
+    """S_i = G_i S_{i-1} + v_i k_i^T, o_i = S_i q_i; gates (B, T) or (B, T, dk)."""
+    G = g[..., None, None] if g.ndim == 2 else g[..., None, :]
+    S, o = 0, []
+    for i in range(q.shape[1]):
+        S = G[:, i] * S + v[:, i, :, None] * k[:, i, None, :]
+        o.append((S @ q[:, i, :, None])[..., 0])
+    return torch.stack(o, 1)
+
+
+def with_gradients(outputs, inputs):
+    probe = torch.cos(torch.arange(outputs.numel()).double()).reshape(outputs.shape)
+    gradients = torch.autograd.grad(outputs, inputs, probe)
+    return [outputs.detach(), *gradients]
+
+
+def agree(a, b, tolerance=1e-10):
+    for x, y in zip(a, b, strict=True):
+        assert (x - y).abs().max() <= tolerance * x.abs().max()
+
+
+generator = torch.Generator().manual_seed(0)
+B, T, d = 3, 40, 6
+for gate, shape in (("scalar", (B, T)), ("key", (B, T, d))):
+    q, k, v = torch.randn(3, B, T, d, generator=generator, dtype=torch.float64)
+    g = torch.sigmoid(
+        3 + torch.randn(shape, generator=generator, dtype=torch.float64)
+    )
+    inputs = [x.requires_grad_() for x in (q, k, v, g)]
+    slow = recurrence(*inputs)
+    for form in ("recurrent", "parallel", "chunked"):
+        fast = gla(*inputs, gate, form)
+        agree(with_gradients(slow, inputs), with_gradients(fast, inputs))
+        slow = recurrence(*inputs)  # autograd has used up its graph
+    last = gla_readout(q[:, -1], k, v, g, gate)
+    agree(with_gradients(slow[:, -1], inputs), with_gradients(last, inputs))
+
+    dist = PromptDistribution(d, (20, 20), (0.2, 0.8))
+    Z = dist.tokens(dist.sample(B, generator, dtype=torch.float64))
+    model = GLA(d + 1, gate, generator=generator, dtype=torch.float64)
+    layer = model.layers[0]
+    torch.nn.init.normal_(layer.W_g, std=0.3, generator=generator)
+    weights = list(model.parameters())
+    gates = torch.sigmoid(Z @ layer.W_g + layer.b_g).squeeze(-1)
+    o = recurrence(Z @ layer.W_q, Z @ layer.W_k, Z @ layer.W_v, gates)
+    slow = o[:, -1:] @ model.h
+    agree(with_gradients(slow, weights), with_gradients(model(Z), weights))
+
+# %% [markdown]
+# ## What was measured
+
+# %%
+stored = json.loads(Path("data/speed.json").read_text(encoding="utf-8"))
+assert not stored["quick"]
+for key, value in (
+    stored["machine"]
+    | {k: stored[k] for k in ("date", "load_before", "load_after")}
+).items():
+    print(f"{key:12} {value}")
+
+# %% [markdown]
+# One thread, float32. What is compared took turns, so that whatever else the machine did slowed both; a point is the median of the ratios of
+# all turns, a bar reaches from the least to the largest. Before anything was timed, outputs and gradients were held together in float64 (flash-linear-attention's functions compute in float32: their outputs and last states, to $10^{-4}$ of the largest entry). The load averages above say how busy the machine was;
+# bars that are long say it too.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-speed-ratios", "caption": "How many times as long the yardstick takes, forward and backward. Above, the recurrence as it is written; below, the reference functions in torch of flash-linear-attention (fla-core). Filled marks: a scalar gate. Open marks: a key gate. Blue circles: d = 10, n = 100, 256 prompts. Orange triangles: d = 100, n = 200, 64 prompts. The upright strokes are the targets that were set beforehand for the scalar gate."}}
+NAMES = {
+    "tokens": "layer, from tokens",
+    "readout": "read-out",
+    "chunked": "all positions",
+}
+POSITIONS = {"all": "all positions", "last": "read-out"}
+record = {"yardstick": [], "form": [], "gate": [], "d": [], "ratio": []}
+record |= {"least": [], "largest": []}
+
+
+def dots(ax, rows):
+    """rows: (label, yardstick, row of the file); d sets the colour."""
+    labels = list(dict.fromkeys(label for label, _, _ in rows))
+    for label, yardstick, row in rows:
+        which = 0 if row["d"] == 10 else 1
+        y = labels.index(label) + 0.16 * (2 * which - 1)
+        color = plotting.TASKS[which]
+        face = color if row["gate"] == "scalar" else "none"
+        ax.hlines(y, row["ratio_min"], row["ratio_max"], color=color, lw=1.4)
+        marker = plotting.TASK_MARKERS[which]
+        ax.plot(row["ratio"], y, marker, color=color, mfc=face, ms=7)
+        if row["target"] is not None:
+            ax.plot(row["target"], y, "|", color="black", ms=13, mew=2.2)
+        entry = (yardstick, label, row["gate"], row["d"], row["ratio"])
+        entry += row["ratio_min"], row["ratio_max"]
+        for column, value in zip(record, entry, strict=True):
+            record[column].append(value)
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set(xscale="log", ylim=(len(labels) - 0.5, -0.5))
+
+
+ours = [
+    (f"{NAMES[row['form']]}, {row['gate']} gate", "recurrence", row)
+    for row in stored["forward_backward"]
+    if row["against"] == "loop"
+]
+theirs = [
+    (f"{POSITIONS[row['positions']]}, to their {row['theirs']}", "fla-core", row)
+    for row in stored["reference"]
+]
+theirs.sort(key=lambda entry: entry[2]["positions"] == "all")
+fig, axes = plt.subplots(2, 1, figsize=(7.2, 5.6), sharex=True)
+dots(axes[0], ours)
+dots(axes[1], theirs)
+axes[0].set_title("against the recurrence", fontsize=11, loc="left")
+axes[1].set_title(
+    "against flash-linear-attention's reference", fontsize=11, loc="left"
+)
+axes[1].set_xlabel("times as fast (log scale)")
+axes[0].axvline(1, color="#666666", lw=1)
+_ = axes[1].axvline(1, color="#666666", lw=1)
+
+# %% tags=["remove-input"]
+plotting.FigureData(
+    "speed_ratios",
+    record,
+    date=stored["date"],
+    cpu=stored["machine"]["cpu"],
+    seed=0,
+)
+
+
+# %% tags=["hide-input"]
+# The file's ratios against the targets set beforehand. No time of this machine enters.
+def pick(part, **about):
+    (row,) = (r for r in part if about.items() <= r.items())
+    return row
+
+
+compared = [*stored["forward_backward"], *stored["sampling"]["throughput"]]
+compared += stored["memory"]
+for row in compared:
+    assert row["target"] is None or row["ratio"] >= row["target"], row
+
+for form in ("tokens", "readout", "chunked"):
+    for size in (10, 100):
+        row = pick(
+            stored["forward_backward"],
+            form=form,
+            gate="scalar",
+            d=size,
+            against="loop",
+        )
+        glue(f"{form}_{size}", float(row["ratio"]), display=False)
+lean = pick(
+    stored["forward_backward"],
+    form="tokens",
+    gate="scalar",
+    d=10,
+    against="lean_loop",
+)
+glue("lean_10", float(lean["ratio"]), display=False)
+memory = {row["form"]: row for row in stored["memory"]}
+glue("memory_loop", float(memory["readout"]["loop_mb"]), display=False)
+glue("memory_tokens", float(memory["tokens"]["ours_mb"]), display=False)
+glue("memory_readout", float(memory["readout"]["ours_mb"]), display=False)
+glue("memory_results", float(memory["readout"]["results_mb"]), display=False)
+glue("memory_beyond", float(memory["readout"]["ratio"]), display=False)
+glue("memory_all", float(memory["readout"]["ratio_with_results"]), display=False)
+
+# %% [markdown]
+# From tokens to a prediction the layer was {glue:text}`tokens_10:.0f` times as fast as the recurrence at $d = 10$ and {glue:text}`tokens_100:.0f` times at $d = 100$;
+# the read-out {glue:text}`readout_10:.0f` and {glue:text}`readout_100:.0f` times; all positions in chunks {glue:text}`chunked_10:.1f` and {glue:text}`chunked_100:.1f` times.
+# The recurrence computes the output of every token, which one prediction does not need. A loop that leaves those out is the fairer rival of
+# one prediction: at $d = 10$ the layer was {glue:text}`lean_10:.0f` times as fast as that one.
+#
+# **Memory.** With 256 prompts at $d = 100$, $n = 200$, forward and backward of the recurrence took {glue:text}`memory_loop:.0f` MB at their peak beyond the arguments, the layer from tokens
+# {glue:text}`memory_tokens:.1f` MB. The read-out took {glue:text}`memory_readout:.0f` MB; of these {glue:text}`memory_results:.0f` MB are the gradients of $q$, $k$, $v$ and the gates, which every
+# form returns. Beyond them the recurrence took {glue:text}`memory_beyond:.0f` times the memory of the read-out, with them {glue:text}`memory_all:.0f` times.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-speed-floors", "caption": "How far each form is from what the machine can do. How long the layer takes, forward and backward, over the time to draw as many normal numbers as the prompts hold, and over the time to copy its tokens once; and how much faster a product of two large matrices does as many operations as the chunked form. All with a scalar gate."}}
+floors = stored["floors"]
+KINDS = {
+    ("layer", "draw"): "layer / drawing its prompts",
+    ("layer", "copy"): "layer / copying its tokens",
+    ("chunked", "gemm"): "all positions / matrix product",
+}
+record = {"kind": [], "d": [], "n": [], "batch": [], "ratio": []}
+fig, ax = plt.subplots(figsize=(7.2, 2.9))
+sizes = list(dict.fromkeys((r["d"], r["n"], r["batch"]) for r in floors["rows"]))
+for row in floors["rows"]:
+    kind = KINDS.get((row["form"], row["floor"]))
+    if kind is None:
+        continue
+    size = (row["d"], row["n"], row["batch"])
+    which, y = sizes.index(size), list(KINDS.values()).index(kind)
+    ax.plot(
+        row["ratio"],
+        y + 0.2 * (which - 1),
+        plotting.TASK_MARKERS[which],
+        color=plotting.TASKS[which],
+        ms=8,
+        label="d = {}, n = {}, {} prompts".format(*size) if y == 0 else None,
+    )
+    for column, value in zip(record, (kind, *size, row["ratio"]), strict=True):
+        record[column].append(value)
+ax.axvline(1, color="#666666", lw=1)
+ax.set_yticks(range(len(KINDS)), KINDS.values())
+ax.set(xscale="log", xlabel="times the floor (log scale)", ylim=(2.5, -0.5))
+_ = fig.legend(loc="outside upper center", ncols=3, fontsize=9, handletextpad=0.2)
+
+# %% tags=["remove-input"]
+plotting.FigureData(
+    "speed_floors",
+    record,
+    gemm_gflops=floors["gemm_gflops"],
+    normal_million_per_second=floors["normal_million_per_second"],
+    copy_gb_per_second=floors["copy_gb_per_second"],
+    seed=0,
+)
+
+# %% [markdown]
+# The layer's cost, forward and backward, is of the order of drawing the random numbers of its prompts. From here on a faster layer is worth little; **drawing fewer numbers** is worth more.
+#
+# ## Drawing less
+
+# %% tags=["hide-input"]
+rates = [row["ratio"] for row in stored["sampling"]["throughput"]]
+glue("rate_low", float(np.floor(100 * min(rates))), display=False)
+gains = stored["sampling"]["token_free"]
+steps, draws = (
+    {row["n"]: row["ratio"] for row in gains[first::2]} for first in (0, 1)
+)
+for n in (100, 1000):
+    glue(f"step_{n}", float(steps[n]), display=False)
+    glue(f"draw_{n}", float(draws[n]), display=False)
+runs = stored["task"]
+excess = np.array([run["excess"] for run in runs])
+error = np.array([run["stderr"] for run in runs])
+assert (
+    len(runs) == 10 and (np.abs(excess) < 0.01).all() and (error < 0.01 / 3).all()
+)
+glue("excess_low", float(100 * excess.min()), display=False)
+glue("excess_high", float(100 * excess.max()), display=False)
+glue(
+    "task_seconds",
+    float(np.median([run["seconds"] for run in runs])),
+    display=False,
+)
+
+# %% [markdown]
+# `PromptDistribution.sample` draws prompts at {glue:text}`rate_low:.0f` per cent or more of the rate at which torch fills as many numbers with nothing else done: the labels are a row times a matrix, too.
+#
+# Where the gate reads context coordinates only, the loss can be drawn without its tokens ({prf:ref}`prop-token-free`). A training step at $d = 100$, drawing included, was {glue:text}`step_100:.1f` times as fast at $n = 100$
+# and {glue:text}`step_1000:.1f` times at $n = 1000$; drawing alone {glue:text}`draw_100:.0f` and {glue:text}`draw_1000:.0f` times.
+#
+# All this together: a layer with every weight free, on a single task with $d = 10$, $n = 100$, from a random start, takes 300 steps, {glue:text}`task_seconds:.1f` seconds (median). In all ten of ten runs it
+# ended within one per cent of $1 - n / (n + d + 1)$, between {glue:text}`excess_low:.2f` and {glue:text}`excess_high:.2f` per cent off. Below is no mistake: the formula is the optimum over weights that do not depend on the data,
+# and a free gate can read the labels.
+#
+# The authors' table trained anew ([](15_training)): what the command measured with `--tables`, on all cores, and what the stored cells of that page took one by one, each on one thread.
+
+# %%
+for key, value in stored.get("tables", {"not stored": 0}).items():
+    print(f"{key:24} {value:.4g}")
+for recipe in ("context", "free"):
+    cells = json.loads(Path(f"data/table_{recipe}.json").read_text())
+    minutes = sum(cell["seconds"] for cell in cells) / 60
+    print(f"{recipe}: {len(cells)} cells, {minutes:.0f} minutes in all, one thread")
+
+
+# %% [markdown]
+# ## Break it
+#
+# **The recurrence is not always slower.** All of the above starts from nothing: a new prompt, and one prediction. A model that writes a text one token at a time has the state of all earlier tokens at hand. Then the
+# recurrence needs one more step, whose cost does not depend on $n$. The read-out would begin anew. We count multiplications, for $d_k = d_v = d$ and a scalar gate.
+
+# %%
+def multiplications(T, d):
+    """The read-out; the recurrence from nothing, read at the end; one more step of it."""
+    weights_and_scores = 2 * T + T * d  # products of gates, and their use
+    readout = weights_and_scores + T * d
+    one_more = d * d + d * d + d * d  # gate, write, read
+    return readout, T * (d * d + d * d) + d * d, one_more
+
+
+d = 100
+readout, from_nothing, one_more = multiplications(2 * d, d)
+assert readout < from_nothing  # the read-out wins by far
+assert one_more < readout  # with the state at hand it loses, at twice d tokens
+assert multiplications(d, d)[0] < one_more  # and still wins at d tokens
+
+# %% [markdown]
+# ## Exercise
+#
+# ```{exercise}
+# :label: ex-count-flops
+#
+# Count the multiplications and additions in the matrix products of `gla_readout` for a scalar gate, and of `gla(form="recurrent")`, at $d_k = d_v = d$. Their ratio is $d / 2$. Check with torch's `FlopCounterMode`, which
+# counts matrix products only. Why is the measured ratio at $d = 10$ so much larger than 5?
+# ```
+#
+# ````{solution} ex-count-flops
+# :class: dropdown
+#
+# The read-out has scores $k_i^\top q$ and a sum of $v_i$: $2 d$ operations each for every token, $4 T d$. The recurrence reads $S_i q_i$ at every token: $2 d^2 T$. The gates and writes of the state are elementwise and not
+# counted; they add $3 d^2 T$ more.
+#
+# The operations are not what takes the time. At $d = 10$ the loop starts several small operations for every token, forward and backward, and each must move the whole batch of states through memory; the read-out starts a few
+# dozen in all.
+#
+# ```python
+# from torch.utils.flop_counter import FlopCounterMode
+#
+# B, T, d = 4, 30, 10
+# q, k, v = torch.randn(3, B, T, d, generator=torch.Generator().manual_seed(0))
+# g = torch.full((B, T), 0.9)
+# with FlopCounterMode(display=False) as short:
+#     gla_readout(q[:, -1], k, v, g)
+# with FlopCounterMode(display=False) as long:
+#     gla(q, k, v, g)
+# assert short.get_total_flops() == B * 4 * T * d
+# assert long.get_total_flops() == B * 2 * d**2 * T
+# assert long.get_total_flops() / short.get_total_flops() == d / 2
+# ```
+# ````

@@ -1,0 +1,76 @@
+"""The benchmarks run, and what they compare agrees. No time is judged here, and no ratio."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+spec = importlib.util.spec_from_file_location("speed", ROOT / "benchmarks" / "speed.py")
+speed = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(speed)
+
+ABOUT_A_RATIO = {"ratio", "ratio_min", "ratio_max", "target", "above_seconds", "below_seconds"}
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """A quick run of the parts that compare forms, in a process of its own; it fails where two forms differ."""
+    file = tmp_path_factory.mktemp("speed") / "speed.json"
+    parts = ["forward_backward", "sampling", "floors"]
+    command = [sys.executable, "benchmarks/speed.py", "--quick", "--only", *parts, "--json", str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "[3/3] floors" in done.stderr
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_the_file_says_where_and_when_it_was_made(quick):
+    assert quick["quick"] is True and quick["date"].endswith("UTC")
+    assert {"cpu", "cores", "threads", "torch", "numpy", "python", "glalib"} <= set(quick["machine"])
+    assert quick["machine"]["threads"] == 1
+    assert {"load_before", "load_after"} <= set(quick)
+
+
+def test_every_form_is_compared(quick):
+    rows = quick["forward_backward"]
+    compared = {(row["form"], row["gate"], row["against"]) for row in rows}
+    forms = [("tokens", "loop"), ("tokens", "lean_loop"), ("readout", "loop"), ("readout", "lean_loop")]
+    assert compared == {(f, g, a) for f, a in [*forms, ("chunked", "loop")] for g in ("scalar", "key")}
+    parts = [*rows, *quick["sampling"]["throughput"], *quick["sampling"]["token_free"]]
+    for row in parts:
+        assert set(row) >= ABOUT_A_RATIO and row["ratio_min"] <= row["ratio"] <= row["ratio_max"]
+        assert row["target"] is None  # a quick run measures nothing
+    for floor in ("gemm_gflops", "normal_million_per_second", "copy_gb_per_second"):
+        assert quick["floors"][floor] > 0
+
+
+def test_stored_numbers_have_the_same_shape(quick):
+    stored = json.loads((ROOT / "chapters" / "data" / "speed.json").read_text(encoding="utf-8"))
+    assert stored["quick"] is False
+    assert set(stored) - {"tables"} == {*quick, "memory", "reference", "task"}
+    for part in ("forward_backward", "memory", "reference", "task"):
+        assert stored[part] and len({frozenset(row) for row in stored[part]}) == 1
+    assert set(stored["forward_backward"][0]) == set(quick["forward_backward"][0])
+
+
+def test_a_form_that_differs_is_not_timed():
+    right = speed.forms("chunked", 3, 5, 2, "scalar", torch.float64)["loop"]()
+    speed.hold_together(right, right, 1e-8)
+    wrong = [right[0], right[1] * (1 + 1e-7), *right[2:]]
+    with pytest.raises(AssertionError):
+        speed.hold_together(right, wrong, 1e-8)
+    with pytest.raises(AssertionError):
+        speed.hold_together(right, [x * float("nan") for x in right], 1e-8)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_free_layer_learns_a_single_task(seed):
+    """From a random start to within 1% of 1 - n / (n + d + 1), less than two seconds of training."""
+    run = speed.single_task_run(seed, prompts=6000)
+    assert run["stderr"] < 0.01 / 3
+    assert abs(run["excess"]) < 0.01
