@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import sys
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 from . import __version__, _check
@@ -57,6 +58,9 @@ def main(argv=None) -> int:
     except (MemoryError, OverflowError) as error:
         print(f"glalib {args.command}: these sizes or numbers are too large here: {error}", file=sys.stderr)
         return 2
+    except BrokenExecutor as error:  # a worker was killed, as systems do when memory is short
+        print(f"glalib {args.command}: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"glalib {args.command}: interrupted", file=sys.stderr)
         return 130

@@ -105,6 +105,9 @@ def start(dist, model, seed):
 
 def table(free=False, seeds=1, jobs=None, backend="loky", folder=None, progress=True, **changes) -> list[dict]:
     """All cells of the table, the longest first, by `sweep`; `changes` go to `train_cell`. In the order of printing."""
+    # Spelled out, so that what is kept in `folder` goes by the numbers in use and not by their names.
+    changes["recipe"] = RECIPES["free" if free else "context"] | (changes.get("recipe") or {})
+    changes["evaluation"] = EVALUATION | (changes.get("evaluation") or {})
     cells = [
         {"model": model, "d": D, "n": n, "seed": seed, "free": free} | changes
         for n in sorted(LENGTHS, reverse=True)

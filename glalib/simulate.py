@@ -66,7 +66,10 @@ def simulate_risk(
     predict, dtype = _as_predictor(predictor, dist, queries, tokens, dtype)
     known = 0.0
     if against is not None:
-        P, omega = (against.P, against.omega) if isinstance(against, WPGD) else against
+        pair = (against.P, against.omega) if isinstance(against, WPGD) else against
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"against must be a WPGD record, a (P, omega) pair or None; got {_check._short(against)}")
+        P, omega = pair
         known = population_risk(dist, P, omega)
         compare = _as_predictor((P, omega), dist, queries, None, dtype)[0]
 

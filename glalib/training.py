@@ -11,7 +11,6 @@ import inspect
 import json
 import math
 import os
-import zipfile
 from pathlib import Path
 
 import joblib
@@ -60,7 +59,8 @@ def fit(
     - token_free: draw the error itself (`token_free_losses`); `queries` and `tokens` play no part.
     - seed: of the generator that draws the prompts. The start is the model's own.
     - checkpoint: path of a .npz file, written every `every` steps and at the end. If it is there the run goes on from
-      it, to the same numbers as without a break; if it belongs to another run ValueError says in what.
+      it, to the same numbers as without a break; if it belongs to another run ValueError says in what. Of `tokens` it
+      knows only whether they were given; of a module it keeps the trained weights, not buffers that training changes.
     - progress: show a progress bar.
 
     Raises NonFiniteLoss where the loss or its gradient is not finite.
@@ -70,9 +70,10 @@ def fit(
     steps, batch = _check.positive_int("steps", steps), _check.positive_int("batch", batch)
     queries, every = _check.positive_int("queries", queries), _check.positive_int("every", every)
     seed = _check.integer("seed", seed, 0, "an integer >= 0")
-    lr = _check.real("lr", lr, 0.0, expected="a finite number >= 0")
-    gate_lr = _check.real("gate_lr", gate_lr, 0.0, expected="a finite number >= 0")
+    lr = _check.real("lr", lr, 0.0, 1e30, "a number from 0 to 1e30")  # beyond, steps are no numbers in float32
+    gate_lr = _check.real("gate_lr", gate_lr, 0.0, 1e6, "a number from 0 to 1e6")
     warmup = _check.real("warmup", warmup, 0.0, 1.0, "a number from 0 to 1")
+    _check.option("delimiters", delimiters, (True, False))
     _check.option("token_free", token_free, (True, False))
     if tokens is not None and not callable(tokens):
         raise TypeError(f"tokens must be a callable on Prompts or None; got {type(tokens).__name__}")
@@ -83,6 +84,9 @@ def fit(
         raise _check.fail("model", "a module with weights to train", "one without")
     names, parameters = list(trained), list(trained.values())
     dtype = parameters[0].dtype
+    for p in model.state_dict().values():
+        if p.device.type != "cpu" or p.dtype == torch.bfloat16:  # checkpoints are numpy's
+            raise _check.fail("model", "on the CPU, in a precision that numpy has", f"{p.dtype} on {p.device}")
     run = {
         "steps": steps,
         "batch": batch,
@@ -98,7 +102,8 @@ def fit(
         "model": repr(model),
         "dtype": str(dtype),
         "dist": [dist.d, dist.counts, dist.sigma, *(a.tolist() for a in (dist.r, dist.R, dist.Sx, dist.C))],
-        "start": fingerprint(p.detach().numpy() for p in parameters),
+        "trained": names,
+        "start": fingerprint(p.detach().numpy() for p in model.state_dict().values()),  # what is not trained as well
         "code": code_fingerprint(),
     }
     run = json.loads(json.dumps(run))
@@ -119,7 +124,13 @@ def fit(
         drawn = dist.sample(batch, generator, queries, dtype)
         Z = tokens(drawn)
         predictions = model(Z) if queries == 1 else model(Z, queries=queries)
-        return (drawn.y_query - predictions.reshape(drawn.y_query.shape)) ** 2
+        _check.instance("the model's output", predictions, torch.Tensor, "a torch tensor")
+        shape = drawn.y_query.shape
+        if predictions.shape != shape and (queries > 1 or predictions.shape != shape[:1]):
+            raise _check.fail("the model's output", f"of shape {tuple(shape)}", f"shape {tuple(predictions.shape)}")
+        if not predictions.requires_grad:
+            raise _check.fail("the model's output", "such that it has gradients to the weights", "one without")
+        return (drawn.y_query - predictions.reshape(shape)) ** 2
 
     history = np.full(steps, np.nan)
     first = 0 if checkpoint is None else _load(Path(checkpoint), run, names, parameters, optimizer, generator, history)
@@ -177,9 +188,12 @@ def _save(path, run, step, names, parameters, optimizer, generator, history):
             arrays[f"adam/{name}/{key}"] = value.numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = path.with_name(path.name + f".{os.getpid()}.part")
-    with open(whole, "wb") as file:
-        np.savez(file, **arrays)
-    os.replace(whole, path)
+    try:
+        with open(whole, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(whole, path)
+    finally:
+        whole.unlink(missing_ok=True)  # a full disk or Ctrl-C leaves nothing behind
 
 
 def _load(path, run, names, parameters, optimizer, generator, history):
@@ -189,9 +203,10 @@ def _load(path, run, names, parameters, optimizer, generator, history):
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-        theirs = json.loads(str(arrays["run"]))
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise _check.fail("checkpoint", "a file that `fit` wrote", f"{path}: {error}") from None
+        theirs = dict(json.loads(str(arrays["run"])))
+    except Exception as error:  # a broken file may raise anything
+        expected = "a file that `fit` wrote; remove it to begin anew"
+        raise _check.fail("checkpoint", expected, f"{path}: {error}") from None
     if theirs != run:
         other = ", ".join(key for key in run if theirs.get(key) != run[key])
         expected = "of this run; remove the file to begin anew"
@@ -210,7 +225,7 @@ def _load(path, run, names, parameters, optimizer, generator, history):
 def sweep(run, cells, *, folder=None, jobs=None, backend="loky", progress=True) -> list[dict]:
     """Call `run(**cell, checkpoint=path)` for every cell, many at a time; returns its results (dicts) in order.
 
-    - run: a function defined in a module, that returns a dict of JSON values; cells: list of dicts of JSON values.
+    - run: a function at the top of a module, that returns a dict of JSON values; cells: list of dicts of JSON values.
     - folder: where results (JSON) and checkpoints are kept. A sweep that was interrupted goes on where it stopped: what
       is finished is read, what is begun goes on from its checkpoint. Results made by other code, of glalib or of run's
       module, are not used. None: nothing is kept, and checkpoint is None.
@@ -221,19 +236,28 @@ def sweep(run, cells, *, folder=None, jobs=None, backend="loky", progress=True) 
     A run that raises FloatingPointError (NonFiniteLoss) leaves {"error": its message} in its place, and the others go
     on; other exceptions stop the sweep, with what is finished kept.
     """
-    cells = [dict(cell) for cell in cells]
+    cells = list(cells)
+    for i, cell in enumerate(cells):
+        _check.instance(f"cells[{i}]", cell, dict, "a dict")
+    if not callable(run):
+        raise TypeError(f"run must be a function; got {type(run).__name__}")
     jobs = joblib.cpu_count() if jobs is None else _check.positive_int("jobs", jobs)
     _check.option("backend", backend, ("loky", "threading", "sequential", "dask", "ray"))
     results, paths = [None] * len(cells), [None] * len(cells)
     if folder is not None:
+        _check.instance("folder", folder, (str, os.PathLike), "a path or None")
+        # Results go by the name and the file of `run`: those of two lambdas or closures could not be told apart.
+        known = inspect.isfunction(run) and "<" not in run.__qualname__
+        if not (known and Path(inspect.getsourcefile(run) or "").is_file()):
+            raise _check.fail("run", "a function at the top of a module, where results are kept", _check._short(run))
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         code = code_fingerprint(run)
         for i, cell in enumerate(cells):
-            key = hashlib.sha256(json.dumps([code, run.__qualname__, cell], sort_keys=True).encode()).hexdigest()[:20]
-            paths[i] = folder / f"{key}.json"
+            text = _json(f"cells[{i}]", [code, run.__qualname__, cell], sort_keys=True)
+            paths[i] = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json"
             if paths[i].exists():
-                results[i] = json.loads(paths[i].read_text(encoding="utf-8"))
+                results[i] = _kept(paths[i])
     todo = [i for i in range(len(cells)) if results[i] is None]
 
     remote = backend in ("dask", "ray")  # workers elsewhere need not see this machine's files
@@ -246,14 +270,33 @@ def sweep(run, cells, *, folder=None, jobs=None, backend="loky", progress=True) 
         if todo:
             with _backend(backend, jobs):
                 for i, result in joblib.Parallel(return_as="generator_unordered", batch_size=1)(map(call, todo)):
+                    _check.instance("what run returns", result, dict, "a dict")
                     results[i] = result
                     if paths[i] is not None and "error" not in result:
                         part = paths[i].with_suffix(".part")
-                        part.write_text(json.dumps(result), encoding="utf-8")
+                        part.write_text(_json("what run returns", result), encoding="utf-8")
                         os.replace(part, paths[i])
                         paths[i].with_suffix(".npz").unlink(missing_ok=True)
                     bar.update()
     return results
+
+
+def _json(name, value, **options):
+    try:
+        return json.dumps(value, **options)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be of JSON values; got {error}") from None
+
+
+def _kept(path):
+    """The result in that file, or a complaint."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        result = error
+    if not isinstance(result, dict):
+        raise _check.fail("folder", "one of whole results; remove this file to run its cell anew", f"{path}: {result}")
+    return result
 
 
 def _one(run, i, cell, checkpoint):

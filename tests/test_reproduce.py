@@ -1,6 +1,7 @@
 """The authors' table: what is stored against what is trained here, and the command that trains it."""
 
 import json
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,23 @@ def test_runs_that_fail_are_said_and_leave_the_others(tiny, tmp_path, capsys, mo
     assert "stopped: NonFiniteLoss: the loss is" in capsys.readouterr().out
 
 
+def test_what_is_kept_goes_by_the_recipe_in_use(tiny, tmp_path, monkeypatch):
+    options = {"jobs": 1, "folder": tmp_path, "progress": False}
+    table(**options)
+    monkeypatch.setitem(RECIPES, "context", RECIPES["context"] | {"steps": 30})
+    assert {row["configuration"]["steps"] for row in table(**options)} == {30}
+    assert {row["configuration"]["steps"] for row in table(recipe={"steps": 10}, **options)} == {10}
+
+
+def test_a_worker_that_is_killed_is_said(tiny, tmp_path, capsys, monkeypatch):
+    def killed(*args, **options):
+        raise BrokenExecutor("a worker was terminated")
+
+    monkeypatch.setattr(reproduce, "table", killed)
+    assert main(["reproduce", "table", "--folder", str(tmp_path)]) == 1
+    assert "glalib reproduce: a worker was terminated" in capsys.readouterr().err
+
+
 def test_summary_has_the_authors_numbers():
     rows = [
         {"model": model, "n": n, "seed": seed, "risk": theory * 1.001, "stderr": 2e-4, "theory": theory}
@@ -110,6 +128,8 @@ def test_bad_arguments_of_the_command(capsys, tmp_path):
         (["--jobs", "0"], "jobs must be a positive integer; got 0"),
         (["--backend", "spark"], "backend must be one of 'loky'"),
         (["--json", str(tmp_path / "no" / "where.json")], "No such file or directory"),
+        (["--json", str(tmp_path)], "Is a directory"),
+        (["--folder", __file__], "File exists"),
     ]:
         assert main(["reproduce", "table", "--folder", str(tmp_path / "runs"), *words]) == 2
         assert said in capsys.readouterr().err

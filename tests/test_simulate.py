@@ -145,3 +145,10 @@ def test_nothing_beats_bayes():
 def test_bad_input_is_named(call, complaint):
     with pytest.raises((ValueError, TypeError), match=complaint):
         call()
+
+
+def test_what_cannot_be_compared_with_is_named():
+    dist = PromptDistribution(2, (3, 3), (0.2, 0.8))
+    for against in (3, "ab", (1, 2, 3)):
+        with pytest.raises(TypeError, match=r"against must be a WPGD record, a \(P, omega\) pair or None; got"):
+            simulate_risk((np.eye(2), np.ones(2)), dist, 10, against=against)

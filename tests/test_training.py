@@ -76,9 +76,91 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         fit(new_model(1), DIST, checkpoint=path, **SHORT)
     with pytest.raises(ValueError, match="differs in dist"):
         fit(new_model(), PromptDistribution(3, (6, 6), (0.3, 0.8)), checkpoint=path, **SHORT)
-    path.write_bytes(b"no archive")
-    with pytest.raises(ValueError, match="checkpoint must be a file that `fit` wrote"):
+
+
+def test_what_is_not_trained_belongs_to_the_run(tmp_path):
+    """Given gates and frozen weights: a checkpoint made with others would end at other numbers."""
+    gates = np.linspace(0.2, 1, DIST.n + 3)
+    path = tmp_path / "gates.npz"
+    fit(new_model(gates=gates), DIST, checkpoint=path, **SHORT)
+    with pytest.raises(ValueError, match=r"checkpoint must be of this run.*differs in start"):
+        fit(new_model(gates=gates**2), DIST, checkpoint=path, **SHORT)
+    frozen = new_model()
+    frozen.h.requires_grad_(False)
+    path = tmp_path / "frozen.npz"
+    fit(frozen, DIST, checkpoint=path, **SHORT)
+    with pytest.raises(ValueError, match=r"checkpoint must be of this run.*differs in trained"):
         fit(new_model(), DIST, checkpoint=path, **SHORT)
+
+
+def test_a_broken_checkpoint_is_named(tmp_path):
+    path = tmp_path / "run.npz"
+    fit(new_model(), DIST, checkpoint=path, **SHORT)
+    whole = path.read_bytes()
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    np.savez(tmp_path / "list.npz", run=np.array("[1]"))
+    others = [(tmp_path / name).read_bytes() for name in ("array.npy", "list.npz")]
+    for broken in [b"", b"no archive", whole[:3000], whole[:2000] + b"xyz" + whole[2003:], *others]:
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match=r"checkpoint must be a file that `fit` wrote; remove it .*run\.npz"):
+            fit(new_model(), DIST, checkpoint=path, **SHORT)
+
+
+def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "run.npz"
+    fit(new_model(), DIST, checkpoint=path, **SHORT)
+    kept = path.read_bytes()
+
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(np, "savez", full)
+    other = tmp_path / "other.npz"
+    with pytest.raises(OSError, match="no space left"):
+        fit(new_model(), DIST, checkpoint=other, **SHORT)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.npz"] and path.read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda f: f.mT, ValueError, r"the model's output must be of shape \(16, 4\); got shape \(4, 16\)"),
+        (lambda f: f.sum(1), ValueError, r"the model's output must be of shape \(16, 4\); got shape \(16,\)"),
+        (lambda f: f.detach(), ValueError, "the model's output must be such that it has gradients"),
+        (lambda f: f.tolist(), TypeError, "the model's output must be a torch tensor; got list"),
+        (lambda f: f * np.nan, NonFiniteLoss, "the loss is nan .* at step 0 of 40"),
+    ],
+)
+def test_bad_outputs_are_named(change, error, words):
+    class Changed(GLA):
+        def forward(self, Z, queries=1):
+            return change(super().forward(Z, queries))
+
+    with pytest.raises(error, match=words):
+        fit(Changed(DIST.d + 6, context=5, scale=1 / DIST.n), DIST, **SHORT)
+
+
+@pytest.mark.parametrize("gate", ["scalar", "key", "value"])
+def test_double_precision_two_layers_and_vector_gates_resume(gate, tmp_path):
+    options = {"gate": gate, "layers": 2, "dtype": torch.float64}
+    whole, parts = new_model(**options), new_model(**options)
+    losses = fit(whole, DIST, **SHORT)
+    path = tmp_path / "run.npz"
+    left = iter(range(10))
+
+    def tokens(prompts):
+        next(left)  # StopIteration after ten steps
+        return DIST.tokens(prompts, True, True)
+
+    def all_tokens(prompts):
+        return DIST.tokens(prompts, True, True)
+
+    with pytest.raises(StopIteration):
+        fit(parts, DIST, checkpoint=path, tokens=tokens, **SHORT)
+    parts = new_model(**options)
+    assert np.array_equal(fit(parts, DIST, checkpoint=path, tokens=all_tokens, **SHORT), losses)
+    assert torch.equal(weights(whole), weights(parts))
 
 
 @pytest.mark.parametrize(("gate", "token_free"), [(None, True), ("scalar", True), ("scalar", False)])
@@ -131,7 +213,10 @@ def test_a_loss_that_is_not_finite_stops_the_run():
     ("options", "error", "words"),
     [
         ({"steps": 0}, ValueError, "steps must be a positive integer; got 0"),
-        ({"lr": -1}, ValueError, "lr must be a finite number >= 0; got -1"),
+        ({"lr": -1}, ValueError, "lr must be a number from 0 to 1e30; got -1"),
+        ({"lr": 1e39}, ValueError, r"lr must be a number from 0 to 1e30; got 1e\+39"),
+        ({"gate_lr": 1e39}, ValueError, "gate_lr must be a number from 0 to 1e6; got"),
+        ({"delimiters": np.bool_(True)}, ValueError, "delimiters must be one of True, False; got"),
         ({"warmup": 2}, ValueError, "warmup must be a number from 0 to 1; got 2"),
         ({"seed": -1}, ValueError, "seed must be an integer >= 0; got -1"),
         ({"token_free": 1}, ValueError, "token_free must be one of True, False; got 1"),
@@ -146,6 +231,8 @@ def test_bad_arguments_are_named(options, error, words):
         fit(3, DIST)
     with pytest.raises(TypeError, match="dist must be a PromptDistribution; got int"):
         fit(new_model(), 3)
+    with pytest.raises(ValueError, match=r"model must be on the CPU, in a precision that numpy has; got torch\.bfl"):
+        fit(new_model(dtype=torch.bfloat16), DIST)
     frozen = new_model().requires_grad_(False)
     with pytest.raises(ValueError, match="model must be a module with weights to train"):
         fit(frozen, DIST)
@@ -163,6 +250,42 @@ def square(x, log=None, fail=None, checkpoint=None):
     if fail == "stop" and x == 2:
         raise RuntimeError("something else")
     return {"square": x * x, "threads": torch.get_num_threads(), "kept": checkpoint is not None}
+
+
+def echo(value, checkpoint=None):
+    return {"set": {1}} if value == "set" else value
+
+
+def test_a_sweep_names_what_it_cannot_keep(tmp_path):
+    quiet = {"jobs": 1, "progress": False}
+
+    def local(x, checkpoint=None):
+        return {"x": x}
+
+    words = "run must be a function at the top of a module, where results are kept"
+    for run in (local, lambda x, checkpoint=None: {}, partial(square, x=1)):
+        with pytest.raises(ValueError, match=words):
+            sweep(run, [{"x": 1}], folder=tmp_path, **quiet)
+    assert sweep(local, [{"x": 1}], **quiet) == [{"x": 1}]  # nothing is kept
+    for run, cells, folder, said in [
+        (None, [{}], None, "run must be a function; got NoneType"),
+        (echo, [{}, 3], None, r"cells\[1\] must be a dict; got int"),
+        (echo, [{"value": np.int64(1)}], tmp_path, r"cells\[0\] must be of JSON values"),
+        (echo, [{"value": 3}], None, "what run returns must be a dict; got int"),
+        (echo, [{"value": "set"}], tmp_path, "what run returns must be of JSON values"),
+        (echo, [{"value": {}}], 3, "folder must be a path or None; got int"),
+    ]:
+        with pytest.raises(TypeError, match=said):
+            sweep(run, cells, folder=folder, **quiet)
+
+
+@pytest.mark.parametrize("broken", ['{"square": ', "null", "[]", ""])
+def test_a_broken_result_is_named(broken, tmp_path):
+    sweep(square, [{"x": 3}], folder=tmp_path, jobs=1, progress=False)
+    (path,) = tmp_path.glob("*.json")
+    path.write_text(broken)
+    with pytest.raises(ValueError, match=f"folder must be one of whole results; remove this file .*{path.name}"):
+        sweep(square, [{"x": 3}], folder=tmp_path, jobs=1, progress=False)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -269,3 +392,27 @@ def test_backends_that_are_not_there_are_named(monkeypatch):
         ValueError, match="backend must be 'dask' with a dask client in this process, or DASK_SCHEDULER"
     ):
         sweep(square, [{"x": 1}], backend="dask", progress=False)
+
+
+def test_an_interrupted_sweep_of_several_jobs_goes_on(tmp_path):
+    """Ctrl-C, which the terminal sends to workers too, after the first result; then the same numbers as without."""
+    here = Path(__file__).parent
+    script = (
+        f"import sys; sys.path.insert(0, {str(here)!r}); from test_training import long_run;"
+        "from glalib.training import sweep; import json;"
+        f"cells = [{{'seed': s}} for s in range(4)]; folder = {str(tmp_path)!r};"
+        "print(json.dumps(sweep(long_run, cells, folder=folder, jobs=2)))"
+    )
+    options = {"env": os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, **options)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) != 0
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.json")}
+    assert 1 <= len(before) < 4
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True, **options)
+    assert json.loads(done.stdout.strip().split("\n")[-1]) == [long_run(seed) for seed in range(4)]
+    assert all(path.read_bytes() == kept for path, kept in before.items())
+    assert len(list(tmp_path.iterdir())) == 4
