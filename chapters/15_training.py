@@ -204,6 +204,7 @@ for _ in range(50):
 # The package does the same for a whole layer. We take one with all weights at random, noise, correlated tasks and general covariances. Three things are compared with tokens: the law of the error, its mean, and the mean of the gradient. Means are to agree within four and a half standard errors; there are about two hundred of them, and chance passes that in less than one of
 # three hundred seeds.
 
+
 # %% tags=["asserts-prop-token-free"]
 def spd(rng, d):
     B = rng.normal(size=(d, d + 2))
@@ -350,6 +351,7 @@ plotting.FigureData(
 #
 # The theory says more than a risk. It names the weights, $\omega_k \propto r_k / (n_k + d + 1)$, and $P$, here a multiple of the identity. Both can be read off the trained layer: the gates from $W_g$ and $b_g$, and $P = w_y Q_x K_x^\top$, what features and labels make of each other. Values that carry features should have faded. Does what we read do the work alone? That needs no sampling: put
 # it into the exact risk of {prf:ref}`prop-population-risk`.
+
 
 # %%
 def read_off(net, dist):
@@ -538,6 +540,7 @@ for (model, n), (trained, theory) in AUTHORS.items():
 # %% [markdown]
 # Risks are over $d$; in brackets the standard error that the evaluation leaves in the mean over seeds, in units of the last digit; the percentages are the excess over theory.
 
+
 # %% tags=["remove-input", "remove-output"]
 def largest(pairs):
     return 100 * float(max(abs(risk / theory - 1) for risk, theory in pairs))
@@ -659,6 +662,7 @@ glue("z_blind", float(gap_blind / stderr_blind), display=False)
 #
 # **Gradients with one direction of tasks.** {prf:ref}`prop-token-free` asks for two directions in $\Sigma$. Let $C$ have rank one, $\Sigma_x = I$, and let values read no features. Then $t = w_y \beta_k$ runs along a line through zero, and the derivative of $u$ across it is of size $1 / \norm{t}$, which has no mean. Averages over a hundred times as many prompts are then no
 # steadier; in three directions they are ten times steadier.
+
 
 # %%
 def spread(dist, batch):

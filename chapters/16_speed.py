@@ -330,6 +330,7 @@ for recipe in ("context", "free"):
 # **The recurrence is not always slower.** All of the above starts from nothing: a new prompt, and one prediction. A model that writes a text one token at a time has the state of all earlier tokens at hand. Then the
 # recurrence needs one more step, whose cost does not depend on $n$. The read-out would begin anew. We count multiplications, for $d_k = d_v = d$ and a scalar gate.
 
+
 # %%
 def multiplications(T, d):
     """The read-out; the recurrence from nothing, read at the end; one more step of it."""
