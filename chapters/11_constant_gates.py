@@ -148,6 +148,8 @@ for r, expected in known.items():
     best = optimal_wpgd(dist, "constant-gate")
     linear, mono = (optimal_wpgd(dist, w).risk for w in ("uniform", "monotone"))
     found = (linear / 10, best.risk / 10, best.gate, mono / 10)
+    # Weights as stated, the query's gate included: powers to rounding.
+    assert np.allclose(best.omega, best.gate ** np.arange(100, 0, -1), rtol=1e-12)
     assert tuple(round(value, 4) for value in found) == expected
 
 # %% [markdown]
