@@ -163,7 +163,7 @@ OK = {"d": 2, "counts": (3, 4), "r": (0.2, 0.8)}
         ({"Sx": [[1, 0.5], [0, 1]]}, "Sx must be symmetric"),
         ({"Sx": [[1, 2], [2, 1]]}, "Sx must be positive semidefinite; got a matrix with smallest eigenvalue -1"),
         ({"C": -np.eye(2)}, "C must be positive semidefinite"),
-        ({"C": np.ones(2)}, r"C must be of shape \(2, 2\); got shape \(2,\)"),
+        ({"C": np.ones(3)}, r"C must be of shape \(2, 2\), or \(2,\) for a diagonal; got shape \(3,\)"),
         ({"C": np.zeros((2, 2))}, "Sx and C must be such that labels carry a signal"),
         ({"Sx": np.diag([1, 0]), "C": np.diag([0, 1])}, "Sx and C must be such that labels carry a signal"),
     ],
