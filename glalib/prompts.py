@@ -113,11 +113,14 @@ class PromptDistribution:
             )
 
     def replace(self, **changes) -> PromptDistribution:
-        """The same distribution with some arguments changed, as in `dist.replace(sigma=1.0)`."""
-        known = self.__dataclass_fields__
+        """The same distribution with some arguments changed, as in `dist.replace(sigma=1.0)`.
+
+        Identities stay identities, of the new size where d or counts change.
+        """
         for name in changes:
-            _check.option("the name of a change", name, tuple(known))
-        return replace(self, **changes)
+            _check.option("the name of a change", name, tuple(self.__dataclass_fields__))
+        identities = {"Sx": self._plain[0], "C": self._plain[1], "R": is_diagonal(self.R)}
+        return replace(self, **{name: None for name, is_one in identities.items() if is_one} | changes)
 
     @cached_property
     def _key(self):

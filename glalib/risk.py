@@ -8,6 +8,7 @@ cost depends on the number of tasks, not on the number of examples.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar, nnls
@@ -107,7 +108,9 @@ def optimal_wpgd(dist: PromptDistribution, weights="free") -> WPGD:
         return _best_P(dist, _some(dist, weights))
     _check.option("weights", weights, WEIGHTS)
     if not dist.r.any() and weights != "constant-gate":
-        return replace(_best_P(dist, np.ones(dist.K)), certificate="r = 0: no weights tell anything of the query's task")
+        return replace(
+            _best_P(dist, np.ones(dist.K)), certificate="r = 0: no weights tell anything of the query's task"
+        )
     if weights == "uniform":
         return _best_P(dist, np.ones(dist.K))
     if weights == "free":
@@ -231,8 +234,8 @@ def _own(dist, sums, ww):
 def _best_P(dist, omega, gate=None):
     """The best predictor with given weights: P = (r^T w)/|w|^2 C (M I + gamma Sx C)^-1, gamma = 1 + w^T R w / |w|^2.
 
-    Its risk is M - (r^T w)^2/|w|^2 T(gamma), T(gamma) = sum s_i^2/(M + gamma s_i): with own = |w|^2 + w^T (R - r r^T) w,
-    sigma^2 + sum s_i (M + own/|w|^2 s_i)/(M + gamma s_i), which keeps its digits near zero.
+    Its risk is M - (r^T w)^2/|w|^2 T(gamma), T(gamma) = sum s_i^2/(M + gamma s_i), in a form that keeps its digits near
+    zero: sigma^2 + sum s_i (M + own/|w|^2 s_i)/(M + gamma s_i), with own = |w|^2 + w^T (R - r r^T) w.
     """
     if gate is None:
         omega = _unit(omega)
@@ -298,9 +301,8 @@ def fixed_points(F, low, high, resolution=1e-7, rounding=64 * EPS):
     sign[0], sign[-1] = max(sign[0], 0.0), min(sign[-1], 0.0)
     clear = [-1, *np.flatnonzero(sign), len(x)]
     found = []
-    for i, j in zip(clear[:-1], clear[1:], strict=True):
-        ends_differ = 0 <= i and j < len(x) and sign[i] * sign[j] < 0
-        if ends_differ:
+    for i, j in pairwise(clear):
+        if 0 <= i and j < len(x) and sign[i] * sign[j] < 0:
             found.append(_crossing(F, x[i], x[j]))
         elif j - i > 1:  # a touch, or an end of the interval: at most one point, as rounding cannot tell more apart
             nearest = i + 1 + np.argmin(np.abs(excess[i + 1 : j]))
