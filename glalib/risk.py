@@ -297,23 +297,30 @@ def fixed_points(F, low, high, resolution=1e-7, rounding=64 * EPS):
 
     x = np.unique(ends)
     excess = values(x) - x
-    sign = np.where(np.abs(excess) > 4 * rounding * x, np.sign(excess), 0.0)
-    sign[0], sign[-1] = max(sign[0], 0.0), min(sign[-1], 0.0)
-    clear = [-1, *np.flatnonzero(sign), len(x)]
+    # F(low) >= low and F(high) <= high, whatever rounding says: a clear sign before the first place and after the last.
+    clear = np.flatnonzero(np.abs(excess) > 4 * rounding * x)
+    signs = [1, *np.sign(excess[clear]), -1]
     found = []
-    for i, j in pairwise(clear):
-        if 0 <= i and j < len(x) and sign[i] * sign[j] < 0:
-            found.append(_crossing(F, x[i], x[j]))
-        elif j - i > 1:  # a touch, or an end of the interval: at most one point, as rounding cannot tell more apart
-            nearest = i + 1 + np.argmin(np.abs(excess[i + 1 : j]))
+    for (i, j), (before, after) in zip(pairwise([-1, *clear, len(x)]), pairwise(signs), strict=True):
+        a, b = max(i, 0), min(j, len(x) - 1)
+        nearest = a + np.argmin(np.abs(excess[a : b + 1]))
+        if before == after:  # at most one point, as rounding cannot tell more apart
             if abs(excess[nearest]) <= rounding * x[nearest]:
                 found.append(x[nearest])
+        else:
+            found.append(_crossing(F, x[a], x[b]) if excess[a] * excess[b] < 0 else x[nearest])
     return np.array(found)
 
 
 def _crossing(F, a, b):
     """The fixed point between a and b, where F(x) - x changes its sign."""
-    return brentq(lambda x: float(F(np.array([x]))[0]) - x, a, b, xtol=EPS, rtol=4 * EPS)
+
+    def excess(x):
+        return float(F(np.array([x]))[0]) - x
+
+    if excess(a) * excess(b) >= 0:  # one place alone is rounded otherwise than among many
+        return min(a, b, key=lambda x: abs(excess(x)))
+    return brentq(excess, a, b, xtol=EPS, rtol=4 * EPS)
 
 
 def _monotone_points(dist, r):

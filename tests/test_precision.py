@@ -142,6 +142,15 @@ def test_a_map_that_is_the_identity_ends():
     assert len(fixed_points(lambda x: x, 1.0, 2.0)) == 1
 
 
+def test_a_point_within_rounding_of_the_end_is_found():
+    """F(1) = 1 - 2e-14: neither clear of rounding nor within it, but the point below 1 is there."""
+
+    def F(x):
+        return (1 + np.tanh((x - 0.80551685) / 0.01236408)) / 2
+
+    assert len(fixed_points(F, 0.0, 1.0)) == 3
+
+
 def exact_optimum(dist, gamma):
     """Risk and omega at a fixed point near gamma, from the definitions, in 80 digits."""
     with mp.workdps(80):
