@@ -72,7 +72,7 @@ def array(name: str, value, shape: tuple[int, ...] | None = None) -> np.ndarray:
 
 
 def tensor(name: str, value, ndim: int = 1, finite: bool = True):
-    """A finite dense floating-point torch tensor with at least `ndim` axes. finite=False: another check sees to that."""
+    """A finite dense floating-point torch tensor with at least `ndim` axes; finite=False leaves that to another check."""
     import torch
 
     instance(name, value, torch.Tensor, "a torch tensor")
@@ -87,14 +87,13 @@ def tensor(name: str, value, ndim: int = 1, finite: bool = True):
 
 
 def look(question):
-    """The answer of question() on the numbers in a tensor, or None where there are none to look at.
+    """The answer of question() on the numbers in an array or a tensor, or None where there are none to look at.
 
-    So while torch compiles or exports, inside `torch.func.vmap`, and for fake and meta tensors: a branch on numbers
-    would end the trace, and checks of numbers step aside. Checks of types and shapes remain.
+    So it is while torch compiles or exports, inside `torch.func.vmap`, and for fake and meta tensors: a branch on
+    numbers would end the trace, so checks of numbers step aside. Checks of types and shapes remain.
     """
-    import torch
-
-    if torch.compiler.is_compiling():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.compiler.is_compiling():
         return None
     try:
         return question()
@@ -106,6 +105,18 @@ def _is_finite(value) -> bool:
     """One pass over memory in the good case: any NaN or infinity shows in the sum. A sum may also overflow, so only
     the slow look condemns."""
     return math.isfinite(value.detach().sum().item()) or value.detach().isfinite().all().item()
+
+
+def cast(name: str, value, dtype):
+    """A finite tensor in that dtype, if its largest entry is in the dtype's range: not infinite there, nor zero."""
+    import torch
+
+    largest = look(lambda: value.detach().abs().max().item()) if value.numel() else None
+    limits = torch.finfo(dtype)
+    if largest and not limits.tiny <= largest <= limits.max:
+        expected = f"in the range of {dtype}, {limits.tiny:.2g} to {limits.max:.2g}"
+        raise fail(name, expected, f"a largest entry of {largest:.3g}")
+    return value.to(dtype)
 
 
 def array_or_tensor(name: str, value):
@@ -143,7 +154,7 @@ def unit_interval(name: str, value) -> None:
     """Gates are numbers in [0, 1]; `value` is a numpy array or a torch tensor. NaN is not in [0, 1]."""
     if 0 in value.shape:
         return
-    if isinstance(value, np.ndarray):  # without torch
+    if isinstance(value, np.ndarray):
         low, high = value.min().item(), value.max().item()
     else:
         low, high = look(lambda: tuple(end.item() for end in value.detach().aminmax())) or (0, 1)

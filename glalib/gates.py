@@ -29,10 +29,7 @@ def weights_to_gates(omega, axis: int = -1):
     later = xp.concatenate((_part(omega, axis, 1, None), one), axis)
     slack = max(64 * xp.finfo(omega.dtype).eps, xp.finfo(kind).eps)
 
-    def reachable():
-        return not ((omega < -slack).any() or (omega > later * (1 + slack)).any())
-
-    if (reachable() if xp is np else _check.look(reachable)) is False:
+    if _check.look(lambda: bool((omega < -slack).any() or (omega > later * (1 + slack)).any())):
         raise _check.fail(
             "omega",
             "non-decreasing along the context and in [0, 1], because a scalar gate reaches such weights only",
@@ -56,6 +53,9 @@ def signed_weights_to_gates(omega):
     rises = xp.concatenate((omega[..., :1], omega[..., 1:] - omega[..., :-1]), -1)
     up, down = (xp.cumsum(xp.clip(sign * rises, 0, None), -1) for sign in (1, -1))
     scale = xp.maximum(up[..., -1], down[..., -1])
+    if _check.look(lambda: bool(xp.isfinite(scale).all())) is False:
+        expected = f"such that the sum of its rises is finite in {scale.dtype}"
+        raise _check.fail("omega", expected, _check._short(omega.tolist()))
     safe = xp.where(scale > 0, scale, xp.ones_like(scale))[..., None, None]
     return _as(kind, weights_to_gates(xp.stack((up, down), -1) / safe, axis=-2)), _as(kind, scale)
 

@@ -64,7 +64,6 @@ class GLA(nn.Module):
         layers = _check.positive_int("layers", layers)
         self.key_width = _check.positive_int("key_width", width if key_width is None else key_width)
         self.value_width = _check.positive_int("value_width", width if value_width is None else value_width)
-        gate_bias = _check.real("gate_bias", gate_bias)
         _check.option("causal", causal, (True, False))
         if _check.integer("context", context, 0, "an integer >= 0") > max(0, width - 2):
             raise _check.fail("context", f"at most width - 2 = {width - 2}", context)
@@ -72,9 +71,13 @@ class GLA(nn.Module):
             raise _check.fail("gates", "None when gate is None", _check._short(gates))
         _check.generator(generator)
         _check.dtype("dtype", dtype)
+        stored = dtype or torch.get_default_dtype()
+        most = torch.finfo(stored).max
+        gate_bias = _check.real("gate_bias", gate_bias, -most, most, f"a finite number in the range of {stored}")
+        self.scale = _check.real("scale", scale)
+        _check.cast("scale", torch.tensor(self.scale, dtype=torch.float64), widen(torch.empty(0, dtype=stored)).dtype)
         given = [gates] if layers == 1 else _per_layer(gates, layers)
         self.gate, self.causal = gate, bool(causal)
-        self.scale = _check.real("scale", scale)
         self.layers = nn.ModuleList(
             _Layer(self, last=l == layers - 1, given=given[l], gate_bias=gate_bias, generator=generator, dtype=dtype)
             for l in range(layers)
@@ -132,8 +135,8 @@ class GLA(nn.Module):
         P_q = [_tensor("P_q", P) for P in P_q]
         d, m = P_q[0].shape
         dtype = P_q[0].dtype
-        P_q = [_tensor("P_q", P, (d, m)).to(dtype) for P in P_q]
-        P_k = [_tensor("P_k", P, (d, m)).to(dtype) for P in P_k]
+        P_q = [_tensor("P_q", P, (d, m), dtype) for P in P_q]
+        P_k = [_tensor("P_k", P, (d, m), dtype) for P in P_k]
         ungated = all(g is None for g in gates)
         model = cls(
             d + 1 + context,
@@ -168,23 +171,28 @@ class GLA(nn.Module):
         """
         _check.option("gate", gate, GATES)
         P = _tensor("P", P)
-        d = len(P)
-        P = _tensor("P", P, (d, d))
-        omega = _tensor("omega", omega, (None,)).to(P.dtype)
+        d, dtype = len(P), P.dtype
+        P = widen(_tensor("P", P, (d, d)))
+        omega = _tensor("omega", omega, (None,), P.dtype)
         eye = torch.eye(d, dtype=P.dtype)
+
+        def scaled(scale):
+            name = "P times the largest weight"
+            return _check.cast(name, _check.tensor(name, scale * P), dtype)
+
         if gate == "scalar":
             scale = omega.max() if omega.max() > 0 else 1.0
-            return cls.from_wpgd(scale * P, eye, weights_to_gates(omega / scale), context=context)
+            return cls.from_wpgd(scaled(scale), eye, weights_to_gates(omega / scale), context=context)
         gates, scale = signed_weights_to_gates(omega)
         if gate == "key":
-            halves = torch.cat([scale * P, -scale * P], 1), torch.cat([eye, eye], 1)
+            halves = torch.cat([scaled(scale), -scaled(scale)], 1), torch.cat([eye, eye], 1)
             return cls.from_wpgd(*halves, gates.repeat_interleave(d, -1), "key", context)
-        model = cls(d + 1 + context, "value", key_width=d, value_width=2, gates=gates, dtype=P.dtype)
+        model = cls(d + 1 + context, "value", key_width=d, value_width=2, gates=gates, dtype=dtype)
         layer = model.layers[0]
         with torch.no_grad():
             for W in (layer.W_q, layer.W_k, layer.W_v):
                 W.zero_()
-            layer.W_q[:d], layer.W_k[:d], layer.W_v[d] = scale * P, eye, 1.0
+            layer.W_q[:d], layer.W_k[:d], layer.W_v[d] = scaled(scale), eye, 1.0
             model.h.copy_(torch.tensor([1.0, -1.0]))
         return model
 
@@ -306,11 +314,16 @@ def _is_sequence(name, P):
     return getattr(P, "ndim", 2) == 3 and len(P) > 0
 
 
-def _tensor(name, value, shape=(None, None)):
-    """A finite tensor of that shape (None: any positive size) from a numpy array, nested lists or a torch tensor."""
+def _tensor(name, value, shape=(None, None), dtype=None):
+    """A copy as a finite tensor of that shape (None: any positive size), from a numpy array, nested lists or a tensor.
+
+    Of another dtype if one is given, with its largest entry in that one's range.
+    """
     value = value.detach() if isinstance(value, torch.Tensor) else torch.from_numpy(_check.array(name, value))
     _check.tensor(name, value)
+    if value.is_meta:
+        raise _check.fail(name, "a tensor with numbers in it", "a meta tensor")
     if value.ndim != len(shape) or any(a != b if b else a < 1 for a, b in zip(value.shape, shape, strict=True)):
         expected = "of shape (" + ", ".join("T or d" if b is None else str(b) for b in shape) + ")"
         raise _check.fail(name, expected, f"shape {tuple(value.shape)}")
-    return value.clone()
+    return (value if dtype is None else _check.cast(name, value, dtype)).clone()
