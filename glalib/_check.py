@@ -76,7 +76,7 @@ def tensor(name: str, value, ndim: int = 1, finite: bool = True):
     import torch
 
     instance(name, value, torch.Tensor, "a torch tensor")
-    if not _computes(value.dtype) or value.layout != torch.strided:
+    if not _computes(value.dtype) or value.layout != torch.strided or value.is_nested:
         expected = "a floating-point tensor, dense and of 16 bits or more"
         raise TypeError(f"{name} must be {expected}; got {value.dtype}, {value.layout}")
     if value.ndim < ndim:

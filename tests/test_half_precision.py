@@ -80,7 +80,7 @@ def test_gradients_of_shared_arguments_are_summed_before_they_are_rounded(dtype)
 
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_products_of_gates_are_rounded_once(dtype):
-    """A gate of 1 - 2^-8 is a number of both types; products of a thousand, kept there, would round a thousand times."""
+    """A gate of 1 - 2^-8 is a number of both types; a product of a thousand, kept there, would round as often."""
     gates = torch.full((1001,), 1 - 2.0**-8, dtype=dtype)
     exact = (1 - 2.0**-8) ** torch.arange(1000, 0, -1, dtype=torch.float64)
     for weights in (gates_to_weights(gates), suffix_products(gates)[:-1]):
