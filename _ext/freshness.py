@@ -20,7 +20,7 @@ from pathlib import Path
 STARTUP = """\
 def explain_assertions():
     import sys
-    sys.path.insert(0, {tools!r})
+    sys.path.insert(0, {folder!r})
     try:
         import asserts
     finally:
@@ -75,7 +75,7 @@ def use_own_kernel(root):
     # An assertion that fails prints what it saw.
     startup = home / "profile_default" / "startup" / "asserts.py"
     startup.parent.mkdir(exist_ok=True)
-    startup.write_text(STARTUP.format(tools=str(root / "tools")))
+    startup.write_text(STARTUP.format(folder=str(root / "_ext")))
 
 
 def check_package(root):

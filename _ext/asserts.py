@@ -9,7 +9,7 @@ value was from its limit. Tests are rewritten then, too. To find the assertions 
 
     GLALIB_MARGINS=a.jsonl python -m pytest chapters tests
     OPENBLAS_CORETYPE=Nehalem GLALIB_MARGINS=b.jsonl python -m pytest chapters tests
-    python tools/asserts.py a.jsonl b.jsonl
+    python _ext/asserts.py a.jsonl b.jsonl
 
 lists those within a factor of ten of their limit, and those that move by a tenth of their distance from it.
 """
