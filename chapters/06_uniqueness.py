@@ -216,6 +216,7 @@ assert uniqueness(dist).gap_Sigma == 2
 #
 # Each theorem is one line of code, so that a constant stands in one place:
 
+
 # %%
 def cross_ratio(s, lam, M):
     s, Lam = np.asarray(s), 1 + np.asarray(lam)
@@ -255,6 +256,7 @@ def spectra(dist):
 
 # %% [markdown]
 # For two tasks the law $u$ is fixed by its mean. So one can choose $r$ to put that mean where one likes, at $\gamma - 1$ to make $\gamma$ a fixed point:
+
 
 # %%
 def crossing_at(gamma, counts, s, M, R=None, mean=None, Sx=None, C=None):
@@ -455,6 +457,7 @@ for name, share in nearest.items():
 # How sharp, in numbers: {prf:ref}`thm-cross-ratio` and {prf:ref}`thm-rank-five` on the families of these proofs, with constants one per cent below and above those of the
 # theorems. Multiplicities may be in the billions here, so this is the formula for $F'$ at a fixed point and no matrix; below it is compared with the package's.
 
+
 # %% tags=["asserts-prop-nine-sharp", "asserts-prop-rank-six", "asserts-thm-uniqueness"]
 def two_task_slopes(s, copies, M, lam, points=1000, mean=None, gamma=None):
     """F' for two tasks, where r makes gamma a fixed point; or with a given u-mean."""
@@ -534,6 +537,7 @@ steepest
 
 # %% [markdown]
 # And the package, on distributions with three stationary points beyond each constant that few dimensions reach:
+
 
 # %% tags=["asserts-prop-nine-sharp", "asserts-prop-rank-six"]
 def assert_three(dist):
@@ -679,6 +683,7 @@ for point, kind in zip(points, kinds):
 # {prf:ref}`prop-population-risk`, in $P$ and in one weight for each block, scaled so that their norm is that of the $n$ weights. (Weights that sum to zero on each block are left out: $R$ and $r$ do not
 # see them, and on them the Hessian is a positive multiple of the identity, as the proof shows.) From its blocks comes the map of the proposition, with its
 # eigenvalues. There are three examples with three stationary points each, with dense $\Sigma_x$ and $C$ and with correlated tasks, and twenty with any spectra. The tolerances: eigenvalues are good to rounding times the condition of the scaled Hessian, about a million.
+
 
 # %% tags=["asserts-prop-index"]
 def full_risk(dist, flat):
