@@ -45,12 +45,15 @@ def real(name: str, value, low: float = -np.inf, high: float = np.inf, expected:
 
 
 def option(name: str, value, options: tuple) -> None:
+    value = bool(value) if isinstance(value, np.bool_) else value
     if not any(value is o or (isinstance(value, str) and value == o) for o in options):
         raise fail(name, "one of " + ", ".join(map(repr, options)), _short(value))
 
 
 def array(name: str, value, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """A finite float64 array of that shape; of a tensor, its values without their history."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be an array without a mask; got {_short(value)}")
     try:
         out = np.asarray(value.detach() if hasattr(value, "detach") else value)
         if out.dtype.kind not in "iuf":
@@ -111,6 +114,8 @@ def prompts(value, dist=None) -> None:
     if dist is not None and (*value.x.shape[1:], value.beta.shape[1]) != (dist.n, dist.d, dist.K):
         expected = f"of this distribution, n={dist.n}, d={dist.d} and K={dist.K}"
         raise fail("prompts", expected, f"{value!r} with K={value.beta.shape[1]}")
+    if dist is not None and value.counts not in (None, dist.counts):
+        raise fail("prompts", f"of this distribution, with counts {_short(dist.counts)}", _short(value.counts))
 
 
 def unit_interval(name: str, value) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import _check
+from .spectra import EPS, eigh, is_diagonal, psd_root, svd
 
 if TYPE_CHECKING:
     import torch
-
-EPS = np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,7 +20,8 @@ class Prompts:
     """A batch of prompts, as drawn by `PromptDistribution.sample`.
 
     Shapes: x (batch, n, d), y (batch, n), x_query (batch, queries, d), y_query (batch, queries);
-    beta (batch, K, d) holds the tasks of the blocks, beta_query (batch, d) the query's own.
+    beta (batch, K, d) holds the tasks of the blocks, beta_query (batch, d) the query's own. counts (K,), the examples
+    of each block, tells what is made of them where the blocks end; None for prompts of unknown origin.
     """
 
     x: torch.Tensor
@@ -30,12 +30,14 @@ class Prompts:
     y_query: torch.Tensor
     beta: torch.Tensor
     beta_query: torch.Tensor
+    counts: tuple[int, ...] | None = None
 
     def __repr__(self):
         (batch, n, d), queries = self.x.shape, self.x_query.shape[1]
         return f"Prompts(batch={batch}, n={n}, d={d}, queries={queries}, dtype={self.x.dtype})"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class PromptDistribution:
     """A prompt mixes n = n_1 + ... + n_K examples of K correlated tasks; the query has a task of its own.
 
@@ -56,10 +58,15 @@ class PromptDistribution:
     - r (K,): correlation of each task with the query's task.
     - R (K, K): correlation of the tasks with each other; the identity if None.
     - sigma: standard deviation of the label noise.
-    - Sx (d, d): covariance of the features; the identity if None. It may be singular.
-    - C (d, d): covariance of a task vector; the identity if None. It may be singular.
+    - Sx (d, d): covariance of the features; the identity if None, (d,): its diagonal. It may be singular.
+    - C (d, d): covariance of a task vector; the identity if None, (d,): its diagonal. It may be singular.
 
     Further attributes: n and K, and M (alias label_variance) = sigma^2 + tr(Sx C), the variance of a label.
+
+    It is a value: it cannot be changed (`replace` makes another), and two of equal arguments are equal, with one hash.
+
+    The entries of a diagonal covariance are its eigenvalues, exactly, however small. Of other matrices, eigenvalues
+    that rounding cannot tell from zero (below d eps times the largest; eps = 2.2e-16) count as zero.
 
     Raises ValueError or TypeError, naming the argument, where [[R, r], [r^T, 1]] or a covariance is not symmetric
     and positive semidefinite (its edge is accepted within rounding), where tr(Sx C) = 0, and for bad shapes or values.
@@ -67,28 +74,36 @@ class PromptDistribution:
     Paper: Definitions 1 and 2, in block form; general C is this book's addition.
     """
 
-    def __init__(self, d, counts, r, R=None, sigma=0.0, Sx=None, C=None):
-        self.d = _check.positive_int("d", d)
-        self.counts = _counts(counts)
-        self.K = len(self.counts)
-        self.n = sum(self.counts)
-        self.r = _frozen(_check.array("r", r, (self.K,)))
-        self.R = _frozen(np.eye(self.K) if R is None else _symmetric("R", R, self.K))
-        self.sigma = _check.real("sigma", sigma, low=0.0, expected="a finite number >= 0")
-        self.Sx = _frozen(np.eye(self.d) if Sx is None else _covariance("Sx", Sx, self.d))
-        self.C = _frozen(np.eye(self.d) if C is None else _covariance("C", C, self.d))
-        self._plain = (Sx is None, C is None)
+    d: int
+    counts: tuple[int, ...]
+    r: np.ndarray
+    R: np.ndarray | None = None
+    sigma: float = 0.0
+    Sx: np.ndarray | None = None
+    C: np.ndarray | None = None
 
-        if np.abs(np.diag(self.R) - 1).max() > 1e-12:
-            raise _check.fail("R", "a correlation matrix, with ones on its diagonal", f"diagonal {np.diag(self.R)}")
-        self._independent = R is None
+    def __post_init__(self):
+        def put(**values):  # the one place where something is written
+            self.__dict__.update(values)
+
+        put(d=_check.positive_int("d", self.d), counts=_counts(self.counts))
+        put(K=len(self.counts), n=sum(self.counts))
+        put(r=_frozen(_check.array("r", self.r, (self.K,))))
+        put(R=_frozen(np.eye(self.K) if self.R is None else _correlation("R", self.R, self.K)))
+        put(sigma=_check.real("sigma", self.sigma, low=0.0, expected="a finite number >= 0") + 0.0)
+        for name in ("Sx", "C"):
+            value = getattr(self, name)
+            put(**{name: _frozen(np.eye(self.d) if value is None else _covariance(name, value, self.d))})
+        put(_plain=tuple(np.array_equal(value, np.eye(self.d)) for value in (self.Sx, self.C)))
         self._check_correlations()
+        put(r=_frozen(self._in_range(self.r)))
 
         with np.errstate(over="ignore"):  # complained of below
             signal = float(np.sum(self.Sx * self.C))  # tr(Sx C), both symmetric
-        if signal <= self.d * EPS * np.abs(self.Sx).max() * np.abs(self.C).max():
+            rounding = self.d * EPS * float(np.abs(self.Sx).max()) * float(np.abs(self.C).max())
+        if signal <= (0.0 if is_diagonal(self.Sx) and is_diagonal(self.C) else rounding):
             raise _check.fail("Sx and C", "such that labels carry a signal, tr(Sx C) > 0", f"tr(Sx C) = {signal:g}")
-        self.M = self.sigma * self.sigma + signal
+        put(M=self.sigma * self.sigma + signal)
         # The closed forms square such numbers, and divide by them.
         if not (signal > 1e-140 and self.M < 1e140):
             raise _check.fail(
@@ -97,9 +112,33 @@ class PromptDistribution:
                 f"tr(Sx C) = {signal:g}, sigma = {self.sigma:g}",
             )
 
+    def replace(self, **changes) -> PromptDistribution:
+        """The same distribution with some arguments changed, as in `dist.replace(sigma=1.0)`.
+
+        Identities stay identities, of the new size where d or counts change.
+        """
+        for name in changes:
+            _check.option("the name of a change", name, tuple(self.__dataclass_fields__))
+        identities = {"Sx": self._plain[0], "C": self._plain[1], "R": is_diagonal(self.R)}
+        return replace(self, **{name: None for name, is_one in identities.items() if is_one} | changes)
+
+    @cached_property
+    def _key(self):
+        return self.d, self.counts, self.sigma, *(value.tobytes() for value in (self.r, self.R, self.Sx, self.C))
+
+    def __eq__(self, other):
+        return self._key == other._key if isinstance(other, PromptDistribution) else NotImplemented
+
+    def __hash__(self):
+        return hash(self._key)
+
+    def __reduce__(self):  # read-only arrays stay so through pickle and copy
+        return type(self), tuple(getattr(self, name) for name in self.__dataclass_fields__)
+
     def _check_correlations(self):
-        """Refuse what is not positive semidefinite; take out of r what rounding put outside the range of R."""
-        if self._independent:  # eigenvalues 1 and 1 +- |r|
+        """Refuse what is not positive semidefinite, and an r outside the range of R."""
+        independent = is_diagonal(self.R)
+        if independent:  # eigenvalues 1 and 1 +- |r|
             lowest, scale = 1 - np.linalg.norm(self.r), 1.0
         else:
             eigenvalues = np.linalg.eigvalsh(self._joint())
@@ -107,31 +146,29 @@ class PromptDistribution:
         if lowest < -16 * EPS * (self.K + 1) * scale:
             raise _check.fail(
                 "R and r",
-                "such that [[R, r], [r^T, 1]] is positive semidefinite" + self._independent * ", that is |r| <= 1",
+                "such that [[R, r], [r^T, 1]] is positive semidefinite" + independent * ", that is |r| <= 1",
                 f"a matrix with smallest eigenvalue {lowest:.3g}",
             )
+        # Along an eigenvector with eigenvalue lambda, r is at most sqrt(lambda); eigenvalues below K eps count as zero.
+        outside = np.linalg.norm(self.r - self._in_range(self.r))
+        if outside > np.sqrt(self.K * EPS):
+            expected = "such that r lies in the range of R"
+            raise _check.fail("R and r", expected, f"an r with a part of length {outside:.3g} outside")
+
+    def _in_range(self, r):
+        """r without what rounding put outside the range of R. A second time it changes nothing."""
         values, vectors = self._spectrum_R
         kernel = vectors[:, values == 0]
-        outside = kernel @ (kernel.T @ self.r)
-        # Along an eigenvector with eigenvalue lambda, r is at most sqrt(lambda); eigenvalues below K eps count as zero.
-        if np.linalg.norm(outside) > np.sqrt(self.K * EPS):
-            raise _check.fail(
-                "R and r", "such that r lies in the range of R", f"an r with a part of length "
-                f"{np.linalg.norm(outside):.3g} outside"
-            )  # fmt: skip
-        if kernel.size:
-            self.r = _frozen(self.r - outside)
+        outside = kernel @ (kernel.T @ r)
+        return r - outside if np.linalg.norm(outside) > 8 * self.K * EPS else r
 
     def _joint(self):
         return np.block([[self.R, self.r[:, None]], [self.r[None, :], np.ones((1, 1))]])
 
     @cached_property
     def _spectrum_R(self):
-        """Eigenvalues, ascending and exact zeros where rounding cannot tell, and eigenvectors of R."""
-        if self._independent:
-            return np.ones(self.K), np.eye(self.K)
-        values, vectors = np.linalg.eigh(self.R)
-        return _clean(values), vectors
+        """Eigenvalues, exact zeros where rounding cannot tell, and eigenvectors of R."""
+        return eigh(self.R)
 
     @property
     def label_variance(self):
@@ -150,20 +187,23 @@ class PromptDistribution:
         """Eigenvalues lambda (K,) of D R D, D = diag(sqrt(counts)), and a = E^T D r (K,), E its eigenvectors.
 
         The non-zero eigenvalues are those of the n x n correlation matrix of the examples.
-        Eigenvalues that rounding cannot tell from zero are zero.
+        Eigenvalues that rounding cannot tell from zero are zero, and so is a there.
         """
         counts = np.array(self.counts, dtype=np.float64)
-        values, vectors = self._spectrum_R
-        root = np.sqrt(counts)
-        if self._independent:
-            return counts, root * self.r
+        root, (values, vectors) = np.sqrt(counts), self._spectrum_R
+        if is_diagonal(self.R):
+            return _frozen(counts), _frozen(root * self.r)
         if counts.min() == counts.max():
-            return counts[0] * values, vectors.T @ (root * self.r)
-        eigenvalues, E = np.linalg.eigh(root[:, None] * self.R * root)
-        # The rank is that of R, and no eigenvalue is below its multiple of R's: with unequal counts, rounding at the
-        # scale of the largest could hide both.
-        least = counts.min() * values
-        return np.where(values > 0, np.maximum(eigenvalues, least), 0.0), E.T @ (root * self.r)
+            lam, a = counts[0] * values, vectors.T @ (root * self.r)
+        else:
+            # D R D = G^T G: the squares of G's singular values, and a = V^T G^T z with R^1/2 z = r. So small
+            # eigenvalues keep their digits beside large ones, and a its small entries.
+            live = values > 0
+            half = np.sqrt(values)
+            z = np.divide(vectors.T @ self.r, half, out=np.zeros(self.K), where=live)
+            U, singular, _ = svd(half[:, None] * vectors.T * root, scales=root, rank=np.count_nonzero(live))
+            lam, a = singular**2, singular * (U.T @ z)
+        return _frozen(lam), _frozen(np.where(lam > 0, a, 0.0))
 
     @cached_property
     def signal_spectrum(self):
@@ -172,22 +212,23 @@ class PromptDistribution:
         C (M I + gamma Sx C)^-1 = B diag(1 / (M + gamma s)) B^T. Where Sx is singular this holds on its range, and B
         stays inside it. Eigenvalues that rounding cannot tell from zero are zero.
         """
-        if all(self._plain):
-            return np.ones(self.d), np.eye(self.d)
-        values, vectors = np.linalg.eigh(self.Sx)
-        values = _clean(values)
-        live = vectors[:, values > 0]
+        values, vectors = eigh(self.Sx)
         if self._plain[1]:
-            return values, vectors * (values > 0)
-        values_C, vectors_C = np.linalg.eigh(self.C)
-        values_C = _clean(values_C)
+            return _frozen(values), _frozen(vectors * (values > 0))
+        values_C, vectors_C = eigh(self.C)
+        if is_diagonal(self.Sx) and is_diagonal(self.C):
+            return _frozen(values * values_C), _frozen(np.diag(np.sqrt(values_C) * (values > 0)))
         half_Sx, half_C = (vectors * np.sqrt(values)) @ vectors.T, (vectors_C * np.sqrt(values_C)) @ vectors_C.T
-        U, singular, _ = np.linalg.svd(half_C @ half_Sx)
-        # The product's rounding is at the scale of its factors, and its rank at most theirs.
-        floor = self.d * EPS * np.sqrt(values.max() * values_C.max())
         rank = min(np.count_nonzero(values), np.count_nonzero(values_C))
-        singular = np.where((singular > floor) & (np.arange(self.d) < rank), singular, 0.0)
-        return singular**2, live @ (live.T @ half_C @ U)
+        diagonal = next((v for v, S in ((values, self.Sx), (values_C, self.C)) if is_diagonal(S)), None)
+        if diagonal is None:  # the product's rounding is at the scale of its factors
+            U, singular, _ = svd(half_C @ half_Sx, scales=(1.0,), rank=rank)
+            floor = self.d * EPS * np.sqrt(values.max() * values_C.max())
+            singular = np.where(singular > floor, singular, 0.0)
+        else:  # one factor is known at all its scales, and so is the product
+            U, singular, _ = svd(half_C @ half_Sx, scales=np.sqrt(diagonal[diagonal > 0]), rank=rank)
+        live = vectors[:, values > 0]
+        return _frozen(singular**2), _frozen(live @ (live.T @ half_C @ U))
 
     # Weights: one per task, or one per example.
 
@@ -208,17 +249,19 @@ class PromptDistribution:
 
         omega (K,) or (n,): per task or per example; the moments are those of the n weights.
         """
+        sums, square = self.block_sums(omega)
+        return float(self.r @ sums), square, max(0.0, float(sums @ self.R @ sums))
+
+    def block_sums(self, omega):
+        """The sums of the n weights over each block, (K,), and |w|^2. omega (K,) or (n,): per task or per example."""
         omega = _check.array("omega", omega)
         counts = np.array(self.counts, dtype=np.float64)
         if omega.shape == (self.K,):
-            sums, square = counts * omega, counts @ omega**2
-        elif omega.shape == (self.n,):
-            sums, square = np.add.reduceat(omega, np.cumsum((0, *self.counts[:-1]))), omega @ omega
-        else:
-            raise _check.fail(
-                "omega", f"of shape ({self.K},), per task, or ({self.n},), per example", f"shape {omega.shape}"
-            )
-        return float(self.r @ sums), float(square), max(0.0, float(sums @ self.R @ sums))
+            return counts * omega, float(counts @ omega**2)
+        if omega.shape == (self.n,):
+            return np.add.reduceat(omega, np.cumsum((0, *self.counts[:-1]))), float(omega @ omega)
+        expected = f"of shape ({self.K},), per task, or ({self.n},), per example"
+        raise _check.fail("omega", expected, f"shape {omega.shape}")
 
     # Prompts and tokens. Torch is imported here only, so that the closed forms run without it.
 
@@ -261,7 +304,7 @@ class PromptDistribution:
         if self.sigma > 0:
             y = y + self.sigma * normal(*y.shape)
             y_query = y_query + self.sigma * normal(*y_query.shape)
-        return Prompts(x, y, x_query, y_query, beta, beta_query)
+        return Prompts(x, y, x_query, y_query, beta, beta_query, self.counts)
 
     @cached_property
     def _factors(self):
@@ -359,26 +402,28 @@ def _symmetric(name, value, size):
     return value / 2 + value.T / 2
 
 
-def _covariance(name, value, size):
+def _correlation(name, value, size):
     value = _symmetric(name, value, size)
-    eigenvalues = np.linalg.eigvalsh(value)
-    if eigenvalues[0] < -16 * EPS * size * max(eigenvalues[-1], 0.0):
+    if np.abs(np.diag(value) - 1).max() > 1e-12:
+        raise _check.fail(name, "a correlation matrix, with ones on its diagonal", f"diagonal {np.diag(value)}")
+    return value
+
+
+def _covariance(name, value, size):
+    value = _check.array(name, value)
+    if value.shape == (size,):
+        value = np.diag(value)
+    elif value.shape != (size, size):
+        raise _check.fail(name, f"of shape ({size}, {size}), or ({size},) for a diagonal", f"shape {value.shape}")
+    value = _symmetric(name, value, size)
+    diagonal = is_diagonal(value)
+    eigenvalues = np.sort(np.diag(value)) if diagonal else np.linalg.eigvalsh(value)
+    if eigenvalues[0] < (0.0 if diagonal else -16 * EPS * size * max(eigenvalues[-1], 0.0)):
         raise _check.fail(name, "positive semidefinite", f"a matrix with smallest eigenvalue {eigenvalues[0]:.3g}")
     return value
 
 
 def _frozen(array):
-    array.setflags(write=False)
-    return array
-
-
-def _clean(eigenvalues):
-    """Eigenvalues below what rounding can resolve are zero: the rank of a singular matrix is then right."""
-    floor = len(eigenvalues) * EPS * eigenvalues[-1]
-    return np.where(eigenvalues > floor, eigenvalues, 0.0)
-
-
-def psd_root(matrix):
-    """The symmetric square root of a positive semidefinite matrix, singular or not. (d, d) to (d, d)."""
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors * np.sqrt(_clean(values))) @ vectors.T
+    """The array over memory that nothing can write to, with one zero for both signs."""
+    array = np.ascontiguousarray(array) + 0
+    return np.frombuffer(array.tobytes(), dtype=array.dtype).reshape(array.shape)

@@ -7,13 +7,15 @@ cost depends on the number of tasks, not on the number of examples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar, nnls
 
 from . import _check
-from .prompts import EPS, PromptDistribution, psd_root
+from .prompts import PromptDistribution
+from .spectra import EPS, psd_root
 
 WEIGHTS = ("free", "uniform", "monotone", "constant-gate")
 
@@ -25,6 +27,7 @@ class WPGD:
     P (d, d); omega (K,), one weight per task, or (n,), one per example, if the weights come from a constant gate.
     gamma = 1 + w^T R w / |w|^2, in [1, 1 + lambda_max], is what P needs to know of the weights (Theorem 2).
     risk is the population risk, not divided by d. gate is the constant gate, or None.
+    certificate says by what this is known to be the best of its class, and to what accuracy.
 
     Only P times omega matters. Here omega has largest absolute value 1, so that it can be a product of gates.
     """
@@ -33,6 +36,7 @@ class WPGD:
     omega: np.ndarray
     gamma: float
     risk: float
+    certificate: str
     gate: float | None = None
 
     def __repr__(self):
@@ -68,13 +72,17 @@ def population_risk(dist: PromptDistribution, P, omega) -> float:
     """
     _check_distribution(dist)
     P = _check.array("P", P, (dist.d, dist.d))
-    rw, ww, wRw = dist.moments(omega)
+    sums, ww = dist.block_sums(omega)
+    rw, own = dist.r @ sums, _own(dist, sums, ww)
+    half_Sx, half_C = psd_root(dist.Sx), psd_root(dist.C)
     with np.errstate(over="ignore", invalid="ignore"):  # complained of below
-        SxP, SxPT, SxC = dist.Sx @ P, dist.Sx @ P.T, dist.Sx @ dist.C
-        trace_SQ = np.sum(SxC.T * SxP)  # tr(Sigma Q) = tr(Sx C Sx P)
-        trace_QQ = np.sum(SxPT.T * SxP)  # tr(Q^T Q) = tr(Sx P^T Sx P)
-        trace_SQQ = np.sum(SxC.T * (SxPT @ SxP))  # tr(Sigma Q^T Q) = tr(Sx C Sx P^T Sx P)
-    risk = float(dist.M - 2 * rw * trace_SQ + dist.M * ww * trace_QQ + (ww + wRw) * trace_SQQ)
+        # Sx^1/2 (I - rw P Sx) C^1/2 and Sx^1/2 P Sx C^1/2 are (I - rw Q) Sigma^1/2 and Q Sigma^1/2, up to a rotation.
+        PSx = P @ dist.Sx
+        bias = np.sum((half_Sx @ (np.eye(dist.d) - rw * PSx) @ half_C) ** 2)
+        trace_QQ = np.sum((half_Sx @ P @ half_Sx) ** 2)
+        trace_SQQ = np.sum((half_Sx @ PSx @ half_C) ** 2)
+        # The formula above with its square completed: a sum of terms >= 0, which keeps the digits of a small risk.
+        risk = float(dist.sigma**2 + bias + dist.M * ww * trace_QQ + own * trace_SQQ)
     if not np.isfinite(risk):
         raise _check.fail("P and omega", "small enough for a finite risk in float64", f"a risk of {risk}")
     return risk
@@ -90,16 +98,21 @@ def optimal_wpgd(dist: PromptDistribution, weights="free") -> WPGD:
       and omega the limit of the normalised weights, all on the last example.
     - an array (K,) or (n,), per task or per example, not all zero: these weights, with the best P for them.
 
-    Where no predictor beats zero (r = 0, say), P = 0 and the risk is M.
+    Where no predictor beats zero (r = 0, say), P = 0 and the risk is M. The record's `certificate` says by what the
+    optimum is known to be one: for "free" and "monotone", an enumeration of all fixed points of a monotone map; for
+    "constant-gate", branch and bound.
     Raises ValueError or TypeError for an unknown class and for bad arrays.
     """
     _check_distribution(dist)
     if weights is not None and not isinstance(weights, str):
         return _best_P(dist, _some(dist, weights))
     _check.option("weights", weights, WEIGHTS)
-    if weights == "uniform" or not dist.r.any():
-        gate, ones = (1.0, np.ones(dist.n)) if weights == "constant-gate" else (None, np.ones(dist.K))
-        return _best_P(dist, ones, gate)
+    if not dist.r.any() and weights != "constant-gate":
+        return replace(
+            _best_P(dist, np.ones(dist.K)), certificate="r = 0: no weights tell anything of the query's task"
+        )
+    if weights == "uniform":
+        return _best_P(dist, np.ones(dist.K))
     if weights == "free":
         return stationary_points(dist)[0]
     if weights == "monotone":
@@ -115,8 +128,10 @@ def stationary_points(dist: PromptDistribution) -> list[WPGD]:
 
         omega = (h R + I)^-1 r at h = h2(gamma),    P prop. C (M I + gamma Sx C)^-1.
 
-    F does not decrease, so the enumeration by bisection is complete, up to fixed points closer to each other than a
-    relative 1e-9. Empty if r = 0. The first is the global minimum.
+    F does not decrease, so the enumeration by bisection is complete to the resolution of `fixed_points`: a pair of
+    points closer to each other than about 1e-7, relative to gamma, counts as one touch, and a triple closer than about
+    1e-4 as one point; else there is no point too few and none too many. Empty if r = 0. The first is the global
+    minimum.
     """
     _check_distribution(dist)
     if not dist.r.any():
@@ -126,7 +141,9 @@ def stationary_points(dist: PromptDistribution) -> list[WPGD]:
     def F(gamma):
         return 1 + h1(dist, h2(dist, gamma))
 
-    points = [_best_P(dist, _best_omega(dist, h2(dist, gamma))) for gamma in fixed_points(F, 1.0, 1.0 + lam.max())]
+    found = fixed_points(F, 1.0, 1.0 + lam.max())
+    certificate = f"all {len(found)} stationary points enumerated"
+    points = [replace(_best_P(dist, _best_omega(dist, h2(dist, gamma))), certificate=certificate) for gamma in found]
     return sorted(points, key=lambda point: point.risk)
 
 
@@ -182,7 +199,8 @@ def uniqueness(dist: PromptDistribution) -> Uniqueness:
     - holds_sharp: gap_Sigma gap_R < bound_sharp = (8/M)(M + Lambda_- s_+)(M + Lambda_+ s_-) (Theorem A),
       or Sigma has at most five non-zero eigenvalues (Theorem B).
 
-    Both conditions are sufficient; neither is necessary.
+    Both conditions are sufficient; neither is necessary. At r = 0 the minimisers are many, P = 0 or omega = 0 with the
+    other anything, so that neither holds.
     """
     _check_distribution(dist)
     s, lam = (values[values > 0] for values in (dist.signal_spectrum[0], dist.task_spectrum[0]))
@@ -195,8 +213,8 @@ def uniqueness(dist: PromptDistribution) -> Uniqueness:
         gap_R=float(gap_R),
         bound_paper=float(bound_paper),
         bound_sharp=float(bound_sharp),
-        holds_paper=bool(gap_Sigma * gap_R < bound_paper),
-        holds_sharp=bool(gap_Sigma * gap_R < bound_sharp or len(s) <= 5),
+        holds_paper=bool(dist.r.any() and gap_Sigma * gap_R < bound_paper),
+        holds_sharp=bool(dist.r.any() and (gap_Sigma * gap_R < bound_sharp or len(s) <= 5)),
     )
 
 
@@ -208,20 +226,28 @@ def _best_omega(dist, h):
     return np.linalg.solve(h * dist.R * np.array(dist.counts, dtype=np.float64) + np.eye(dist.K), _unit(dist.r))
 
 
+def _own(dist, sums, ww):
+    """|w|^2 + w^T (R - r r^T) w: what the weights gather besides the query's task. No cancellation of large numbers."""
+    return ww + max(0.0, float(sums @ (dist.R - np.outer(dist.r, dist.r)) @ sums))
+
+
 def _best_P(dist, omega, gate=None):
     """The best predictor with given weights: P = (r^T w)/|w|^2 C (M I + gamma Sx C)^-1, gamma = 1 + w^T R w / |w|^2.
 
-    Its risk is M - (r^T w)^2/|w|^2 T(gamma), T(gamma) = sum s_i^2 / (M + gamma s_i).
+    Its risk is M - (r^T w)^2/|w|^2 T(gamma), T(gamma) = sum s_i^2/(M + gamma s_i), in a form that keeps its digits near
+    zero: sigma^2 + sum s_i (M + own/|w|^2 s_i)/(M + gamma s_i), with own = |w|^2 + w^T (R - r r^T) w.
     """
     if gate is None:
         omega = _unit(omega)
-    rw, ww, wRw = dist.moments(omega)
+    sums, ww = dist.block_sums(omega)
+    rw, wRw = float(dist.r @ sums), max(0.0, float(sums @ dist.R @ sums))
     gamma = 1 + wRw / ww
     s, B = dist.signal_spectrum
     denominator = dist.M + gamma * s
     P = (B * (rw / ww / denominator)) @ B.T
-    risk = dist.M - rw**2 / ww * np.sum(s * (s / denominator))
-    return WPGD(P=P, omega=omega, gamma=float(gamma), risk=float(risk), gate=gate)
+    risk = dist.sigma**2 + np.sum(s * ((dist.M + _own(dist, sums, ww) / ww * s) / denominator))
+    certificate = "the best P for these weights, in closed form"
+    return WPGD(P, omega, float(gamma), float(min(risk, dist.M)), certificate, gate)
 
 
 def _some(dist, weights):
@@ -240,44 +266,61 @@ def _unit(vector):
     return vector / np.abs(vector).max()
 
 
-def fixed_points(F, low, high, resolution=1e-9):
+def fixed_points(F, low, high, resolution=1e-7, rounding=64 * EPS):
     """All fixed points of a non-decreasing function F on [low, high], with F(low) >= low and F(high) <= high.
 
     A fixed point in [a, b] lies in [F(a), F(b)] too. So every interval is cut to its intersection with that, dropped
     if nothing is left, and halved, until it is relatively shorter than `resolution`. No fixed point can be lost; what
-    is left covers all of them, and each change of sign of F(x) - x shows one. Points closer than that may count as one;
-    a touch shows as F(x) = x to rounding. F takes arrays to arrays.
+    is left covers all of them. F takes arrays to arrays, and is known to a relative `rounding`.
+
+    What is left is read as follows. Between two places where F(x) - x has clear and opposite signs lies one point;
+    between equal signs none, or a touch where F(x) = x to rounding. So points are told apart, and from none, where
+    |F(x)/x - 1| between them exceeds four times the rounding: two at relative distances of some 1e-7, three at some
+    1e-4, times powers of the curvature; nearer ones count as one. Where F(x) = x to rounding on a long stretch, the
+    resolution is as much coarser as 2^17 intervals ask for.
     """
-    rounding = 1e-13
+
+    def values(x):  # in parts, as F may need much memory for every number
+        return np.concatenate([F(part) for part in np.array_split(x, 1 + x.size // 4096)])
+
     a, b, ends = np.array([low]), np.array([high]), [low, high]
     while a.size:
-        Fa, Fb = np.split(F(np.concatenate([a, b])), 2)
+        Fa, Fb = np.split(values(np.concatenate([a, b])), 2)
         if not np.isfinite([Fa, Fb]).all():
             raise FloatingPointError("the fixed-point map is not finite: the distribution is out of float64's range")
         a, b = np.maximum(a, Fa * (1 - rounding)), np.minimum(b, Fb * (1 + rounding))
-        done = b - a <= resolution * b
+        done = (b - a <= resolution * b) | (a.size > 2**17)
         ends += [*a[done & (a <= b)], *b[done & (a <= b)]]
         a, b = a[~done], b[~done]
         middle = (a + b) / 2
         a, b = np.concatenate([a, middle]), np.concatenate([middle, b])
 
     x = np.unique(ends)
-    excess = F(x) - x
-    sign = np.where(np.abs(excess) > rounding * x, np.sign(excess), 0.0)
-    sign[0], sign[-1] = max(sign[0], 0.0), min(sign[-1], 0.0)
-    clear = np.flatnonzero(sign)  # between two of them lies either nothing, or points where F(x) = x to rounding
+    excess = values(x) - x
+    # F(low) >= low and F(high) <= high, whatever rounding says: a clear sign before the first place and after the last.
+    clear = np.flatnonzero(np.abs(excess) > 4 * rounding * x)
+    signs = [1, *np.sign(excess[clear]), -1]
     found = []
-    for i, j in zip([-1, *clear], [*clear, len(x)], strict=True):
-        if 0 <= i and j < len(x) and sign[i] * sign[j] < 0:
-            found.append(_crossing(F, x[i], x[j]))
-        elif j - i > 1:  # a touch, or an end of the interval: one point for all that rounding cannot tell apart
-            found.append(x[i + 1 + np.argmin(np.abs(excess[i + 1 : j]))])
+    for (i, j), (before, after) in zip(pairwise([-1, *clear, len(x)]), pairwise(signs), strict=True):
+        a, b = max(i, 0), min(j, len(x) - 1)
+        nearest = a + np.argmin(np.abs(excess[a : b + 1]))
+        if before == after:  # at most one point, as rounding cannot tell more apart
+            if abs(excess[nearest]) <= rounding * x[nearest]:
+                found.append(x[nearest])
+        else:
+            found.append(_crossing(F, x[a], x[b]) if excess[a] * excess[b] < 0 else x[nearest])
     return np.array(found)
 
 
 def _crossing(F, a, b):
     """The fixed point between a and b, where F(x) - x changes its sign."""
-    return brentq(lambda x: float(F(np.array([x]))[0]) - x, a, b, xtol=EPS, rtol=4 * EPS)
+
+    def excess(x):
+        return float(F(np.array([x]))[0]) - x
+
+    if excess(a) * excess(b) >= 0:  # one place alone is rounded otherwise than among many
+        return min(a, b, key=lambda x: abs(excess(x)))
+    return brentq(excess, a, b, xtol=EPS, rtol=4 * EPS)
 
 
 def _monotone_points(dist, r):
@@ -301,6 +344,8 @@ def _monotone_points(dist, r):
         A = np.concatenate([own, np.sqrt(h) * shared])
         scale = 1 / np.linalg.norm(A, axis=0)
         z, _ = nnls(A * scale, target, maxiter=30 * dist.K)
+        if not z.any():  # all that can be gained is below nnls's tolerance: any way up will do
+            z = np.eye(dist.K)[np.argmax(gain * scale)]
         return L @ (scale * z)
 
     def F(gamma):
@@ -311,7 +356,10 @@ def _monotone_points(dist, r):
         return np.array(out)
 
     top = 1 + dist.task_spectrum[0].max()
-    return [_best_P(dist, omega(h2(dist, gamma))) for gamma in fixed_points(F, 1.0, top)]
+    # Least squares in turns over active sets knows omega less well than a formula would.
+    found = fixed_points(F, 1.0, top, resolution=1e-6, rounding=1e-12)
+    certificate = "all stationary points over the cone enumerated, for P of either sign"
+    return [replace(_best_P(dist, omega(h2(dist, gamma))), certificate=certificate) for gamma in found]
 
 
 def _constant_gate(dist):

@@ -1,14 +1,17 @@
 """The distribution of prompts: its law, its tokens, its complaints."""
 
+import copy
+import pickle
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
-from cases import distributions, same_tasks_one_by_one
+from cases import correlations, distributions, same_tasks_one_by_one
 from hypothesis import given, settings
 
-from glalib import PromptDistribution
+from glalib import PromptDistribution, optimal_wpgd
+from glalib.baselines import bayes
 from glalib.gates import gates_to_weights, weights_to_gates
 
 
@@ -163,7 +166,7 @@ OK = {"d": 2, "counts": (3, 4), "r": (0.2, 0.8)}
         ({"Sx": [[1, 0.5], [0, 1]]}, "Sx must be symmetric"),
         ({"Sx": [[1, 2], [2, 1]]}, "Sx must be positive semidefinite; got a matrix with smallest eigenvalue -1"),
         ({"C": -np.eye(2)}, "C must be positive semidefinite"),
-        ({"C": np.ones(2)}, r"C must be of shape \(2, 2\); got shape \(2,\)"),
+        ({"C": np.ones(3)}, r"C must be of shape \(2, 2\), or \(2,\) for a diagonal; got shape \(3,\)"),
         ({"C": np.zeros((2, 2))}, "Sx and C must be such that labels carry a signal"),
         ({"Sx": np.diag([1, 0]), "C": np.diag([0, 1])}, "Sx and C must be such that labels carry a signal"),
     ],
@@ -203,3 +206,66 @@ def test_numbers_and_tensors_of_any_kind():
     dist = PromptDistribution(2, (3, 4), torch.tensor([0.25, 0.5], requires_grad=True), sigma=Fraction(1, 2))
     assert dist.r.tolist() == [0.25, 0.5] and dist.sigma == 0.5
     assert dist.token_weights(torch.tensor([0.0, 1.0], requires_grad=True)).tolist() == [0] * 3 + [1] * 4
+
+
+def test_a_distribution_is_a_value():
+    """Equal arguments make equal distributions with one hash; nothing in one can be changed."""
+    dist = PromptDistribution(3, (4, 5), (0.2, 0.8), sigma=0.5, Sx=[3.0, 2.0, 0.0])
+    same = PromptDistribution(
+        np.int64(3), [4, 5], np.array([0.2, 0.8]), np.eye(2), np.float32(0.5), np.diag([3, 2, -0.0]), np.eye(3)
+    )
+    assert dist == same and hash(dist) == hash(same) and len({dist, same}) == 1
+    for again in (dist.replace(), copy.deepcopy(dist), pickle.loads(pickle.dumps(dist))):
+        assert again == dist and not again.Sx.flags.writeable
+    for change in (
+        {"d": 2, "Sx": (3, 2)}, {"counts": (5, 4)}, {"r": (0.2, 0.7)}, {"R": [[1, 0.1], [0.1, 1]]}, {"sigma": 0},
+        {"Sx": (3, 2, 1)}, {"C": (1, 1, 2)},
+    ):  # fmt: skip
+        assert dist.replace(**change) != dist
+    assert dist != "dist"
+
+
+def test_nothing_in_a_distribution_can_be_changed():
+    """So M and the spectra are never those of other arguments."""
+    dist = PromptDistribution(3, (4, 5), (0.2, 0.8), R=[[1, 0.3], [0.3, 1]], C=[1, 2, 3])
+    for name in ("d", "counts", "r", "R", "sigma", "Sx", "C", "K", "n", "M", "other"):
+        with pytest.raises(AttributeError):
+            setattr(dist, name, 1.0)
+        with pytest.raises(AttributeError):
+            delattr(dist, name)
+    for array in (dist.r, dist.R, dist.Sx, dist.C, *dist.task_spectrum, *dist.signal_spectrum):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            array.setflags(write=True)
+    assert optimal_wpgd(dist.replace(sigma=2.0)).risk == pytest.approx(
+        optimal_wpgd(PromptDistribution(3, (4, 5), (0.2, 0.8), R=[[1, 0.3], [0.3, 1]], C=[1, 2, 3], sigma=2.0)).risk
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_singular_R_replaced_stays_equal(seed):
+    """r is put into the range of R once; a second time changes nothing."""
+    R, r = correlations(np.random.default_rng(seed), 4, 2)
+    dist = PromptDistribution(2, (1, 2, 3, 4), r, R=R)
+    assert dist.replace() == dist
+
+
+def test_prompts_know_where_their_blocks_end():
+    """Five and three examples are not four and four, though shapes agree."""
+    of, other = PromptDistribution(2, (5, 3), (0.2, 0.8)), PromptDistribution(2, (4, 4), (0.2, 0.8))
+    prompts = of.sample(2)
+    for call in (lambda: other.tokens(prompts, delimiters=True), lambda: bayes(other)(prompts)):
+        with pytest.raises(
+            ValueError, match=r"prompts must be of this distribution, with counts \(4, 4\); got \(5, 3\)"
+        ):
+            call()
+    assert of.tokens(prompts, delimiters=np.True_).shape == (2, 11, 3)
+
+
+@pytest.mark.parametrize("name", ["r", "R", "Sx", "C"])
+def test_masked_arrays_are_refused(name):
+    """A mask would be ignored."""
+    value = np.ma.masked_array(np.eye(2) if name != "r" else np.zeros(2), mask=False)
+    with pytest.raises(TypeError, match=f"{name} must be an array without a mask"):
+        PromptDistribution(**{"d": 2, "counts": (1, 2), "r": (0, 0)} | {name: value})
