@@ -32,7 +32,7 @@ help:
 	@echo "Each makes the environment .venv if needed. PYTHON=python3.12 chooses the Python to make it with."
 
 book: .venv/ready
-	"$(VENV)" -c "from jupyter_book.cli.main import main; main()" build -W -n --keep-going $(BOOKFLAGS) .
+	"$(VENV)" tools/build.py $(BOOKFLAGS)
 	@"$(VENV)" tools/check_book.py
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
