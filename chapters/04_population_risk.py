@@ -75,7 +75,7 @@ from glalib import (
     stationary_points,
     wpgd,
 )
-from glalib.prompts import psd_root
+from glalib.spectra import psd_root
 
 plotting.use_style()
 
@@ -243,7 +243,7 @@ def theorem_2(dist, gamma):
 # %% [markdown]
 # The package finds the fixed points by a bisection that loses none. Neither $h_1$ nor $h_2$ increases, so $F$ does not
 # decrease, and an interval $[a, b]$ with $F(a) > b$ or $F(b) < a$ holds no fixed point. Two fixed points are told apart if
-# they differ by more than a relative $10^{-9}$. The points come by increasing risk, and the first is the global minimum: a
+# they differ by more than a relative $10^{-7}$ or so ({prf:ref}`prop-enumeration`). The points come by increasing risk, and the first is the global minimum: a
 # minimum exists, its risk is below $M$ because $r \ne 0$, and so it is one of them.
 #
 # Four checks. The printed formulas give the same points. The gradient of the risk vanishes there. Plain numerical
