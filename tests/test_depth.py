@@ -386,7 +386,10 @@ def test_noise_leaves_a_gap_that_a_gate_closes():
 
     def equal(L):  # all steps the same: one number to search
         return minimize_scalar(
-            lambda step: excess(np.full(L, step))[0], bounds=(0, 1 / L), method="bounded", options={"xatol": 1e-10}
+            lambda step: mass @ ((1 - (1 - step * z) ** L) / z - target) ** 2,
+            bounds=(0, 1 / L),
+            method="bounded",
+            options={"xatol": 1e-10},
         ).fun
 
     # No end of the descents: many equal steps tend to gradient flow, stopped at its best time.
