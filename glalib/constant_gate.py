@@ -63,14 +63,18 @@ class Points(NamedTuple):
 
 
 class Objective:
-    """G as a function of c = 1 - g, in units of the largest s, and its bounds. Gates next to one keep their digits."""
+    """G as a function of c = 1 - g, and its bounds. Gates next to one keep their digits.
+
+    The largest |r_k| and the largest s_i are taken out: G is `unit` times what is computed.
+    """
 
     def __init__(self, dist):
         counts = np.array(dist.counts, dtype=np.float64)
-        self.r, self.R, self.counts, self.n = dist.r, dist.R, counts, float(dist.n)
+        size = np.abs(dist.r).max()
+        self.r, self.R, self.counts, self.n = dist.r / size, dist.R, counts, float(dist.n)
         self.after = float(dist.n) - np.cumsum(counts)  # examples after each block
         s, self.times = np.unique(dist.signal_spectrum[0], return_counts=True)
-        self.unit, self.s, self.own = s[-1], s / s[-1], dist.M / s[-1] + s / s[-1]
+        self.unit, self.s, self.own = s[-1] * size**2, s / s[-1], dist.M / s[-1] + s / s[-1]
         self.lam = (np.abs(dist.R) @ counts).max()
         # A sum of K products is good to K half EPS of the sum of their sizes; geometric sums lose 8 half EPS.
         self.rounding = (dist.K + len(s) + 16) * EPS
@@ -87,8 +91,8 @@ class Objective:
         return Points(c, S, RS, p, V, W, self.gain(p, V, W))
 
     def errors(self, low, high):
-        """On cells between gates 1 - high.c < 1 - low.c: how far |p| may be above, V and W below, their straight lines."""
-        n, c, r = self.n, low.c, np.abs(self.r)
+        """Between gates 1 - high.c < 1 - low.c: how far |p| may be above, V and W below, the lines between the ends."""
+        n, c = self.n, low.c
         y, square = (1 - c) ** 2, (high.c - c) ** 2 / 8
         with np.errstate(divide="ignore", over="ignore"):
             q = 1 / (c * (2 - c))  # 1 / (1 - y)
@@ -99,14 +103,14 @@ class Objective:
         e1, e2 = square * one, square * two
         chord = np.sum((high.S - low.S) * (high.RS - low.RS), axis=1)
         E = np.minimum(e1, np.sqrt(self.lam) * e2)
-        off_p = np.minimum(r.max() * e1, np.sqrt(self.counts @ r**2) * e2)
+        off_p = np.minimum(e1, np.sqrt(self.counts @ self.r**2) * e2)
         return off_p, square * three, chord / 4 + 2 * E * np.sqrt(np.maximum(low.W, high.W))
 
     def bounds(self, low, high):
         """An upper bound of G on each cell, and whether rounding is most of its errors."""
         off_p, off_V, off_W = self.errors(low, high)
         total = low.S.sum(axis=1)  # the larger of both ends
-        slack_p, slack_W = self.rounding * np.abs(self.r).max() * total, self.rounding * total**2
+        slack_p, slack_W = self.rounding * total, self.rounding * total**2
         exhausted = (off_p <= slack_p) & (off_V <= self.rounding * low.V) & (off_W <= slack_W)
         p, V, W = (np.stack(ends) for ends in ((low.p, high.p), (low.V, high.V), (low.W, high.W)))
         p = np.abs(p) + off_p + slack_p
@@ -119,13 +123,13 @@ class Objective:
     def slope(self, t):
         """d log G / dt at a gate exp(-t), 0 < t < inf."""
         S, V = np.exp(-self.after * t) * _geometric(self.counts, t), _geometric(self.n, 2 * t)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             dS = S * (self.counts / np.expm1(self.counts * t) - 1 / np.expm1(t) - self.after)
             dV = V * 2 * (self.n / np.expm1(2 * self.n * t) - 1 / np.expm1(2 * t))
-        RS = self.R @ S
-        of = self.times * self.s**2 / (self.own * V + self.s * (S @ RS)) ** 2
-        change = self.own * dV + self.s * 2 * (dS @ RS)
-        return 2 * (self.r @ dS) / (self.r @ S) - of @ change / (of @ (self.own * V + self.s * (S @ RS)))
+            line = self.own * V + self.s * (S @ self.R @ S)
+            change = self.own * dV + self.s * 2 * (dS @ self.R @ S)
+            of = self.times * (self.s / line) ** 2  # d log T = -sum of * change / sum of * line
+            return 2 * (self.r @ dS) / (self.r @ S) - of @ change / (of @ line)
 
 
 def constant_gate(dist) -> ConstantGate:
@@ -150,7 +154,8 @@ def constant_gate(dist) -> ConstantGate:
         low, high = (Points(*map(np.concatenate, zip(*pair, strict=True))) for pair in ((low, middle), (middle, high)))
     c, gain = (np.concatenate(values) for values in zip(*seen, strict=True))
     t, gain = _refined(objective, c, gain)
-    return ConstantGate(t, max(0.0, dist.M - objective.unit * max(upper, gain)), len(c))
+    bound = dist.M * (1 - EPS) - objective.unit * max(upper, gain)
+    return ConstantGate(t, max(0.0, float(bound)), len(c))
 
 
 def _refined(objective, c, gain):
