@@ -17,6 +17,20 @@ from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
+STARTUP = """\
+def explain_assertions():
+    import sys
+    sys.path.insert(0, {folder!r})
+    try:
+        import asserts
+    finally:
+        sys.path.pop(0)
+    asserts.in_kernel()
+
+
+explain_assertions()
+del explain_assertions
+"""
 UNSEEN = {"__pycache__", ".ipynb_checkpoints"}
 
 
@@ -58,6 +72,10 @@ def use_own_kernel(root):
     # Without the notice that a kernel's local connection is not encrypted, once per chapter.
     (home / "profile_default").mkdir(parents=True, exist_ok=True)
     (home / "profile_default" / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 40\n")
+    # An assertion that fails prints what it saw.
+    startup = home / "profile_default" / "startup" / "asserts.py"
+    startup.parent.mkdir(exist_ok=True)
+    startup.write_text(STARTUP.format(folder=str(root / "_ext")))
 
 
 def check_package(root):

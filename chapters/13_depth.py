@@ -144,8 +144,51 @@ assert max(errors) < 1e-12
 
 
 # %% [markdown]
-# Half of these layers had no causal mask. That case is simpler, and comes next.
-#
+# Half of these layers had no causal mask. That case is simpler, and comes next. First, gates that are computed: from all of a token, the label coordinate among it, which holds the residual so far. We run the stream, take the gates that each layer computed, and put them into the formula, for the label coordinate of every token.
+
+# %% tags=["asserts-thm-depth"]
+def with_computed_gates(P_q, P_k, gate, causal):
+    """The layers of the theorem, with gates sigmoid(W_g^T z + b_g) of their own."""
+    like = GLA.from_wpgd(list(P_q), list(P_k), causal=causal)
+    L, d, m = P_q.shape
+    options = {"key_width": m, "causal": causal, "dtype": torch.float64}
+    model = GLA(d + 1, gate, L, gate_bias=1.5, **options)
+    model.load_state_dict(like.state_dict(), strict=False)
+    with torch.no_grad():
+        for layer in model.layers:
+            layer.W_g.copy_(torch.from_numpy(rng.normal(size=layer.W_g.shape)))
+    return model
+
+
+@torch.no_grad()
+def stream_and_gates(model, Z, n):
+    """The stream after the last layer, and the gates (n + 1, ...) of every layer."""
+    gates = []
+    for layer in model.layers:
+        gates.append(torch.cat(layer.gates(Z, n), 0).numpy())
+        Z = Z + layer.write(Z, n)
+    return Z, gates
+
+
+errors, spread = [], []
+for L in (2, 3, 4, 6):
+    P_q, P_k = rng.normal(size=(2, L, d, m)) / n**0.5
+    for gate in ("scalar", "key", "value"):
+        for causal in (True, False):
+            model = with_computed_gates(P_q, P_k, gate, causal)
+            last, g = stream_and_gates(model, Z, n)
+            spread.append(min(np.ptp(values) for values in g))
+            g = [values[:, d] if gate == "value" else values for values in g]
+            beta = iterates(x, y, x_query, P_q, P_k, g, causal)
+            errors.append(relative(model(Z).item(), x_query @ beta[-1]))
+            labels = np.append(y, 0.0) - (np.vstack([x, x_query]) * beta).sum(1)
+            off = last[:, d].numpy() - labels
+            errors.append(np.linalg.norm(off) / np.linalg.norm(labels))
+            assert torch.equal(last[:, :d], Z[:, :d])  # nothing else changes
+assert max(errors) < 1e-12 and min(spread) > 0.02  # gates that do differ
+
+
+# %% [markdown]
 # ## Without the causal mask
 #
 # Let every token read the state after the last example, and let the query write nothing. A query has no example after it, so its own
@@ -185,7 +228,6 @@ assert max(errors) < 1e-12
 # query reads the same state, and its own residual is still zero.
 #
 # For the cell: part 4 is what `GLA` computes without the mask if we give it $(x, 0)$ as one more example.
-
 
 # %% tags=["asserts-prop-depth-full"]
 def shared_iterate(x, y, x_query, P_q, P_k, gates):
@@ -273,7 +315,6 @@ assert max(errors) < 1e-12  # the reason is that of the theorem
 #
 # The recursion in 3 is $w_i = g_i \bigl( I - b_i x_i x_i^\top \bigr) w_{i-1} + b_i x_i y_i$ with $b_i = 1/\norm{x_i}^2$: the gated delta rule of {cite}`yang2025gated`, with the step that fits the newest example exactly. Without gates it is
 # one sweep of Kaczmarz's method. So, for a query that writes nothing, *an endless stack of such causal layers is a single layer of another architecture*. The query's own term spoils it: $(x, 0)$ is one more example, and in the end it is fitted, too.
-
 
 # %% tags=["asserts-prop-delta-limit"]
 def delta_rule(x, y, g):
@@ -593,7 +634,6 @@ glue("excess_flow", float(flow), display=False)
 # ````
 #
 # This says what is possible, not what is practical: the way back magnifies errors by up to $e^{T \norm{S_k}}$, so $N$ has to be very large. It also shows the query's gate in a new role. Falling as $e^{-\sigma^2 \tau}$, it *is* the ridge penalty. The same walk with gates that are learned needs a gate which can tell the first token of a block, and the query, from the others. Whether causal layers can reach the Bayes predictor, we do not know.
-
 
 # %% tags=["asserts-prop-depth-bayes"]
 def there_and_back(dist, T, N):
@@ -939,7 +979,6 @@ for name, value in {
 # ## Break it
 #
 # **One iterate for all.** Suppose that we overlook the coupling, and let every token use the query's iterate under the causal mask. One layer does not notice. Two do.
-
 
 # %%
 def uncoupled(x, y, x_query, P_q, P_k, gates):

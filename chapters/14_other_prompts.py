@@ -101,7 +101,7 @@ def sequential(prompts):
 #
 # The proof is a symmetry, so we can assert it without sampling error. Take any prompt. Give each $x_i$ a sign $\varepsilon_i$, and all tasks a sign $\tau$. Then $y_i$ gets the sign
 # $\varepsilon_i \tau$, and the query's label the sign $\tau$. (Here the noise of a label flips with its features and task, which does not change its law either.) Over these $2^{n+1}$ mirror images the average of $y_{n+1} f$ is zero for each prompt, whatever the layer. This holds to rounding: some hundred numbers cancel in
-# pairs, and we allow $10^{-12}$ of their mean size.
+# pairs, and we allow $10^{-12}$ of their mean size. The layers below are single ones; pairs of different heads, with the query's own token added; and layers whose gates are random numbers in $[0, 1]$ for each token.
 
 # %% tags=["asserts-prop-sequential"]
 from dataclasses import replace
@@ -140,6 +140,43 @@ for gate in (None, "scalar", "key", "value"):
     for seed in range(5):
         layer = random_layer(2, gate, seed)
         assert agreement(lambda q: layer(sequential(q))[:, 0], prompts) < 1e-12
+
+
+def several_heads(d, seed):
+    """A random layer of each kind, side by side, and a function of the query's token."""
+    heads = [random_layer(d, g, seed) for g in (None, "scalar", "key", "value")]
+    own = torch.from_numpy(np.random.default_rng(seed).normal(size=d + 4))
+
+    def predict(p):
+        Z = sequential(p)
+        return sum(head(Z)[:, 0] for head in heads) + Z[:, -1] @ own
+
+    return predict
+
+
+def random_gates(d, gate, n, seed):
+    """Random weights, and gates of any kind that read nothing: given, token by token."""
+    rng = np.random.default_rng(seed)
+    weights = random_layer(d, gate, seed).state_dict()
+    shape = (2 * n + 1,) if gate == "scalar" else (2 * n + 1, d + 4)
+    model = GLA(
+        d + 4, gate, context=3, gates=rng.random(shape), dtype=torch.float64
+    )
+    model.load_state_dict(weights, strict=False)
+    return lambda p: model(sequential(p))[:, 0]
+
+
+for seed in range(5):
+    assert agreement(several_heads(2, seed), prompts) < 1e-12
+    for gate in ("scalar", "key", "value"):
+        assert agreement(random_gates(2, gate, dist.n, seed), prompts) < 1e-12
+
+# The risk itself, over the mirrors of each prompt: M + E f^2 for M = E y^2.
+predict, risk, parts = several_heads(2, 0), 0.0, 0.0
+for q in mirrors(prompts):
+    f, y = predict(q), q.y_query[:, 0]
+    risk, parts = risk + (y - f) ** 2, parts + y**2 + f**2
+assert ((risk - parts).abs() / parts).max() < 1e-12
 
 
 # %% [markdown]
@@ -197,7 +234,6 @@ for gate in (None, "scalar", "key", "value"):
 # ````
 #
 # In code, the shift is a line, and the two layers are a dozen. Both must agree with WPGD on the paired prompt. The products are the same, up to their order, so we allow $10^{-12}$.
-
 
 # %%
 def with_shift(Z, P_q, P_k, gates, gate="scalar"):
@@ -317,7 +353,6 @@ for model, tokens in (
 
 # %% [markdown]
 # We build the layer of the proposition and compare slopes, by the difference of two predictions on the same prompts: a Monte-Carlo mean, to be right within four standard errors. Then we train it: all weights free, three starts, and the same with the gates' view of the labels masked.
-
 
 # %% tags=["asserts-prop-label-gates"]
 def label_gates(d, P, w, b, g_x, g_q):
@@ -537,7 +572,6 @@ plotting.FigureData(
 #
 # In words: noise makes redundancy harmless. With noisy labels even the thousandth copy of a task brings news, and the weights forget the discount for large tasks. What remains of the worth of gating is the angle between $r$ and equal weights.
 
-
 # %% tags=["asserts-prop-noise"]
 def random_case(rng, d=5, K=4):
     f = rng.normal(size=(K + 1, K + 2))
@@ -621,7 +655,6 @@ for _ in range(30):
 # ```
 # ````
 
-
 # %% tags=["asserts-prop-noise-uniqueness"]
 def with_noise(sigma):
     Sx = np.diag([1.0] + [0.003] * 5)
@@ -704,7 +737,6 @@ for _ in range(200):
 #
 # So $D$ is the effective dimension: in the weights it plays the part of $d + \sigma^2$. A task of $n_k$ examples is discounted once $n_k$ is of the order of $1 + D$. At the same rank and noise ratio, unequal eigenvalues lower $D$, and redundancy bites earlier. For two independent tasks with $0 \le r_1 < r_2$ and a minimiser that is unique up to scale,
 # a scalar gate that can act between the tasks reaches the optimum (with sigmoids, in the limit) just if $D$ at that point is not below the threshold of part 3. White features may pass where ill-conditioned ones fail.
-
 
 # %% tags=["asserts-prop-ill-conditioned"]
 def effective_dimension(dist, gamma):
