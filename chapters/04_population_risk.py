@@ -106,8 +106,8 @@ def terms(dist, P, omega):
 # %% [markdown]
 # **The twin.** Nothing in the formula is taken on trust: draw prompts, predict, average. Five random settings have general
 # $\Sigma_x$, $C$, $R$, $r$ and noise, and a $P$ and $\omega$ that are neither optimal nor symmetric but near enough to the
-# optimum for every term to matter. The simulated risk must be within three standard errors of the formula. For five
-# independent right answers that fails about once in seventy; the seeds are fixed, so it fails always or never. And the
+# optimum for every term to matter. The simulated risk must be within five standard errors of the formula. For five
+# independent right answers that fails about once in three hundred thousand streams of random numbers, so it does not hang on the stream. And the
 # check must be able to fail: in some setting each of the four terms must be worth more than ten standard errors.
 
 
@@ -142,7 +142,7 @@ for seed in range(5):
     z_scores.append((estimate.risk - exact) / estimate.stderr)
     sizes.append(parts.abs().numpy() / estimate.stderr)
 
-assert np.abs(z_scores).max() < 3
+assert np.abs(z_scores).max() < 5
 assert np.min(np.max(sizes, axis=0)) > 10
 
 
@@ -555,15 +555,15 @@ for spread in (0.0, 0.9):
         estimate.risk - best.risk - spread**2 * own
     ) / estimate.stderr
 
-assert abs(z[0.0]) < 3  # Gaussian features: the formula holds
+assert abs(z[0.0]) < 5  # Gaussian features: the formula holds
 assert z[0.9] > 10  # the same covariance, heavier tails: it does not
-assert abs(z_repaired[0.9]) < 3  # and this is by how much
+assert abs(z_repaired[0.9]) < 5  # and this is by how much
 
 # %% tags=["remove-input", "remove-output"]
 glue("z_heavy", float(z[0.9]), display=False)
 
 # %% [markdown]
-# With heavier tails the simulation is {glue:text}`z_heavy:.0f` standard errors above the formula, and within three of the
+# With heavier tails the simulation is {glue:text}`z_heavy:.0f` standard errors above the formula, and within five of the
 # repaired one.
 #
 # ## Exercise
