@@ -246,9 +246,10 @@ def theorem_2(dist, gamma):
 # they differ by more than a relative $10^{-7}$ or so ({prf:ref}`prop-enumeration`). The points come by increasing risk, and the first is the global minimum: a
 # minimum exists, its risk is below $M$ because $r \ne 0$, and so it is one of them.
 #
-# Four checks. The printed formulas give the same points. The gradient of the risk vanishes there. Plain numerical
+# Five checks. The printed formulas give the same points. The gradient of the risk vanishes there. Plain numerical
 # minimisation over $P$ and one weight per task ends at the same value; L-BFGS stops a little above the minimum, and we
-# ask for $10^{-6}$. And where there are three stationary points, all three are found, the best one first.
+# ask for $10^{-6}$. Where there are three stationary points, all three are found, the best one first. And where covariances are singular the formulas hold as well,
+# $P$ up to its action on the kernel.
 
 # %% tags=["asserts-thm-stationary-points"]
 from scipy.optimize import minimize
@@ -278,16 +279,17 @@ def minimise(dist, starts=6):
 
 
 def assert_stationary(dist, point):
+    seen = dist.Sx @ np.linalg.pinv(dist.Sx, rcond=1e-10)  # onto the range of Sx
     F, P, omega, risk = theorem_2(dist, point.gamma)
     assert (
         abs(F - point.gamma) < 1e-9 * point.gamma
     )  # eigenvalues of two different matrices
     assert abs(risk - point.risk) < 1e-9 * dist.M
+    assert 1 <= point.gamma <= 1 + dist.task_spectrum[0].max() * (1 + 1e-12)
     scale = np.abs(omega).max()
     assert np.allclose(dist.expand(point.omega), omega / scale, rtol=1e-8)
-    assert np.allclose(
-        point.P, P * scale, rtol=0, atol=1e-8 * np.abs(point.P).max()
-    )
+    difference = seen @ (point.P - P * scale) @ seen
+    assert np.abs(difference).max() < 1e-8 * np.abs(point.P).max()
 
     P = torch.tensor(point.P, requires_grad=True)
     omega = torch.tensor(dist.expand(point.omega), requires_grad=True)
@@ -318,6 +320,27 @@ for point in points:
     assert_stationary(several, point)
 assert points[0].risk < points[1].risk < points[2].risk
 assert optimal_wpgd(several).gamma == points[0].gamma
+
+# Singular covariances: what P does on the kernel of Sx is free, and nothing else is.
+basis = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+kernel, C = np.outer(basis[:, 2], basis[:, 2]), np.diag([1.0, 0.5, 0.0])
+Sx = (basis * [1.0, 0.3, 0.0]) @ basis.T
+flat = PromptDistribution(3, (3, 5), (0.3, 0.6), Sx=Sx, C=C, sigma=0.5)
+for point in stationary_points(flat):
+    assert_stationary(flat, point)
+    moved = point.P + kernel @ point.P + point.P @ kernel + kernel
+    assert np.isclose(
+        population_risk(flat, moved, point.omega), point.risk, rtol=1e-12
+    )
+    moved = point.P + 0.1 * np.abs(point.P).max() * np.eye(3)
+    assert population_risk(flat, moved, point.omega) > point.risk + 1e-4 * flat.M
+
+# For nonsingular C, the form with the inverse of Sigma.
+dist = random_setting(0, d=3)
+half, point = psd_root(dist.Sx), optimal_wpgd(dist)
+inner = point.gamma / dist.M * np.eye(3) + np.linalg.inv(half @ dist.C @ half)
+P = np.linalg.inv(half @ inner @ half)
+assert np.allclose(point.P, P * (point.P[0, 0] / P[0, 0]), rtol=1e-8)
 
 # %% tags=["remove-input", "remove-output"]
 from myst_nb import glue

@@ -86,7 +86,7 @@ for _ in range(30):
     for given_C in (None, C):
         dist = PromptDistribution(5, counts, r, Sx=Sx, C=given_C, sigma=0.1)
         kappa = dist.signal_spectrum[0].max() / dist.signal_spectrum[0].min()
-        for weights in ("free", "uniform", "monotone"):
+        for weights in ("free", "uniform", "monotone", rng.normal(size=2)):
             point = optimal_wpgd(dist, weights)
             step = condition(point.P @ dist.Sx)
             # Eigenvalues of products with condition numbers up to a few thousand.
