@@ -385,13 +385,13 @@ from myst_nb import glue
 for name, count in seen.items():
     glue(f"seen_{name}", int(count), display=False)
 for name, share in nearest.items():
-    glue(f"nearest_{name}", 100 * share, display=False)
+    glue("nearest_" + name.split("-")[0], 100 * share, display=False)
 
 
 # %% [markdown]
 # Of the thousand, {glue:text}`seen_paper` meet the paper's condition and {glue:text}`seen_sharp` meet ours;
 # {glue:text}`seen_several` have several fixed points, and none of these meets either. The slopes come as near to their bounds as {glue:text}`nearest_ranges:.1f` per cent (by ranges),
-# {glue:text}`nearest_paper:.1f` (under the paper's condition), {glue:text}`nearest_cross-ratio:.1f` (cross-ratio) and {glue:text}`nearest_rank:.1f` (rank five).
+# {glue:text}`nearest_paper:.1f` (under the paper's condition), {glue:text}`nearest_cross:.1f` (cross-ratio) and {glue:text}`nearest_rank:.1f` (rank five).
 #
 # ## The constants are sharp
 #
