@@ -170,7 +170,6 @@ assert np.isclose(left, right, rtol=1e-12)
 # ```
 # ````
 
-
 # %% tags=["asserts-prop-walk"]
 def walk(dist, h):
     """The risk of the best weights for h, with their best P."""
@@ -236,13 +235,14 @@ assert np.ptp(along) < 1e-13 * level.M
 # ```
 # ````
 #
-# When intervals have shrunk to a relative length of $10^{-7}$, the list still covers all fixed points, and each change of
-# sign shows one, where $F(x) - x$ is above rounding. What is left between has $F(x) = x$ to rounding, and it is honest to say what the package makes of it. Between clear and opposite signs
-# it reports one point. Between equal signs it reports one where $F(x) = x$ to rounding, a touch, and else none. So a pair of points closer to each other than some $10^{-7}$, relative to $\gamma$, counts as one touch, and a triple closer than some $10^{-4}$ as one point: float64 cannot
-# tell them apart, as between them $F(x)$ leaves $x$ by less than rounding.
+# With numbers of 53 bits, $F(x) / x$ is known to about $10^{-14}$, and that sets the resolution. Two fixed points at a
+# relative distance $\delta$ leave a bump of height about $\delta^2$ between them, so two can be told from one, and one touch
+# from none, down to distances of about $10^{-7}$; three that meet, down to about $10^{-4}$. The package halves intervals
+# until they are that short. Then it counts a point for each change of sign that is clear of rounding, and one for a touch,
+# where $F(x) = x$ to rounding. Nearer points count as one. Otherwise there is none too many and none too few: near a
+# tangency and near a cusp, from both sides, the tests hold the list to 50-digit arithmetic.
 #
 # We compare with a dense scan of smooth staircases with steep steps and many crossings.
-
 
 # %% tags=["asserts-prop-enumeration"]
 def staircase(rng, steps=6):
@@ -344,7 +344,6 @@ plotting.FigureData(
 #
 # Enumeration needs monotonicity. Give it a function that goes up and down, and it drops intervals in which there are
 # fixed points:
-
 
 # %%
 def wavy(x):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import sys
 
@@ -70,8 +71,8 @@ def array(name: str, value, shape: tuple[int, ...] | None = None) -> np.ndarray:
     return out
 
 
-def tensor(name: str, value, ndim: int = 1):
-    """A finite dense floating-point torch tensor with at least `ndim` axes."""
+def tensor(name: str, value, ndim: int = 1, finite: bool = True):
+    """A finite dense floating-point torch tensor with at least `ndim` axes; finite=False leaves that to another check."""
     import torch
 
     instance(name, value, torch.Tensor, "a torch tensor")
@@ -80,11 +81,42 @@ def tensor(name: str, value, ndim: int = 1):
         raise TypeError(f"{name} must be {expected}; got {value.dtype}, {value.layout}")
     if value.ndim < ndim:
         raise fail(name, f"a tensor with at least {ndim} axes", f"shape {tuple(value.shape)}")
-    # One pass over memory in the good case: any NaN or infinity shows in the sum. A sum may also overflow,
-    # so only the slow look condemns.
-    if not value.detach().sum().isfinite() and not value.isfinite().all():
+    if finite and look(lambda: _is_finite(value)) is False:
         raise fail(name, "finite", "a tensor with NaN or infinity in it")
     return value
+
+
+def look(question):
+    """The answer of question() on the numbers in an array or a tensor, or None where there are none to look at.
+
+    So it is while torch compiles or exports, inside `torch.func.vmap`, and for fake and meta tensors: a branch on
+    numbers would end the trace, so checks of numbers step aside. Checks of types and shapes remain.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.compiler.is_compiling():
+        return None
+    try:
+        return question()
+    except RuntimeError:  # torch's answer to a look at numbers in every other case
+        return None
+
+
+def _is_finite(value) -> bool:
+    """One pass over memory in the good case: any NaN or infinity shows in the sum. A sum may also overflow, so only
+    the slow look condemns."""
+    return math.isfinite(value.detach().sum().item()) or value.detach().isfinite().all().item()
+
+
+def cast(name: str, value, dtype):
+    """A finite tensor in that dtype, if its largest entry is in the dtype's range: not infinite there, nor zero."""
+    import torch
+
+    largest = look(lambda: value.detach().abs().max().item()) if value.numel() else None
+    limits = torch.finfo(dtype)
+    if largest and not limits.tiny <= largest <= limits.max:
+        expected = f"in the range of {dtype}, {limits.tiny:.2g} to {limits.max:.2g}"
+        raise fail(name, expected, f"a largest entry of {largest:.3g}")
+    return value.to(dtype)
 
 
 def array_or_tensor(name: str, value):
@@ -119,12 +151,18 @@ def prompts(value, dist=None) -> None:
 
 
 def unit_interval(name: str, value) -> None:
-    """Gates are numbers in [0, 1]; `value` is a numpy array or a torch tensor."""
+    """Gates are numbers in [0, 1]; `value` is a numpy array or a torch tensor. NaN is not in [0, 1]."""
     if 0 in value.shape:
         return
-    low, high = value.min().item(), value.max().item()
-    if not (low >= 0 and high <= 1):
-        raise fail(name, "in [0, 1]", f"values from {low!r} to {high!r}")
+    if isinstance(value, np.ndarray):
+        low, high = value.min().item(), value.max().item()
+    else:
+        low, high = look(lambda: tuple(end.item() for end in value.detach().aminmax())) or (0, 1)
+    if low >= 0 and high <= 1:
+        return
+    if math.isnan(low) or math.isnan(high):
+        raise fail(name, "finite", "a tensor with NaN in it")
+    raise fail(name, "in [0, 1]", f"values from {low!r} to {high!r}")
 
 
 def _computes(dtype) -> bool:

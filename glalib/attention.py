@@ -10,7 +10,15 @@
 | value  | a_i 1^T         | (..., T, dv)  |
 
 The recurrent form is the contract; the others are held to it in outputs and gradients. All of them multiply gates
-and never divide by one or take its logarithm, so exact zeros are like any other gate, in the backward pass too.
+and never divide by one or take its logarithm, in the backward pass too, so exact zeros are like any other gate. The
+read-out multiplies as well, but in its backward pass `torch.cumprod` divides by gates where none of them is zero, and
+takes another path where one is: gradients are right at zeros; but a weight that underflows (below 1e-38 in float32)
+takes what it adds to the gradient with it.
+
+Inputs of 16 bits, bfloat16 or float16, are computed with in float32: states, weights and products of gates round once,
+at the end, to the dtype of k. Gates may then be float32 too, and near one they should be: see `gates`.
+
+Checks of numbers step aside while torch traces, as under `torch.compile`, `torch.export` and `torch.func.vmap`.
 
 Inside the module gates have a channel axis, (..., T, m): m = 1 for a scalar gate, else dk or dv.
 """
@@ -23,7 +31,7 @@ import torch
 from torch.nn.functional import pad
 
 from . import _check
-from .gates import suffix_products
+from .gates import suffix_products, widen
 
 GATES = ("scalar", "key", "value")
 
@@ -42,15 +50,19 @@ def gla(q, k, v, gates=None, gate="scalar", form="recurrent"):
 
     The chunk length C is about (dk dv)^(1/4), times 4.5 for a scalar gate.
 
+    q, k and v have one dtype, that of o; gates too, or float32 where the others have 16 bits.
+
     Raises TypeError or ValueError for wrong types, shapes or options, NaN, or gates outside [0, 1].
     """
     _check.option("form", form, ("recurrent", "parallel", "chunked"))
-    g, gate = _arguments("q", q, k, v, gates, gate)
+    dtype, (q, k, v, g), gate = _arguments("q", q, k, v, gates, gate)
     if form == "recurrent":
-        return _recurrent(q, k, v, g, gate)
-    if form == "parallel":
-        return _within(q, k, v, _decay(g)[0], gate)
-    return _chunked(q, k, v, g, gate)[0]
+        o = _recurrent(q, k, v, g, gate)
+    elif form == "parallel":
+        o = _within(q, k, v, _decay(g)[0], gate)
+    else:
+        o = _chunked(q, k, v, g, gate)[0]
+    return o.to(dtype)
 
 
 def gla_readout(q_last, k, v, gates=None, gate="scalar"):
@@ -59,16 +71,16 @@ def gla_readout(q_last, k, v, gates=None, gate="scalar"):
     o_T = sum_i (Omega_i * v_i k_i^T) q, with Omega_i = prod_{j>i} G_j the weights of Theorem 1. Other arguments and
     errors as in `gla`.
     """
-    g, gate = _arguments("q_last", q_last, k, v, gates, gate)
+    dtype, (q, k, v, g), gate = _arguments("q_last", q_last, k, v, gates, gate)
     omega = 1 if gates is None else suffix_products(g, -2)
     if gate == "key":
         k = omega * k
-    score = q_last[..., None, :] @ k.mT  # (..., 1, T): a batched product with rows first is the fast layout
+    score = q[..., None, :] @ k.mT  # (..., 1, T): a batched product with rows first is the fast layout
     if gate == "value":
         v = omega * v
     elif gate == "scalar" and gates is not None:
         score = score * omega.mT
-    return (score @ v)[..., 0, :]
+    return (score @ v)[..., 0, :].to(dtype)
 
 
 def _recurrent(q, k, v, g, gate):
@@ -159,7 +171,10 @@ def _on_state(g, gate):
 
 
 def _arguments(name, q, k, v, gates, gate):
-    """Check all arguments; return the gates with a channel axis and what they act on (none: a scalar gate of ones)."""
+    """Check all arguments. The dtype of the output; q, k, v and gates to compute with, and what the gates act on.
+
+    The gates have a channel axis; no gates are a scalar gate of ones.
+    """
     _check.option("gate", gate, GATES)
     _check.tensor(name, q, 2 if name == "q" else 1)
     _check.tensor("k", k, 2)
@@ -167,24 +182,33 @@ def _arguments(name, q, k, v, gates, gate):
     T, dk, dv = k.shape[-2], k.shape[-1], v.shape[-1]
     if T < 1:
         raise _check.fail("k", "of shape (..., T, dk) with at least one token", f"shape {tuple(k.shape)}")
-    own = (T, dk) if name == "q" else (dk,)
-    wanted = [(name, q, own), ("v", v, (T, dv))]
-    if gates is not None:
-        _check.tensor("gates", gates)
-        wanted.append(("gates", gates, {"scalar": (T,), "key": (T, dk), "value": (T, dv)}[gate]))
-    leading = k.shape[:-2]
-    for argument, x, tail in wanted:
-        expected = f"of shape (..., {', '.join(map(str, tail))}) to go with k of shape {tuple(k.shape)}"
-        given = f"shape {tuple(x.shape)}"
-        if tuple(x.shape[x.ndim - len(tail) :]) != tail:
-            raise _check.fail(argument, expected, given)
-        if x.dtype != k.dtype or x.device != k.device:
-            raise _check.fail(argument, f"of k's dtype and device, {k.dtype} on {k.device}", f"{x.dtype} on {x.device}")
+    dtype, leading = k.dtype, k.shape[:-2]
+
+    def fits(argument, x, tail, dtypes):
+        """`x` has these last axes, one of the dtypes and k's device; its other axes broadcast with `leading`."""
+        split = x.ndim - len(tail)
+        if x.shape[split:] != tail:
+            expected = f"of shape (..., {', '.join(map(str, tail))}) to go with k of shape {tuple(k.shape)}"
+            raise _check.fail(argument, expected, f"shape {tuple(x.shape)}")
+        if x.dtype not in dtypes or x.device != k.device:
+            expected = f"of k's dtype and device, {' or '.join(map(str, dtypes))} on {k.device}"
+            raise _check.fail(argument, expected, f"{x.dtype} on {x.device}")
+        if x.shape[:split] == leading:
+            return leading
         try:
-            leading = torch.broadcast_shapes(leading, x.shape[: x.ndim - len(tail)])
+            return torch.broadcast_shapes(leading, x.shape[:split])
         except RuntimeError:
-            raise _check.fail(argument, f"of leading axes that broadcast with {tuple(leading)}", given) from None
+            expected = f"of leading axes that broadcast with {tuple(leading)}"
+            raise _check.fail(argument, expected, f"shape {tuple(x.shape)}") from None
+
+    leading = fits(name, q, (T, dk) if name == "q" else (dk,), (dtype,))
+    leading = fits("v", v, (T, dv), (dtype,))
     if gates is None:
-        return k.new_ones(T, 1), "scalar"
-    _check.unit_interval("gates", gates)
-    return (gates[..., None] if gate == "scalar" else gates), gate
+        g, gate = k.new_ones(T, 1), "scalar"
+    else:
+        _check.tensor("gates", gates, finite=False)
+        channels = {"scalar": (T,), "key": (T, dk), "value": (T, dv)}[gate]
+        fits("gates", gates, channels, (dtype,) if dtype.itemsize > 2 else (dtype, torch.float32))
+        _check.unit_interval("gates", gates)
+        g = gates[..., None] if gate == "scalar" else gates
+    return dtype, [widen(x) for x in (q, k, v, g)], gate

@@ -2,6 +2,7 @@
 
 Each is a callable from a `Prompts` record to predictions (batch, queries), so `simulate_risk` takes it as it takes a
 model. All three are one least-squares problem: find theta that minimises |A theta - y|^2 + penalty |theta|^2.
+Prompts of 16 bits are solved in float32, and predictions rounded once, to their dtype.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import numpy as np
 import torch
 
 from . import _check
-from .prompts import PromptDistribution, Prompts, psd_root
+from .gates import widen
+from .prompts import PromptDistribution, Prompts
+from .spectra import psd_root
 
 
 def least_squares(prompts: Prompts) -> torch.Tensor:
@@ -45,9 +48,10 @@ def bayes(dist: PromptDistribution):
         _check.prompts(prompts, dist)
 
         def like(array):
-            return torch.as_tensor(array, dtype=prompts.x.dtype)
+            return torch.as_tensor(array, dtype=x.dtype)
 
-        x = prompts.x @ like(half_C)
+        x = widen(prompts.x)
+        x = x @ like(half_C)
         A = torch.einsum("bnd,np->bnpd", x, like(F[dist.task_index])).flatten(2)
         theta = _solve(A, prompts.y, dist.sigma**2).unflatten(1, (dist.K, dist.d))
         return _predict(prompts, torch.einsum("de,p,bpe->bd", like(half_C), like(query), theta))
@@ -57,11 +61,15 @@ def bayes(dist: PromptDistribution):
 
 def _solve(A, y, penalty):
     """The theta that minimises |A theta - y|^2 + penalty |theta|^2; of minimum norm where several do. (batch, p)."""
+    A, y = widen(A), widen(y)
     if penalty > 0:
+        most = torch.finfo(A.dtype).max
+        if penalty**0.5 > most:
+            raise _check.fail("penalty", f"below {most:.2g}^2, the range of {A.dtype}", penalty)
         rows = penalty**0.5 * torch.eye(A.shape[-1], dtype=A.dtype).expand(len(A), -1, -1)
         A, y = torch.cat([A, rows], dim=1), torch.nn.functional.pad(y, (0, A.shape[-1]))
     return torch.linalg.lstsq(A, y[..., None], driver="gelsd").solution[..., 0]
 
 
 def _predict(prompts, beta):
-    return torch.einsum("bqd,bd->bq", prompts.x_query, beta)
+    return torch.einsum("bqd,bd->bq", widen(prompts.x_query), beta).to(prompts.x.dtype)

@@ -21,13 +21,15 @@ def weights_to_gates(omega, axis: int = -1):
     state and is set to 1, and so is 0/0. The inverse of `gates_to_weights`. A vector gate is one scalar gate per
     channel: give omega as (..., n, m) with axis=-2.
 
-    Raises ValueError unless 0 <= omega_1 <= ... <= omega_n <= 1 (within 64 units of rounding).
+    Raises ValueError unless 0 <= omega_1 <= ... <= omega_n <= 1 (within 64 units of rounding; one, of 16 bits).
     """
     xp, omega = _array("omega", omega, axis)
-    omega = xp.moveaxis(omega, axis, -1)
-    later = xp.concatenate((omega[..., 1:], xp.ones_like(omega[..., :1])), -1)
-    slack = 64 * xp.finfo(omega.dtype).eps
-    if (omega < -slack).any() or (omega > later * (1 + slack)).any():
+    kind, omega = omega.dtype, widen(omega)
+    one = xp.ones_like(_part(omega, axis, 0, 1))
+    later = xp.concatenate((_part(omega, axis, 1, None), one), axis)
+    slack = max(64 * xp.finfo(omega.dtype).eps, xp.finfo(kind).eps)
+
+    if _check.look(lambda: bool((omega < -slack).any() or (omega > later * (1 + slack)).any())):
         raise _check.fail(
             "omega",
             "non-decreasing along the context and in [0, 1], because a scalar gate reaches such weights only",
@@ -35,7 +37,7 @@ def weights_to_gates(omega, axis: int = -1):
         )
     safe = xp.where(later > 0, later, xp.ones_like(later))
     ratio = xp.where(later > 0, xp.clip(omega / safe, 0, 1), xp.ones_like(later))
-    return xp.moveaxis(xp.concatenate((xp.ones_like(omega[..., :1]), ratio), -1), -1, axis)
+    return _as(kind, xp.concatenate((one, ratio), axis))
 
 
 def signed_weights_to_gates(omega):
@@ -47,11 +49,15 @@ def signed_weights_to_gates(omega):
     The construction of Theorem 5 (vector gates), as derived here.
     """
     xp, omega = _array("omega", omega, -1)
+    kind, omega = omega.dtype, widen(omega)
     rises = xp.concatenate((omega[..., :1], omega[..., 1:] - omega[..., :-1]), -1)
     up, down = (xp.cumsum(xp.clip(sign * rises, 0, None), -1) for sign in (1, -1))
     scale = xp.maximum(up[..., -1], down[..., -1])
+    if _check.look(lambda: bool(xp.isfinite(scale).all())) is False:
+        expected = f"such that the sum of its rises is finite in {scale.dtype}"
+        raise _check.fail("omega", expected, _check._short(omega.tolist()))
     safe = xp.where(scale > 0, scale, xp.ones_like(scale))[..., None, None]
-    return weights_to_gates(xp.stack((up, down), -1) / safe, axis=-2), scale
+    return _as(kind, weights_to_gates(xp.stack((up, down), -1) / safe, axis=-2)), _as(kind, scale)
 
 
 def gates_to_weights(gates, axis: int = -1):
@@ -64,16 +70,30 @@ def gates_to_weights(gates, axis: int = -1):
     if gates.shape[axis] < 2:
         raise _check.fail("gates", "for at least one token and the query", f"shape {tuple(gates.shape)}, axis {axis}")
     _check.unit_interval("gates", gates)
-    xp = _module(gates)
-    return xp.moveaxis(xp.moveaxis(suffix_products(gates, axis), axis, -1)[..., :-1], -1, axis)
+    return _part(suffix_products(gates, axis), axis, 0, -1)
 
 
 def suffix_products(gates, axis: int = -1):
     """prod_{j>i} g_j for every i along `axis`; the last is the empty product, 1. Exact zeros are harmless."""
     xp = _module(gates)
-    g = xp.moveaxis(gates, axis, -1)
-    later = xp.concatenate((g[..., 1:], xp.ones_like(g[..., :1])), -1)
-    return xp.moveaxis(xp.flip(xp.cumprod(xp.flip(later, (-1,)), -1), (-1,)), -1, axis)
+    kind, g = gates.dtype, widen(gates)
+    later = xp.concatenate((_part(g, axis, 1, None), xp.ones_like(_part(g, axis, 0, 1))), axis)
+    return _as(kind, xp.flip(xp.cumprod(xp.flip(later, (axis,)), axis), (axis,)))
+
+
+def widen(value):
+    """A torch tensor of 16 bits in float32, where its sums and products are taken; anything else as it is."""
+    return value.float() if value.dtype.itemsize < 4 and _module(value) is not np else value
+
+
+def _as(dtype, value):
+    return value if value.dtype == dtype else value.to(dtype)
+
+
+def _part(value, axis, start, stop):
+    """value[start:stop] along one axis."""
+    axis = axis % value.ndim
+    return value[(slice(None),) * axis + (slice(start, stop),)]
 
 
 def _module(value):

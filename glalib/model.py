@@ -12,7 +12,7 @@ from torch import nn
 
 from . import _check
 from .attention import GATES, _chunked, apply_state
-from .gates import signed_weights_to_gates, suffix_products, weights_to_gates
+from .gates import signed_weights_to_gates, suffix_products, weights_to_gates, widen
 
 
 class GLA(nn.Module):
@@ -31,6 +31,13 @@ class GLA(nn.Module):
                  example, through its own gate if it is a query; queries write nothing
     scale        constant factor of every o_i: 1 in the paper; 1 / n makes sums over n examples means, which train well
     generator    draws W_q, W_k, W_v (and W_o), standard normal / sqrt(rows)
+
+    A gate acts on every token, whatever the token writes: a row of zeros inside the context, as of padding, writes
+    nothing but multiplies the state by sigmoid(b_g), or by its given gate, and so shifts predictions of a gated layer.
+    Put prompts of one length into a batch, or fill up in front: there the state is still empty.
+
+    With weights of 16 bits, bfloat16 or float16, the layer computes in float32, gates and the tokens between layers
+    too, and rounds predictions once, at the end; given gates stay in float32, where those near one are not one.
 
     Raises TypeError or ValueError for arguments, and prompts, of the wrong kind.
     """
@@ -57,7 +64,6 @@ class GLA(nn.Module):
         layers = _check.positive_int("layers", layers)
         self.key_width = _check.positive_int("key_width", width if key_width is None else key_width)
         self.value_width = _check.positive_int("value_width", width if value_width is None else value_width)
-        gate_bias = _check.real("gate_bias", gate_bias)
         _check.option("causal", causal, (True, False))
         if _check.integer("context", context, 0, "an integer >= 0") > max(0, width - 2):
             raise _check.fail("context", f"at most width - 2 = {width - 2}", context)
@@ -65,9 +71,13 @@ class GLA(nn.Module):
             raise _check.fail("gates", "None when gate is None", _check._short(gates))
         _check.generator(generator)
         _check.dtype("dtype", dtype)
-        given = [gates] if layers == 1 else _per_layer(gates, layers)
-        self.gate, self.causal = gate, causal
+        stored = dtype or torch.get_default_dtype()
+        most = torch.finfo(stored).max
+        gate_bias = _check.real("gate_bias", gate_bias, -most, most, f"a finite number in the range of {stored}")
         self.scale = _check.real("scale", scale)
+        _check.cast("scale", torch.tensor(self.scale, dtype=torch.float64), widen(torch.empty(0, dtype=stored)).dtype)
+        given = [gates] if layers == 1 else _per_layer(gates, layers)
+        self.gate, self.causal = gate, bool(causal)
         self.layers = nn.ModuleList(
             _Layer(self, last=l == layers - 1, given=given[l], gate_bias=gate_bias, generator=generator, dtype=dtype)
             for l in range(layers)
@@ -93,12 +103,12 @@ class GLA(nn.Module):
         if Z.dtype != self.h.dtype or Z.device != self.h.device:
             expected = f"of the model's dtype and device, {self.h.dtype} on {self.h.device}"
             raise _check.fail("Z", expected, f"{Z.dtype} on {Z.device}")
-        written = 0
+        dtype, Z, h, written = Z.dtype, widen(Z), widen(self.h), 0
         for layer in self.layers[:-1]:
             o = self.scale * layer.write(Z, n)
-            written = written + o[..., n:, :] @ self.h
-            Z = Z + (o if layer.W_o is None else o @ layer.W_o)
-        return written + self.scale * self.layers[-1].read(Z, n, self.h)
+            written = written + o[..., n:, :] @ h
+            Z = Z + (o if layer.W_o is None else o @ widen(layer.W_o))
+        return (written + self.scale * self.layers[-1].read(Z, n, h)).to(dtype)
 
     @classmethod
     def from_wpgd(cls, P_q, P_k, gates=None, gate="scalar", context=0, causal=True):
@@ -125,8 +135,8 @@ class GLA(nn.Module):
         P_q = [_tensor("P_q", P) for P in P_q]
         d, m = P_q[0].shape
         dtype = P_q[0].dtype
-        P_q = [_tensor("P_q", P, (d, m)).to(dtype) for P in P_q]
-        P_k = [_tensor("P_k", P, (d, m)).to(dtype) for P in P_k]
+        P_q = [_tensor("P_q", P, (d, m), dtype) for P in P_q]
+        P_k = [_tensor("P_k", P, (d, m), dtype) for P in P_k]
         ungated = all(g is None for g in gates)
         model = cls(
             d + 1 + context,
@@ -161,23 +171,28 @@ class GLA(nn.Module):
         """
         _check.option("gate", gate, GATES)
         P = _tensor("P", P)
-        d = len(P)
-        P = _tensor("P", P, (d, d))
-        omega = _tensor("omega", omega, (None,)).to(P.dtype)
+        d, dtype = len(P), P.dtype
+        P = widen(_tensor("P", P, (d, d)))
+        omega = _tensor("omega", omega, (None,), P.dtype)
         eye = torch.eye(d, dtype=P.dtype)
+
+        def scaled(scale):
+            name = "P times the largest weight"
+            return _check.cast(name, _check.tensor(name, scale * P), dtype)
+
         if gate == "scalar":
             scale = omega.max() if omega.max() > 0 else 1.0
-            return cls.from_wpgd(scale * P, eye, weights_to_gates(omega / scale), context=context)
+            return cls.from_wpgd(scaled(scale), eye, weights_to_gates(omega / scale), context=context)
         gates, scale = signed_weights_to_gates(omega)
         if gate == "key":
-            halves = torch.cat([scale * P, -scale * P], 1), torch.cat([eye, eye], 1)
+            halves = torch.cat([scaled(scale), -scaled(scale)], 1), torch.cat([eye, eye], 1)
             return cls.from_wpgd(*halves, gates.repeat_interleave(d, -1), "key", context)
-        model = cls(d + 1 + context, "value", key_width=d, value_width=2, gates=gates, dtype=P.dtype)
+        model = cls(d + 1 + context, "value", key_width=d, value_width=2, gates=gates, dtype=dtype)
         layer = model.layers[0]
         with torch.no_grad():
             for W in (layer.W_q, layer.W_k, layer.W_v):
                 W.zero_()
-            layer.W_q[:d], layer.W_k[:d], layer.W_v[d] = scale * P, eye, 1.0
+            layer.W_q[:d], layer.W_k[:d], layer.W_v[d] = scaled(scale), eye, 1.0
             model.h.copy_(torch.tensor([1.0, -1.0]))
         return model
 
@@ -209,15 +224,27 @@ class _Layer(nn.Module):
         if given is not None:
             given = _tensor("gates", given, (None,) if self.gate == "scalar" else (None, channels))
             _check.unit_interval("gates", given)
-            given = given.to(self.W_q.dtype).reshape(-1, channels)
+            given = given.to(widen(self.W_q).dtype).reshape(-1, channels)
         self.register_buffer("given", given)
+
+    def _apply(self, fn, recurse=True):
+        """`.half()` and `.bfloat16()` leave given gates in float32: those near one would become one."""
+        given = self.given
+        super()._apply(fn, recurse)
+        if given is not None and self.given.dtype.itemsize < 4:
+            self.given = given.to(self.given.device)
+        return self
+
+    def weights(self):
+        """W_q, W_k, W_v to compute with."""
+        return widen(self.W_q), widen(self.W_k), widen(self.W_v)
 
     def gates(self, Z, n):
         """Gates of the context (..., n, m) and of the queries (..., queries, m); ones without a gate."""
         if self.gate is None:
             g = Z.new_ones(n + 1, 1)
         elif self.given is None:
-            return torch.sigmoid(Z @ self.W_g + self.b_g).split((n, Z.shape[-2] - n), -2)
+            return torch.sigmoid(Z @ widen(self.W_g) + widen(self.b_g)).split((n, Z.shape[-2] - n), -2)
         elif self.given.shape[0] == n + 1:
             g = self.given
         else:
@@ -228,7 +255,7 @@ class _Layer(nn.Module):
     def write(self, Z, n):
         """Outputs (..., n + queries, value_width) of the context and of each query as its (n+1)-th token."""
         g, g_q = self.gates(Z, n)
-        q, k, v = Z @ self.W_q, Z @ self.W_k, Z @ self.W_v
+        q, k, v = (Z @ W for W in self.weights())
         gate = self.gate or "scalar"
         if not self.causal:
             k, v, omega = k[..., :n, :], v[..., :n, :], suffix_products(g, -2)
@@ -244,10 +271,11 @@ class _Layer(nn.Module):
 
         h^T (G_q * S) q + (h^T v_q) (k_q^T q), where row i of Omega weighs write i and S = sum_i (Omega_i * v_i k_i^T).
         """
+        W_q, W_k, W_v = self.weights()
         X, X_q = Z[..., :n, :], Z[..., n:, :]
-        u, u_q = (Z @ (self.W_v @ h)).split((n, X_q.shape[-2]), -1)
-        q = X_q @ self.W_q
-        q_token = q @ self.W_k.mT  # k^T q = z^T W_k q: keys that no gate touches need not be formed
+        u, u_q = (Z @ (W_v @ h)).split((n, X_q.shape[-2]), -1)
+        q = X_q @ W_q
+        q_token = q @ W_k.mT  # k^T q = z^T W_k q: keys that no gate touches need not be formed
         own = u_q * (X_q * q_token).sum(-1) if self.causal else 0.0  # the query's own write
         g, g_q = self.gates(Z, n)
         if self.gate is None:
@@ -256,8 +284,8 @@ class _Layer(nn.Module):
         if self.gate == "scalar":
             return g_q[..., 0] * _rows((omega[..., 0] * u)[..., None, :], X, q_token) + own
         if self.gate == "key":
-            return _rows(u[..., None, :], omega * (X @ self.W_k), g_q * q) + own
-        return _rows((h * g_q) @ (omega * (X @ self.W_v)).mT, X, q_token) + own
+            return _rows(u[..., None, :], omega * (X @ W_k), g_q * q) + own
+        return _rows((h * g_q) @ (omega * (X @ W_v)).mT, X, q_token) + own
 
 
 def _rows(u, k, q):
@@ -286,11 +314,16 @@ def _is_sequence(name, P):
     return getattr(P, "ndim", 2) == 3 and len(P) > 0
 
 
-def _tensor(name, value, shape=(None, None)):
-    """A finite tensor of that shape (None: any positive size) from a numpy array, nested lists or a torch tensor."""
+def _tensor(name, value, shape=(None, None), dtype=None):
+    """A copy as a finite tensor of that shape (None: any positive size), from a numpy array, nested lists or a tensor.
+
+    Of another dtype if one is given, with its largest entry in that one's range.
+    """
     value = value.detach() if isinstance(value, torch.Tensor) else torch.from_numpy(_check.array(name, value))
     _check.tensor(name, value)
+    if value.is_meta:
+        raise _check.fail(name, "a tensor with numbers in it", "a meta tensor")
     if value.ndim != len(shape) or any(a != b if b else a < 1 for a, b in zip(value.shape, shape, strict=True)):
         expected = "of shape (" + ", ".join("T or d" if b is None else str(b) for b in shape) + ")"
         raise _check.fail(name, expected, f"shape {tuple(value.shape)}")
-    return value.clone()
+    return (value if dtype is None else _check.cast(name, value, dtype)).clone()

@@ -47,7 +47,8 @@ def simulate_risk(
     - prompts, queries, batch: prompts drawn in all, queries on each, prompts drawn at a time (chosen if None).
     - generator: torch.Generator; the same state gives the same estimate. None: torch's own.
     - tokens: for modules, a callable from a `Prompts` record to Z; `dist.tokens` if None.
-    - dtype: precision of the prompts. A module is given its own precision.
+    - dtype: precision of the prompts. A module is given its own precision; one of 16 bits is given tokens rounded to
+      it, of prompts in float32, and is held to labels that are not rounded. Errors are squared and summed in float64.
     - progress: show a progress bar.
     - against: a `WPGD` record or a pair (P, omega) to compare with on the same prompts. Its risk is known exactly, so
       the estimate is that risk plus the mean difference: for a predictor close to it, a far smaller standard error.
@@ -63,6 +64,7 @@ def simulate_risk(
     # About 2 million numbers at a time: large enough for speed, small enough for a laptop.
     chosen = max(1, 2_000_000 // ((dist.n + queries) * dist.d))
     batch = chosen if batch is None else _check.positive_int("batch", batch)
+    _check.option("progress", progress, (True, False))
     predict, dtype = _as_predictor(predictor, dist, queries, tokens, dtype)
     known = 0.0
     if against is not None:
@@ -85,10 +87,11 @@ def simulate_risk(
                     "the predictor's output", f"of shape {tuple(drawn.y_query.shape)}",
                     f"shape {tuple(predictions.shape)}",
                 )  # fmt: skip
-            squared = (drawn.y_query - predictions) ** 2
+            y_query = drawn.y_query.double()
+            squared = (y_query - predictions.double()) ** 2
             if against is not None:
-                squared = squared - (drawn.y_query - compare(drawn)) ** 2
-            losses.append(squared.mean(1).double())
+                squared = squared - (y_query - compare(drawn).double()) ** 2
+            losses.append(squared.mean(1))
             bar.update(len(losses[-1]))
     losses = torch.cat(losses)
     if not losses.isfinite().all():
@@ -105,8 +108,13 @@ def _as_predictor(predictor, dist, queries, tokens, dtype):
         if not callable(tokens):
             raise TypeError(f"tokens must be a callable on Prompts or None; got {type(tokens).__name__}")
         options = {} if queries == 1 else {"queries": queries}
-        dtype = next((p.dtype for p in predictor.parameters()), dtype)
-        return lambda drawn: predictor(tokens(drawn), **options), dtype
+        own = next((p.dtype for p in predictor.parameters()), dtype)
+
+        def predict(drawn):
+            Z = _check.tensor("what tokens returns", tokens(drawn), finite=False)
+            return predictor(Z.to(own) if own.itemsize < 4 else Z, **options)
+
+        return predict, torch.float32 if own.itemsize < 4 else own
     if tokens is not None:
         raise _check.fail("tokens", "None unless the predictor is a torch module", type(tokens).__name__)
     if isinstance(predictor, tuple) and len(predictor) == 2:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 
 from . import _check
-from .gates import gates_to_weights
+from .gates import gates_to_weights, widen
 from .model import GLA
 from .prompts import PromptDistribution
 
@@ -31,13 +31,14 @@ def token_free_losses(model, dist, batch, generator=None, delimiters=True, conte
     - model: a `GLA` of one layer with gate None or "scalar", computed, that reads context coordinates only: the rows
       of W_g for features and label are zero (and their gradient here is zero). All other weights are free; but where
       gradients are wanted, values must read the features or the label, as the path has a corner at t = 0.
+      With weights of 16 bits all is computed in float32, and so are the losses.
 
     Raises ValueError or TypeError for other models.
     """
     layer, c = _layer(model, dist, delimiters, context)
     batch = _check.positive_int("batch", batch)
     _check.generator(generator)
-    dtype, d, K = layer.W_q.dtype, dist.d, dist.K
+    dtype, d, K = widen(layer.W_q).dtype, dist.d, dist.K
 
     def normal(*shape):
         return torch.randn(*shape, generator=generator, dtype=dtype)
@@ -55,10 +56,11 @@ def token_free_losses(model, dist, batch, generator=None, delimiters=True, conte
         """What a matrix (or vector) does to white features, to the label, and to each kind of context."""
         return (W[:d] if half_Sx is None else constant(half_Sx) @ W[:d]), W[d], c @ W[d + 1 :]
 
-    Q_x, _, Q_c = rows(layer.W_q)
-    K_x, K_y, K_c = rows(layer.W_k)
-    w_x, w_y, w_c = rows(model.scale * (layer.W_v @ model.h))
-    if w_y.requires_grad and not (w_y.any() or w_x.any()):
+    W_q, W_k, W_v = layer.weights()
+    Q_x, _, Q_c = rows(W_q)
+    K_x, K_y, K_c = rows(W_k)
+    w_x, w_y, w_c = rows(model.scale * (W_v @ widen(model.h)))
+    if w_y.requires_grad and _check.look(lambda: not (w_y.any() or w_x.any())):
         expected = "with values that read the features or the label, where gradients are wanted"
         raise _check.fail("model", expected, "values that read neither")
 
@@ -67,7 +69,7 @@ def token_free_losses(model, dist, batch, generator=None, delimiters=True, conte
     if model.gate is None:
         omega = torch.ones(len(kind), dtype=dtype)
     else:
-        gates = torch.sigmoid(c @ layer.W_g[d + 1 :] + layer.b_g)[:, 0]
+        gates = torch.sigmoid(c @ widen(layer.W_g)[d + 1 :] + widen(layer.b_g))[:, 0]
         omega = gates_to_weights(torch.cat([gates[kind], gates[-1:]]))
 
     # Phi = sum_i omega_i v_i k_i: the row h^T S of the state.
@@ -118,6 +120,6 @@ def _layer(model, dist, delimiters, context):
         raise _check.fail("model", f"of width d + 1 + p = {dist.d + 1 + vectors.shape[1]}", f"width {model.width}")
     if not model.causal or layer.given is not None:
         raise _check.fail("model", "causal, with gates that it computes", repr(model))
-    if model.gate == "scalar" and layer.W_g[: dist.d + 1].any():
+    if model.gate == "scalar" and _check.look(lambda: layer.W_g[: dist.d + 1].any()):
         raise _check.fail("model", "with zero rows of W_g for features and label", "a gate that reads them")
-    return layer, torch.as_tensor(vectors, dtype=layer.W_q.dtype).reshape(kinds, -1)
+    return layer, torch.as_tensor(vectors, dtype=widen(layer.W_q).dtype).reshape(kinds, -1)

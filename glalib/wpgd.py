@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from . import _check
+from .gates import _module, widen
 
 
 def wpgd(x, y, x_query, P, omega):
@@ -12,11 +15,13 @@ def wpgd(x, y, x_query, P, omega):
     preconditioner P. There is no 1/n: the scale is part of P.
 
     Shapes: x (..., n, d), y (..., n), x_query (..., queries, d), P (d, d), omega (n,) or (..., n);
-    returns (..., queries). NumPy arrays or torch tensors; P and omega follow the type and precision of x.
+    returns (..., queries). NumPy arrays, in float64, or torch tensors, in x's dtype; all follow the kind of x. Where x
+    has 16 bits, sums are taken in float32, with P and omega in float32, and the result is rounded once.
 
     Raises ValueError or TypeError where shapes disagree or an entry is not finite.
     Paper: the predictor that Theorem 1 finds inside gated linear attention.
     """
+    dtype = getattr(x, "dtype", None)
     x, y, x_query, P, omega = _alike(x=x, y=y, x_query=x_query, P=P, omega=omega)
     if x.ndim < 2:
         raise _check.fail("x", "of shape (..., n, d)", f"shape {tuple(x.shape)}")
@@ -36,20 +41,22 @@ def wpgd(x, y, x_query, P, omega):
         raise _check.fail("omega", f"of shape ({n},) or {tuple(y.shape)}", f"shape {tuple(omega.shape)}")
 
     gradient = ((omega * y)[..., None, :] @ x).swapaxes(-1, -2)  # X^T (omega * y), (..., d, 1)
-    return (x_query @ (P @ gradient))[..., 0]
+    prediction = (x_query @ (P @ gradient))[..., 0]
+    return prediction if isinstance(prediction, np.ndarray) else prediction.to(dtype)
 
 
 def _alike(**values):
-    """All arguments as finite arrays of the kind of x: NumPy float64, or torch tensors of x's dtype."""
+    """All arguments as finite arrays of the kind of x: NumPy float64, or torch tensors to compute with."""
     x = values["x"]
-    if type(x).__module__.split(".")[0] != "torch":
+    if _module(x) is np:
         return [_check.array(name, value) for name, value in values.items()]
     import torch
+
+    dtype = widen(_check.tensor("x", x)).dtype
 
     def like_x(name, value):
         if not (isinstance(value, torch.Tensor) and value.is_floating_point()):
             value = torch.from_numpy(_check.array(name, value))
-        return _check.tensor(name, value.to(x.device, x.dtype), ndim=0)
+        return _check.cast(name, _check.tensor(name, value, ndim=0), dtype).to(x.device)
 
-    _check.tensor("x", x)
     return [like_x(name, value) for name, value in values.items()]
