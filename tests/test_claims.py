@@ -58,8 +58,8 @@ def test_places_are_in_the_order_of_the_paper():
     ordered = [
         "abstract", "Section 3", "Section 3.9", "Section 3.10", "Definition 3, Eq. (13)", "Eq. (GLA)",
         "Eq. (9)", "Eq. (15)", "Assumption 3", "Lemma 2", "Proposition 1", "Theorem 2", "Theorem 10",
-        "Corollary 2, Eq. (24)", "Table 1", "Figure 1", "the figure with one to three layers", "Appendix", "Appendix A", "Appendix B.2",
-        "answer to the second review",
+        "Corollary 2, Eq. (24)", "Table 1", "Figure 1", "the figure with one to three layers", "Appendix", "Appendix A",
+        "Appendix B.2", "answer to the second review",
     ]  # fmt: skip
     assert sorted(sorted(ordered, reverse=True), key=claims.in_the_paper) == ordered
     assert claims.in_the_paper("Fact 3") is None and claims.in_the_paper("Tables") is None
