@@ -313,7 +313,6 @@ rates
 # %% [markdown]
 # The trivial points are saddles, and the proof names the plane in which one sees it:
 
-
 # %%
 def hessian_in_plane(point, A, u, step=1e-4):
     A, u = np.concatenate([A.ravel(), 0 * u]), np.concatenate([0 * A.ravel(), u])
@@ -552,7 +551,7 @@ glue("worst_excess", float(100 * excess.max()), display=False)
 # ```python
 # start = np.concatenate([np.zeros(dist.d**2), np.ones(dist.n)])
 # end = flow(gradient, start, tolerance=1e-7 * dist.M).y[:, -1]
-# assert abs(conserved(end) + dist.n) < 1e-6
+# assert abs(conserved(end) + dist.n) < 1e-5  # what the integrator drifts, and more
 # assert np.sign(np.trace(SxCSx @ split(end)[0])) == np.sign(dist.r @ dist.counts)
 # ```
 # ````
