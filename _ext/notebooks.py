@@ -1,6 +1,6 @@
 """Sphinx extension: each page with code offers its executed notebook, which defines the book's TeX macros itself.
 
-On a page of the book MathJax knows the macros of _config.yml. A notebook opened elsewhere knows none of them, so the one
+On a page of the book MathJax knows the macros of _config.yml. A notebook opened elsewhere knows none, so the one
 offered for download has them in a first cell, which shows nothing.
 """
 
