@@ -204,6 +204,13 @@ for _ in range(20):
         atol=1e-8 / h,
     )
 
+# All lambda equal: h1 is constant, and so is the risk.
+level = PromptDistribution(
+    4, (7, 7, 7), (0.1, -0.3, 0.6), Sx=np.diag([1, 2, 3, 4.0])
+)
+along = [walk(level, h) for h in np.geomspace(1e-3, 1, 20)]
+assert np.ptp(along) < 1e-13 * level.M
+
 
 # %% [markdown]
 # ## All of them, certified

@@ -399,7 +399,7 @@ plotting.FigureData(
 # the page on uniqueness. We follow it from starts that have its symmetry, in four numbers: $P$ has two different
 # eigenvalues, and there are two blocks. First we check that these four move as in the full flow.
 
-# %%
+# %% tags=["asserts-thm-gradient-flow"]
 counts, s_small, copies = (1, 10_000), 1 / 85, 11
 trace = 1 + copies * s_small
 r_two = np.array([0.75798225, 0.65227518])

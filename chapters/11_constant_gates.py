@@ -122,15 +122,16 @@ for _ in range(20):
         abs(values[i] - ell(dist, scan[i])) < 1e-12 * dist.M
         for i in range(0, len(scan), 100)
     )
-    best, free, mono, linear = (
-        optimal_wpgd(dist, w).risk
-        for w in ("constant-gate", "free", "monotone", "uniform")
-    )
+    constant = optimal_wpgd(dist, "constant-gate")
+    best = constant.risk
     assert best <= values.min() + 1e-12 * dist.M
-    # As fine as the scan: steps of 2% of log g, and errors go with their squares.
-    assert values.min() < best + 1e-2 * dist.M
+    assert abs(written_out(dist, constant.gate) - best) < 1e-12 * dist.M
+    free, mono, linear = (
+        optimal_wpgd(dist, w).risk for w in ("free", "monotone", "uniform")
+    )
     slack = 1e-9 * dist.M  # monotone optima are found to about that
-    assert free <= mono + slack and mono <= best + slack and best <= linear
+    assert free <= mono + slack and mono <= best + slack
+    assert best <= linear + 1e-12 * dist.M
 
 # %% [markdown]
 # The four panels of {numref}`fig-panels`: two independent tasks of 50 examples, $d = 10$, no noise. Risks are divided by $d$.
@@ -149,7 +150,7 @@ for r, expected in known.items():
     found = (linear / 10, best.risk / 10, best.gate, mono / 10)
     # Weights as stated, the query's gate included: powers to rounding.
     assert np.allclose(best.omega, best.gate ** np.arange(100, 0, -1), rtol=1e-12)
-    assert tuple(round(value, 4) for value in found) == expected
+    assert np.allclose(found, expected, rtol=0, atol=1e-4)  # of the printed digits
 
 # %% [markdown]
 # Shutting out a bad first block by decay costs good examples of the second: with $r = (0, 1)$ the constant gate gains most of what is to be gained, and pays for it.
@@ -424,10 +425,10 @@ for _ in range(60):
     relevance, presence = mean_ages(dist)
     step = 1e-5 / dist.n
     change = ell(dist, np.exp(-step)) - ell(dist, 1.0)
-    if abs(change) > 1e-9 * dist.M:  # else rounding and curvature decide
+    if abs(change) > 1e-8 * dist.M:  # else curvature may decide, of step^2 n^2
         assert np.sign(change) == np.sign(relevance - presence)
         tried += 1
-assert tried > 40
+assert tried > 30
 
 
 # %% [markdown]
@@ -690,11 +691,11 @@ dist = drifting(0.9, 200)
 linear, constant, free = (
     optimal_wpgd(dist, w) for w in ("uniform", "constant-gate", "free")
 )
-assert round(linear.risk / 10, 4) == 0.9861
-assert round(constant.risk / 10, 6) == round(free.risk / 10, 6) == 0.779884
-assert abs(constant.risk - free.risk) < 1e-11  # rounding
-assert round(constant.gate, 5) == 0.84042
-assert abs(constant.gate - right_decay(0.9, 11)) < 1e-6  # far above rounding
+p = 11 * (0.9 / right_decay(0.9, 11) - 1)
+assert abs(linear.risk / 10 - 0.9861) < 1e-4  # of the printed digits
+assert abs(p - 0.779884) < 1e-6 and abs(constant.gate - 0.84042) < 1e-5
+assert abs(constant.risk / 10 - p) < 1e-11 and abs(free.risk / 10 - p) < 1e-11
+assert abs(constant.gate - right_decay(0.9, 11)) < 1e-7  # far above rounding
 
 
 # %% [markdown]
@@ -812,7 +813,8 @@ def price(n):
 
 
 prices = [price(n) for n in (100, 10_000, 1_000_000)]
-assert prices[0] > 1.3 and prices[1] > 2.2 and prices[2] > 3.2
+# To the digits shown below; the gates are certified to 1e-9 of the gain.
+assert np.allclose(prices, (1.316, 2.209, 3.292), rtol=0, atol=2e-3)
 
 # A decay made for drift, met with blocks, and with another drift: risk / d.
 made_for_drift = right_decay(0.9, 11)
@@ -874,9 +876,10 @@ assert relevance < presence
 dist = PromptDistribution(2, (200, 50, 2), (0.45, -0.3, 0.75))
 relevance, presence = mean_ages(dist)
 assert relevance > presence
-values = scanned(dist)[scan > 1e-6]  # below, rounding could make basins too
-inner = (values[1:-1] < values[:-2]) & (values[1:-1] < values[2:])
-assert inner.sum() + (values[-1] < values[-2]) == 3
+steps = np.diff(scanned(dist))
+steps = steps[np.abs(steps) > 1e-12 * dist.M]  # others may be rounding
+inner = (steps[:-1] < 0) & (steps[1:] > 0)
+assert (steps[0] > 0) + inner.sum() + (steps[-1] < 0) == 3
 assert optimal_wpgd(dist, "constant-gate").gate < 0.5
 
 # %% [markdown]
