@@ -72,7 +72,7 @@ def array(name: str, value, shape: tuple[int, ...] | None = None) -> np.ndarray:
 
 
 def tensor(name: str, value, ndim: int = 1, finite: bool = True):
-    """A finite dense floating-point torch tensor with at least `ndim` axes; finite=False leaves that to another check."""
+    """A finite dense floating-point torch tensor with at least `ndim` axes. finite=False leaves numbers to another."""
     import torch
 
     instance(name, value, torch.Tensor, "a torch tensor")

@@ -8,14 +8,15 @@ cost depends on the number of tasks, not on the number of examples.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar, nnls
+from scipy.optimize import brentq, nnls
 
 from . import _check
+from .constant_gate import constant_gate
 from .prompts import PromptDistribution
 from .spectra import EPS, psd_root
 
@@ -388,38 +389,12 @@ def _monotone_points(dist, r):
 
 
 def _constant_gate(dist):
-    """Minimise over one gate value g = exp(-t): the risk is a function of t alone once P is the best.
-
-    Sums over a block are geometric, so the cost depends on K. The weights vary with log t, at a scale of order one:
-    a grid in log t finds the basins, and the best are then refined. The ends, t = 0 (uniform) and t = inf (the last
-    example alone), are tried as such.
-    """
-    counts = np.array(dist.counts, dtype=np.float64)
-    after = dist.n - np.cumsum(counts)  # examples after each block
-    s, _ = dist.signal_spectrum
-
-    def geometric(m, t):  # 1 + e^-t + ... + e^-(m-1)t
-        return np.expm1(-m * t) / np.expm1(-t)
-
-    def risk(log_t):
-        t = np.exp(np.atleast_1d(log_t))[:, None]
-        sums = np.exp(-after * t) * geometric(counts, t)
-        ww = geometric(float(dist.n), 2 * t)[:, 0]
-        gamma = 1 + np.sum((sums @ dist.R) * sums, axis=1) / ww
-        T = np.sum(s * (s / (dist.M + gamma[:, None] * s)), axis=1)
-        return dist.M - (sums @ dist.r) ** 2 / ww * T
-
-    grid = np.linspace(np.log(1e-4 / dist.n), np.log(40.0), 600)
-    values = np.concatenate([risk(part) for part in np.array_split(grid, 1 + grid.size * dist.K // 10**6)])
-    basins = np.flatnonzero((values[1:-1] <= values[:-2]) & (values[1:-1] <= values[2:])) + 1
-    refined = [
-        minimize_scalar(lambda u: risk(u)[0], bounds=(grid[i - 1], grid[i + 1]), method="bounded",
-                        options={"xatol": 1e-10})
-        for i in basins[np.argsort(values[basins])][:4]  # where the risk is flat, rounding makes basins too
-    ]  # fmt: skip
-    certificate = "a search over a grid of gates, refined"
-    ends = [0.0, np.inf] + [np.exp(min(refined, key=lambda result: result.fun).x)] * bool(refined)
-    return min((_constant(dist, float(t), certificate) for t in ends), key=lambda point: point.risk)
+    """The best over one gate value; what is known of it stands in the certificate."""
+    if not dist.r.any():
+        return _constant(dist, 0.0, "r = 0: no weights tell of the query's task")
+    found = constant_gate(dist)
+    point = _constant(dist, found.t, "")
+    return replace(point, certificate=found.certificate(dist, point.risk))
 
 
 def _check_distribution(dist):
