@@ -6,10 +6,12 @@ chapters/outputs/NAME.json; `--update-outputs` stores the outputs anew. Figures 
 """
 
 import json
+import os
 import re
 from collections import defaultdict
 from pathlib import Path
 
+import asserts
 import jupytext
 import nbformat
 import pytest
@@ -28,6 +30,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    if os.environ.get("GLALIB_MARGINS"):
+        asserts.in_pytest()
     config.option.nbval_current_env = True
     config.addinivalue_line("markers", "claim(*ids): the claims of claims.yml that this test holds")
 
@@ -80,6 +84,10 @@ def solutions(text):
 
 
 class Chapter(IPyNbFile):
+    def setup(self):
+        os.environ["GLALIB_PAGE"] = self.path.name  # for the list of margins
+        super().setup()
+
     def collect(self):
         self.nb = jupytext.read(self.path, fmt="md:myst")
         text = self.path.read_text(encoding="utf-8")

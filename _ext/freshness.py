@@ -17,6 +17,20 @@ from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
+STARTUP = """\
+def explain_assertions():
+    import sys
+    sys.path.insert(0, {folder!r})
+    try:
+        import asserts
+    finally:
+        sys.path.pop(0)
+    asserts.in_kernel()
+
+
+explain_assertions()
+del explain_assertions
+"""
 UNSEEN = {"__pycache__", ".ipynb_checkpoints"}
 
 
@@ -50,14 +64,20 @@ def fingerprint(root, installed=None):
 def use_own_kernel(root):
     """Let cells run in this very Python, in one thread, whatever kernels and IPython start-up files there are."""
     os.environ["JUPYTER_PATH"] = os.path.join(sys.prefix, "share", "jupyter")
-    # Workers and kernels run side by side, and small matrices lose by threads what large ones gain.
+    # Workers and kernels run side by side, and small matrices lose by threads what large ones gain. GLALIB_THREADS is
+    # for looking at the effect of threads on rounding.
+    threads = os.environ.get("GLALIB_THREADS", "1")
     for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
-        os.environ[limit] = "1"
+        os.environ[limit] = threads
     home = root / "_build" / "ipython"
     os.environ["IPYTHONDIR"] = str(home)
     # Without the notice that a kernel's local connection is not encrypted, once per chapter.
     (home / "profile_default").mkdir(parents=True, exist_ok=True)
     (home / "profile_default" / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 40\n")
+    # An assertion that fails prints what it saw.
+    startup = home / "profile_default" / "startup" / "asserts.py"
+    startup.parent.mkdir(exist_ok=True)
+    startup.write_text(STARTUP.format(folder=str(root / "_ext")))
 
 
 def check_package(root):

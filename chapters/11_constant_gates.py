@@ -64,9 +64,7 @@
 # ```
 # ````
 #
-# The cost of a value of $\ell$ depends on the number of blocks, not on $n$. The package minimises it by a grid in $\log t$, with $g = e^{-t}$, refines the four best basins, and tries both ends as they are.
-# That is a search, and it has **no certificate**: unlike the enumeration of {prf:ref}`prop-enumeration` it could miss a narrow basin. There can be several basins. So we hold it to a dense
-# scan, with the weights written out one by one.
+# The cost of a value of $\ell$ depends on the number of blocks, not on $n$. We hold the formula, and the package's minimum of it, to a dense scan with the weights written out one by one.
 
 # %% tags=["asserts-prop-constant-gate"]
 import numpy as np
@@ -124,14 +122,16 @@ for _ in range(20):
         abs(values[i] - ell(dist, scan[i])) < 1e-12 * dist.M
         for i in range(0, len(scan), 100)
     )
-    best, free, mono, linear = (
-        optimal_wpgd(dist, w).risk
-        for w in ("constant-gate", "free", "monotone", "uniform")
-    )
+    constant = optimal_wpgd(dist, "constant-gate")
+    best = constant.risk
     assert best <= values.min() + 1e-12 * dist.M
-    assert values.min() < best + 1e-4 * dist.M  # as fine as the scan
+    assert abs(written_out(dist, constant.gate) - best) < 1e-12 * dist.M
+    free, mono, linear = (
+        optimal_wpgd(dist, w).risk for w in ("free", "monotone", "uniform")
+    )
     slack = 1e-9 * dist.M  # monotone optima are found to about that
-    assert free <= mono + slack and mono <= best + slack and best <= linear
+    assert free <= mono + slack and mono <= best + slack
+    assert best <= linear + 1e-12 * dist.M
 
 # %% [markdown]
 # The four panels of {numref}`fig-panels`: two independent tasks of 50 examples, $d = 10$, no noise. Risks are divided by $d$.
@@ -150,7 +150,7 @@ for r, expected in known.items():
     found = (linear / 10, best.risk / 10, best.gate, mono / 10)
     # Weights as stated, the query's gate included: powers to rounding.
     assert np.allclose(best.omega, best.gate ** np.arange(100, 0, -1), rtol=1e-12)
-    assert tuple(round(value, 4) for value in found) == expected
+    assert np.allclose(found, expected, rtol=0, atol=1e-4)  # of the printed digits
 
 # %% [markdown]
 # Shutting out a bad first block by decay costs good examples of the second: with $r = (0, 1)$ the constant gate gains most of what is to be gained, and pays for it.
@@ -188,6 +188,156 @@ _ = ax.legend(loc="lower left")
 plotting.FigureData(
     "constant_gate", record, d=10, counts=(50, 50), sigma=0, seed="none"
 )
+
+
+# %% [markdown]
+# ## The best gate, for certain
+#
+# There can be several minima, and a basin can be narrow: as two tasks nearly opposed cancel at one gate only. A scan can miss it. A bound on what lies *between* two gates cannot.
+#
+# ```{prf:proposition} A certificate for the constant gate
+# :label: prop-gate-certificate
+#
+# *New here.* Let $0 \le g_1 < g_2 \le 1$, $\delta = g_2 - g_1$, and index by $1$ and $2$ what belongs to them. Write $p = r^\top S$, $W = S^\top R S$, $G = M - \ell$ and
+#
+# $$
+# T(V, W) = \sum_i \frac{s_i^2}{(M + s_i) V + s_i W}, \qquad \text{so that } G = p^2\, T(V, W) .
+# $$
+#
+# Put $r_+ = \max_k |r_k|$, $\Lambda = \max_k \sum_l |R_{kl}|\, n_l$ and, with sums over the ages $a = 0, \dots, n-1$,
+#
+# $$
+# \begin{gathered}
+# e_1 = \frac{\delta^2}{8} \sum_a a (a-1)\, g_2^{a-2}, \qquad e_2^2 = \frac{\delta^4}{64} \sum_a a^2 (a-1)^2 g_2^{2a-4}, \qquad E = \min\bigl(e_1, \sqrt{\Lambda}\, e_2\bigr), \\
+# \varepsilon_p = \min\Bigl(r_+ e_1, \Bigl(\textstyle\sum_k n_k r_k^2\Bigr)^{1/2} e_2\Bigr), \qquad \varepsilon_V = \frac{\delta^2}{8} \sum_a 2a (2a-1)\, g_2^{2a-2}, \\
+# \varepsilon_W = \tfrac14 (S_2 - S_1)^\top R\, (S_2 - S_1) + 2 E \sqrt{\max(W_1, W_2)} .
+# \end{gathered}
+# $$
+#
+# If $\varepsilon_V < V_1$ and $\varepsilon_W \le \min(W_1, W_2)$, then for every $g \in [g_1, g_2]$
+#
+# $$
+# G(g) \;\le\; \max_{i = 1, 2}\; (|p_i| + \varepsilon_p)^2\; T(V_i - \varepsilon_V,\; W_i - \varepsilon_W) .
+# $$
+#
+# In any case it holds with $V_1$ in place of both $V_i - \varepsilon_V$, and with zero in place of both $W_i - \varepsilon_W$.
+# ```
+#
+# ````{dropdown} Why it is true
+# (proof-prop-gate-certificate)=
+# ```{prf:proof}
+# Let $w(g)$ be the weights $g^a$ of the $n$ examples, $a$ the age, and let $g = (1 - \theta) g_1 + \theta g_2$. As functions of $g$ they are convex, with second derivative at most $a(a-1) g_2^{a-2}$. So $w(g) = w_\theta - e$, where $w_\theta = (1-\theta)\, w(g_1) + \theta\, w(g_2)$ and
+# $0 \le e_a \le \frac{\delta^2}{8} a (a-1) g_2^{a-2}$ (the error of linear interpolation). So $\sum_a e_a \le e_1$ and $\sum_a e_a^2 \le e_2^2$.
+#
+# *Three lines.* $p$ is linear in the weights: it differs from its line by $|r^\top e|$, which is at most $\varepsilon_p$, by the largest entry or by Cauchy and Schwarz. So $|p| \le (1 - \theta) |p_1| + \theta |p_2| + \varepsilon_p$. $V = \sum_a g^{2a}$ has a second derivative of at most $8 \varepsilon_V/\delta^2$, so it is at most $\varepsilon_V$ below its line.
+# For $W$ let $\norm{v}_R^2 = v^\top R\, v$, with $R$ that of the examples. Entries of $R$ are at most one, so $\norm{e}_R \le \sum_a e_a$; and the eigenvalues of $R$ are at most its largest row sum of absolute values, $\Lambda$. So $\norm{e}_R \le E$, and as
+# $\norm{w_\theta}_R$ is at most $\sqrt{\max(W_1, W_2)}$,
+#
+# $$
+# W(g) = \norm{w_\theta - e}_R^2 \ge \norm{w_\theta}_R^2 - 2 E \sqrt{\max(W_1, W_2)}, \qquad \norm{w_\theta}_R^2 = (1-\theta) W_1 + \theta W_2 - \theta (1-\theta) \norm{w(g_2) - w(g_1)}_R^2 ,
+# $$
+#
+# and $\theta (1-\theta) \le \frac14$. So $W$ is at most $\varepsilon_W$ below its line.
+#
+# *The ends.* $T$ falls in $V$ and in $W$. So $G(g)$ is at most $f(\theta)^2/H(\theta)$, where $f \ge 0$ is linear in $\theta$ and $H(\theta) = 1/T$ at a $V > 0$ and a $W \ge 0$ that are linear in $\theta$. $1/T = 1/\sum_i (1/l_i)$ with linear functions $l_i > 0$ of $(V, W)$, which is concave, as the harmonic mean is. And $f^2/H$
+# is convex for a linear $f$ and a concave $H > 0$, since $(x, y) \mapsto x^2/y$ is convex and falls in $y$. A convex function is largest at an end of $[0, 1]$. Finally $V \ge V_1$, since $V$ rises with $g$, and $W \ge 0$: these are constants, and linear too.
+# ```
+# ````
+#
+# All sums are known in closed form (the package takes the smaller of the sum to infinity and of that at $g_2 = 1$), so a cell $[g_1, g_2]$ costs no more than a value of $\ell$. Cells start at ratios of two in $1 - g$. A cell whose bound is at most $1 + 10^{-9}$ times the best gain found is done, and the others are halved: errors go with the square of the width, so
+# a hundred values of $\ell$ are mostly enough. What remains is that **no constant gate gains more than $1 + 10^{-9}$ times what the returned one gains**. Rounding is counted in: where $n$ is large and tasks cancel, $S^\top R S$ is known less well, and the record's `certificate` says what was reached.
+
+# %% tags=["asserts-prop-gate-certificate"]
+def gain_and_bound(dist, g1, g2, g):
+    """Gains at gates g, and the statement's bound, all sums written out."""
+    ages = np.arange(dist.n - 1, -1, -1.0)
+    start = np.cumsum((0, *dist.counts[:-1]))
+    counts, s = np.array(dist.counts), dist.signal_spectrum[0][:, None]
+
+    def moments(g):
+        w = g[:, None] ** ages
+        S = np.add.reduceat(w, start, axis=1)
+        return S, S @ dist.r, (w**2).sum(1), ((S @ dist.R) * S).sum(1)
+
+    def T(V, W):
+        return (s**2 / ((dist.M + s) * V + s * W)).sum(0)
+
+    _, p, V, W = moments(g)
+    gain = p**2 * T(V, W)
+    S, p, V, W = moments(np.array([g1, g2]))
+    curved = ages * (ages - 1) * g2 ** np.maximum(ages - 2, 0)
+    e = (g2 - g1) ** 2 / 8 * curved
+    e1, e2 = e.sum(), np.linalg.norm(e)
+    E = min(e1, np.sqrt((np.abs(dist.R) @ counts).max()) * e2)
+    off_p = min(np.abs(dist.r).max() * e1, np.sqrt(counts @ dist.r**2) * e2)
+    twice = 2 * ages * (2 * ages - 1) * g2 ** np.maximum(2 * ages - 2, 0)
+    off_V = (g2 - g1) ** 2 / 8 * twice.sum()
+    step = S[1] - S[0]
+    off_W = step @ dist.R @ step / 4 + 2 * E * np.sqrt(W.max())
+    V = V - off_V if off_V < V[0] else V[[0, 0]]
+    W = W - off_W if off_W <= W.min() else 0 * W
+    return gain, ((np.abs(p) + off_p) ** 2 * T(V, W)).max()
+
+
+def opposed(counts, e, third):
+    """Two tasks nearly opposed and a third apart; the query's is along
+    what the two leave over where they cancel, and along the third."""
+    R = np.eye(3)
+    R[0, 1] = R[1, 0] = -np.sqrt(1 - e**2)
+    r = (0.0, e * np.sqrt(1 - third**2), third)
+    return PromptDistribution(1, counts, r, R=R)
+
+
+share = np.linspace(0, 1, 101)
+for _ in range(100):
+    counts = [int(c) for c in rng.integers(2, 60, size=3)]
+    dist = opposed(counts, rng.uniform(0.01, 0.5), 0.5)
+    for width in (1.0, 0.1, 0.01):
+        g1 = (1 - width) * rng.uniform()
+        cell = g1 + width * share
+        gain, bound = gain_and_bound(dist, g1, cell[-1], cell)
+        assert gain.max() <= bound * (1 + 1e-10)  # rounding, magnified by 1/W
+
+# Of second order: at half the width a quarter of the error.
+dist = opposed((40, 20, 3), 0.2, 0.5)
+for g1 in (0.3, 0.9, 0.99):
+    over = []
+    for width in (1e-4, 5e-5):
+        ends = np.array([g1, g1 + width])
+        gain, bound = gain_and_bound(dist, *ends, ends)
+        over.append(bound / gain.max() - 1)
+    assert abs(over[0] / over[1] - 4) < 0.1
+
+# %% [markdown]
+# A case that a scan misses: a million examples of two tasks nearly opposed, and one of a third. Where the two cancel, what they leave over tells of the query's task; elsewhere their noise drowns it.
+
+# %% tags=["asserts-prop-gate-certificate"]
+from glalib.constant_gate import constant_gate
+
+
+def long_ell(dist, t):
+    """The formula at gates exp(-t), with geometric sums."""
+    counts, t = np.array(dist.counts, dtype=float), t[:, None]
+    after = dist.n - np.cumsum(counts)
+    S = np.exp(-after * t) * np.expm1(-counts * t) / np.expm1(-t)
+    V = np.expm1(-2.0 * dist.n * t) / np.expm1(-2 * t)
+    W = np.sum((S @ dist.R) * S, axis=1, keepdims=True)
+    s = dist.signal_spectrum[0]
+    T = np.sum(s**2 / ((dist.M + s) * V + s * W), axis=1)
+    return dist.M - (S @ dist.r) ** 2 * T
+
+
+dist = opposed((750_000, 250_000, 1), 0.005, 0.5)
+best, found = optimal_wpgd(dist, "constant-gate"), constant_gate(dist)
+assert abs(best.risk - 0.4873) < 1e-4
+assert best.risk - found.bound < 2e-9 * dist.M  # as proved, and rounding
+# A scan of 600 gates sees only the third task.
+coarse = long_ell(dist, np.geomspace(1e-4 / dist.n, 40, 600))
+assert coarse.min() > 0.9
+# One that knows where to look sees the basin, and nothing below.
+basin = long_ell(dist, found.t * np.linspace(0.99, 1.01, 2001))
+assert abs(basin.min() - best.risk) < 1e-5
+assert basin.min() > found.bound
 
 # %% [markdown]
 # ## When forgetting does not help
@@ -257,7 +407,6 @@ for _ in range(30):
 #
 # The first is the mean age of what is relevant (with signs, if $r$ has both). The second is the mean age of what is *there*, with redundant examples counted more. For independent tasks of equal size it is the plain mean age $(n-1)/2$.
 
-
 # %% tags=["asserts-prop-first-forgetting"]
 def mean_ages(dist):
     """Of the relevance, and of the examples as A counts them."""
@@ -276,10 +425,10 @@ for _ in range(60):
     relevance, presence = mean_ages(dist)
     step = 1e-5 / dist.n
     change = ell(dist, np.exp(-step)) - ell(dist, 1.0)
-    if abs(change) > 1e-9 * dist.M:  # else rounding and curvature decide
+    if abs(change) > 1e-8 * dist.M:  # else curvature may decide, of step^2 n^2
         assert np.sign(change) == np.sign(relevance - presence)
         tried += 1
-assert tried > 40
+assert tried > 30
 
 
 # %% [markdown]
@@ -290,7 +439,6 @@ assert tried > 40
 # $$
 # R_{ij} = \rho^{|i-j|}, \qquad r_i = \rho^{n+1-i}, \qquad 0 < \rho < 1 .
 # $$
-
 
 # %%
 def drifting(rho, n, d=10, **options):
@@ -350,7 +498,6 @@ def drifting(rho, n, d=10, **options):
 # ````
 #
 # So the gates that the layer needs are not quite Kalman's $g_t = \rho N/(p_t + N)$. A Kalman filter also changes the gain $k_t$ of what it writes. The layer writes every example alike and leaves the rest to its gate. Both sequences tend to the same $g$.
-
 
 # %% tags=["asserts-prop-drift"]
 def right_decay(rho, N):
@@ -478,7 +625,6 @@ assert abs(optimal_wpgd(dist).risk - promised) < 1e-12 * dist.M
 # So for long prompts there is one right decay, whatever the features. What of finite ones? For $\rho \le 4/5$ the optimum is unique, up to scale, at every $n$, whatever the features: the eigenvalues of $R$ lie strictly between $\frac{1-\rho}{1+\rho}$ and $\frac{1+\rho}{1-\rho}$, so
 # $\Lambda_+/\Lambda_- < \frac{1+\rho}{1-\rho} \le 9$ in {prf:ref}`thm-cross-ratio`.
 
-
 # %% tags=["asserts-prop-drift-constant"]
 def limit_risk(dist, rho, g):
     s, gamma = dist.signal_spectrum[0], 2 / (1 - rho * g)
@@ -545,11 +691,11 @@ dist = drifting(0.9, 200)
 linear, constant, free = (
     optimal_wpgd(dist, w) for w in ("uniform", "constant-gate", "free")
 )
-assert round(linear.risk / 10, 4) == 0.9861
-assert round(constant.risk / 10, 6) == round(free.risk / 10, 6) == 0.779884
-assert abs(constant.risk - free.risk) < 1e-11  # rounding
-assert round(constant.gate, 5) == 0.84042
-assert abs(constant.gate - right_decay(0.9, 11)) < 1e-6  # the search's accuracy
+p = 11 * (0.9 / right_decay(0.9, 11) - 1)
+assert abs(linear.risk / 10 - 0.9861) < 1e-4  # of the printed digits
+assert abs(p - 0.779884) < 1e-6 and abs(constant.gate - 0.84042) < 1e-5
+assert abs(constant.risk / 10 - p) < 1e-11 and abs(free.risk / 10 - p) < 1e-11
+assert abs(constant.gate - right_decay(0.9, 11)) < 1e-7  # far above rounding
 
 
 # %% [markdown]
@@ -580,7 +726,6 @@ assert abs(constant.gate - right_decay(0.9, 11)) < 1e-6  # the search's accuracy
 # ````
 #
 # For white features $N = d + \sigma^2 + 1$. So the picture to keep is: **forget faster than the tasks drift, but the less so the more there is to learn.** Many features, or much noise, make each example say less; then it takes more of them to see a drift, and memory must be longer.
-
 
 # %% tags=["asserts-prop-drift-decay"]
 def right_drift(g, N):
@@ -660,7 +805,6 @@ for g in (0.9, 0.99, 0.999):
 # %% [markdown]
 # For blocks of several examples no decay $0 < g < 1$ is quite right, if it is of any use at all ({prf:ref}`prop-constant-gate`): it forgets good examples with the bad. How wrong is it? Two blocks, the first irrelevant: the constant gate's risk, in multiples of what a gate with delimiters reaches, at $n$ from a hundred to a million.
 
-
 # %%
 def price(n):
     dist = PromptDistribution(10, (n // 2, n // 2), (0.0, 1.0))
@@ -669,7 +813,8 @@ def price(n):
 
 
 prices = [price(n) for n in (100, 10_000, 1_000_000)]
-assert prices[0] > 1.3 and prices[1] > 2.2 and prices[2] > 3.2
+# To the digits shown below; the gates are certified to 1e-9 of the gain.
+assert np.allclose(prices, (1.316, 2.209, 3.292), rtol=0, atol=2e-3)
 
 # A decay made for drift, met with blocks, and with another drift: risk / d.
 made_for_drift = right_decay(0.9, 11)
@@ -731,9 +876,10 @@ assert relevance < presence
 dist = PromptDistribution(2, (200, 50, 2), (0.45, -0.3, 0.75))
 relevance, presence = mean_ages(dist)
 assert relevance > presence
-values = scanned(dist)[scan > 1e-6]  # below, rounding could make basins too
-inner = (values[1:-1] < values[:-2]) & (values[1:-1] < values[2:])
-assert inner.sum() + (values[-1] < values[-2]) == 3
+steps = np.diff(scanned(dist))
+steps = steps[np.abs(steps) > 1e-12 * dist.M]  # others may be rounding
+inner = (steps[:-1] < 0) & (steps[1:] > 0)
+assert (steps[0] > 0) + inner.sum() + (steps[-1] < 0) == 3
 assert optimal_wpgd(dist, "constant-gate").gate < 0.5
 
 # %% [markdown]

@@ -7,13 +7,16 @@ cost depends on the number of tasks, not on the number of examples.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar, nnls
+from scipy.optimize import brentq, nnls
 
 from . import _check
+from .constant_gate import constant_gate
 from .prompts import PromptDistribution
 from .spectra import EPS, psd_root
 
@@ -33,16 +36,22 @@ class WPGD:
     """
 
     P: np.ndarray
-    omega: np.ndarray
+    weights: np.ndarray | Callable[[], np.ndarray]  # omega, or what makes it when it is first asked for
     gamma: float
     risk: float
     certificate: str
     gate: float | None = None
 
+    @cached_property
+    def omega(self) -> np.ndarray:
+        return self.weights() if callable(self.weights) else self.weights
+
     def __repr__(self):
-        omega = np.array2string(self.omega, precision=4, threshold=6, edgeitems=3, separator=", ")
-        gate = "" if self.gate is None else f", gate={self.gate:.6g}"
-        return f"WPGD(risk={self.risk:.6g}, gamma={self.gamma:.6g}, omega={omega}{gate}, P: {self.P.shape})"
+        if self.gate is None:
+            weights = "omega=" + np.array2string(self.omega, precision=4, threshold=6, edgeitems=3, separator=", ")
+        else:
+            weights = f"gate={self.gate:.6g}"
+        return f"WPGD(risk={self.risk:.6g}, gamma={self.gamma:.6g}, {weights}, P: {self.P.shape})"
 
 
 @dataclass(frozen=True)
@@ -108,9 +117,7 @@ def optimal_wpgd(dist: PromptDistribution, weights="free") -> WPGD:
         return _best_P(dist, _some(dist, weights))
     _check.option("weights", weights, WEIGHTS)
     if not dist.r.any() and weights != "constant-gate":
-        return replace(
-            _best_P(dist, np.ones(dist.K)), certificate="r = 0: no weights tell anything of the query's task"
-        )
+        return _best_P(dist, np.ones(dist.K), "r = 0: no weights tell of the query's task")
     if weights == "uniform":
         return _best_P(dist, np.ones(dist.K))
     if weights == "free":
@@ -143,7 +150,7 @@ def stationary_points(dist: PromptDistribution) -> list[WPGD]:
 
     found = fixed_points(F, 1.0, 1.0 + lam.max())
     certificate = f"all {len(found)} stationary points enumerated"
-    points = [replace(_best_P(dist, _best_omega(dist, h2(dist, gamma))), certificate=certificate) for gamma in found]
+    points = [_best_P(dist, _best_omega(dist, h2(dist, gamma)), certificate) for gamma in found]
     return sorted(points, key=lambda point: point.risk)
 
 
@@ -231,23 +238,42 @@ def _own(dist, sums, ww):
     return ww + max(0.0, float(sums @ (dist.R - np.outer(dist.r, dist.r)) @ sums))
 
 
-def _best_P(dist, omega, gate=None):
-    """The best predictor with given weights: P = (r^T w)/|w|^2 C (M I + gamma Sx C)^-1, gamma = 1 + w^T R w / |w|^2.
+def _best_P(dist, omega, certificate="the best P for these weights, in closed form"):
+    """The best predictor with given weights, per task or per example."""
+    omega = _unit(omega)
+    return _predictor(dist, *dist.block_sums(omega), omega, certificate)
+
+
+def _predictor(dist, sums, ww, omega, certificate, gate=None):
+    """P = (r^T w)/|w|^2 C (M I + gamma Sx C)^-1, gamma = 1 + w^T R w / |w|^2, from the block sums of w and |w|^2.
 
     Its risk is M - (r^T w)^2/|w|^2 T(gamma), T(gamma) = sum s_i^2/(M + gamma s_i), in a form that keeps its digits near
     zero: sigma^2 + sum s_i (M + own/|w|^2 s_i)/(M + gamma s_i), with own = |w|^2 + w^T (R - r r^T) w.
     """
-    if gate is None:
-        omega = _unit(omega)
-    sums, ww = dist.block_sums(omega)
-    rw, wRw = float(dist.r @ sums), max(0.0, float(sums @ dist.R @ sums))
-    gamma = 1 + wRw / ww
+    gamma = 1 + max(0.0, float(sums @ dist.R @ sums)) / ww
     s, B = dist.signal_spectrum
     denominator = dist.M + gamma * s
-    P = (B * (rw / ww / denominator)) @ B.T
+    P = (B * (float(dist.r @ sums) / ww / denominator)) @ B.T
     risk = dist.sigma**2 + np.sum(s * ((dist.M + _own(dist, sums, ww) / ww * s) / denominator))
-    certificate = "the best P for these weights, in closed form"
     return WPGD(P, omega, float(gamma), float(min(risk, dist.M)), certificate, gate)
+
+
+def _constant(dist, t, certificate):
+    """The best predictor with the constant gate e^-t; at t = inf, all weight on the last example, the limit."""
+    last = np.append(np.zeros(dist.K - 1), 1.0)
+    if t == np.inf:
+        return _predictor(dist, last, 1.0, lambda: np.append(np.zeros(dist.n - 1), 1.0), certificate, 0.0)
+    counts = np.array(dist.counts, dtype=np.float64)
+    after = dist.n - np.cumsum(counts)  # examples after each block
+
+    def geometric(m, t):  # e^-t + ... + e^-mt
+        return m if t == 0 else np.exp(-t) * np.expm1(-m * t) / np.expm1(-t)
+
+    def omega():
+        return np.exp(-t * np.arange(dist.n, 0, -1.0))
+
+    sums, ww = np.exp(-after * t) * geometric(counts, t), geometric(float(dist.n), 2 * t)
+    return _predictor(dist, sums, ww, omega, certificate, float(np.exp(-t)))
 
 
 def _some(dist, weights):
@@ -359,46 +385,16 @@ def _monotone_points(dist, r):
     # Least squares in turns over active sets knows omega less well than a formula would.
     found = fixed_points(F, 1.0, top, resolution=1e-6, rounding=1e-12)
     certificate = "all stationary points over the cone enumerated, for P of either sign"
-    return [replace(_best_P(dist, omega(h2(dist, gamma))), certificate=certificate) for gamma in found]
+    return [_best_P(dist, omega(h2(dist, gamma)), certificate) for gamma in found]
 
 
 def _constant_gate(dist):
-    """Minimise over one gate value g = exp(-t): the risk is a function of t alone once P is the best.
-
-    Sums over a block are geometric, so the cost depends on K. The weights vary with log t, at a scale of order one:
-    a grid in log t finds the basins, and the best are then refined. The ends, t = 0 (uniform) and t = inf (the last
-    example alone), are tried as such.
-    """
-    counts = np.array(dist.counts, dtype=np.float64)
-    after = dist.n - np.cumsum(counts)  # examples after each block
-    s, _ = dist.signal_spectrum
-
-    def geometric(m, t):  # 1 + e^-t + ... + e^-(m-1)t
-        return np.expm1(-m * t) / np.expm1(-t)
-
-    def risk(log_t):
-        t = np.exp(np.atleast_1d(log_t))[:, None]
-        sums = np.exp(-after * t) * geometric(counts, t)
-        ww = geometric(float(dist.n), 2 * t)[:, 0]
-        gamma = 1 + np.sum((sums @ dist.R) * sums, axis=1) / ww
-        T = np.sum(s * (s / (dist.M + gamma[:, None] * s)), axis=1)
-        return dist.M - (sums @ dist.r) ** 2 / ww * T
-
-    grid = np.linspace(np.log(1e-4 / dist.n), np.log(40.0), 600)
-    values = np.concatenate([risk(part) for part in np.array_split(grid, 1 + grid.size * dist.K // 10**6)])
-    basins = np.flatnonzero((values[1:-1] <= values[:-2]) & (values[1:-1] <= values[2:])) + 1
-    refined = [
-        minimize_scalar(lambda u: risk(u)[0], bounds=(grid[i - 1], grid[i + 1]), method="bounded",
-                        options={"xatol": 1e-10})
-        for i in basins[np.argsort(values[basins])][:4]  # where the risk is flat, rounding makes basins too
-    ]  # fmt: skip
-    last = np.zeros(dist.n)
-    last[-1] = 1.0
-    candidates = [_best_P(dist, np.ones(dist.n), gate=1.0), _best_P(dist, last, gate=0.0)]
-    if refined:
-        gate = float(np.exp(-np.exp(min(refined, key=lambda result: result.fun).x)))
-        candidates.append(_best_P(dist, gate ** np.arange(dist.n, 0, -1.0), gate=gate))
-    return min(candidates, key=lambda point: point.risk)
+    """The best over one gate value; what is known of it stands in the certificate."""
+    if not dist.r.any():
+        return _constant(dist, 0.0, "r = 0: no weights tell of the query's task")
+    found = constant_gate(dist)
+    point = _constant(dist, found.t, "")
+    return replace(point, certificate=found.certificate(dist, point.risk))
 
 
 def _check_distribution(dist):

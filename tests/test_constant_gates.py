@@ -1,5 +1,6 @@
 """Constant gates: decay on blocks, and drift, where the best layer is a Kalman filter."""
 
+import mpmath as mp
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, stationary_points
+from glalib.constant_gate import Objective, constant_gate
 from glalib.gates import gates_to_weights, weights_to_gates
 from glalib.risk import h2
 
@@ -53,14 +55,245 @@ def test_moments_are_geometric_sums_and_the_risk_is_that_of_the_gate(dist, g):
     assert brute == pytest.approx(ell, abs=1e-10 * dist.M)
 
 
-@pytest.mark.claim("prop-constant-gate")
-@settings(max_examples=40)
-@given(blocks())
-def test_the_search_finds_what_a_dense_scan_finds(dist):
-    best, values = optimal_wpgd(dist, "constant-gate"), scanned(dist)
-    assert best.risk <= values.min() + 1e-12 * dist.M
-    assert best.risk >= values.min() - 1e-3 * dist.M  # the scan is no finer
-    assert 0 <= best.gate <= 1
+def written_out(dist, gates):
+    """p, V, W and the risk at each gate, from n weights and with no geometric sum. For short prompts."""
+    w = gates[:, None] ** np.arange(dist.n - 1, -1, -1.0)
+    S = np.add.reduceat(w, np.cumsum((0, *dist.counts[:-1])), axis=1)
+    return S @ dist.r, (w**2).sum(1), ((S @ dist.R) * S).sum(1)
+
+
+def risks(dist, t):
+    """The risk at gates exp(-t), 0 < t < inf, from geometric sums. For long prompts."""
+    counts, t = np.array(dist.counts, dtype=float), np.asarray(t)[:, None]
+    S = np.exp(-(dist.n - np.cumsum(counts)) * t) * np.expm1(-counts * t) / np.expm1(-t)
+    V = (np.expm1(-2.0 * dist.n * t) / np.expm1(-2 * t))[:, 0]
+    gamma, s = 1 + ((S @ dist.R) * S).sum(1) / V, dist.signal_spectrum[0]
+    return dist.M - (S @ dist.r) ** 2 / V * (s**2 / (dist.M + gamma[:, None] * s)).sum(1)
+
+
+def opposed(counts, e, third):
+    """Two tasks nearly opposed, R_12 = -sqrt(1 - e^2), and a third apart. Where the first two cancel is a narrow basin.
+
+    The query's task is along what the first two leave over, and along the third: r = (0, e sqrt(1 - b^2), b).
+    """
+    R = np.eye(3)
+    R[0, 1] = R[1, 0] = -np.sqrt(1 - e**2)
+    return PromptDistribution(1, counts, (0.0, e * np.sqrt(1 - third**2), third), R=R)
+
+
+def random_opposed(rng):
+    """With basins down to a thousandth of their gate wide."""
+    second = 10 ** rng.uniform(3, 5.5)
+    first = second * 10 ** rng.uniform(0, 1.5)
+    return opposed((int(first), int(second), int(rng.integers(1, 4))), 10 ** rng.uniform(-3, -2), rng.uniform(0.2, 0.9))
+
+
+def hard(rng):
+    """Tasks with features over many scales, and a query's task along what is left where they cancel at some gate."""
+    K, d, decades = int(rng.integers(1, 6)), int(rng.integers(1, 4)), rng.uniform(0, 5.5)
+    counts = np.ceil(10 ** rng.uniform(0, decades, size=K))
+    rank = int(rng.integers(1, K + 2))
+    F = rng.normal(size=(K, rank)) * 10 ** -rng.uniform(0, 5, size=rank) * rng.choice([1, 1e-3], size=(K, rank))
+    F /= np.linalg.norm(F, axis=1, keepdims=True)
+    R = F @ F.T
+    np.fill_diagonal(R, 1.0)
+    t = 10 ** rng.uniform(-1, 1) / rng.choice(counts)
+    S = np.exp(-(counts.sum() - np.cumsum(counts)) * t) * np.expm1(-counts * t) / np.expm1(-t)
+    z = F.T @ S
+    z = z + rng.normal(size=rank) * np.linalg.norm(z) * 10 ** rng.uniform(-3, 1)
+    z /= np.linalg.norm(z) * rng.choice([1.0001, 1.5, 100])
+    sigma, decades = rng.choice([0.0, 0.0, 1.0, 100.0]), rng.choice([0.1, 4])
+    return PromptDistribution(d, counts.astype(int), F @ z, R=R, Sx=10 ** -rng.uniform(0, decades, size=d), sigma=sigma)
+
+
+def rounding(dist):
+    """What float64 may lose of a risk, in M: w^T R w is known to (K + 20) eps |w|_1^2, and |w|_1^2 <= n |w|^2."""
+    return (dist.K + 20) * np.finfo(float).eps * dist.n
+
+
+@pytest.mark.claim("prop-gate-certificate")
+@pytest.mark.parametrize("draw", [hard, random_opposed])
+def test_no_scan_finds_a_risk_below_the_bound(draw):
+    """Of 250 distributions of each kind. A grid of 600 gates loses a hundredth of the gain on many of the second."""
+    lost = 0
+    for seed in range(250):
+        dist = draw(np.random.default_rng(seed))
+        found, best = constant_gate(dist), optimal_wpgd(dist, "constant-gate")
+        t = np.concatenate([np.geomspace(1e-4 / dist.n, 40, 600), np.geomspace(1e-3 / dist.n, 40, 4000)])
+        around = found.t * np.linspace(0.5, 2, 1001) if 0 < found.t < np.inf else t[:1]
+        scan, slack = risks(dist, np.append(t, around)), rounding(dist) * dist.M
+        assert found.bound <= best.risk + slack
+        # Rounding is counted in at each end of a cell, for p, V, W and the sum over features.
+        assert best.risk - found.bound <= 1e-9 * dist.M + 20 * slack
+        assert scan.min() >= found.bound - slack and scan.min() >= best.risk - 2 * slack
+        assert best.gate == np.exp(-found.t)
+        assert best.certificate.startswith("branch and bound over the gate: no constant gate has a risk more than ")
+        lost += scan[:600].min() > best.risk + 0.01 * (dist.M - best.risk) + slack
+    assert draw is hard or lost > 7  # a tenth of what was seen
+
+
+@pytest.mark.claim("prop-gate-certificate")
+@pytest.mark.parametrize(
+    "counts, e, third, risk", [((750000, 250000, 1), 0.005, 0.5, 0.4873), ((34171, 5959, 1), 0.01418, 0.6343, 0.8155)]
+)
+def test_a_basin_too_narrow_for_a_grid_is_found(counts, e, third, risk):
+    dist = opposed(counts, e, third)
+    best = optimal_wpgd(dist, "constant-gate")
+    assert best.risk / dist.M == pytest.approx(risk, abs=1e-4)  # of four printed digits
+    t = -np.log(best.gate)
+    assert best.risk == pytest.approx(risks(dist, t * np.linspace(0.99, 1.01, 20_001)).min(), abs=1e-6 * dist.M)
+    elsewhere = np.concatenate([np.geomspace(1e-4 / dist.n, t / 2, 300), np.geomspace(2 * t, 40, 300)])
+    assert risks(dist, elsewhere).min() > best.risk + 0.03 * dist.M
+
+
+@pytest.mark.claim("prop-gate-certificate")
+def test_the_optimum_in_a_narrow_basin_in_forty_digits():
+    """Float64 loses what `rounding` says; the risk itself is that of the gate to more than the certificate's digits."""
+    dist = opposed((34171, 5959, 1), 0.01418, 0.6343)
+    found = constant_gate(dist)
+
+    def exact(t):
+        q, n, ends = mp.exp(-t), dist.n, np.cumsum(dist.counts).tolist()
+        R, r = mp.matrix(dist.R.tolist()), mp.matrix(dist.r.tolist())
+        S = [q ** (n - end) * (1 - q**c) / (1 - q) for end, c in zip(ends, dist.counts, strict=True)]
+        S, V = mp.matrix(S), (1 - q ** (2 * n)) / (1 - q**2)
+        return float(1 - (r.T * S)[0] ** 2 / (2 * V + (S.T * R * S)[0]))
+
+    with mp.workdps(40):
+        assert optimal_wpgd(dist, "constant-gate").risk == pytest.approx(exact(found.t), abs=1e-9)
+        assert all(found.bound <= exact(found.t * (1 + mp.mpf(k) / 10**6)) for k in range(-20, 21))
+
+
+@pytest.mark.claim("prop-gate-certificate")
+@settings(max_examples=60)
+@given(blocks(), st.floats(0, 1), st.floats(0, 4), st.booleans())
+def test_lines_between_two_gates_are_off_by_no_more_than_said(dist, position, decades, at_one):
+    if not dist.r.any():
+        return
+    objective, size = Objective(dist), np.abs(dist.r).max()
+    low = 0.0 if at_one else position / dist.n
+    c = np.array([low, low + (1 - low) * 10**-decades])
+    ends = objective.points(c)
+    share = np.linspace(0, 1, 41)
+    p, V, W = written_out(dist, 1 - c[0] - share * (c[1] - c[0]))
+    line = [(1 - share) * x[0] + share * x[1] for x in (ends.p * size, ends.V, ends.W)]
+    off_p, off_V, off_W = (error[0] for error in objective.errors(ends.at([0]), ends.at([1])))
+    n = dist.n  # rounding: sums of n numbers, and of n^2, of size one
+    assert (np.abs(p - line[0]) <= off_p * size + 1e-13 * n).all()
+    assert (V >= line[1] - off_V - 1e-13 * n).all() and (W >= line[2] - off_W - 1e-13 * n**2).all()
+    bound, _ = objective.bounds(ends.at([0]), ends.at([1]))
+    s = dist.signal_spectrum[0][:, None]
+    gain = p**2 * (s**2 / ((dist.M + s) * V + s * np.maximum(W, 0))).sum(0)
+    assert gain.max() <= bound[0] * objective.unit * (1 + 1e-10)
+
+
+def attained(dist, low, width):
+    """How much of each error, p's, V's and W's, is there halfway between the gates 1 - low and 1 - low - width."""
+    objective = Objective(dist)
+    ends = objective.points(np.array([low, low + width]))
+    middle = written_out(dist, np.array([1 - low - width / 2]))
+    errors = objective.errors(ends.at([0]), ends.at([1]))
+    values = (ends.p * np.abs(dist.r).max(), ends.V, ends.W)
+    off = [abs(value.mean() - x[0]) for value, x in zip(values, middle, strict=True)]
+    return np.array(off) / np.array([errors[0][0] * np.abs(dist.r).max(), errors[1][0], errors[2][0]])
+
+
+@pytest.mark.claim("prop-gate-certificate")
+@pytest.mark.parametrize("n, low, width", [(40, 0.0, 1e-4), (400, 0.1, 1e-3)], ids=["short memory of all", "long"])
+def test_the_errors_are_attained_so_none_is_too_large_or_small_by_a_tenth(n, low, width):
+    """One task: R = 1, and sums are all there is. Tasks apart, r along the error: its sum of squares is."""
+    # Errors are those of second derivatives at the upper end: over the width they change by some percent.
+    one_task = attained(PromptDistribution(1, (n,), (-0.5,)), low, width)
+    assert (one_task > 0.95).all() and (one_task <= 1 + 1e-6).all()
+    ages = np.arange(n - 1, -1, -1.0)
+    e = ages * (ages - 1) * (1 - low) ** np.maximum(ages - 2, 0)
+    apart = PromptDistribution(1, (1,) * n, 0.9 * e / np.linalg.norm(e))
+    assert 0.95 < attained(apart, low, width)[0] <= 1 + 1e-6
+
+
+@pytest.mark.claim("prop-gate-certificate")
+@pytest.mark.parametrize("counts", [(7,), (3, 4), (1, 50, 3)])
+def test_the_largest_row_bounds_all_eigenvalues(counts):
+    K = len(counts)
+    for R in (np.eye(K), np.ones((K, K)), np.where(np.eye(K, dtype=bool), 1.0, -0.4)):
+        dist = PromptDistribution(1, counts, 1e-3 * R[0], R=R)
+        assert Objective(dist).lam >= dist.task_spectrum[0].max() * (1 - 1e-12)
+    equal = PromptDistribution(1, counts, 0.5 * np.ones(K), R=np.ones((K, K)))
+    assert Objective(equal).lam == pytest.approx(equal.task_spectrum[0].max(), rel=1e-12)  # n, attained
+
+
+@pytest.mark.claim("prop-gate-certificate")
+def test_slopes_are_those_of_the_gain():
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        dist = hard(rng)
+        objective = Objective(dist)
+        t = 10 ** rng.uniform(-1, 0.5) / dist.n
+        points = objective.points(-np.expm1(-t * np.exp(np.array([-1e-5, 1e-5]))))
+        if points.gain.min() > 0.01 * dist.M / objective.unit:
+            quotient = np.log(points.gain[1] / points.gain[0]) / 2e-5
+            # Rounding over the step, and curvature at the scale of the narrowest basin.
+            slack = 10 * rounding(dist) / 2e-5 + 1e-7 * np.sqrt(objective.lam)
+            assert t * objective.slope(t) == pytest.approx(quotient, rel=1e-4, abs=slack)
+
+
+@pytest.mark.claim("prop-gate-certificate")
+@pytest.mark.parametrize(
+    "dist, gate",
+    [
+        (PromptDistribution(3, (1,), (0.5,)), 1.0),
+        (PromptDistribution(3, (7,), (-0.5,), sigma=1e6), 1.0),
+        (PromptDistribution(3, (5, 5), (0.0, 0.0)), 1.0),
+        (PromptDistribution(3, (5, 5), (1e-160, 0.0)), 1.0),
+        (PromptDistribution(2, (9, 9), (0.6, 0.2), Sx=np.diag([1.0, 0.0])), 1.0),
+        (PromptDistribution(2, (9, 9), (-0.6, -0.2), R=[[1.0, 1 / 3], [1 / 3, 1.0]]), 1.0),
+        (PromptDistribution(3, (9, 9), (0.5, 0.5), R=np.ones((2, 2))), 1.0),
+        (PromptDistribution(1, (1, 1), (-0.7, 0.7)), 0.0),
+        (PromptDistribution(3, (1, 1), (-0.5, 0.5), R=[[1.0, -1.0], [-1.0, 1.0]]), 0.0),
+    ],
+)
+def test_optima_at_the_two_ends(dist, gate):
+    best = optimal_wpgd(dist, "constant-gate")
+    assert best.gate == gate
+    scan = risks(dist, np.geomspace(1e-3 / dist.n, 40, 2001))
+    assert scan.min() >= best.risk - 1e-12 * dist.M
+
+
+@pytest.mark.claim("prop-gate-certificate")
+def test_two_equal_optima():
+    """The third task's share decides between a narrow basin and the last examples: at the tie, either has the risk."""
+    low, high = 0.4, 0.95
+    for _ in range(60):
+        middle = (low + high) / 2
+        inside = optimal_wpgd(opposed((34171, 5959, 1), 0.01418, middle), "constant-gate").gate > 0.9
+        low, high = (middle, high) if inside else (low, middle)
+    at = [optimal_wpgd(opposed((34171, 5959, 1), 0.01418, share), "constant-gate") for share in (low, high)]
+    assert at[0].gate > 0.99 and at[1].gate < 0.5
+    assert at[0].risk == pytest.approx(at[1].risk, abs=1e-8)
+
+
+@pytest.mark.claim("prop-gate-certificate")
+def test_two_hundred_million_examples():
+    """Gates are 1 - 1e-8: what is left is 1 - exp(-x), with x = t n; the limit has one variable."""
+    n, d = 200_000_000, 10
+    dist = PromptDistribution(d, (n // 2, n // 2), (0.2, 0.8))
+    best, found = optimal_wpgd(dist, "constant-gate"), constant_gate(dist)
+    assert best.risk - found.bound <= 2e-9 * dist.M and found.evaluations < 2000
+    x = np.linspace(1e-3, 10, 100_001)
+    S = np.array([np.exp(-x / 2), np.ones_like(x)]) * (1 - np.exp(-x / 2))
+    limit = 1 - (0.2 * S[0] + 0.8 * S[1]) ** 2 / (S**2).sum(0)  # as n grows
+    assert best.risk / d == pytest.approx(limit.min(), abs=1e-5)
+    assert found.t * n == pytest.approx(x[limit.argmin()], rel=1e-2)
+
+
+@pytest.mark.claim("prop-gate-certificate")
+def test_with_little_time_the_certificate_says_what_was_reached(monkeypatch):
+    monkeypatch.setattr("glalib.constant_gate.LARGEST", 400)
+    dist = opposed((34171, 5959, 1), 0.01418, 0.6343)
+    found, best = constant_gate(dist), optimal_wpgd(dist, "constant-gate")
+    assert found.bound < 0.8155 * dist.M < best.risk - 1e-3 * dist.M
+    reached = float(best.certificate.split("more than ")[1].split(" M")[0])
+    assert best.risk - reached * dist.M <= found.bound < best.risk - 0.8 * reached * dist.M
 
 
 @pytest.mark.claim("prop-constant-gate")
@@ -71,14 +304,14 @@ def test_between_the_monotone_optimum_and_linear_attention(dist):
     constant = optimal_wpgd(dist, "constant-gate")
     slack = 1e-9 * dist.M
     assert optimal_wpgd(dist).risk <= mono + slack
-    assert mono <= constant.risk + slack and constant.risk <= linear + 1e-14 * dist.M
+    assert mono <= constant.risk + slack and constant.risk <= linear + 1e-12 * dist.M
     # Averaging the weights of a constant gate within blocks is a strict gain.
     g = 0.5
     if max(dist.counts) > 1 and dist.r.any():
         omega = powers(dist.n, g)
         averaged = np.array([part.mean() for part in np.split(omega, np.cumsum(dist.counts)[:-1])])
         a, b = optimal_wpgd(dist, omega).risk, optimal_wpgd(dist, averaged).risk
-        assert b <= a + 1e-14 * dist.M
+        assert b <= a + 1e-12 * dist.M
         # Weights below rounding, and risks that rounding cannot tell from M, show no gain.
         if dist.counts[-1] > 1 and a < (1 - 1e-6) * dist.M:
             assert b < a
@@ -102,13 +335,13 @@ def test_no_decay_where_relevance_falls_and_blocks_are_alike(K, size, position, 
     assert optimal_wpgd(dist, "monotone").risk == pytest.approx(linear, abs=1e-9 * dist.M)
     assert optimal_wpgd(dist, "constant-gate").risk == linear
     coarse = [optimal_wpgd(dist, powers(dist.n, g)).risk for g in (0.0, 0.1, 0.5, 0.9, 0.99)]
-    assert min(coarse) >= linear - 1e-14 * dist.M
-    if dist.M - linear > 1e-9 * dist.M:
+    assert min(coarse) >= linear - 1e-12 * dist.M
+    if dist.M - linear > 1e-6 * dist.M:  # 0.99^2 is 2e-2 from one: the gain falls by its square, far above rounding
         assert min(coarse) > linear
     # Random non-decreasing weights, example by example.
     for _ in range(20):
         omega = np.cumsum(rng.random(dist.n) ** 5)
-        assert optimal_wpgd(dist, omega).risk >= linear - 1e-14 * dist.M
+        assert optimal_wpgd(dist, omega).risk >= linear - 1e-12 * dist.M
 
 
 def test_each_condition_of_no_decay_is_needed():
@@ -259,7 +492,7 @@ def test_what_a_constant_gate_loses_under_drift(case):
     n, q, best = dist.n, 1 - rho**2, optimal_wpgd(dist)
     N = 1 / h2(dist, best.gamma)
     g, p_n = decay(rho, N), riccati(rho, N, n)[n]
-    p = (-(N * q - q) + np.sqrt((N * q - q) ** 2 + 4 * q * N)) / 2
+    p = 2 * q * N / (N * q - q + np.sqrt((N * q - q) ** 2 + 4 * q * N))  # the root, with no difference of large numbers
     assert g == pytest.approx(rho * N / (p + N), rel=1e-9) and q < p < 1
     p_minus = -q * N / p
     theta = g ** (2 * n) * (1 - p) / (1 - p_minus)
@@ -337,7 +570,7 @@ def test_one_right_decay_for_long_prompts_whatever_the_features(seed, decades):
     step = 1e-5  # a central difference: curvature of order step^2, rounding over step
     forth = np.log(decay_and_gamma(N * np.exp(step))[1] / decay_and_gamma(N * np.exp(-step))[1]) / (2 * step)
     assert forth == pytest.approx((1 - x) * (x - one_minus) / (x * (2 - x)), abs=1e-8)
-    assert forth.max() < 0.5
+    assert forth.max() < 0.5 + 1e-8  # it tends to 1/2 as g tends to one
 
 
 @pytest.mark.claim("prop-drift-decay")

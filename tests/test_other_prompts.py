@@ -68,8 +68,10 @@ def dense_layer(seed, d, T, gate, label_gates=False, shift=False):
 @given(distributions(max_d=3, max_K=3, max_count=2), st.sampled_from(["scalar", "key", "value"]), st.integers(0, 999))
 def test_one_layer_is_orthogonal_to_the_query_label(dist, gate, seed):
     assume(dist.n <= 5)
-    p = draw(dist, 4, seed)
-    assert agreement(dense_layer(seed, dist.d, 2 * dist.n + 1, gate), p) < 1e-11
+    p, T = draw(dist, 4, seed), 2 * dist.n + 1
+    heads = [dense_layer(seed + head, dist.d, T, kind) for head, kind in enumerate((gate, "scalar", "key"))]
+    assert agreement(heads[0], p) < 1e-11
+    assert agreement(lambda q: sum(head(q) for head in heads), p) < 1e-11
 
 
 @pytest.mark.claim("prop-sequential")

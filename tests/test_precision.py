@@ -9,6 +9,7 @@ from cases import correlations, covariance
 
 from glalib import PromptDistribution, optimal_wpgd, population_risk, stationary_points, uniqueness
 from glalib.risk import fixed_points, h1, h2, slope
+from glalib.spectra import svd
 
 EPS = np.finfo(float).eps
 
@@ -217,8 +218,31 @@ def test_exactly_given_small_eigenvalues_count():
     hundred = PromptDistribution(100, (10, 20), (0.2, 0.8), Sx=[1e15] + [1.0] * 99)
     assert np.count_nonzero(hundred.signal_spectrum[0]) == 100
     # Theorem B's rank counts them: nothing certifies this one, while in a dense basis they are lost in rounding.
-    six = PromptDistribution(6, (1, 10**9), (0.6, 0.8), Sx=[1.0] + [1e-18] * 5)
-    assert not uniqueness(six).holds_sharp
+    five, six = (PromptDistribution(d, (1, 10**9), (0.6, 0.8), Sx=[1.0] + [1e-18] * (d - 1)) for d in (5, 6))
+    assert uniqueness(five).holds_sharp and not uniqueness(six).holds_sharp
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_singular_values_at_any_scale(scale):
+    """LAPACK scales such matrices and returns the factor apart."""
+    rng = np.random.default_rng(0)
+    A = scale * np.diag([1e9, 1.0, 1e-9]) @ rng.normal(size=(3, 3))
+    U, values, V = svd(A, scales=(1e9, 1e-9), rank=3)
+    with mp.workdps(60):
+        exact = [float(x) for x in mp.svd_r(mp.matrix(A.tolist()), compute_uv=False)]
+    np.testing.assert_allclose(values, exact, rtol=1e-9)
+    np.testing.assert_allclose((U * values) @ V.T, A, atol=1e-14 * values[0])
+
+
+def test_every_optimum_says_by_what_it_is_one():
+    dist = PromptDistribution(3, (4, 5), (0.2, 0.8))
+    said = {
+        weights: optimal_wpgd(dist, weights).certificate for weights in ("free", "uniform", "monotone", "constant-gate")
+    }
+    assert "all 1 stationary points enumerated" in said["free"]
+    assert "over the cone" in said["monotone"] and "closed form" in said["uniform"] and said["constant-gate"]
+    assert "closed form" in optimal_wpgd(dist, (1.0, 2.0)).certificate
+    assert "r = 0" in optimal_wpgd(dist.replace(r=(0, 0))).certificate
 
 
 def test_weights_that_can_gain_almost_nothing():

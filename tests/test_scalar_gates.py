@@ -258,6 +258,54 @@ def test_below_nine_there_is_one_fixed_point_on_the_cone():
     assert several > 10 and below > 20
 
 
+def crossing(gamma, n, s, M):
+    """A task of n examples before a single one, independent, with shares of r that make gamma a fixed point."""
+    t = s / (M + gamma * s)
+    m = np.sum(t**2 * s) / np.sum(t**2)
+    sizes, mean = np.array([n, 1.0]), gamma - 1  # of lambda, whose values are the sizes
+    u = np.array([mean - 1, n - mean]) / (n - 1)
+    r = np.sqrt(u / sizes) * (1 + sizes * m / (M + m))
+    sigma = np.sqrt(max(0.0, M - s.sum()))
+    return PromptDistribution(len(s), (n, 1), r / np.linalg.norm(r), Sx=np.diag(s), sigma=sigma)
+
+
+def steepest(dist, gamma):
+    """The larger one-sided slope of the cone's map at a fixed point, by differences and the tests' own solver."""
+    x = gamma * np.array([1 - 1e-5, 1 + 1e-5])
+    F = np.array([1 + ratio(dist, in_cone(dist, h, 1)) for h in h2(dist, x)])
+    return ((F - gamma) / (x - gamma)).max()
+
+
+@pytest.mark.claim("prop-monotone-optimum")
+@pytest.mark.parametrize("kappa", [8.5, 8.9, 9.1, 9.8])
+def test_nine_is_sharp_on_the_cone(kappa):
+    """27 small eigenvalues: one fixed point up to a ratio of nine, three above it; the slope attains its bound."""
+    n = 10**8
+    delta = 1e4 / (1 + n)
+    s = delta * np.array([1.0] + [1 / kappa] * 27)
+    dist = crossing(kappa**0.5 / delta, n, s, 1.0)
+    A = (1 + 2 * s[1]) * (1 + (1 + n) * s[0])
+    B = (1 + 2 * s[0]) * (1 + (1 + n) * s[1])
+    assert (A < 9 * B) == (kappa < 9) and A / B > 0.99 * kappa
+    points = _monotone_points(dist, dist.r)
+    assert len(points) == (1 if kappa < 9 else 3)
+    middle = min(points, key=lambda point: abs(point.gamma * delta - kappa**0.5))
+    bound = 4 * ((A**0.5 - B**0.5) / (A**0.5 + B**0.5)) ** 2
+    # Differences of two numbers of relative accuracy 1e-10 at a distance of 1e-5.
+    assert steepest(dist, middle.gamma) == pytest.approx(bound, rel=3e-3)
+    assert all(point.omega[0] < point.omega[1] for point in points)
+
+
+@pytest.mark.claim("prop-monotone-optimum")
+def test_five_is_sharp_on_the_cone():
+    for rank, number in ((5, 1), (6, 3)):
+        dist = crossing(9e4, 10**8, np.array([1.0] + [0.003] * (rank - 1)), 300.0)
+        assert len(_monotone_points(dist, dist.r)) == number
+    steep = crossing(1e10, 10**14, np.array([1.0] + [1e-6] * 4), 1e4)
+    (only,) = _monotone_points(steep, steep.r)
+    assert 0.99 < steepest(steep, only.gamma) < 1
+
+
 @pytest.mark.claim("prop-monotone-optimum")
 def test_zero_eigenvalues_count_on_the_cone():
     """Tasks in a plane: A < 9 B with the non-zero eigenvalues of D R D, one stationary point, three on the cone."""
