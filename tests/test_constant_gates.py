@@ -195,15 +195,15 @@ def test_each_error_is_needed_in_the_bound():
     vanishing = PromptDistribution(1, (1, 1, 1), 0.9 * r / np.linalg.norm(r))
     sagging = PromptDistribution(1, (1, 1), (0.4, 0.8), sigma=100.0)
     cells = [(vanishing, g1, g2), (sagging, 0.3, 0.7)]
-    crossing = opposed((80, 50, 1), 1e-3, 1.0 - 1e-12)
-    gates = np.linspace(0.9, 0.9999, 5001)
+    crossing = opposed((4000, 2500, 1), 1e-3, 1.0 - 1e-12)
+    gates = 1 - np.geomspace(1e-5, 1e-3, 401)
     zero = gates[written_out(crossing, gates)[2].argmin()]
-    for width in (0.006, 0.003, 0.001):
+    for width in np.geomspace(0.01, 0.5, 8) * (1 - zero):
         cells += [(crossing, zero - back * width, zero + (1 - back) * width) for back in (0.0, 0.2, 0.5, 0.8, 1.0)]
     for dist, low, high in cells:
         objective, s = Objective(dist), dist.signal_spectrum[0][:, None]
         ends = objective.points(np.array([1 - high, 1 - low]))
-        p, V, W = written_out(dist, np.linspace(low, high, 1001))
+        p, V, W = written_out(dist, np.linspace(low, high, 201))
         gain = p**2 * (s**2 / ((dist.M + s) * V + s * W)).sum(0)
         bound = objective.bounds(ends.at([0]), ends.at([1]))[0][0] * objective.unit
         assert gain.max() <= bound * (1 + 1e-10)
