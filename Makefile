@@ -19,11 +19,12 @@ KEY := $(shell .venv/bin/python -c '' 2>/dev/null || rm -f .venv/ready-*; \
          (cat requirements.lock pyproject.toml; pwd) | cksum | tr ' ' '-')
 READY := .venv/ready-$(KEY)
 
-.PHONY: help book test sync data lock clean
+.PHONY: help book test test-elsewhere sync data lock clean
 
 help:
 	@echo "make book   build the book: _build/html/index.html"
 	@echo "make test   run the unit tests and every chapter"
+	@echo "make test-elsewhere   run them as other processors would (about four times as long)"
 	@echo "make sync   bring the two files of each chapter in step after editing one of them"
 	@echo "make data   train the authors' table again: chapters/data (long)"
 	@echo "make lock   choose the locked versions anew (requirements.lock)"
@@ -31,12 +32,16 @@ help:
 	@echo "Each makes the environment .venv if needed. PYTHON=python3.12 chooses the Python to make it with."
 
 book: .venv/ready
-	"$(VENV)" -c "from jupyter_book.cli.main import main; main()" build -W -n --keep-going $(BOOKFLAGS) .
+	"$(VENV)" tools/build.py $(BOOKFLAGS)
 	@"$(VENV)" tools/check_book.py
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
 test: .venv/ready
 	"$(VENV)" -m pytest --nbval-lax --dist loadscope --no-loadscope-reorder -n $(JOBS) --maxprocesses 8 chapters tests
+
+# As other processors would, with other numbers of threads, from a folder with a space, with SIGINT ignored.
+test-elsewhere: .venv/ready
+	"$(VENV)" tools/elsewhere.py
 
 sync: .venv/ready
 	@"$(VENV)" tools/pairs.py

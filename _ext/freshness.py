@@ -64,9 +64,11 @@ def fingerprint(root, installed=None):
 def use_own_kernel(root):
     """Let cells run in this very Python, in one thread, whatever kernels and IPython start-up files there are."""
     os.environ["JUPYTER_PATH"] = os.path.join(sys.prefix, "share", "jupyter")
-    # Workers and kernels run side by side, and small matrices lose by threads what large ones gain.
+    # Workers and kernels run side by side, and small matrices lose by threads what large ones gain. GLALIB_THREADS is
+    # for looking at the effect of threads on rounding.
+    threads = os.environ.get("GLALIB_THREADS", "1")
     for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
-        os.environ[limit] = "1"
+        os.environ[limit] = threads
     home = root / "_build" / "ipython"
     os.environ["IPYTHONDIR"] = str(home)
     # Without the notice that a kernel's local connection is not encrypted, once per chapter.

@@ -13,7 +13,6 @@ A build fails, as a warning under -W, when a promise in claims.yml is not kept.
 
 import importlib
 import inspect
-import re
 import sys
 from pathlib import Path
 
@@ -188,21 +187,15 @@ class ClaimTests(Generated):
 class PaperMap(Generated):
     """The paper's own numbers, as far as they are known, and what stands for each in this book."""
 
-    ORDER = ("abstract", "Definition", "Eq.", "Assumption", "Theorem", "Corollary", "Figure", "the figure", "answer")
-
     def lines(self, claims):
         yield "| in the paper | here | how number and content are known | corrections |"
         yield "|---|---|---|---|"
-        rows = [claim for claim in claims.values() if claim.place]
-        for claim in sorted(rows, key=self.position):
+        # A place of an unknown kind is a fault of the ledger, which has been told.
+        rows = [claim for claim in claims.values() if claim.place and evidence.in_the_paper(claim.place)]
+        for claim in sorted(rows, key=lambda claim: evidence.in_the_paper(claim.place)):
             statement, *_ = links(claim, LEDGER)
             here = f"{claim.title}" + (f" ({statement})" if statement else "")
             yield f"| {claim.place} | {here} | {claim.known} | |"
-
-    def position(self, claim):
-        kind = next(i for i, word in enumerate(self.ORDER) if claim.place.startswith(word))
-        number = re.search(r"\d+", claim.place)
-        return kind, int(number.group()) if number else 0
 
 
 def set_anchors(app, doctree):

@@ -91,7 +91,7 @@ Z.shape
 #
 # Tasks, features and noise are Gaussian, so their means and covariances fix their law, and labels are functions of them.
 # We draw many small prompts with general $R$, $r$, $C$ and $\Sigma_x$, take the noise to be what the tasks leave
-# unexplained, and compare every mean and every covariance with its formula.
+# unexplained, and compare every mean and every covariance with its formula. A fourth moment of three times the squared variance is the mark of a Gaussian, and the risk of a later page rests on it.
 #
 # The tolerance is five standard errors of each average. There are a few hundred averages on this page, so a right
 # sampler fails by chance about once in ten thousand seeds. The seed is fixed, so the page is the same each time.
@@ -135,6 +135,7 @@ def assert_mean(samples, expected, standard_errors=5):
 
 assert_mean(drawn, np.zeros(len(covariance)))
 assert_mean(drawn[:, :, None] * drawn[:, None, :], covariance)
+assert_mean(drawn**4, 3 * np.diag(covariance) ** 2)
 assert_mean(labels.numpy() ** 2, general.M)
 
 # %% [markdown]

@@ -172,6 +172,27 @@ vector = GLA.from_wpgd(P_q, P_k, gates=a, gate="key")
 Omega = gates_to_weights(a, axis=-2)
 formula = theorem_1(prompts.x, prompts.y, prompts.x_query, P_q, P_k, Omega)
 errors["vector gate"] = relative_error(vector(Z), formula[..., 0])
+one_each = [  # one step for each channel, with P of rank one
+    wpgd(
+        prompts.x,
+        prompts.y,
+        prompts.x_query,
+        torch.outer(P_q[:, c], P_k[:, c]),
+        Omega[:, c],
+    )
+    for c in range(d)
+]
+errors["sum over channels"] = relative_error(sum(one_each), vector(Z))
+
+m = d + 3  # a key width other than d
+wide_q, wide_k = torch.from_numpy(rng.normal(size=(2, d, m)))
+wide_gates = torch.from_numpy(rng.uniform(0.7, 1.0, size=(n + 1, m)))
+wide = GLA.from_wpgd(wide_q, wide_k, gates=wide_gates, gate="key")
+wide_Omega = gates_to_weights(wide_gates, axis=-2)
+formula = theorem_1(
+    prompts.x, prompts.y, prompts.x_query, wide_q, wide_k, wide_Omega
+)
+errors["wide keys"] = relative_error(wide(Z), formula[..., 0])
 
 c = torch.from_numpy(rng.uniform(0.7, 1.0, size=(n + 1, d + 1)))
 c[:, d] = g  # on the value side only the label's gate is ever read

@@ -75,7 +75,7 @@ from glalib import (
     stationary_points,
     wpgd,
 )
-from glalib.prompts import psd_root
+from glalib.spectra import psd_root
 
 plotting.use_style()
 
@@ -106,8 +106,8 @@ def terms(dist, P, omega):
 # %% [markdown]
 # **The twin.** Nothing in the formula is taken on trust: draw prompts, predict, average. Five random settings have general
 # $\Sigma_x$, $C$, $R$, $r$ and noise, and a $P$ and $\omega$ that are neither optimal nor symmetric but near enough to the
-# optimum for every term to matter. The simulated risk must be within three standard errors of the formula. For five
-# independent right answers that fails about once in seventy; the seeds are fixed, so it fails always or never. And the
+# optimum for every term to matter. The simulated risk must be within five standard errors of the formula. For five
+# independent right answers that fails about once in three hundred thousand streams of random numbers, so it does not hang on the stream. And the
 # check must be able to fail: in some setting each of the four terms must be worth more than ten standard errors.
 
 
@@ -142,7 +142,7 @@ for seed in range(5):
     z_scores.append((estimate.risk - exact) / estimate.stderr)
     sizes.append(parts.abs().numpy() / estimate.stderr)
 
-assert np.abs(z_scores).max() < 3
+assert np.abs(z_scores).max() < 5
 assert np.min(np.max(sizes, axis=0)) > 10
 
 
@@ -243,12 +243,13 @@ def theorem_2(dist, gamma):
 # %% [markdown]
 # The package finds the fixed points by a bisection that loses none. Neither $h_1$ nor $h_2$ increases, so $F$ does not
 # decrease, and an interval $[a, b]$ with $F(a) > b$ or $F(b) < a$ holds no fixed point. Two fixed points are told apart if
-# they differ by more than a relative $10^{-9}$. The points come by increasing risk, and the first is the global minimum: a
+# they differ by more than a relative $10^{-7}$ or so ({prf:ref}`prop-enumeration`). The points come by increasing risk, and the first is the global minimum: a
 # minimum exists, its risk is below $M$ because $r \ne 0$, and so it is one of them.
 #
-# Four checks. The printed formulas give the same points. The gradient of the risk vanishes there. Plain numerical
+# Five checks. The printed formulas give the same points. The gradient of the risk vanishes there. Plain numerical
 # minimisation over $P$ and one weight per task ends at the same value; L-BFGS stops a little above the minimum, and we
-# ask for $10^{-6}$. And where there are three stationary points, all three are found, the best one first.
+# ask for $10^{-6}$. Where there are three stationary points, all three are found, the best one first. And where covariances are singular the formulas hold as well,
+# $P$ up to its action on the kernel.
 
 # %% tags=["asserts-thm-stationary-points"]
 from scipy.optimize import minimize
@@ -278,16 +279,17 @@ def minimise(dist, starts=6):
 
 
 def assert_stationary(dist, point):
+    seen = dist.Sx @ np.linalg.pinv(dist.Sx, rcond=1e-10)  # onto the range of Sx
     F, P, omega, risk = theorem_2(dist, point.gamma)
     assert (
         abs(F - point.gamma) < 1e-9 * point.gamma
     )  # eigenvalues of two different matrices
     assert abs(risk - point.risk) < 1e-9 * dist.M
+    assert 1 <= point.gamma <= 1 + dist.task_spectrum[0].max() * (1 + 1e-12)
     scale = np.abs(omega).max()
     assert np.allclose(dist.expand(point.omega), omega / scale, rtol=1e-8)
-    assert np.allclose(
-        point.P, P * scale, rtol=0, atol=1e-8 * np.abs(point.P).max()
-    )
+    difference = seen @ (point.P - P * scale) @ seen
+    assert np.abs(difference).max() < 1e-8 * np.abs(point.P).max()
 
     P = torch.tensor(point.P, requires_grad=True)
     omega = torch.tensor(dist.expand(point.omega), requires_grad=True)
@@ -318,6 +320,27 @@ for point in points:
     assert_stationary(several, point)
 assert points[0].risk < points[1].risk < points[2].risk
 assert optimal_wpgd(several).gamma == points[0].gamma
+
+# Singular covariances: what P does on the kernel of Sx is free, and nothing else is.
+basis = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+kernel, C = np.outer(basis[:, 2], basis[:, 2]), np.diag([1.0, 0.5, 0.0])
+Sx = (basis * [1.0, 0.3, 0.0]) @ basis.T
+flat = PromptDistribution(3, (3, 5), (0.3, 0.6), Sx=Sx, C=C, sigma=0.5)
+for point in stationary_points(flat):
+    assert_stationary(flat, point)
+    moved = point.P + kernel @ point.P + point.P @ kernel + kernel
+    assert np.isclose(
+        population_risk(flat, moved, point.omega), point.risk, rtol=1e-12
+    )
+    moved = point.P + 0.1 * np.abs(point.P).max() * np.eye(3)
+    assert population_risk(flat, moved, point.omega) > point.risk + 1e-4 * flat.M
+
+# For nonsingular C, the form with the inverse of Sigma.
+dist = random_setting(0, d=3)
+half, point = psd_root(dist.Sx), optimal_wpgd(dist)
+inner = point.gamma / dist.M * np.eye(3) + np.linalg.inv(half @ dist.C @ half)
+P = np.linalg.inv(half @ inner @ half)
+assert np.allclose(point.P, P * (point.P[0, 0] / P[0, 0]), rtol=1e-8)
 
 # %% tags=["remove-input", "remove-output"]
 from myst_nb import glue
@@ -555,15 +578,15 @@ for spread in (0.0, 0.9):
         estimate.risk - best.risk - spread**2 * own
     ) / estimate.stderr
 
-assert abs(z[0.0]) < 3  # Gaussian features: the formula holds
+assert abs(z[0.0]) < 5  # Gaussian features: the formula holds
 assert z[0.9] > 10  # the same covariance, heavier tails: it does not
-assert abs(z_repaired[0.9]) < 3  # and this is by how much
+assert abs(z_repaired[0.9]) < 5  # and this is by how much
 
 # %% tags=["remove-input", "remove-output"]
 glue("z_heavy", float(z[0.9]), display=False)
 
 # %% [markdown]
-# With heavier tails the simulation is {glue:text}`z_heavy:.0f` standard errors above the formula, and within three of the
+# With heavier tails the simulation is {glue:text}`z_heavy:.0f` standard errors above the formula, and within five of the
 # repaired one.
 #
 # ## Exercise

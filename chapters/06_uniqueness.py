@@ -385,13 +385,13 @@ from myst_nb import glue
 for name, count in seen.items():
     glue(f"seen_{name}", int(count), display=False)
 for name, share in nearest.items():
-    glue(f"nearest_{name}", 100 * share, display=False)
+    glue("nearest_" + name.split("-")[0], 100 * share, display=False)
 
 
 # %% [markdown]
 # Of the thousand, {glue:text}`seen_paper` meet the paper's condition and {glue:text}`seen_sharp` meet ours;
 # {glue:text}`seen_several` have several fixed points, and none of these meets either. The slopes come as near to their bounds as {glue:text}`nearest_ranges:.1f` per cent (by ranges),
-# {glue:text}`nearest_paper:.1f` (under the paper's condition), {glue:text}`nearest_cross-ratio:.1f` (cross-ratio) and {glue:text}`nearest_rank:.1f` (rank five).
+# {glue:text}`nearest_paper:.1f` (under the paper's condition), {glue:text}`nearest_cross:.1f` (cross-ratio) and {glue:text}`nearest_rank:.1f` (rank five).
 #
 # ## The constants are sharp
 #
@@ -682,7 +682,7 @@ for point, kind in zip(points, kinds):
 # The index claim, in full: for smaller examples the whole Hessian fits in memory. It comes from automatic differentiation of the risk of
 # {prf:ref}`prop-population-risk`, in $P$ and in one weight for each block, scaled so that their norm is that of the $n$ weights. (Weights that sum to zero on each block are left out: $R$ and $r$ do not
 # see them, and on them the Hessian is a positive multiple of the identity, as the proof shows.) From its blocks comes the map of the proposition, with its
-# eigenvalues. There are three examples with three stationary points each, with dense $\Sigma_x$ and $C$ and with correlated tasks, and twenty with any spectra. The tolerances: eigenvalues are good to rounding times the condition of the scaled Hessian, about a million.
+# eigenvalues. There are three examples with three stationary points each, with dense $\Sigma_x$ and $C$ and with correlated tasks, two where $F' = 0$, and twenty with any spectra. The tolerances: eigenvalues are good to rounding times the condition of the scaled Hessian, about a million.
 
 
 # %% tags=["asserts-prop-index"]
@@ -765,6 +765,11 @@ for dist in several:
     points = sorted(assert_three(dist), key=lambda point: point.gamma)
     slopes = [assert_index(dist, point) for point in points]
     assert slopes[0] < 1 < slopes[1] and slopes[2] < 1  # they alternate
+
+# F' = 0: equal lambda, or equal s.
+for sizes, s in (((4, 4), [1.0, 2.0, 3.0]), ((1, 4), [1.0, 1.0, 1.0])):
+    dist = PromptDistribution(3, sizes, (0.2, 0.6), Sx=np.diag(s))
+    assert abs(assert_index(dist, optimal_wpgd(dist))) < 1e-12
 
 for _ in range(20):
     d, K = int(rng.integers(1, 6)), int(rng.integers(2, 5))

@@ -86,7 +86,7 @@ for _ in range(30):
     for given_C in (None, C):
         dist = PromptDistribution(5, counts, r, Sx=Sx, C=given_C, sigma=0.1)
         kappa = dist.signal_spectrum[0].max() / dist.signal_spectrum[0].min()
-        for weights in ("free", "uniform", "monotone"):
+        for weights in ("free", "uniform", "monotone", rng.normal(size=2)):
             point = optimal_wpgd(dist, weights)
             step = condition(point.P @ dist.Sx)
             # Eigenvalues of products with condition numbers up to a few thousand.
@@ -101,7 +101,9 @@ for _ in range(30):
     prior = PromptDistribution(5, counts, r, C=C)
     point = optimal_wpgd(prior)
     assert np.isclose(condition(point.P), formula(prior, point.gamma), rtol=1e-11)
-    assert condition(point.P) > 1.01
+    assert (
+        condition(point.P) > 1 + 1e-6
+    )  # worse than the features' own, which is one
 
 # %% [markdown]
 # ## Longer prompts, whiter steps

@@ -934,7 +934,7 @@ estimate = simulate_risk(
     tokens=lambda drawn: dist.tokens(drawn, delimiters=True, context=True),
     generator=torch.Generator().manual_seed(0),
 )
-assert abs(estimate.risk - exact) < 3 * estimate.stderr < 0.05 * exact
+assert abs(estimate.risk - exact) < 4 * estimate.stderr < 0.1 * exact
 assert 0 < exact - best.risk < 1e-3 * best.risk
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-apart", "caption": "Left, the best weights of each kind of gate in panel (b), scaled to end at one; without context they look alike with delimiters and without. Right, how fast a gate with logits of size B comes near the best non-decreasing weights: like exp(-2B) where these are the best of all, like exp(-B) where the order binds."}}

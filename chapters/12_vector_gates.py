@@ -571,8 +571,10 @@ for rho in (2, 3, 4, 6, 8):
         errors.append(max(spectral(Q * D @ P.T - np.eye(rho), Q @ P.T)))
         sums.append(eps + rounding * np.prod(spectral(Q, P)))
     seen[rho], expected[rho] = min(errors), min(sums)
-    # The order of magnitude: how roundings add up is the processor's affair.
-    assert 0.1 < seen[rho] / expected[rho] < 10
+    # The order of magnitude. How roundings add up is the processor's affair: sums of
+    # a few terms may come out exact on some, those of many do not.
+    assert seen[rho] < 10 * expected[rho]
+    assert rho < 6 or seen[rho] > expected[rho] / 30
 assert expected[8] > expected[6] > 1e-3  # of little use in float64
 {rho: float(f"{error:.0e}") for rho, error in expected.items()}
 

@@ -490,10 +490,15 @@ for _ in range(20):
 a, t, b = 0.5, 1.5, 2.5
 f = 1 / (np.array([a, t, b]) + 1)
 delta = (f[0] * f[2] - f[1] ** 2) / (f[0] + f[2] + 2 * f[1])
+# It is the error at which log-concavity, sharp for exponentials, just allows f.
+assert np.isclose((f[1] + delta) ** 2, (f[0] - delta) * (f[2] - delta), rtol=1e-12)
 z = np.linspace(a, b, 201)
 for _ in range(3000):
     eta = rng.normal(scale=10 ** rng.uniform(-2, 0), size=int(rng.integers(1, 40)))
-    assert np.abs(np.prod(1 - np.outer(z, eta), 1) - 1 / (z + 1)).max() >= delta
+    pi = np.prod(1 - np.outer(z, eta), 1)
+    assert np.abs(pi - 1 / (z + 1)).max() >= delta
+    if pi.min() > 0:  # no root in [a, b]
+        assert pi[100] ** 2 >= pi[0] * pi[-1] * (1 - 1e-12)
 for depth in (100, 10_000):  # nearly exp(-0.6 z)
     near = np.abs((1 - 0.6 / depth * z) ** depth - 1 / (z + 1)).max()
     assert delta <= near < 0.08
@@ -809,7 +814,7 @@ held_out, test = blocks(4000, seed=1)
 fits, curves = {}, {}
 for causal in (False, True):
     for kind in (scalar, free):
-        thetas = fit(training, kind, causal, depth=6)
+        thetas = fit(training, kind, causal, depth=5)
         square = [
             (stack(test, theta, causal) - test["target"]) ** 2 for theta in thetas
         ]
@@ -862,7 +867,8 @@ for key, curve in curves.items():
     estimate = simulate_risk(deepest, dist, 2000, queries=8, generator=generator)
     assert abs(estimate.risk - curve[-1, 0]) < 4 * estimate.stderr
 assert (np.diff(curves["free", "no mask"][:, 0]) < 0).all()
-# From three layers on, no mask and free weights each help.
+# From three layers on, no mask and free weights each help: by 0.018 and more, and
+# another order of rounding moves these ends of searches by a hundredth of that.
 third = {key: curve[2:, 0] for key, curve in curves.items()}
 for mask in ("no mask", "causal"):
     assert (third["free", mask] < third["scalar", mask]).all()
@@ -918,11 +924,11 @@ looks = {
     ("free", "no mask"): {"color": orange, "linestyle": "-", "marker": "D"},
 }
 ax.axhline(ols, **plotting.STYLES["predict zero"])
-ax.text(6.3, ols - 0.02, "least squares", ha="right", va="top", fontsize=10)
+ax.text(5.25, ols - 0.02, "least squares", ha="right", va="top", fontsize=10)
 for key, look in looks.items():
     risk, stderr = curves[key].T
     ax.errorbar(
-        range(1, 7), risk, 2 * stderr, **look, label=", ".join(key), markersize=5
+        range(1, 6), risk, 2 * stderr, **look, label=", ".join(key), markersize=5
     )
 ax.axhline(bayes_risk, color="0.1", linewidth=1.2)
 ax.text(1.0, bayes_risk - 0.02, "Bayes", va="top", fontsize=10)
@@ -969,12 +975,12 @@ for name, value in {
 
 
 # %% [markdown]
-# All start, within their error, at the one-layer optimum, {glue:text}`optimum:.3f`. Six layers without the mask come to {glue:text}`free_full:.3f` with free weights and {glue:text}`scalar_full:.3f` with scalar gates, close to the Bayes risk of {glue:text}`depth_bayes:.1f`. With the mask they come to
-# {glue:text}`free_causal:.3f` and {glue:text}`scalar_causal:.3f`. For comparison: least squares over all examples has {glue:text}`depth_ols:.3f`, and equal layers without end, with the best fixed weights and query gate, {glue:text}`depth_endless:.3f`. (These end at a weighted average of the tasks, times a gate. That this
+# All start, within their error, at the one-layer optimum, {glue:text}`optimum:.3f`. Five layers without the mask come to {glue:text}`free_full:.2f` with free weights and {glue:text}`scalar_full:.2f` with scalar gates, close to the Bayes risk of {glue:text}`depth_bayes:.1f`. With the mask they come to
+# {glue:text}`free_causal:.2f` and {glue:text}`scalar_causal:.2f`. For comparison: least squares over all examples has {glue:text}`depth_ols:.3f`, and equal layers without end, with the best fixed weights and query gate, {glue:text}`depth_endless:.3f`. (These end at a weighted average of the tasks, times a gate. That this
 # is nearly what Bayes wants is due to $0 \le r_1 \le r_2$ and $r_1 + r_2 \le 1$.) These are parameters that L-BFGS found; better ones may exist.
 #
-# **What the mask costs.** Each at the parameters fitted to it, three scalar-gated layers have {glue:text}`scalar_causal_3:.3f` with the mask and {glue:text}`scalar_free_3:.3f` without. At *equal* parameters, those fitted without the mask, the
-# masked stack has {glue:text}`depth_equal_parameters:.3f`: steps that suit one regime do not suit the other.
+# **What the mask costs.** Each at the parameters fitted to it, three scalar-gated layers have {glue:text}`scalar_causal_3:.2f` with the mask and {glue:text}`scalar_free_3:.2f` without. At *equal* parameters, those fitted without the mask, the
+# masked stack has {glue:text}`depth_equal_parameters:.2f`: steps that suit one regime do not suit the other.
 #
 # ## Break it
 #

@@ -3,7 +3,9 @@
 The rooms, in the order in which data flows through them:
 
     prompts     Definitions 1 and 2: the distribution of multitask prompts, its sampler, its tokens
+    spectra     eigenvalues that keep what is exactly given
     risk        the exact risks and optima (Theorems 2 to 4, Corollaries 1 to 3); no torch
+    constant_gate   the best constant gate, by branch and bound
     wpgd        one step of weighted preconditioned gradient descent
     gates       from weights to gate values and back
     attention   the gated recurrence and its equal forms
@@ -19,6 +21,7 @@ Importing `glalib` and using its closed forms does not import torch: the names t
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 
 from .prompts import PromptDistribution, Prompts
 from .risk import WPGD, Uniqueness, optimal_wpgd, population_risk, stationary_points, uniqueness
@@ -34,26 +37,26 @@ _NEED_TORCH = {
 }
 
 __all__ = [
-    "GLA",
     "WPGD",
     "PromptDistribution",
     "Prompts",
     "Uniqueness",
-    "gla",
-    "gla_readout",
     "optimal_wpgd",
     "population_risk",
-    "simulate_risk",
     "stationary_points",
     "uniqueness",
     "wpgd",
 ]
+if find_spec("torch"):  # so that `from glalib import *` works without it
+    __all__ += sorted(_NEED_TORCH)
 
 
 def __getattr__(name):
-    if name in _NEED_TORCH:
-        return getattr(import_module(f".{_NEED_TORCH[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _NEED_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if not find_spec("torch"):
+        raise ImportError(f"{__name__}.{name} needs torch, which is not installed here")
+    return getattr(import_module(f".{_NEED_TORCH[name]}", __name__), name)
 
 
 def __dir__():

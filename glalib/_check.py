@@ -72,11 +72,11 @@ def array(name: str, value, shape: tuple[int, ...] | None = None) -> np.ndarray:
 
 
 def tensor(name: str, value, ndim: int = 1, finite: bool = True):
-    """A finite dense floating-point torch tensor with at least `ndim` axes; finite=False leaves that to another check."""
+    """A finite dense floating-point torch tensor with at least `ndim` axes. finite=False leaves numbers to another."""
     import torch
 
     instance(name, value, torch.Tensor, "a torch tensor")
-    if not _computes(value.dtype) or value.layout != torch.strided:
+    if not _computes(value.dtype) or value.layout != torch.strided or value.is_nested:
         expected = "a floating-point tensor, dense and of 16 bits or more"
         raise TypeError(f"{name} must be {expected}; got {value.dtype}, {value.layout}")
     if value.ndim < ndim:

@@ -31,7 +31,7 @@ import torch
 from torch.nn.functional import pad
 
 from . import _check
-from .gates import suffix_products, widen
+from .gates import later_products, widen
 
 GATES = ("scalar", "key", "value")
 
@@ -52,7 +52,8 @@ def gla(q, k, v, gates=None, gate="scalar", form="recurrent"):
 
     q, k and v have one dtype, that of o; gates too, or float32 where the others have 16 bits.
 
-    Raises TypeError or ValueError for wrong types, shapes or options, NaN, or gates outside [0, 1].
+    Raises TypeError or ValueError for wrong types, shapes or options, NaN, or gates outside [0, 1]. An output too large
+    for its dtype is infinite or NaN, as in all of torch.
     """
     _check.option("form", form, ("recurrent", "parallel", "chunked"))
     dtype, (q, k, v, g), gate = _arguments("q", q, k, v, gates, gate)
@@ -72,7 +73,7 @@ def gla_readout(q_last, k, v, gates=None, gate="scalar"):
     errors as in `gla`.
     """
     dtype, (q, k, v, g), gate = _arguments("q_last", q_last, k, v, gates, gate)
-    omega = 1 if gates is None else suffix_products(g, -2)
+    omega = 1 if gates is None else later_products(g, -2)
     if gate == "key":
         k = omega * k
     score = q[..., None, :] @ k.mT  # (..., 1, T): a batched product with rows first is the fast layout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from concurrent.futures import BrokenExecutor
@@ -18,7 +19,10 @@ MOST_FEATURES = 10_000  # about 5 GB
 
 def main(argv=None) -> int:
     """Run the command line; returns the exit status: 2 for bad input, 1 where a run failed."""
-    parser = argparse.ArgumentParser(prog="glalib", description="Gated linear attention as weighted preconditioned GD.")
+    whole = {"allow_abbrev": False}  # an option misspelt is an error, not another option
+    parser = argparse.ArgumentParser(
+        prog="glalib", description="Gated linear attention as weighted preconditioned GD.", **whole
+    )
     parser.add_argument("--version", action="version", version=f"glalib {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -27,6 +31,7 @@ def main(argv=None) -> int:
         help="exact risks of linear attention and of the optimum",
         description="Exact risks on multitask prompts with identity covariances and independent tasks, unless --R.",
         epilog="example: glalib risk --d 100 --counts 50,50 --r 0.2,0.8",
+        **whole,
     )
     risk.add_argument("--d", type=_number(int), required=True, help="feature dimension")
     risk.add_argument("--counts", type=_numbers(int), required=True, help="examples per task, e.g. 50,50")
@@ -35,19 +40,22 @@ def main(argv=None) -> int:
     risk.add_argument("--sigma", type=_number(float), default=0.0, help="standard deviation of the label noise (0)")
     risk.add_argument("--json", action="store_true", help="print JSON")
 
-    reproduce = commands.add_parser("reproduce", help="train the models of the authors' table again")
+    reproduce = commands.add_parser("reproduce", help="train the models of the authors' table again", **whole)
     table = reproduce.add_subparsers(dest="what", required=True).add_parser(
         "table",
         help="d = 100; n = 100, 200, 400, 1000; linear attention and scalar GLA",
         description="Train the authors' table again, beside their numbers. The gate reads context coordinates only, "
         "unless --free. An interrupted run goes on where it stopped when the same command is given again.",
+        **whole,
     )
     table.add_argument("--free", action="store_true", help="every weight free, from plain tokens (longer)")
     table.add_argument("--seeds", type=_number(int), default=1, help="runs per cell, seeds 0, 1, ... (1)")
     table.add_argument("--jobs", type=_number(int), help="processes, one thread each (this machine's cores)")
     table.add_argument("--backend", default="loky", help="loky (this machine), dask (DASK_SCHEDULER_ADDRESS) or ray")
-    table.add_argument("--json", metavar="FILE", help="write the cells to this file")
-    table.add_argument("--folder", default="glalib-runs", help="where unfinished work is kept (glalib-runs)")
+    table.add_argument("--json", metavar="FILE", type=_path, help="write the cells to this file")
+    table.add_argument(
+        "--folder", type=_path, default="glalib-runs", help="where unfinished work is kept (glalib-runs)"
+    )
 
     args = parser.parse_args(_join_negative(sys.argv[1:] if argv is None else argv))
     try:
@@ -62,20 +70,40 @@ def main(argv=None) -> int:
         print(f"glalib {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"glalib {args.command}: interrupted", file=sys.stderr)
+        resume = "; the same command goes on where it stopped" if args.command == "reproduce" else ""
+        print(f"glalib {args.command}: interrupted{resume}", file=sys.stderr)
         return 130
-    print(text)
-    return status
+    return _print(text, args.command) or status
+
+
+def _print(text, command) -> int:
+    """Print, and complain in a line where nobody reads or nothing can be written."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again on its way out
+        if not isinstance(error, BrokenPipeError):  # `| head` has seen enough
+            print(f"glalib {command}: standard output: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _reproduce(args) -> tuple[str, int]:
     from .reproduce import summary, table  # torch loads here only
 
-    if args.json:
-        Path(args.json).open("a").close()  # complain now rather than after the work
-    rows = table(args.free, args.seeds, args.jobs, args.backend, args.folder)
-    if args.json:
-        Path(args.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    part = None if args.json is None else args.json.with_name(f"{args.json.name}.{os.getpid()}.part")
+    if part:  # complain now rather than after the work, and leave no half of a file
+        if args.json.is_dir():
+            raise _check.fail("json", "a file", f"the folder {args.json}")
+        part.touch()
+    try:
+        rows = table(args.free, args.seeds, args.jobs, args.backend, args.folder)
+        if part:
+            part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            os.replace(part, args.json)
+    finally:
+        if part:
+            part.unlink(missing_ok=True)
     return summary(rows), int(any("error" in row for row in rows))
 
 
@@ -103,13 +131,24 @@ def _table(report, d) -> str:
     return "\n".join(
         [
             f"{'':18}{'risk':>12}{'risk / d':>12}",
-            f"{'linear attention':18}{report['linear']:12.6f}{report['linear'] / d:12.6f}",
-            f"{'optimum':18}{report['optimum']:12.6f}{report['optimum'] / d:12.6f}",
+            f"{'linear attention':18}{_six(report['linear'])}{_six(report['linear'] / d)}",
+            f"{'optimum':18}{_six(report['optimum'])}{_six(report['optimum'] / d)}",
             f"weights per task  {weights}",
             f"gamma             {report['gamma']:.6g}",
             f"unique optimum    {unique}",
         ]
     )
+
+
+def _six(value) -> str:
+    """Six decimals, or six digits and a power of ten where decimals would be none or too many."""
+    return f"{value:12.6f}" if 1e-3 <= value < 1e4 else f"{value:12.5e}"
+
+
+def _path(text):
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path; got ''")
+    return Path(text).expanduser()
 
 
 def _number(kind):

@@ -53,8 +53,8 @@ def signed_weights_to_gates(omega):
     rises = xp.concatenate((omega[..., :1], omega[..., 1:] - omega[..., :-1]), -1)
     up, down = (xp.cumsum(xp.clip(sign * rises, 0, None), -1) for sign in (1, -1))
     scale = xp.maximum(up[..., -1], down[..., -1])
-    if _check.look(lambda: bool(xp.isfinite(scale).all())) is False:
-        expected = f"such that the sum of its rises is finite in {scale.dtype}"
+    if _check.look(lambda: bool(xp.isfinite(_as(kind, scale)).all())) is False:
+        expected = f"such that the sum of its rises is finite in {kind}"
         raise _check.fail("omega", expected, _check._short(omega.tolist()))
     safe = xp.where(scale > 0, scale, xp.ones_like(scale))[..., None, None]
     return _as(kind, weights_to_gates(xp.stack((up, down), -1) / safe, axis=-2)), _as(kind, scale)
@@ -70,11 +70,17 @@ def gates_to_weights(gates, axis: int = -1):
     if gates.shape[axis] < 2:
         raise _check.fail("gates", "for at least one token and the query", f"shape {tuple(gates.shape)}, axis {axis}")
     _check.unit_interval("gates", gates)
-    return _part(suffix_products(gates, axis), axis, 0, -1)
+    return _part(later_products(gates, axis), axis, 0, -1)
 
 
 def suffix_products(gates, axis: int = -1):
     """prod_{j>i} g_j for every i along `axis`; the last is the empty product, 1. Exact zeros are harmless."""
+    _, gates = _array("gates", gates, axis)
+    return later_products(gates, axis)
+
+
+def later_products(gates, axis):
+    """`suffix_products` of an array or tensor that has been checked."""
     xp = _module(gates)
     kind, g = gates.dtype, widen(gates)
     later = xp.concatenate((_part(g, axis, 1, None), xp.ones_like(_part(g, axis, 0, 1))), axis)

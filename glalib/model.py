@@ -12,7 +12,7 @@ from torch import nn
 
 from . import _check
 from .attention import GATES, _chunked, apply_state
-from .gates import signed_weights_to_gates, suffix_products, weights_to_gates, widen
+from .gates import later_products, signed_weights_to_gates, weights_to_gates, widen
 
 
 class GLA(nn.Module):
@@ -177,8 +177,10 @@ class GLA(nn.Module):
         eye = torch.eye(d, dtype=P.dtype)
 
         def scaled(scale):
-            name = "P times the largest weight"
-            return _check.cast(name, _check.tensor(name, scale * P), dtype)
+            name, product = "P times the largest weight", scale * P.double()
+            if scale > 0 and P.any() and not product.any():
+                raise _check.fail(name, "in the range of torch.float64", "a product that rounds to zero")
+            return _check.cast(name, _check.tensor(name, product), dtype)
 
         if gate == "scalar":
             scale = omega.max() if omega.max() > 0 else 1.0
@@ -258,7 +260,7 @@ class _Layer(nn.Module):
         q, k, v = (Z @ W for W in self.weights())
         gate = self.gate or "scalar"
         if not self.causal:
-            k, v, omega = k[..., :n, :], v[..., :n, :], suffix_products(g, -2)
+            k, v, omega = k[..., :n, :], v[..., :n, :], later_products(g, -2)
             S = v.mT @ (omega * k) if gate == "key" else (omega * v).mT @ k
             return torch.cat([q[..., :n, :] @ S.mT, apply_state(S, q[..., n:, :], g_q, gate)], -2)
         o, S = _chunked(q[..., :n, :], k[..., :n, :], v[..., :n, :], g, gate)
@@ -280,7 +282,7 @@ class _Layer(nn.Module):
         g, g_q = self.gates(Z, n)
         if self.gate is None:
             return _rows(u[..., None, :], X, q_token) + own
-        omega = suffix_products(g, -2)
+        omega = later_products(g, -2)
         if self.gate == "scalar":
             return g_q[..., 0] * _rows((omega[..., 0] * u)[..., None, :], X, q_token) + own
         if self.gate == "key":

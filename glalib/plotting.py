@@ -6,6 +6,7 @@ Needs matplotlib: `pip install 'glalib[plot]'`.
 from __future__ import annotations
 
 import base64
+import csv
 import io
 from html import escape
 
@@ -65,11 +66,12 @@ class FigureData:
         if len({values.size for values in columns.values()}) != 1:
             sizes = {key: values.size for key, values in columns.items()}
             raise ValueError(f"columns must be of one length; got {sizes}")
-        head = "".join(f"# {key}: {value}\n" for key, value in settings.items())
+        head = "".join(f"# {key}: {' '.join(str(value).split())}\n" for key, value in settings.items())
         body = io.StringIO()
-        body.write(",".join(columns) + "\n")
+        table = csv.writer(body, lineterminator="\n")  # quotes what holds a comma, a quote or a line break
+        table.writerow(columns)
         for row in zip(*columns.values(), strict=True):
-            body.write(",".join(v if isinstance(v, str) else f"{v:.10g}" for v in row) + "\n")
+            table.writerow(v if isinstance(v, str) else f"{v:.10g}" for v in row)
         self.name, self.csv = name, head + body.getvalue()
 
     def __repr__(self):

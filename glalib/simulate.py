@@ -117,7 +117,7 @@ def _as_predictor(predictor, dist, queries, tokens, dtype):
         return predict, torch.float32 if own.itemsize < 4 else own
     if tokens is not None:
         raise _check.fail("tokens", "None unless the predictor is a torch module", type(tokens).__name__)
-    if isinstance(predictor, tuple) and len(predictor) == 2:
+    if isinstance(predictor, (tuple, list)) and len(predictor) == 2:
         P = _check.array("P", predictor[0], (dist.d, dist.d))
         omega = _check.array("omega", predictor[1])
         dist.moments(omega)  # complains about a wrong shape

@@ -6,15 +6,28 @@ same numbers. Checkpoints are plain arrays (.npz without pickle), results of swe
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import hashlib
+import importlib.util
 import inspect
 import json
 import math
 import os
+import pickle
+import platform
+import signal
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import joblib
 import numpy as np
+import scipy
 import torch
 from tqdm import tqdm
 
@@ -61,6 +74,7 @@ def fit(
     - checkpoint: path of a .npz file, written every `every` steps and at the end. If it is there the run goes on from
       it, to the same numbers as without a break; if it belongs to another run ValueError says in what. Of `tokens` it
       knows only whether they were given; of a module it keeps the trained weights, not buffers that training changes.
+      A file that was edited is refused, as its digest does not fit. `seconds_spent` reads how long the run took.
     - progress: show a progress bar.
 
     Raises NonFiniteLoss where the loss or its gradient is not finite.
@@ -73,8 +87,9 @@ def fit(
     lr = _check.real("lr", lr, 0.0, 1e30, "a number from 0 to 1e30")  # beyond, steps are no numbers in float32
     gate_lr = _check.real("gate_lr", gate_lr, 0.0, 1e6, "a number from 0 to 1e6")
     warmup = _check.real("warmup", warmup, 0.0, 1.0, "a number from 0 to 1")
-    _check.option("delimiters", delimiters, (True, False))
-    _check.option("token_free", token_free, (True, False))
+    delimiters, token_free = _flag("delimiters", delimiters), _flag("token_free", token_free)
+    progress = _flag("progress", progress)
+    path = None if checkpoint is None else _path("checkpoint", checkpoint)
     if tokens is not None and not callable(tokens):
         raise TypeError(f"tokens must be a callable on Prompts or None; got {type(tokens).__name__}")
     if tokens is not None and token_free:
@@ -87,6 +102,9 @@ def fit(
     for p in model.state_dict().values():
         if p.device.type != "cpu" or p.dtype == torch.bfloat16:  # checkpoints are numpy's
             raise _check.fail("model", "on the CPU, in a precision that numpy has", f"{p.dtype} on {p.device}")
+    for name, p in trained.items():
+        if p.dtype not in (torch.float32, torch.float64):  # in float16 Adam's squares of gradients are zero below 2e-4
+            raise _check.fail("model", "with weights to train in float32 or float64", f"{p.dtype} in {name}")
     run = {
         "steps": steps,
         "batch": batch,
@@ -133,8 +151,14 @@ def fit(
         return (drawn.y_query - predictions.reshape(shape)) ** 2
 
     history = np.full(steps, np.nan)
-    first = 0 if checkpoint is None else _load(Path(checkpoint), run, names, parameters, optimizer, generator, history)
-    with tqdm(total=steps, initial=first, disable=not progress, unit="step", desc="fit") as bar:
+    first, spent = 0, 0.0
+    if path is not None:
+        _writable("checkpoint", path.parent)
+        first, spent = _load(path, run, names, parameters, optimizer, generator, history)
+    began = time.perf_counter() - spent
+    # No bar at all without progress: tqdm makes a semaphore, which a worker that is ended would leave behind.
+    shown = tqdm(total=steps, initial=first, unit="step", desc="fit") if progress else contextlib.nullcontext()
+    with shown as bar:
         for step in range(first, steps):
             for group in optimizer.param_groups:
                 group["lr"] = lr * group["factor"] * _schedule(step, steps, warmup)
@@ -149,11 +173,14 @@ def fit(
                     f"lr = {lr:g} may be too large, or the weights too large at the start"
                 )
             optimizer.step()
-            bar.update()
-            if step % 20 == 0:
+            _said.step(step + 1, steps)
+            if progress:
+                bar.update()
+            if progress and step % 20 == 0:
                 bar.set_postfix(loss=f"{history[max(0, step - 20) : step + 1].mean():.5g}", refresh=False)
-            if checkpoint is not None and ((step + 1) % every == 0 or step + 1 == steps):
-                _save(Path(checkpoint), run, step + 1, names, parameters, optimizer, generator, history)
+            if path is not None and ((step + 1) % every == 0 or step + 1 == steps):
+                spent = time.perf_counter() - began
+                _save(path, run, step + 1, spent, names, parameters, optimizer, generator, history)
     return history
 
 
@@ -178,37 +205,46 @@ def _schedule(step, steps, warmup):
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
-def _save(path, run, step, names, parameters, optimizer, generator, history):
+def _save(path, run, step, spent, names, parameters, optimizer, generator, history):
     """All that the run needs to go on, in one file that is there whole or not at all."""
-    arrays = {"run": np.array(json.dumps(run)), "step": np.array(step), "history": history}
-    arrays["generator"] = generator.get_state().numpy()
+    arrays = {"run": np.array(json.dumps(run)), "step": np.array(step), "seconds": np.array(float(spent))}
+    arrays |= {"history": history, "generator": generator.get_state().numpy()}
     for name, p in zip(names, parameters, strict=True):
         arrays[f"weight/{name}"] = p.detach().numpy()
         for key, value in optimizer.state[p].items():
             arrays[f"adam/{name}/{key}"] = value.numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = path.with_name(path.name + f".{os.getpid()}.part")
-    try:
-        with open(whole, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(whole, path)
-    finally:
-        whole.unlink(missing_ok=True)  # a full disk or Ctrl-C leaves nothing behind
+    with _replacing(path) as part, part.open("wb") as file:
+        np.savez(file, digest=np.array(_digest(arrays)), **arrays)
 
 
-def _load(path, run, names, parameters, optimizer, generator, history):
-    """Put back what `_save` wrote, if there is anything; returns the number of steps that are done."""
-    if not path.exists():
-        return 0
+def _digest(arrays):
+    names = sorted(set(arrays) - {"digest"})
+    return fingerprint([np.array(names), *(arrays[name] for name in names)])
+
+
+def _read(path):
+    """The arrays of a checkpoint as they were written, or a complaint; None if there is no file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-        theirs = dict(json.loads(str(arrays["run"])))
+        run = dict(json.loads(str(arrays["run"])))
+        if str(arrays["digest"]) != _digest(arrays):
+            raise ValueError("it was changed since")
+    except FileNotFoundError:  # also if another process has just finished this run and removed it
+        return None
     except Exception as error:  # a broken file may raise anything
         expected = "a file that `fit` wrote; remove it to begin anew"
         raise _check.fail("checkpoint", expected, f"{path}: {error}") from None
-    if theirs != run:
-        other = ", ".join(key for key in run if theirs.get(key) != run[key])
+    return arrays | {"run": run}
+
+
+def _load(path, run, names, parameters, optimizer, generator, history):
+    """Put back what `_save` wrote, if there is anything; the number of steps that are done, and the seconds."""
+    arrays = _read(path)
+    if arrays is None:
+        return 0, 0.0
+    if arrays["run"] != run:
+        other = ", ".join(key for key in run if arrays["run"].get(key) != run[key])
         expected = "of this run; remove the file to begin anew"
         raise _check.fail("checkpoint", expected, f"{path}, which differs in {other}")
     with torch.no_grad():
@@ -219,102 +255,311 @@ def _load(path, run, names, parameters, optimizer, generator, history):
                 optimizer.state[p] = {key: torch.from_numpy(value) for key, value in state.items()}
     generator.set_state(torch.from_numpy(arrays["generator"]))
     history[:] = arrays["history"]
-    return int(arrays["step"])
+    return int(arrays["step"]), float(arrays["seconds"])
+
+
+def seconds_spent(checkpoint) -> float:
+    """How long the training took that led to this checkpoint, over all its interruptions; 0 if there is no file."""
+    arrays = _read(_path("checkpoint", checkpoint))
+    return 0.0 if arrays is None else float(arrays["seconds"])
 
 
 def sweep(run, cells, *, folder=None, jobs=None, backend="loky", progress=True) -> list[dict]:
     """Call `run(**cell, checkpoint=path)` for every cell, many at a time; returns its results (dicts) in order.
 
     - run: a function at the top of a module, that returns a dict of JSON values; cells: list of dicts of JSON values.
+      Both go through JSON, whether kept or not: tuples become lists, keys strings, numpy's scalars plain numbers.
     - folder: where results (JSON) and checkpoints are kept. A sweep that was interrupted goes on where it stopped: what
-      is finished is read, what is begun goes on from its checkpoint. Results made by other code, of glalib or of run's
-      module, are not used. None: nothing is kept, and checkpoint is None.
+      is finished is read, what is begun goes on from its checkpoint. Results made by other code are not used, and left
+      alone; `code_fingerprint` says what is seen of the code. Equal cells are run once. Two sweeps may share a folder.
+      None: nothing is kept, and checkpoint is None.
     - jobs: processes, with one thread each; the machine's cores if None; 1 runs here. backend: a joblib backend:
       "loky" on this machine; "dask" on the cluster of the current client, or at DASK_SCHEDULER_ADDRESS; "ray".
-    - progress: show a progress bar.
+    - progress: show a progress bar. It counts steps of `fit` in runs that are not finished, but for dask and ray.
 
     A run that raises FloatingPointError (NonFiniteLoss) leaves {"error": its message} in its place, and the others go
-    on; other exceptions stop the sweep, with what is finished kept.
+    on; other exceptions stop the sweep, with a note that names the cell and with what is finished kept. Processes end
+    with this one, also where it is killed (not on Windows).
     """
-    cells = list(cells)
+    if not isinstance(cells, (list, tuple)):
+        raise TypeError(f"cells must be a list of dicts; got {type(cells).__name__}")
     for i, cell in enumerate(cells):
         _check.instance(f"cells[{i}]", cell, dict, "a dict")
     if not callable(run):
         raise TypeError(f"run must be a function; got {type(run).__name__}")
+    cells = [_as_json(f"cells[{i}]", cell) for i, cell in enumerate(cells)]
+    for i, cell in enumerate(cells):
+        if "checkpoint" in cell:
+            raise _check.fail(f"cells[{i}]", "without 'checkpoint', which the sweep gives", _check._short(cell))
     jobs = joblib.cpu_count() if jobs is None else _check.positive_int("jobs", jobs)
+    progress = _flag("progress", progress)
     _check.option("backend", backend, ("loky", "threading", "sequential", "dask", "ray"))
-    results, paths = [None] * len(cells), [None] * len(cells)
-    if folder is not None:
-        _check.instance("folder", folder, (str, os.PathLike), "a path or None")
-        # Results go by the name and the file of `run`: those of two lambdas or closures could not be told apart.
-        known = inspect.isfunction(run) and "<" not in run.__qualname__
-        if not (known and Path(inspect.getsourcefile(run) or "").is_file()):
-            raise _check.fail("run", "a function at the top of a module, where results are kept", _check._short(run))
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        code = code_fingerprint(run)
-        for i, cell in enumerate(cells):
-            text = _json(f"cells[{i}]", [code, run.__qualname__, cell], sort_keys=True)
-            paths[i] = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json"
-            if paths[i].exists():
-                results[i] = _kept(paths[i])
-    todo = [i for i in range(len(cells)) if results[i] is None]
+    paths = [None] * len(cells) if folder is None else _paths(run, cells, _path("folder", folder))
+    results = [None if path is None or not path.exists() else _kept(path) for path in paths]
+    for path, result in zip(paths, results, strict=True):
+        if result is not None:
+            path.with_suffix(".npz").unlink(missing_ok=True)  # stopped between the two
+    alike = {path or i: i for i, path in reversed(list(enumerate(paths)))}  # the first of equal cells
+    todo = [i for i, path in enumerate(paths) if results[i] is None and alike[path or i] == i]
 
     remote = backend in ("dask", "ray")  # workers elsewhere need not see this machine's files
 
-    def call(i):
-        checkpoint = None if paths[i] is None or remote else str(paths[i].with_suffix(".npz"))
-        return joblib.delayed(_one)(run, i, cells[i], checkpoint)
+    def call(i, notes):
+        here = (None, None, None) if remote else (paths[i], f"{notes}/{i}", os.getpid())
+        return joblib.delayed(_one)(run, i, cells[i], *here)
 
-    with tqdm(total=len(cells), initial=len(cells) - len(todo), disable=not progress, unit="run") as bar:
-        if todo:
-            with _backend(backend, jobs):
-                for i, result in joblib.Parallel(return_as="generator_unordered", batch_size=1)(map(call, todo)):
-                    _check.instance("what run returns", result, dict, "a dict")
-                    results[i] = result
-                    if paths[i] is not None and "error" not in result:
-                        part = paths[i].with_suffix(".part")
-                        part.write_text(_json("what run returns", result), encoding="utf-8")
-                        os.replace(part, paths[i])
-                        paths[i].with_suffix(".npz").unlink(missing_ok=True)
-                    bar.update()
+    finished = len(cells) - sum(result is None for result in results)
+    if not todo:
+        return results
+    with _Progress(len(cells), finished, shown=progress) as bar, _backend(backend, min(jobs, len(todo))):
+        calls = (call(i, bar.notes) for i in todo)
+        for i, text in joblib.Parallel(return_as="generator_unordered", batch_size=1)(calls):
+            result = json.loads(text)
+            same = [j for j, path in enumerate(paths) if j == i or (path is not None and path == paths[i])]
+            for j in same:
+                results[j] = json.loads(text)  # each its own object
+            if paths[i] is not None and "error" not in result:
+                with _replacing(paths[i]) as part:
+                    part.write_text(text, encoding="utf-8")
+                paths[i].with_suffix(".npz").unlink(missing_ok=True)
+            bar.finish(i, len(same))
     return results
 
 
-def _json(name, value, **options):
+def _paths(run, cells, folder):
+    """Where each cell's result is kept, by what the code and the cell are; cleans up what killed processes left."""
+    # Results go by the name and the file of `run`: those of two lambdas or closures could not be told apart.
+    module, name = sys.modules.get(getattr(run, "__module__", None)), getattr(run, "__qualname__", "<")
+    at_top = module
+    for part in name.split("."):
+        at_top = getattr(at_top, part, None)
+    if not (inspect.isfunction(run) and at_top is run and Path(inspect.getsourcefile(run) or "").is_file()):
+        raise _check.fail("run", "a function at the top of a module, where results are kept", _check._short(run))
+    _writable("folder", folder)
+    for part in folder.glob("*.part"):
+        host, pid = part.name.split(".")[-3:-1] if part.name.count(".") >= 3 else ("", "")
+        if host == _host() and pid.isdigit() and not _alive(int(pid)):
+            part.unlink(missing_ok=True)
+    code = code_fingerprint(run)
+    texts = [json.dumps([code, name, cell], sort_keys=True) for cell in cells]
+    return [folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json" for text in texts]
+
+
+def _flag(name, value):
+    _check.option(name, value, (True, False))
+    return bool(value)
+
+
+def _path(name, value):
+    _check.instance(name, value, (str, os.PathLike), "a path or None")
+    text = os.fspath(value)
     try:
-        return json.dumps(value, **options)
-    except (TypeError, ValueError) as error:
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise RuntimeError
+        return Path(text).expanduser()
+    except RuntimeError:  # a home that is not there, too
+        raise _check.fail(name, "a path or None", _check._short(value)) from None
+
+
+def _writable(name, folder):
+    """Make the folder, and complain now rather than after the work if no file can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _check.fail(name, "in a folder that can be written to", f"{folder}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _replacing(path):
+    """A file to write to, that takes the place of `path` when it is whole; a full disk or Ctrl-C leaves nothing."""
+    part = path.with_name(f"{path.name}.{_host()}.{os.getpid()}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _host():
+    return "".join(c if c.isalnum() else "-" for c in platform.node())
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0) if os.name == "posix" else None  # elsewhere signal 0 is Ctrl-C
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _as_json(name, value):
+    """What comes back when `value` is kept as JSON, so that fresh and kept results are the same."""
+    try:
+        text = json.dumps(value, default=_plain)
+        return json.loads(text, object_pairs_hook=_once)
+    except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"{name} must be of JSON values; got {error}") from None
+
+
+def _plain(value):
+    if isinstance(value, (np.bool_, np.integer, np.floating)):
+        return value.item()
+    raise TypeError(f"{type(value).__name__}")
+
+
+def _once(pairs):
+    out = dict(pairs)
+    if len(out) < len(pairs):
+        raise ValueError("two keys that are one as strings")
+    return out
 
 
 def _kept(path):
     """The result in that file, or a complaint."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         result = error
     if not isinstance(result, dict):
-        raise _check.fail("folder", "one of whole results; remove this file to run its cell anew", f"{path}: {result}")
+        given = f"{path}: {_check._short(result)}"
+        raise _check.fail("folder", "one of whole results; remove this file to run its cell anew", given)
     return result
 
 
-def _one(run, i, cell, checkpoint):
-    """One cell, in a process of its own as a rule: one thread, and a loss that is not finite is a result."""
+def _one(run, i, cell, path, note, parent):
+    """One cell, in a process of its own as a rule: one thread, and a loss that is not finite is a result.
+
+    path: where the result will be kept, or None. note: the file that says how far the run is. parent: the process id
+    of the sweep, or None on other machines.
+    """
+    if parent not in (None, os.getpid()):
+        _end_with(parent)
+    if path is not None and path.exists():  # another sweep was faster
+        return i, json.dumps(_kept(path))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return i, run(**cell, checkpoint=checkpoint)
+        with _said.to(note):
+            result = run(**cell, checkpoint=None if path is None else str(path.with_suffix(".npz")))
+        _check.instance("what run returns", result, dict, "a dict")
+        return i, json.dumps(_as_json("what run returns", result))
     except FloatingPointError as error:
-        return i, {"error": f"{type(error).__name__}: {error}"}
+        return i, json.dumps({"error": f"{type(error).__name__}: {error}"})
+    except Exception as error:
+        where = f"in cells[{i}] of the sweep, {_check._short(cell)}"
+        if parent != os.getpid() and not _travels(error):
+            raise RuntimeError(f"{type(error).__name__}: {error}, {where}") from error
+        error.add_note(where)
+        raise
     finally:
         torch.set_num_threads(threads)
 
 
+def _travels(error):
+    """Whether another process can receive this exception."""
+    try:
+        return isinstance(pickle.loads(pickle.dumps(error)), type(error))
+    except Exception:
+        return False
+
+
+_watched: set[int] = set()
+
+
+def _end_with(parent):
+    """End this process when its parent is gone: a killed sweep leaves nobody behind who competes with the next one.
+
+    Ctrl-C is the parent's business, which ends its workers.
+    """
+    if parent in _watched:
+        return
+    _watched.add(parent)
+    with contextlib.suppress(ValueError):  # only in the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    if os.name == "posix" and os.getppid() == parent:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+class _Said(threading.local):
+    """How far the run of this thread is, written to a file at most twice a second."""
+
+    note, last = None, 0.0
+
+    @contextlib.contextmanager
+    def to(self, note):
+        self.note = note
+        try:
+            yield
+        finally:
+            self.note = None
+
+    def step(self, done, steps):
+        if self.note is not None and time.monotonic() > self.last + 0.5:
+            self.last = time.monotonic()
+            with contextlib.suppress(OSError):  # the sweep may be over
+                Path(self.note).write_text(repr(done / steps))
+
+
+_said = _Said()
+
+
+class _Progress:
+    """A progress bar of finished runs and of the shares of those that are not, read from the files of `_Said`."""
+
+    def __init__(self, total, finished, shown):
+        self.shares, self.finished, self.done, self.over = {}, finished, set(), threading.Event()
+        form = "{desc}{percentage:3.0f}%|{bar}| {n:.2f} of {total} runs [{elapsed}, about {remaining} left]"
+        self.bar = tqdm(total=total, initial=finished, disable=not shown, bar_format=form)
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="glalib-", ignore_cleanup_errors=True)
+        self.notes = self.folder.name
+        self.thread = threading.Thread(target=self.look, daemon=True)
+        if not self.bar.disable:
+            self.thread.start()
+        return self
+
+    def look(self):
+        while not self.over.wait(0.5):
+            for note in Path(self.notes).iterdir():
+                with contextlib.suppress(ValueError, OSError):  # just being written
+                    self.shares[int(note.name)] = float(note.read_text())
+            self.show()
+
+    def show(self):
+        self.bar.n = self.finished + sum(share for i, share in list(self.shares.items()) if i not in self.done)
+        self.bar.refresh()
+
+    def finish(self, i, runs):
+        self.done.add(i)
+        self.finished += runs
+        self.show()
+
+    def __exit__(self, *_):
+        self.over.set()
+        if self.thread.is_alive():
+            self.thread.join()
+        self.bar.close()
+        self.folder.cleanup()
+
+
+@contextlib.contextmanager
 def _backend(backend, jobs):
     """joblib's own backends, with the address of an existing cluster where one is needed."""
-    if backend == "loky":
-        return joblib.parallel_config("sequential" if jobs == 1 else "loky", n_jobs=jobs)
+    options = {"n_jobs": max(jobs, 1)}
+    if backend == "loky" and jobs <= 1:
+        backend = "sequential"
     if backend == "ray":
         try:
             from ray.util.joblib import register_ray
@@ -322,6 +567,7 @@ def _backend(backend, jobs):
             raise ImportError("backend 'ray' needs ray, which is not installed here") from None
         register_ray()
     if backend == "dask":
+        options = {"n_jobs": -1}
         try:
             import distributed
         except ImportError:
@@ -333,8 +579,9 @@ def _backend(backend, jobs):
             if not address:
                 expected = "'dask' with a dask client in this process, or DASK_SCHEDULER_ADDRESS in the environment"
                 raise _check.fail("backend", expected, "'dask' without either") from None
-            return joblib.parallel_config("dask", n_jobs=-1, scheduler_host=address)
-    return joblib.parallel_config(backend, n_jobs=jobs if backend != "dask" else -1)
+            options["scheduler_host"] = address
+    with joblib.parallel_config(backend, **options):
+        yield
 
 
 def fingerprint(arrays) -> str:
@@ -346,11 +593,77 @@ def fingerprint(arrays) -> str:
 
 
 def code_fingerprint(run=None) -> str:
-    """A short name for the code that a result depends on: glalib, the file of `run`, torch and numpy."""
-    digest = hashlib.sha256(f"{torch.__version__} {np.__version__}".encode())
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    if run is not None and inspect.getsourcefile(run):
-        files.append(Path(inspect.getsourcefile(run)))
-    for file in files:
-        digest.update(file.read_bytes())
+    """A short name for the code that a result depends on.
+
+    Seen: the files of glalib; those of `run`'s module, and of all modules that these import, at the top or inside a
+    function, as long as they are not installed packages or the standard library; the versions of torch, numpy and
+    scipy. Not seen: modules imported by a name that is made at run time, other installed packages, data files, and
+    what is set in a module after its import.
+    """
+    digest = hashlib.sha256(f"{torch.__version__} {np.__version__} {scipy.__version__}".encode())
+    files = set(Path(__file__).resolve().parent.rglob("*.py"))
+    if run is not None:
+        files |= _sources(run)
+    for text in sorted(file.name.encode() + b"\0" + file.read_bytes() for file in files):
+        digest.update(hashlib.sha256(text).digest())
     return digest.hexdigest()[:16]
+
+
+def _sources(run):
+    """The files of the modules that `run` depends on, in the sense of `code_fingerprint`."""
+    found, todo = set(), []
+    for function in {run, inspect.unwrap(run)}:  # a decorated function has two files
+        todo.append((function.__module__, inspect.getsourcefile(function)))
+        todo.append((function.__module__, _file_of(function.__module__)))
+    while todo:
+        name, file = todo.pop()
+        if file is None or not Path(file).is_file() or _is_installed(Path(file)) or Path(file).resolve() in found:
+            continue
+        file = Path(file).resolve()
+        found.add(file)
+        if file.suffix == ".py":
+            package = name if file.stem == "__init__" else name.rpartition(".")[0]
+            with contextlib.suppress(SyntaxError, ValueError):  # such a file cannot be imported either
+                todo += [(other, _file_of(other)) for other in _imports(ast.parse(file.read_bytes()), package)]
+    return found
+
+
+def _imports(tree, package):
+    """The names of all modules that may be meant by the imports of a file of that package, parents included."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            names |= {base, *(f"{base}.{alias.name}".strip(".") for alias in node.names)} - {""}
+    return {".".join(name.split(".")[: k + 1]) for name in names for k in range(name.count(".") + 1)}
+
+
+def _file_of(name):
+    """The file of the module of that name, if there is one."""
+    module = sys.modules.get(name)
+    if getattr(module, "__file__", None):
+        return module.__file__
+    spec = _spec(name)
+    return spec.origin if spec is not None and spec.has_location else None
+
+
+def _spec(name):
+    """Where a module would be imported from; nothing is imported for this."""
+    package = name.rpartition(".")[0]
+    try:
+        if not package:
+            return importlib.util.find_spec(name)
+        return PathFinder.find_spec(name, getattr(_spec(package), "submodule_search_locations", None) or [])
+    except (ImportError, ValueError, AttributeError):
+        return None
+
+
+def _is_installed(file):
+    standard = {Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib")}
+    file = file.resolve()
+    return bool({"site-packages", "dist-packages"} & set(file.parts)) or bool(standard & set(file.parents))

@@ -18,7 +18,8 @@ def wpgd(x, y, x_query, P, omega):
     returns (..., queries). NumPy arrays, in float64, or torch tensors, in x's dtype; all follow the kind of x. Where x
     has 16 bits, sums are taken in float32, with P and omega in float32, and the result is rounded once.
 
-    Raises ValueError or TypeError where shapes disagree or an entry is not finite.
+    Raises ValueError or TypeError where shapes disagree or an entry is not finite, or not in the range of x's dtype. A
+    prediction too large for it is infinite or NaN.
     Paper: the predictor that Theorem 1 finds inside gated linear attention.
     """
     dtype = getattr(x, "dtype", None)
@@ -57,6 +58,8 @@ def _alike(**values):
     def like_x(name, value):
         if not (isinstance(value, torch.Tensor) and value.is_floating_point()):
             value = torch.from_numpy(_check.array(name, value))
+        if value.is_meta and not x.is_meta:
+            raise _check.fail(name, f"a tensor with numbers in it, as x is on {x.device}", "a meta tensor")
         return _check.cast(name, _check.tensor(name, value, ndim=0), dtype).to(x.device)
 
     return [like_x(name, value) for name, value in values.items()]

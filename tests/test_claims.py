@@ -42,6 +42,7 @@ def replace(path, old, new):
         ("chapters/03_gla_is_wpgd.md", "asserts-thm-gla-is-wpgd", "asserts-fig-2", "fig-2: .* not listed as asserted"),
         ("tests/test_model.py", '"thm-gla-is-wpgd", ', "", "thm-gla-is-wpgd: .* no test asserts it"),
         ("tests/test_model.py", '"thm-gla-is-wpgd"', '"theorem-one"', "names the claim 'theorem-one'"),
+        ("claims.yml", "place: Theorem 3", "place: Fact 3", "place must begin with one of abstract, .*; got 'Fact 3'"),
         ("claims.yml", "mark: new", "mark: novel", "mark must be paper, derived or new; got 'novel'"),
         ("claims.yml", "  tolerance: 1e-12 relative, with Theorem 1\n", "", "def-construction: .* no tolerance"),
     ],
@@ -50,6 +51,18 @@ def test_a_broken_promise_is_found(copy, file, old, new, complaint):
     replace(copy / file, old, new)
     _, faults = claims.read(copy)
     assert any(re.search(complaint, fault) for fault in faults), faults
+
+
+def test_places_are_in_the_order_of_the_paper():
+    """Every kind of place has its turn, and numbers count as numbers."""
+    ordered = [
+        "abstract", "Section 3", "Section 3.9", "Section 3.10", "Definition 3, Eq. (13)", "Eq. (GLA)",
+        "Eq. (9)", "Eq. (15)", "Assumption 3", "Lemma 2", "Proposition 1", "Theorem 2", "Theorem 10",
+        "Corollary 2, Eq. (24)", "Table 1", "Figure 1", "the figure with one to three layers", "Appendix", "Appendix A",
+        "Appendix B.2", "answer to the second review",
+    ]  # fmt: skip
+    assert sorted(sorted(ordered, reverse=True), key=claims.in_the_paper) == ordered
+    assert claims.in_the_paper("Fact 3") is None and claims.in_the_paper("Tables") is None
 
 
 def test_every_number_in_prose_is_computed_or_an_input():

@@ -77,9 +77,10 @@ def test_enumeration_misses_no_fixed_point_of_a_staircase(seed, steps):
 
     found = fixed_points(F, 0.0, 1.0)
     x = np.linspace(0, 1, 50_001)
+    x = x[F(x) != x]  # a zero that lies on the grid changes no sign by itself
     scanned = x[:-1][np.diff(np.sign(F(x) - x)) != 0]
     assert found.size and np.abs(F(found) - found).max() < 1e-12
-    assert all(np.abs(found - y).min() < 3e-5 for y in scanned)
+    assert all(np.abs(found - y).min() < 5e-5 for y in scanned)
 
 
 @pytest.mark.claim("def-effective-gap")
@@ -135,14 +136,120 @@ def test_slopes_obey_the_bounds_of_the_theorems(seed):
             assert steep < 1
 
 
-def two_tasks_that_cross_at(gamma, counts, s, M):
-    """Two independent tasks whose shares of r make gamma a fixed point of F."""
+def two_tasks_that_cross_at(gamma, counts, s, M, rho=0.0):
+    """Two tasks of correlation rho whose r makes gamma a fixed point of F."""
+    s, root = np.asarray(s), np.sqrt(np.array(counts, float))
     v = (s / (M + gamma * s)) ** 2
     m = v @ s / v.sum()
-    h, lam = m / (M + m), np.array(counts, float)
-    u = np.array([counts[1] - gamma + 1, gamma - 1 - counts[0]]) / (counts[1] - counts[0])
-    r = np.sqrt(u / lam) * (1 + lam * h)
-    return PromptDistribution(len(s), counts, r / np.linalg.norm(r), Sx=np.diag(s), sigma=(M - s.sum()) ** 0.5)
+    R = np.array([[1, rho], [rho, 1]])
+    (low, high), E = np.linalg.eigh(root[:, None] * R * root)
+    u = np.array([high - gamma + 1, gamma - 1 - low]) / (high - low)
+    r = E @ (np.sqrt(u) * (1 + np.array([low, high]) * m / (M + m))) / root
+    r *= 0.9 / np.sqrt(r @ np.linalg.solve(R, r))
+    return PromptDistribution(len(s), counts, r, R=R, Sx=np.diag(s), sigma=max(M - s.sum(), 0) ** 0.5)
+
+
+def steepest(s, copies, M, lam, mean=None, gamma=None):
+    """The largest F' over all gamma that some r makes a fixed point, for two tasks and two eigenvalues s.
+
+    copies, the multiplicities of s, may be any numbers: no matrix is made. With mean and gamma given, F' there.
+    """
+    (big, small), (low, high) = s, lam
+    t = np.geomspace(1e-8, 1e8, 2001)
+    gamma = 1 + (low + high * t) / (1 + t) if gamma is None else gamma
+    # v of two points: its mean, and its covariance with s / (M + gamma s), a product of differences.
+    large = copies[0] * (big / (M + gamma * big)) ** 2
+    v = large / (large + copies[1] * (small / (M + gamma * small)) ** 2)
+    m = small + v * (big - small)
+    cov_s = v * (1 - v) * (big - small) ** 2 * M / ((M + gamma * big) * (M + gamma * small))
+    h, mu = m / (M + m), gamma - 1 if mean is None else mean
+    cov_lam = (mu - low) * (high - mu) / ((1 + low * h) * (1 + high * h))
+    return np.max(4 * M / (M + m) ** 2 * cov_lam * cov_s)
+
+
+def condition(name, s, M, lam):
+    gaps, s_min, Lam = (s[0] - s[1]) * (lam[1] - lam[0]), s[1], (1 + lam[0], 1 + lam[1])
+    A, B = (M + Lam[0] * s[1]) * (M + Lam[1] * s[0]), (M + Lam[0] * s[0]) * (M + Lam[1] * s[1])
+    return {
+        "cross-ratio": A < 9 * B,
+        "eight": gaps < 8 * (M + s_min) ** 2 / M,
+        "features": s[0] <= 9 * s[1],
+        "tasks": Lam[1] <= 9 * Lam[0],
+    }[name]
+
+
+def with_noise(c, L=1e5, delta=1e-7):
+    kappa = 9 * c * L / (1 + L - 9 * c)  # A = 9 c B
+    return (delta, delta / kappa), (1, kappa**1.5), 1.0, (1.0, L / delta - 1)
+
+
+def without_noise(c, p=1e8):
+    s, copies = (1.0, 1 / (9 * c)), (p, p * (9 * c) ** 1.5)
+    M = np.dot(s, copies)
+    return s, copies, M, (1.0, 1e6 * M)
+
+
+def ratio_of_tasks(c, L=1e7, x=1e-3):
+    M = 1 + 1 / x
+    small = x * M / (3 * c**0.5 * L)
+    return (1.0, small), (1, 1 / x / small), M, (L - 1, 9 * c * L - 1)
+
+
+def by_gaps(c, kappa=1e4, delta=1e-7):
+    s = (delta, delta / kappa)
+    return s, (1, kappa**2 / 3), 1.0, (1.0, 1 + 8 * c * (1 + s[1]) ** 2 / (s[0] - s[1]))
+
+
+@pytest.mark.claim("thm-cross-ratio", "prop-nine-sharp")
+@pytest.mark.parametrize(
+    "name, family",
+    [
+        ("cross-ratio", with_noise),
+        ("cross-ratio", without_noise),
+        ("features", without_noise),
+        ("tasks", ratio_of_tasks),
+        ("eight", by_gaps),
+    ],
+)
+def test_no_constant_of_theorem_A_can_be_moved_by_a_hundredth(name, family):
+    """At 0.99 of the constant the largest slope is just below one, at 1.01 just above."""
+    for c in (0.99, 1.01):
+        s, copies, M, lam = family(c)
+        top = steepest(s, copies, M, lam)
+        assert condition(name, s, M, lam) == (c < 1) == (top < 1)
+        assert abs(top - 1) < 0.02
+
+
+@pytest.mark.claim("thm-rank-five", "prop-rank-six")
+def test_five_is_the_largest_rank():
+    """Slopes come as near to one as one likes at rank five, and pass it at rank six."""
+    tops = {rank: steepest((1.0, 1e-6), (1, rank - 1), 1e4, (1.0, 1e18)) for rank in range(2, 7)}
+    assert 0.999 < tops[5] < 1 < tops[6] and tops[4] < 1
+    for rank, count in ((5, 1), (6, 3)):
+        dist = two_tasks_that_cross_at(1e8, (1, 10**12), [1.0] + [1e-4] * (rank - 1), M=1e4)
+        steep = slope(dist, 1e8)
+        assert (steep > 1) == (rank == 6) and steep > 0.999
+        assert len(stationary_points(dist)) == count and uniqueness(dist).holds_sharp == (rank == 5)
+
+
+@pytest.mark.claim("thm-uniqueness", "lem-gruess")
+def test_the_bounds_by_ranges_are_reached():
+    """(sqrt 2 - 1)^2 under the paper's condition; M^2 gap^2 gap^2 / 4 (M + s_min)^4 for small gaps."""
+    s, M = (1.0, 1e-5), 1e8
+
+    def middle(gaps, m):
+        """F' at gamma = 1 with the u-mean in the middle and the v-mean at m."""
+        high = gaps / (s[0] - s[1])
+        copies = (1, (1 - m) / (m - s[1]) / s[1] ** 2)
+        return steepest(s, copies, M, (0.0, high), mean=high / 2, gamma=1.0)
+
+    for c in (0.99, 1.01):
+        gaps = c * (M + s[1])
+        top = middle(gaps, 2**0.5 - 1) / (2**0.5 - 1) ** 2
+        assert (gaps < M + s[1]) == (top < 1) and abs(top - 1) < 0.02
+    gaps = 1e-3 * M
+    bound = (M * gaps) ** 2 / (4 * (M + s[1]) ** 4)
+    assert 0.99 < middle(gaps, 0.5) / bound < 1
 
 
 @pytest.mark.claim("prop-nine-sharp")
@@ -154,6 +261,18 @@ def test_the_constant_nine_is_sharp(kappa):
     assert len(stationary_points(dist)) == 3 and slope(dist, kappa**0.5 / delta) > 1
     found = uniqueness(dist)
     assert not found.holds_sharp and found.gap_Sigma * found.gap_R < (kappa - 1) / 8 * found.bound_sharp
+
+
+@pytest.mark.claim("prop-nine-sharp")
+def test_the_constant_nine_is_sharp_without_noise():
+    s = np.array([1.0] * 10 + [1 / 9.5] * 270)
+    dist = two_tasks_that_cross_at(127.5, (1, 10**9), s, M=s.sum())
+    gammas = sorted(point.gamma for point in stationary_points(dist))
+    assert dist.sigma == 0 and gammas == pytest.approx([102.2, 127.5, 158.9], rel=1e-3)
+    assert [slope(dist, gamma) > 1 for gamma in gammas] == [False, True, False]
+    found = uniqueness(dist)
+    # A/B is 1 + 8 times this ratio: below 9.1.
+    assert not found.holds_sharp and found.gap_Sigma * found.gap_R < 8.1 / 8 * found.bound_sharp
 
 
 @pytest.mark.claim("prop-index")
@@ -170,11 +289,12 @@ def test_the_index_of_unique_points(seed, sigma):
 
 @pytest.mark.claim("prop-index")
 def test_the_index_of_three_points():
-    s = np.array([1.0] + [1 / 85] * 11)
-    dist = two_tasks_that_cross_at(520.0, (1, 10_000), s, M=8 * s.sum())
-    points = stationary_points(dist)
-    slopes = [slope(dist, point.gamma) for point in sorted(points, key=lambda point: point.gamma)]
-    assert slopes[0] < 1 < slopes[1] and slopes[2] < 1
+    """In P and all n weights: minimum, saddle of index one, minimum; and the scale's zero."""
+    s = np.array([1.0] + [1 / 40] * 21)
+    dist = two_tasks_that_cross_at(45.0, (1, 300), s, M=s.sum(), rho=0.9)
+    points = sorted(stationary_points(dist), key=lambda point: point.gamma)
+    assert [inertia(dist, point) for point in points] == [(0, 1), (1, 1), (0, 1)]
+    assert [slope(dist, point.gamma) > 1 for point in points] == [False, True, False]
 
 
 def inertia(dist, point):
@@ -186,7 +306,8 @@ def inertia(dist, point):
     def objective(x):
         return brute_risk(dist, x[: dist.d**2].reshape(dist.d, dist.d), x[dist.d**2 :])
 
-    H = torch.func.hessian(objective)(flat).numpy()
+    # In parts, as a product of pairs of examples for each coordinate needs much memory.
+    H = torch.func.jacrev(torch.func.grad(objective), chunk_size=32)(flat).numpy()
     D = 1 / np.sqrt(np.diag(H))
     eigenvalues = np.linalg.eigvalsh(D[:, None] * H * D)
     zero = 1e-9 * eigenvalues[-1]
@@ -234,22 +355,71 @@ def test_the_gain_over_linear_attention(dist):
         assert optimal_wpgd(flat, "uniform").risk == pytest.approx(optimal_wpgd(flat).risk, abs=1e-9 * dist.M)
 
 
-@pytest.mark.claim("thm-gradient-flow")
-@pytest.mark.parametrize("seed", range(6))
-def test_gradient_flow_conserves_and_converges(seed):
-    """The flow of the brute-force risk, by automatic differentiation, from random starts."""
+def flow_problem(seed):
+    """A small distribution and minus the gradient of its brute-force risk, by automatic differentiation."""
     rng = np.random.default_rng(seed)
     R, r = correlations(rng, 2, 3)
     dist = PromptDistribution(2, (2, 1), r, R=R, sigma=0.3, Sx=np.diag([1.0, 0.5]), C=covariance(rng, 2, 2, 0.5))
-    best = optimal_wpgd(dist)
+
+    def risk(x):
+        return brute_risk(dist, x[:4].reshape(2, 2), x[4:])
 
     def minus_gradient(t, x):
         x = torch.tensor(x, requires_grad=True)
-        return -torch.autograd.grad(brute_risk(dist, x[:4].reshape(2, 2), x[4:]), x)[0].numpy()
+        return -torch.autograd.grad(risk(x), x)[0].numpy()
 
-    start = rng.normal(size=4 + dist.n)
-    path = solve_ivp(minus_gradient, (0, 3_000), start, method="LSODA", rtol=1e-9, atol=1e-12)
-    conserved = (path.y[:4] ** 2).sum(0) - (path.y[4:] ** 2).sum(0)
-    assert np.abs(conserved - conserved[0]).max() < 1e-6 * (start**2).sum()
+    return rng, dist, risk, minus_gradient
+
+
+def conserved(y):
+    return (y[:4] ** 2).sum(0) - (y[4:] ** 2).sum(0)
+
+
+@pytest.mark.claim("thm-gradient-flow")
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("start", ["random", "below M", "no P", "no weights"])
+def test_gradient_flow_conserves_and_converges(seed, start):
+    """From every kind of start the flow comes to rest, at the optimum, its conserved quantity unchanged."""
+    rng, dist, risk, minus_gradient = flow_problem(seed)
+    best, x = optimal_wpgd(dist), rng.normal(size=4 + dist.n)
+    if start == "below M":
+        # Sign and size: the risk along t x is M - p t^2 + q t^4, and t^2 < p/q has it below M.
+        x[4:] *= np.sign((dist.r[dist.task_index] @ x[4:]) * np.sum(x[:4].reshape(2, 2) * (dist.Sx @ dist.C @ dist.Sx)))
+        one, two = (risk(torch.tensor(root * x)).item() - dist.M for root in (1, 2**0.5))
+        q = two / 2 - one
+        x *= (0.9 * (q - one) / q) ** 0.5
+        assert risk(torch.tensor(x)).item() < dist.M
+    elif start != "random":
+        x[slice(0, 4) if start == "no P" else slice(4, None)] = 0.0
+        assert risk(torch.tensor(x)).item() == pytest.approx(dist.M, rel=1e-13)
+
+    def still(t, x):
+        return np.linalg.norm(minus_gradient(t, x)) * np.linalg.norm(x) - 1e-6 * dist.M
+
+    still.terminal, still.direction = True, -1
+    path = solve_ivp(minus_gradient, (0, 1e7), x, method="LSODA", rtol=1e-9, atol=1e-12, events=still)
+    assert path.status == 1
+    drift = np.abs(conserved(path.y) - conserved(x)).max()
+    assert drift < 1e-6 * (path.y**2).sum(0).max()
     end = torch.tensor(path.y[:, -1])
-    assert brute_risk(dist, end[:4].reshape(2, 2), end[4:]).item() == pytest.approx(best.risk, abs=1e-7 * dist.M)
+    curvature = np.linalg.eigvalsh(torch.func.hessian(risk)(end).numpy())[1]
+    excess = np.linalg.norm(minus_gradient(0, path.y[:, -1])) ** 2 / curvature  # twice its first order
+    assert risk(end).item() == pytest.approx(best.risk, abs=excess + 1e-12 * dist.M)
+
+
+@pytest.mark.claim("thm-gradient-flow")
+@pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
+def test_gradient_flow_converges_at_the_rate_of_the_hessian(scale):
+    """Along the slowest direction the excess falls like exp(-2 mu t), mu the smallest eigenvalue but the scale's."""
+    _, dist, risk, minus_gradient = flow_problem(0)
+    best = optimal_wpgd(dist)
+    omega = dist.expand(best.omega)
+    c = scale * (np.linalg.norm(omega) / np.linalg.norm(best.P)) ** 0.5
+    goal = np.concatenate([(c * best.P).ravel(), omega / c])
+    values, vectors = np.linalg.eigh(torch.func.hessian(risk)(torch.tensor(goal)).numpy())
+    assert abs(values[0]) < 1e-9 * values[-1] < values[1]
+    start = goal + 1e-3 * np.linalg.norm(goal) * vectors[:, 1]
+    path = solve_ivp(minus_gradient, (0, 3 / values[1]), start, method="LSODA", rtol=1e-11, atol=1e-14)
+    first, last = (risk(torch.tensor(path.y[:, i])).item() - best.risk for i in (0, -1))
+    # To first order in the distance, a thousandth.
+    assert np.log(first / last) / (3 / values[1]) == pytest.approx(2 * values[1], rel=0.01)

@@ -1,15 +1,20 @@
 """What a user of the installed package meets first: imports, the version, the command line."""
 
+import csv
 import importlib.metadata
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import glalib
+from glalib import PromptDistribution, uniqueness
 from glalib.cli import main
+from glalib.plotting import FigureData
 
 
 def run(code, cwd):
@@ -39,6 +44,25 @@ def test_every_public_name_is_there(tmp_path):
         assert getattr(glalib, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = glalib.nothing
+
+
+def test_star_imports_work_without_torch(tmp_path):
+    """The names that need torch are then left out."""
+    code = """
+import importlib.util, sys
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "torch" else find(name, *rest)
+sys.modules["torch"] = None
+from glalib import *
+print(optimal_wpgd(PromptDistribution(3, (4, 5), (0.2, 0.8))).gamma > 1, "GLA" in globals())
+import glalib
+try:
+    glalib.GLA
+except ImportError as error:
+    print(error)
+"""
+    seen, complaint = run(code, tmp_path).splitlines()
+    assert seen == "True False" and complaint == "glalib.GLA needs torch, which is not installed here"
 
 
 def test_version_and_type_marker():
@@ -109,3 +133,60 @@ def test_command_line_says_what_is_too_large(error, monkeypatch, capsys):
     monkeypatch.setattr("glalib.cli.PromptDistribution", fail)
     assert main(["risk", *COMMAND[1:]]) == 2
     assert "glalib risk: these sizes or numbers are too large here: no room" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "sigma, shown",
+    [("1e60", "1.00000e+120"), ("1e-15", "0.834437"), ("30", "997.621"), ("1000", "1.00010e+06")],
+)
+def test_command_line_numbers_of_any_size(sigma, shown, capsys):
+    """Neither a hundred digits nor zeros for what is not zero."""
+    assert main([*COMMAND, "--sigma", sigma]) == 0
+    printed = capsys.readouterr().out
+    assert shown in printed and max(map(len, printed.splitlines())) < 60
+
+
+def test_a_small_risk_is_not_printed_as_zero(capsys):
+    assert main(["risk", "--d", "1", "--counts", "1000000000000000", "--r", "1"]) == 0
+    assert "2.00000e-15" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["risk", "--d", "3", "--count", "2,2", "--r", "0.2,0.8"], ["reproduce", "table", "--seed", "2"], ["--vers"],
+     ["reproduce", "table", "--folder", ""], ["reproduce", "table", "--json", ""]],
+)  # fmt: skip
+def test_options_are_whole_and_paths_not_empty(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_nothing_can_be_written():
+    command = [sys.executable, "-m", "glalib.cli", *COMMAND]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.startswith("glalib risk: standard output: ")
+    with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as piped:
+        piped.stdout.close()
+        assert piped.stderr.read() == ""
+
+
+def test_the_command_line_and_the_package_agree_where_nothing_is_relevant(capsys):
+    """At r = 0 the minimiser is not unique, and both say so."""
+    assert main(["risk", "--d", "3", "--counts", "2,2", "--r", "0,0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unique"] is False
+    record = uniqueness(PromptDistribution(3, (2, 2), (0, 0)))
+    assert not record.holds_paper and not record.holds_sharp
+
+
+def test_figure_data_is_csv():
+    """Commas, quotes and line breaks in names and values come back as they were."""
+    data = FigureData("a", {"x, y": [1.5, np.nan], 'say "a"': ["one, two", "three\nfour"]}, note="two\nlines", seed=3)
+    head, body = data.csv.split("\n", 1)[0], data.csv.split("\n", 2)[2]
+    assert head == "# note: two lines"
+    assert list(csv.reader(io.StringIO(body))) == [
+        ["x, y", 'say "a"'], ["1.5", "one, two"], ["nan", "three\nfour"],
+    ]  # fmt: skip

@@ -70,6 +70,25 @@ kernelspec:
 
 x = 1
 ```
+
+More prose.
+
+```{code-cell}
+---
+mystnb:
+  figure:
+    caption: A caption that is long enough to be broken into two lines, as the writer
+      of the header of a cell breaks it after eighty characters.
+---
+def f():
+    return x
+```
+
+```{code-cell}
+# of a class
+class A:
+    pass
+```
 """
 
 
@@ -81,6 +100,29 @@ def book(tmp_path):
     (tmp_path / "chapters" / "01_one.md").write_text(CHAPTER)
     assert pairs.sync(tmp_path) == []
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    "kind, old, new",
+    [
+        ("md", "as the writer\n      of", "as\n      the writer of"),
+        ("md", "\nMore prose.\n", "\n\n\nMore prose.\n"),
+        ("py", "\n\n\n# %% mystnb", "\n\n# %% mystnb"),
+        ("py", "\n\n\n# %% [markdown]", "\n\n\n\n\n# %% [markdown]"),
+        ("py", "\n\n\n# %%\n# of", "\n# %%\n# of"),
+    ],
+)
+def test_where_cells_agree_each_file_is_put_into_its_one_form(book, kind, old, new):
+    files = [book / "chapters" / f"01_one.{kind}" for kind in ("md", "py")]
+    assert pairs.sync(book) == []
+    first = [path.read_text() for path in files]
+    path = book / "chapters" / f"01_one.{kind}"
+    assert old in path.read_text()
+    edit(path, old, new)
+    assert pairs.cells(files[0]) == pairs.cells(files[1])
+    assert pairs.sync(book) == [] and [path.read_text() for path in files] == first
+    times = [path.stat().st_mtime_ns for path in files]
+    assert pairs.sync(book) == [] and [path.stat().st_mtime_ns for path in files] == times
 
 
 def edit(path, old, new, age=0):

@@ -128,7 +128,7 @@ def test_bad_arguments_of_the_command(capsys, tmp_path):
         (["--jobs", "0"], "jobs must be a positive integer; got 0"),
         (["--backend", "spark"], "backend must be one of 'loky'"),
         (["--json", str(tmp_path / "no" / "where.json")], "No such file or directory"),
-        (["--json", str(tmp_path)], "Is a directory"),
+        (["--json", str(tmp_path)], "json must be a file; got the folder"),
         (["--folder", __file__], "File exists"),
     ]:
         assert main(["reproduce", "table", "--folder", str(tmp_path / "runs"), *words]) == 2

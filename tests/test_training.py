@@ -1,5 +1,7 @@
 """Runs that stop and go on to the same numbers, runs that fail alone, sweeps, and what they refuse."""
 
+import contextlib
+import importlib
 import json
 import os
 import signal
@@ -13,8 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from glalib import GLA, PromptDistribution, optimal_wpgd, simulate_risk
-from glalib.training import NonFiniteLoss, code_fingerprint, fit, sweep
+with contextlib.suppress(ImportError):  # not on Windows
+    import fcntl
+
+from glalib import GLA, PromptDistribution, optimal_wpgd, simulate_risk, training
+from glalib.training import NonFiniteLoss, code_fingerprint, fit, seconds_spent, sweep
 
 DIST = PromptDistribution(3, (6, 6), (0.2, 0.8))
 SHORT = {"steps": 40, "batch": 16, "queries": 4, "every": 7, "delimiters": True, "context": True}
@@ -104,6 +109,76 @@ def test_a_broken_checkpoint_is_named(tmp_path):
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=r"checkpoint must be a file that `fit` wrote; remove it .*run\.npz"):
             fit(new_model(), DIST, checkpoint=path, **SHORT)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("step", lambda a: a * 0 - 5),
+        ("step", lambda a: a + 10**6),
+        ("step", lambda a: np.float64(3.5)),
+        ("seconds", lambda a: a + 1),
+        ("history", lambda a: a * np.nan),
+        ("history", lambda a: a[:3]),
+        ("generator", lambda a: a[:100]),
+        ("weight/h", lambda a: a.sum()),  # would be the same number everywhere
+        ("weight/h", lambda a: a * (1 + 1e-6)),
+        ("weight/h", lambda a: a.astype(np.float64)),
+        ("weight/h", None),
+        ("adam/h/exp_avg_sq", None),
+        ("adam/h/exp_avg_sq", lambda a: a * np.nan),
+        ("run", None),
+        ("digest", None),
+        ("more", lambda a: np.zeros(3)),
+    ],
+)
+def test_an_edited_checkpoint_is_refused(name, change, tmp_path):
+    path = tmp_path / "run.npz"
+    fit(new_model(), DIST, checkpoint=path, **SHORT)
+    with np.load(path) as file:
+        arrays = dict(file)
+    if change is None:
+        del arrays[name]
+    else:
+        arrays[name] = change(arrays.get(name))
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=r"checkpoint must be a file that `fit` wrote; remove it .*run\.npz"):
+        fit(new_model(), DIST, checkpoint=path, **SHORT)
+
+
+def test_seconds_are_those_of_all_parts(tmp_path, monkeypatch):
+    """A clock that moves by one second a look: what was spent before an interrupt counts."""
+    looks = iter(range(10**6))
+    monkeypatch.setattr("glalib.training.time.perf_counter", lambda: float(next(looks)))
+    path = tmp_path / "run.npz"
+    assert seconds_spent(path) == 0
+    left = iter(range(15))
+
+    def tokens(prompts):
+        next(left)  # StopIteration after fifteen steps, two checkpoints
+        return DIST.tokens(prompts, True, True)
+
+    with pytest.raises(StopIteration):
+        fit(new_model(), DIST, checkpoint=path, tokens=tokens, **SHORT)
+    assert seconds_spent(path) == 2
+    fit(new_model(), DIST, checkpoint=path, tokens=lambda p: DIST.tokens(p, True, True), **SHORT)
+    assert seconds_spent(path) == 2 + 4  # after steps 21, 28, 35 and 40
+
+
+def test_flags_and_numbers_of_numpy_are_as_good(tmp_path):
+    path = tmp_path / "run.npz"
+    losses = fit(new_model(), DIST, checkpoint=path, **SHORT)
+    same = {"steps": np.int64(40), "batch": np.int32(16), "delimiters": np.bool_(True), "context": np.bool_(True)}
+    same |= {"lr": np.float64(0.005), "seed": np.uint8(0), "token_free": np.bool_(False)}
+    assert np.array_equal(fit(new_model(), DIST, checkpoint=str(path), **(SHORT | same)), losses)
+
+
+def test_a_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    fit(new_model(), DIST, checkpoint="~/runs/run.npz", **SHORT)
+    sweep(square, [{"x": 3}], folder="~/kept", jobs=1, progress=False)
+    assert {p.name for p in tmp_path.iterdir()} == {"runs", "kept"}
 
 
 def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
@@ -216,7 +291,27 @@ def test_a_loss_that_is_not_finite_stops_the_run():
         ({"lr": -1}, ValueError, "lr must be a number from 0 to 1e30; got -1"),
         ({"lr": 1e39}, ValueError, r"lr must be a number from 0 to 1e30; got 1e\+39"),
         ({"gate_lr": 1e39}, ValueError, "gate_lr must be a number from 0 to 1e6; got"),
-        ({"delimiters": np.bool_(True)}, ValueError, "delimiters must be one of True, False; got"),
+        ({"delimiters": 2}, ValueError, "delimiters must be one of True, False; got 2"),
+        ({"progress": "yes"}, ValueError, "progress must be one of True, False; got 'yes'"),
+        ({"steps": np.float64(3)}, TypeError, "steps must be a positive integer; got"),
+        ({"batch": True}, TypeError, "batch must be a positive integer; got True"),
+        ({"queries": 2**63}, ValueError, "queries must be a positive integer that fits in 64 bits; got"),
+        ({"every": 0}, ValueError, "every must be a positive integer; got 0"),
+        ({"lr": float("nan")}, ValueError, "lr must be a number from 0 to 1e30; got nan"),
+        ({"lr": "fast"}, TypeError, "lr must be a number from 0 to 1e30; got 'fast'"),
+        ({"seed": 2**70}, ValueError, "seed must be an integer >= 0 that fits in 64 bits; got"),
+        ({"context": "yes"}, (ValueError, TypeError), "context must be"),
+        ({"checkpoint": 5}, TypeError, "checkpoint must be a path or None; got int"),
+        ({"checkpoint": b"run.npz"}, TypeError, "checkpoint must be a path or None; got bytes"),
+        ({"checkpoint": ""}, ValueError, "checkpoint must be a path or None; got ''"),
+        ({"checkpoint": "a\0b"}, ValueError, "checkpoint must be a path or None; got"),
+        ({"checkpoint": "~nobody-of-this-name/run.npz"}, ValueError, "checkpoint must be a path or None; got"),
+        (
+            {"checkpoint": "/proc/run.npz"},
+            ValueError,
+            "checkpoint must be in a folder that can be written to",
+        ),
+        ({"checkpoint": __file__ + "/run.npz"}, ValueError, "checkpoint must be in a folder that can be written to"),
         ({"warmup": 2}, ValueError, "warmup must be a number from 0 to 1; got 2"),
         ({"seed": -1}, ValueError, "seed must be an integer >= 0; got -1"),
         ({"token_free": 1}, ValueError, "token_free must be one of True, False; got 1"),
@@ -233,6 +328,8 @@ def test_bad_arguments_are_named(options, error, words):
         fit(new_model(), 3)
     with pytest.raises(ValueError, match=r"model must be on the CPU, in a precision that numpy has; got torch\.bfl"):
         fit(new_model(dtype=torch.bfloat16), DIST)
+    with pytest.raises(ValueError, match="model must be with weights to train in float32 or float64; got torch"):
+        fit(new_model(dtype=torch.float16), DIST)
     frozen = new_model().requires_grad_(False)
     with pytest.raises(ValueError, match="model must be a module with weights to train"):
         fit(frozen, DIST)
@@ -253,6 +350,10 @@ def square(x, log=None, fail=None, checkpoint=None):
 
 
 def echo(value, checkpoint=None):
+    if value == "deep":
+        value = {}
+        for _ in range(10**5):
+            value = {"": value}
     return {"set": {1}} if value == "set" else value
 
 
@@ -270,16 +371,29 @@ def test_a_sweep_names_what_it_cannot_keep(tmp_path):
     for run, cells, folder, said in [
         (None, [{}], None, "run must be a function; got NoneType"),
         (echo, [{}, 3], None, r"cells\[1\] must be a dict; got int"),
-        (echo, [{"value": np.int64(1)}], tmp_path, r"cells\[0\] must be of JSON values"),
+        (echo, [{"value": {1}}], tmp_path, r"cells\[0\] must be of JSON values; got set"),
+        (echo, [{"value": np.zeros(2)}], None, r"cells\[0\] must be of JSON values; got ndarray"),
+        (echo, [{"value": {1: 2, "1": 3}}], None, r"cells\[0\] must be of JSON values; got two keys that are one"),
         (echo, [{"value": 3}], None, "what run returns must be a dict; got int"),
+        (echo, [{"value": "deep"}], tmp_path, "what run returns must be of JSON values; got .*recursion"),
+        (echo, {"value": {}}, None, "cells must be a list of dicts; got dict"),
+        (echo, None, None, "cells must be a list of dicts; got NoneType"),
         (echo, [{"value": "set"}], tmp_path, "what run returns must be of JSON values"),
         (echo, [{"value": {}}], 3, "folder must be a path or None; got int"),
     ]:
         with pytest.raises(TypeError, match=said):
             sweep(run, cells, folder=folder, **quiet)
+    for cells, folder, said in [
+        ([{"value": {}, "checkpoint": "x"}], None, r"cells\[0\] must be without 'checkpoint'"),
+        ([], "", "folder must be a path or None; got ''"),
+        ([], __file__, "folder must be in a folder that can be written to; got .*: File exists"),
+        ([], "/proc/runs", "folder must be in a folder that can be written to; got /proc/runs"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            sweep(echo, cells, folder=folder, **quiet)
 
 
-@pytest.mark.parametrize("broken", ['{"square": ', "null", "[]", ""])
+@pytest.mark.parametrize("broken", ['{"square": ', "null", "[]", "", "[" * 10**5])
 def test_a_broken_result_is_named(broken, tmp_path):
     sweep(square, [{"x": 3}], folder=tmp_path, jobs=1, progress=False)
     (path,) = tmp_path.glob("*.json")
@@ -311,6 +425,160 @@ def test_a_sweep_that_stops_keeps_what_is_finished(tmp_path):
     assert sorted(kept) == [0, 1]
 
 
+def test_a_cell_that_fails_is_named(tmp_path):
+    """In this process and from a worker, whether the exception can leave it or not."""
+    for jobs, kind in ((1, RuntimeError), (2, RuntimeError)):
+        with pytest.raises(kind, match="something else") as caught:
+            sweep(square, [{"x": x, "fail": "stop"} for x in range(4)], jobs=jobs, progress=False)
+        assert caught.value.__notes__ == ["in cells[2] of the sweep, {'x': 2, 'fail': 'stop'}"]
+    with pytest.raises(RuntimeError, match=r"Stubborn: 3 and 4, in cells\[1\] of the sweep, \{'x': 3"):
+        sweep(stubborn, [{"x": 2}, {"x": 3}], jobs=2, progress=False)
+    with pytest.raises(Stubborn):
+        sweep(stubborn, [{"x": 3}], jobs=1, progress=False)
+
+
+class Stubborn(Exception):
+    """Made of two things, of which pickle passes on one."""
+
+    def __init__(self, a, b):
+        super().__init__(f"{a} and {b}")
+
+
+def stubborn(x, checkpoint=None):
+    if x == 3:
+        raise Stubborn(x, 4)
+    return {"x": x}
+
+
+def rich(value, checkpoint=None):
+    return {"pair": (1, 2), 3: value, "here": np.float32(0.5), "yes": np.bool_(True), "type": type(value).__name__}
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_fresh_results_are_those_that_are_kept(kept, tmp_path):
+    cells = [{"value": value} for value in (np.int64(3), (1, 2), [1, 2], {4: np.bool_(False)}, float("inf"))]
+    options = {"folder": tmp_path if kept else None, "jobs": 1, "progress": False}
+    first = sweep(rich, cells, **options)
+    same = {"pair": [1, 2], "here": 0.5, "yes": True}
+    assert first == [
+        same | {"3": 3, "type": "int"},
+        same | {"3": [1, 2], "type": "list"},
+        same | {"3": [1, 2], "type": "list"},
+        same | {"3": {"4": False}, "type": "dict"},
+        same | {"3": float("inf"), "type": "float"},
+    ]
+    assert first[1] is not first[2]
+    assert repr(sweep(rich, cells, **options)) == repr(first)  # 1 is not True, nor 1.0
+
+
+def test_equal_cells_are_run_once_where_results_are_kept(tmp_path):
+    log = tmp_path / "log"
+    results = sweep(square, [{"x": 2, "log": str(log)}] * 3, folder=tmp_path, jobs=1, progress=False)
+    assert log.read_text() == "2\n" and [r["square"] for r in results] == [4, 4, 4]
+
+
+def test_leftovers_go_with_the_next_sweep(tmp_path):
+    """A checkpoint whose result is there, and parts of files of processes that are gone; not those of others."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    sweep(square, [{"x": 3}], folder=tmp_path, jobs=1, progress=False)
+    (result,) = tmp_path.iterdir()
+    result.with_suffix(".npz").touch()
+    host = training._host()
+    gone = [f"a.npz.{host}.{ended.pid}.part", f"a.json.{host}.{ended.pid}.part"]
+    stay = [f"a.npz.{host}.{os.getpid()}.part", f"a.npz.elsewhere.{ended.pid}.part", "mine.part", "other.npz"]
+    for name in gone + stay:
+        (tmp_path / name).touch()
+    sweep(square, [{"x": 3}], folder=tmp_path, jobs=1, progress=False)
+    assert {path.name for path in tmp_path.iterdir()} == {result.name, *stay}
+
+
+def test_two_sweeps_share_a_folder(tmp_path):
+    """Started together on the same cells: both end with the same numbers, and leave results alone."""
+    code = f"print(json.dumps(sweep(long_run, [{{'seed': 0}}, {{'seed': 1}}], folder={str(tmp_path)!r}, jobs=1)))"
+    both = [run_apart(code, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for _ in range(2)]
+    first, second = map(answer, both)
+    assert first == second == [long_run(0), long_run(1)]
+    assert len(list(tmp_path.iterdir())) == 2 and all(path.suffix == ".json" for path in tmp_path.iterdir())
+
+
+def test_what_another_sweep_has_finished_is_not_run_again(tmp_path):
+    (tmp_path / "a.json").write_text('{"square": 4}')
+    cell = {"x": 3, "log": str(tmp_path / "log")}
+    assert training._one(square, 0, cell, tmp_path / "a.json", None, os.getpid()) == (0, '{"square": 4}')
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_bar_moves_within_runs(tmp_path):
+    """It shows the share of a run that is done before any has ended, and so an estimate of the time that is left."""
+    bar = training._Progress(4, 1, shown=False)
+    with bar:
+        said = training._Said()
+        with said.to(f"{bar.notes}/2"):
+            said.step(3, 12)
+        for note in Path(bar.notes).iterdir():
+            bar.shares[int(note.name)] = float(note.read_text())
+        bar.show()
+        assert bar.bar.n == 1.25
+        bar.finish(2, 1)
+        assert bar.bar.n == 2
+
+
+HELPERS = {
+    "main_of_runs.py": "import numpy\nimport helper_one\nfrom helper_two import part\n\n"
+    "def run(x, checkpoint=None):\n    import helper_late\n    return {'x': helper_one.double(x)}\n",
+    "helper_one.py": "import helper_far\n\ndef double(x):\n    return 2 * x\n",
+    "helper_far.py": "constant = 1\n",
+    "helper_late.py": "constant = 1\n",
+    "helper_two/__init__.py": "",
+    "helper_two/part.py": "from . import beside\n",
+    "helper_two/beside.py": "constant = 1\n",
+    "helper_two/unused.py": "constant = 1\n",
+    "unused.py": "constant = 1\n",
+}
+
+
+@pytest.mark.parametrize("file", HELPERS)
+def test_a_change_of_any_module_that_run_imports_makes_results_stale(file, tmp_path, monkeypatch):
+    for name, text in HELPERS.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    run = importlib.import_module("main_of_runs").run
+    try:
+        before = code_fingerprint(run)
+        assert code_fingerprint(run) == before != code_fingerprint()
+        (tmp_path / file).write_text(HELPERS[file] + "# changed\n")
+        assert (code_fingerprint(run) == before) == ("unused" in file)
+    finally:
+        for name in set(sys.modules) & {file.removesuffix(".py").replace("/", ".") for file in HELPERS} | {
+            "helper_two"
+        }:
+            del sys.modules[name]
+
+
+def test_decorated_and_renamed_functions(tmp_path, monkeypatch):
+    """A decorator's file and the function's own both count; what its module does not call by that name is refused."""
+    (tmp_path / "decorators_of_runs.py").write_text(
+        "import functools\n\n\ndef same(f):\n"
+        "    @functools.wraps(f)\n    def g(*a, **k):\n        return f(*a, **k)\n    return g\n"
+    )
+    body = "from decorators_of_runs import same\n\n@same\ndef run(x, checkpoint=None):\n    return {'x': x}\n\n"
+    (tmp_path / "decorated_runs.py").write_text(body + "first, run = run, same(run)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("decorated_runs")
+    try:
+        with pytest.raises(ValueError, match="run must be a function at the top of a module"):
+            sweep(module.first, [{"x": 1}], folder=tmp_path / "runs", jobs=1, progress=False)
+        assert sweep(module.run, [{"x": 1}], folder=tmp_path / "runs", jobs=1, progress=False) == [{"x": 1}]
+        for name in ("decorated_runs", "decorators_of_runs"):
+            before = code_fingerprint(module.run)
+            (tmp_path / f"{name}.py").write_text((tmp_path / f"{name}.py").read_text() + "# changed\n")
+            assert code_fingerprint(module.run) != before
+    finally:
+        sys.modules.pop("decorated_runs"), sys.modules.pop("decorators_of_runs")
+
+
 def test_results_of_other_code_are_not_used(tmp_path, monkeypatch):
     log = tmp_path / "log"
     cells = [{"x": 2, "log": str(log)}]
@@ -322,26 +590,34 @@ def test_results_of_other_code_are_not_used(tmp_path, monkeypatch):
     assert code_fingerprint() != code_fingerprint(square)
 
 
-def test_a_killed_sweep_goes_on(tmp_path):
-    """A process that trains two runs is killed after its first checkpoint; the next one ends at the same numbers."""
-    here = Path(__file__).parent
-    script = (
-        f"import sys; sys.path.insert(0, {str(here)!r}); from test_training import long_run;"
-        "from glalib.training import sweep; import json;"
-        f"print(json.dumps(sweep(long_run, [{{'seed': 0}}, {{'seed': 1}}], folder={str(tmp_path)!r}, jobs=1)))"
+def run_apart(code, **options):
+    """A process of its own that runs `code` with this file's functions; Ctrl-C means what it means in a terminal.
+
+    Whoever started the tests may have it ignored (nohup, cron), and children inherit that.
+    """
+    here = str(Path(__file__).parent)
+    code = (
+        f"import signal, sys, json; sys.path.insert(0, {here!r})\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from glalib.training import sweep; from test_training import held_run, long_run\n" + code
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("*.npz")) and time.monotonic() < deadline:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([here, *sys.path])}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, **options)
+
+
+def wait_for(event, process=None):
+    """Wait until it is true, or the process has ended; ten minutes only end what hangs."""
+    deadline = time.monotonic() + 600
+    while not event():
+        assert time.monotonic() < deadline, "nothing happened in ten minutes"
+        assert process is None or process.poll() is None, "the process ended before"
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert list(tmp_path.glob("*.npz"))
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    results = json.loads(done.stdout.strip().split("\n")[-1])
-    assert results == [long_run(0), long_run(1)]
-    assert not list(tmp_path.glob("*.npz"))
+
+
+def answer(process):
+    out, _ = process.communicate(timeout=600)
+    assert process.returncode == 0
+    return json.loads(out.strip().split("\n")[-1])
 
 
 def long_run(seed, checkpoint=None):
@@ -349,6 +625,70 @@ def long_run(seed, checkpoint=None):
     losses = fit(model, DIST, steps=300, batch=32, seed=seed, every=20, token_free=True, delimiters=True, context=True,
                  checkpoint=checkpoint)  # fmt: skip
     return {"first": losses[0], "last": losses[-1], "sum": weights(model).sum().item()}
+
+
+def held_run(seed, go, checkpoint=None):
+    """A run that stops after its fifth checkpoint until the file `go` is there; it locks a file while it lives."""
+    lock = open(f"{go}.{seed}", "w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    model, calls = new_model(seed), 0
+
+    def tokens(prompts):
+        nonlocal calls
+        calls += 1
+        if calls > 100:
+            wait_for(Path(go).exists)
+        return DIST.tokens(prompts, True, True)
+
+    losses = fit(model, DIST, steps=120, batch=16, seed=seed, every=20, tokens=tokens, checkpoint=checkpoint)
+    lock.close()
+    return {"first": losses[0], "last": losses[-1], "sum": weights(model).sum().item(), "steps": calls}
+
+
+def test_a_killed_sweep_goes_on(tmp_path):
+    """A process that trains is killed after its first checkpoint; the next one ends at the same numbers."""
+    code = f"print(json.dumps(sweep(long_run, [{{'seed': 0}}, {{'seed': 1}}], folder={str(tmp_path)!r}, jobs=1)))"
+    process = run_apart(code, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    wait_for(lambda: list(tmp_path.glob("*.npz")), process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert list(tmp_path.glob("*.npz"))
+    assert answer(run_apart(code, stdout=subprocess.PIPE)) == [long_run(0), long_run(1)]
+    assert not list(tmp_path.glob("*.npz")) and not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_the_sweep_and_it_goes_on(how, tmp_path):
+    """Ctrl-C, which a terminal sends to workers too, or a kill: workers are gone, and what is done is used."""
+    pytest.importorskip("fcntl")
+    runs, go = tmp_path / "runs", tmp_path / "go"
+    cells = f"[{{'seed': s, 'go': {str(go)!r}}} for s in range(3)]"
+    code = f"print(json.dumps(sweep(held_run, {cells}, folder={str(runs)!r}, jobs=2, progress=False)))"
+    process = run_apart(code, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    wait_for(lambda: len(list(runs.glob("*.npz"))) == 2, process)
+    os.killpg(process.pid, how) if how == signal.SIGINT else process.send_signal(how)
+    _, said = process.communicate(timeout=600)
+    assert process.returncode != 0
+    if how == signal.SIGINT:
+        assert said.count("Traceback") == 1 and "leaked" not in said and said.strip().endswith("KeyboardInterrupt"), (
+            said
+        )
+
+    def ended(seed):
+        with open(f"{go}.{seed}") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    wait_for(lambda: ended(0) and ended(1))
+    go.touch()
+    results = answer(run_apart(code, stdout=subprocess.PIPE))
+    assert all(result["steps"] < 120 for result in results[:2]) and results[2]["steps"] == 120
+    alone = [held_run(seed, go) for seed in range(3)]
+    assert [r | {"steps": 0} for r in results] == [r | {"steps": 0} for r in alone]
+    assert len(list(runs.iterdir())) == 3  # results alone
 
 
 def test_sweep_on_a_dask_cluster(tmp_path):
@@ -392,27 +732,3 @@ def test_backends_that_are_not_there_are_named(monkeypatch):
         ValueError, match="backend must be 'dask' with a dask client in this process, or DASK_SCHEDULER"
     ):
         sweep(square, [{"x": 1}], backend="dask", progress=False)
-
-
-def test_an_interrupted_sweep_of_several_jobs_goes_on(tmp_path):
-    """Ctrl-C, which the terminal sends to workers too, after the first result; then the same numbers as without."""
-    here = Path(__file__).parent
-    script = (
-        f"import sys; sys.path.insert(0, {str(here)!r}); from test_training import long_run;"
-        "from glalib.training import sweep; import json;"
-        f"cells = [{{'seed': s}} for s in range(4)]; folder = {str(tmp_path)!r};"
-        "print(json.dumps(sweep(long_run, cells, folder=folder, jobs=2)))"
-    )
-    options = {"env": os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, **options)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("*.json")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(60) != 0
-    before = {path: path.read_bytes() for path in tmp_path.glob("*.json")}
-    assert 1 <= len(before) < 4
-    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True, **options)
-    assert json.loads(done.stdout.strip().split("\n")[-1]) == [long_run(seed) for seed in range(4)]
-    assert all(path.read_bytes() == kept for path, kept in before.items())
-    assert len(list(tmp_path.iterdir())) == 4

@@ -1,6 +1,6 @@
 """The claims of the book, and what asserts each: read from claims.yml, the chapters' cells and the tests' markers.
 
-    python tools/claims.py        print the ledger as text
+python tools/claims.py        print the ledger as text
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ ROOT = Path(__file__).resolve().parents[1]
 TAG = "asserts-"
 STATEMENT = re.compile(r"^`{3,}\{prf:(?!proof)\w+\}[^\n]*\n:label: *(\S+)", re.MULTILINE)
 TARGET = re.compile(r"^\((\S+)\)=$", re.MULTILINE)
+# What a place in the paper may begin with, in the order in which the map of the paper lists them.
+PLACES = (
+    "abstract", "Section", "Definition", "Eq.", "Assumption", "Lemma", "Proposition", "Theorem", "Corollary", "Table",
+    "Figure", "the figure", "Appendix", "answer",
+)  # fmt: skip
 
 
 @dataclass
@@ -81,8 +86,19 @@ def read(root=ROOT):
     return claims, faults
 
 
+def in_the_paper(place):
+    """A key that sorts places by kind, then by number or letter (Section 3.10 after 3.9); None for an unknown kind."""
+    kind = next((i for i, word in enumerate(PLACES) if re.match(rf"{re.escape(word)}(?!\w)", place)), None)
+    if kind is None:
+        return None
+    first = re.match(r"\W*\(?((?:[A-Z]|\d+)(?:\.\d+)*)?(?!\w)", place[len(PLACES[kind]) :]).group(1) or ""
+    return kind, [(not part.isdigit(), int(part) if part.isdigit() else ord(part)) for part in first.split(".") if part]
+
+
 def _unkept(claim):
     """What a claim lacks, by its own words."""
+    if claim.place and in_the_paper(claim.place) is None:
+        yield f"place must begin with one of {', '.join(PLACES)}; got {claim.place!r}"
     if claim.mark not in ("paper", "derived", "new"):
         yield f"mark must be paper, derived or new; got {claim.mark!r}"
     if not claim.asserted:

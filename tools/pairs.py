@@ -6,11 +6,14 @@
 Which of the two was edited is never read off file times, which a checkout or a copy changes. The file whose cells
 are those of the last time the two agreed is the old one; without such a record, the one whose cells are those of
 the last commit. If both were edited, nothing is written and you are asked which one wins.
+
+A file is written in one way only: its text follows from its cells. Where the two agree, each is put into that form.
 """
 
 import argparse
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,15 +23,24 @@ from jupytext.config import load_jupytext_config
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMATS = {"md": "md:myst", "py": "py:percent"}
+# Two empty lines before a cell that begins with a definition, as `ruff format` has them, where jupytext writes one.
+DEFINITION = re.compile(r"\n+(# %%[^\n]*\n(?:#[^\n]*\n)*(?:def |class |@|async def ))")
+
+
+def notebook(path, text=None):
+    """The chapter in this file; empty lines around a cell are no part of it."""
+    text = Path(path).read_text(encoding="utf-8") if text is None else text
+    read = jupytext.reads(text, fmt=FORMATS[Path(path).suffix[1:]])
+    for cell in read.cells:
+        cell.source = cell.source.strip("\n")
+    return read
 
 
 def cells(path, text=None):
     """What the two files of a chapter must agree on: each cell's type, source, tags and display settings."""
-    text = Path(path).read_text(encoding="utf-8") if text is None else text
-    notebook = jupytext.reads(text, fmt=FORMATS[Path(path).suffix[1:]])
     return [
         (cell.cell_type, cell.source, sorted(cell.metadata.get("tags", [])), cell.metadata.get("mystnb", {}))
-        for cell in notebook.cells
+        for cell in notebook(path, text).cells
     ]
 
 
@@ -55,9 +67,21 @@ def edited(files, last, root):
     return (set(files) - old).pop() if len(old) == 1 else None
 
 
-def write(source, target):
-    notebook = jupytext.read(source, fmt=FORMATS[source.suffix[1:]])
-    jupytext.write(notebook, target, fmt=FORMATS[target.suffix[1:]], config=load_jupytext_config(str(target.resolve())))
+def text_of(source, kind):
+    """The text of a chapter as a file of this kind, from either of its files."""
+    read = notebook(source)
+    for cell in read.cells:
+        cell.metadata.pop("lines_to_next_cell", None)  # a memory of how many empty lines there were
+    text = jupytext.writes(read, fmt=FORMATS[kind], config=load_jupytext_config(str(source.resolve())))
+    return DEFINITION.sub(r"\n\n\n\1", text) if kind == "py" else text
+
+
+def write(target, text):
+    """Write the file if that changes it; whether it did."""
+    if target.exists() and target.read_text(encoding="utf-8") == text:
+        return False
+    target.write_text(text, encoding="utf-8")
+    return True
 
 
 def sync(root=ROOT, names=None, wins=None):
@@ -74,6 +98,9 @@ def sync(root=ROOT, names=None, wins=None):
             kind = present[0]
         elif digest(files["md"]) == digest(files["py"]):
             last[name] = digest(files["md"])
+            for kind, path in files.items():
+                if write(path, text_of(path, kind)):
+                    print(f"{path.relative_to(root)} tidied")
             continue
         else:
             kind = wins or edited(files, last.get(name), root)
@@ -81,7 +108,8 @@ def sync(root=ROOT, names=None, wins=None):
             undecided.append(name)
             continue
         other = files["py" if kind == "md" else "md"]
-        write(files[kind], other)
+        for target in (other, files[kind]):
+            write(target, text_of(files[kind], target.suffix[1:]))
         last[name] = digest(files[kind])
         print(f"{other.relative_to(root)} written from {files[kind].relative_to(root)}")
     memory.parent.mkdir(exist_ok=True)

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -40,11 +41,15 @@ def read(root=ROOT):
 
 def owner_of(symbol):
     """The object of glalib whose docstring explains the symbol; LookupError if the code has no such name."""
-    here = importlib.import_module("glalib")
+    here = package = importlib.import_module("glalib")
     for part in symbol.code.split("."):
-        if inspect.ismodule(here) and part in ("risk", "gates"):
+        if here is package and part not in package.__all__ and find_spec(f"glalib.{part}"):
             here = importlib.import_module(f"glalib.{part}")
-        elif inspect.ismodule(here) or inspect.isclass(inspect.getattr_static(here, part, None)):
+        elif inspect.ismodule(here):
+            if not hasattr(here, part):
+                raise LookupError(f"{symbol.code}: {here.__name__} has no {part}")
+            here = getattr(here, part)
+        elif inspect.isclass(inspect.getattr_static(here, part, None)):
             here = getattr(here, part)
         elif part in (getattr(here, "__dataclass_fields__", ()) or ()):
             return here
