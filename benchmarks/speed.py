@@ -36,7 +36,7 @@ from tqdm import tqdm
 from glalib import GLA, PromptDistribution, gla, gla_readout, optimal_wpgd, reproduce, simulate_risk
 from glalib.attention import _chunked, chunk_length
 from glalib.token_free import token_free_losses
-from glalib.training import fit, orthogonal_start
+from glalib.training import code_fingerprint, fit, orthogonal_start
 
 WHEELS = ("fla-core==0.6.0", "einops==0.8.2")
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -358,6 +358,16 @@ def task(quick):
     return out
 
 
+def draws_without_tokens(dist, batch, generator):
+    """All that `token_free_losses` draws, in its shapes: tasks, made correlated, and for each block g and zeta."""
+    mix, _, _ = dist._factors
+    tasks = torch.as_tensor(mix, dtype=torch.float32) @ torch.randn(batch, dist.K + 1, dist.d, generator=generator)
+    return tasks, [
+        (torch.randn(batch, m, generator=generator), torch.randn(batch, dist.d, generator=generator))
+        for m in dist.counts
+    ]
+
+
 def sampling(quick):
     """Drawing prompts against raw normal numbers, and against not drawing tokens at all."""
     generator = torch.Generator().manual_seed(0)
@@ -387,13 +397,11 @@ def sampling(quick):
             losses = token_free_losses(model, dist, batch, generator, **layout)
             torch.autograd.grad(losses.mean(), weights)
 
-        # With t known, a block of m examples takes m + d numbers in place of m d; tasks are drawn either way.
-        few = torch.empty(batch * (n + (2 * dist.K + 1) * d))
         calls = {
             "tokens": tokens,
             "token_free": without,
             "draw_tokens": lambda dist=dist, batch=batch: dist.sample(batch, generator, 16, torch.float32),
-            "draw_token_free": lambda few=few: few.normal_(generator=generator),
+            "draw_token_free": lambda dist=dist, batch=batch: draws_without_tokens(dist, batch, generator),
         }
         times = side_by_side(calls, quick)
         for above, below in (("tokens", "token_free"), ("draw_tokens", "draw_token_free")):
@@ -462,17 +470,8 @@ PARTS = {f.__name__: f for f in (forward_backward, memory, reference, task, samp
 
 
 def machine():
-    cpu = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        names = [
-            line.split(":", 1)[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-        ]
-        cpu = names[0].strip() if names else cpu
-    return {"cpu": cpu, "cores": os.cpu_count(), "system": platform.system(), "threads": 1} | reproduce.versions()
-
-
-def load_average():
-    return [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else None
+    about = {"cpu": reproduce.processor(), "cores": os.cpu_count(), "system": platform.system(), "threads": 1}
+    return about | reproduce.versions() | {"code": code_fingerprint()}
 
 
 def main(arguments=None):
@@ -490,13 +489,13 @@ def main(arguments=None):
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": machine(),
         "quick": options.quick,
-        "load_before": load_average(),
+        "load_before": reproduce.load_average(),
     }
     for i, name in enumerate(names, 1):
         say(f"[{i}/{len(names)}] {name}: {PARTS[name].__doc__.splitlines()[0]}")
         if (part := parts[name](options.quick)) is not None:
             result[name] = part
-    result["load_after"] = load_average()
+    result["load_after"] = reproduce.load_average()
     say(f"load average before {result['load_before']}, after {result['load_after']}")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from .prompts import PromptDistribution
 from .risk import optimal_wpgd, uniqueness
 
 MOST_FEATURES = 10_000  # about 5 GB
+MOST_SEEDS = 10_000  # more is a slip: years of work
 
 
 def main(argv=None) -> int:
@@ -57,11 +58,16 @@ def main(argv=None) -> int:
         "--folder", type=_path, default="glalib-runs", help="where unfinished work is kept (glalib-runs)"
     )
 
-    args = parser.parse_args(_join_negative(sys.argv[1:] if argv is None else argv))
+    try:
+        args = parser.parse_args(_join_negative(sys.argv[1:] if argv is None else argv))
+    except SystemExit as stop:
+        if not stop.code and _print("", None, end=""):  # of --help and --version nothing could be written
+            return 1
+        raise
     try:
         text, status = _reproduce(args) if args.command == "reproduce" else (_risk(args), 0)
     except (ValueError, TypeError, ImportError, OSError) as error:
-        print(f"glalib {args.command}: {error}", file=sys.stderr)
+        print(f"glalib {args.command}: {error}", *getattr(error, "__notes__", ()), sep="\n  ", file=sys.stderr)
         return 2
     except (MemoryError, OverflowError) as error:
         print(f"glalib {args.command}: these sizes or numbers are too large here: {error}", file=sys.stderr)
@@ -76,14 +82,14 @@ def main(argv=None) -> int:
     return _print(text, args.command) or status
 
 
-def _print(text, command) -> int:
+def _print(text, command, **options) -> int:
     """Print, and complain in a line where nobody reads or nothing can be written."""
     try:
-        print(text, flush=True)
+        print(text, flush=True, **options)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again on its way out
         if not isinstance(error, BrokenPipeError):  # `| head` has seen enough
-            print(f"glalib {command}: standard output: {error}", file=sys.stderr)
+            print(f"{' '.join(filter(None, ['glalib', command]))}: standard output: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -91,6 +97,8 @@ def _print(text, command) -> int:
 def _reproduce(args) -> tuple[str, int]:
     from .reproduce import summary, table  # torch loads here only
 
+    if args.seeds > MOST_SEEDS:
+        raise _check.fail("seeds", f"at most {MOST_SEEDS} here", _check._short(args.seeds))
     part = None if args.json is None else args.json.with_name(f"{args.json.name}.{os.getpid()}.part")
     if part:  # complain now rather than after the work, and leave no half of a file
         if args.json.is_dir():
@@ -121,7 +129,7 @@ def _report(dist) -> dict:
         "optimum": optimum.risk,
         "gamma": optimum.gamma,
         "omega": optimum.omega.tolist(),
-        "unique": bool(dist.r.any() and (certain.holds_paper or certain.holds_sharp)),
+        "unique": certain.holds_paper or certain.holds_sharp,
     }
 
 
@@ -131,8 +139,8 @@ def _table(report, d) -> str:
     return "\n".join(
         [
             f"{'':18}{'risk':>12}{'risk / d':>12}",
-            f"{'linear attention':18}{_six(report['linear'])}{_six(report['linear'] / d)}",
-            f"{'optimum':18}{_six(report['optimum'])}{_six(report['optimum'] / d)}",
+            f"{'linear attention':18}{_six(report['linear']):>12} {_six(report['linear'] / d):>11}",
+            f"{'optimum':18}{_six(report['optimum']):>12} {_six(report['optimum'] / d):>11}",
             f"weights per task  {weights}",
             f"gamma             {report['gamma']:.6g}",
             f"unique optimum    {unique}",
@@ -142,7 +150,7 @@ def _table(report, d) -> str:
 
 def _six(value) -> str:
     """Six decimals, or six digits and a power of ten where decimals would be none or too many."""
-    return f"{value:12.6f}" if 1e-3 <= value < 1e4 else f"{value:12.5e}"
+    return f"{value:.6f}" if 1e-3 <= value < 1e4 else f"{value:.5e}"
 
 
 def _path(text):

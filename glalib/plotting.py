@@ -8,10 +8,13 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import numbers
 from html import escape
 
 import matplotlib as mpl
 import numpy as np
+
+from . import _check
 
 # Okabe and Ito's palette, told apart by colour-blind readers. Each idea of the book has one colour, dash and width:
 # a wide line lies under a narrow one, so that curves which coincide are both seen.
@@ -55,14 +58,19 @@ def use_style() -> None:
 class FigureData:
     """The numbers behind a figure, shown in a notebook as a link that downloads them as CSV.
 
-    name : file name without ending. columns : name to 1-d array, all of one length.
+    name : file name without ending. columns : name to 1-d array, all of one length: numbers, words, or some of each.
+    Fractions have ten digits and integers all of theirs; None is an empty entry.
     settings : whatever made the numbers, the seed among it; written as comment lines at the head of the file.
 
-    Raises ValueError if columns differ in length.
+    Raises ValueError if columns differ in length, TypeError for what is neither number nor word.
     """
 
     def __init__(self, name: str, columns: dict, **settings):
-        columns = {key: np.asarray(values).ravel() for key, values in columns.items()}
+        _check.instance("name", name, str, "a string")
+        if not name or set(name) & set('/\\\0\n"'):
+            raise _check.fail("name", "a file name without ending", _check._short(name))
+        _check.instance("columns", columns, dict, "a dict of columns")
+        columns = {key: _column(key, values) for key, values in columns.items()}
         if len({values.size for values in columns.values()}) != 1:
             sizes = {key: values.size for key, values in columns.items()}
             raise ValueError(f"columns must be of one length; got {sizes}")
@@ -71,7 +79,7 @@ class FigureData:
         table = csv.writer(body, lineterminator="\n")  # quotes what holds a comma, a quote or a line break
         table.writerow(columns)
         for row in zip(*columns.values(), strict=True):
-            table.writerow(v if isinstance(v, str) else f"{v:.10g}" for v in row)
+            table.writerow(map(_entry, row))
         self.name, self.csv = name, head + body.getvalue()
 
     def __repr__(self):
@@ -83,3 +91,22 @@ class FigureData:
             f'<a class="figure-data" download="{escape(self.name)}.csv" href="data:text/csv;base64,{data}">'
             f"The figure's data: {escape(self.name)}.csv</a>"
         )
+
+
+def _column(key, values):
+    """One column as it is; numpy would make words of numbers that stand beside words."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"columns[{key!r}] must be without a mask; got {_check._short(values)}")
+    mixed = isinstance(values, (list, tuple)) and any(value is None or isinstance(value, str) for value in values)
+    column = np.asarray(values, dtype=object if mixed else None).ravel()
+    for value in column:
+        if not (value is None or isinstance(value, (str, numbers.Real, np.bool_))):
+            raise TypeError(f"columns[{key!r}] must be of numbers and words; got {_check._short(value)}")
+    return column
+
+
+def _entry(value):
+    """As it stands in the file. A word that begins with # would be taken for a comment without its space."""
+    if value is None or isinstance(value, str):
+        return " " + value if (value or "").startswith("#") else value
+    return f"{value:.10g}" if not isinstance(value, (numbers.Integral, np.bool_)) else str(int(value))

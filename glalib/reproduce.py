@@ -7,9 +7,12 @@ review. Both start from random weights, are trained by `fit`, and are evaluated 
 
 from __future__ import annotations
 
+import os
 import platform
 import time
+from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +22,7 @@ from .model import GLA
 from .prompts import PromptDistribution
 from .risk import optimal_wpgd
 from .simulate import simulate_risk
-from .training import fit, orthogonal_start, sweep
+from .training import code_fingerprint, fit, orthogonal_start, seconds_spent, sweep
 
 D, R, LENGTHS, MODELS = 100, (0.2, 0.8), (100, 200, 400, 1000), ("linear", "gla")
 
@@ -48,7 +51,7 @@ def train_cell(model, d, n, seed, free=False, r=R, recipe=None, evaluation=None,
 
     recipe, evaluation: changes to the arguments of `fit` and of `simulate_risk`. The standard error is that of the
     difference to the WPGD optimum, with equal (linear) or free weights, on the same prompts; training and evaluation
-    draw from seeds apart.
+    draw from seeds apart. Seconds are those of training, over all interruptions.
     """
     _check.option("model", model, MODELS)
     n = _check.integer("n", n, 2, "an integer >= 2")
@@ -58,9 +61,9 @@ def train_cell(model, d, n, seed, free=False, r=R, recipe=None, evaluation=None,
     evaluation = EVALUATION | (evaluation or {})
     best = optimal_wpgd(dist, "uniform" if model == "linear" else "free")
     net = start(dist, model, seed)
-    began = time.perf_counter()
+    load, began = load_average(), time.perf_counter()
     fit(net, dist, **recipe, **layout, token_free=not free, seed=seed, checkpoint=checkpoint, progress=progress)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - began if checkpoint is None else seconds_spent(checkpoint)
     estimate = simulate_risk(
         net,
         dist,
@@ -83,6 +86,15 @@ def train_cell(model, d, n, seed, free=False, r=R, recipe=None, evaluation=None,
         | {f"evaluation_{key}": value for key, value in evaluation.items()}
         | {"free": free, "gate_bias": GATE_BIAS, "warm_start": None},
         "versions": versions(),
+        "provenance": {
+            "code": code_fingerprint(train_cell),
+            "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "load_before": load,
+            "load_after": load_average(),
+        },
     }
 
 
@@ -149,3 +161,16 @@ def versions() -> dict:
         "python": platform.python_version(),
         "machine": platform.machine(),
     }
+
+
+def processor() -> str:
+    """The name of this machine's processor, as far as the system tells."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def load_average() -> list[float] | None:
+    """How many processes wanted to run, over the last 1, 5 and 15 minutes; None where the system does not count."""
+    return [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else None

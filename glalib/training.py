@@ -603,15 +603,15 @@ def code_fingerprint(run=None) -> str:
     digest = hashlib.sha256(f"{torch.__version__} {np.__version__} {scipy.__version__}".encode())
     files = set(Path(__file__).resolve().parent.rglob("*.py"))
     if run is not None:
-        files |= _sources(run)
+        files |= _sources(run, files)
     for text in sorted(file.name.encode() + b"\0" + file.read_bytes() for file in files):
         digest.update(hashlib.sha256(text).digest())
     return digest.hexdigest()[:16]
 
 
-def _sources(run):
-    """The files of the modules that `run` depends on, in the sense of `code_fingerprint`."""
-    found, todo = set(), []
+def _sources(run, known):
+    """The files of the modules that `run` depends on, in the sense of `code_fingerprint`, beside those known."""
+    found, todo = set(known), []
     for function in {run, inspect.unwrap(run)}:  # a decorated function has two files
         todo.append((function.__module__, inspect.getsourcefile(function)))
         todo.append((function.__module__, _file_of(function.__module__)))

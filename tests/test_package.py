@@ -4,6 +4,7 @@ import csv
 import importlib.metadata
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -190,3 +191,41 @@ def test_figure_data_is_csv():
     assert list(csv.reader(io.StringIO(body))) == [
         ["x, y", 'say "a"'], ["1.5", "one, two"], ["nan", "three\nfour"],
     ]  # fmt: skip
+
+
+def test_figure_data_keeps_numbers_and_words_apart():
+    """Integers of any length, fractions beside words, nothing at all, yes and no."""
+    data = FigureData(
+        "mixed",
+        {
+            "seed": [12345678901, 2, -1],
+            "value": [0.1 + 0.2, "unknown", None],
+            "yes": [True, False, True],
+            "32": np.array([0.5, 1e-30, np.inf], dtype=np.float32),
+            "word": np.array(["a", "#b", ""]),
+        },
+    )
+    assert list(csv.reader(io.StringIO(data.csv)))[1:] == [
+        ["12345678901", "0.3", "1", "0.5", "a"],
+        ["2", "unknown", "0", "1.000000003e-30", " #b"],
+        ["-1", "", "1", "inf", ""],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "error", "words"),
+    [
+        ("a", {}, ValueError, "columns must be of one length; got {}"),
+        ("a", {"x": [1], "y": [1, 2]}, ValueError, "columns must be of one length; got {'x': 1, 'y': 2}"),
+        ("a", [1, 2], TypeError, "columns must be a dict of columns; got list"),
+        ("a", {"x": [1j]}, TypeError, "columns['x'] must be of numbers and words; got"),
+        ("a", {"x": [{}]}, TypeError, "columns['x'] must be of numbers and words; got {}"),
+        ("a", {"x": np.ma.masked_invalid([1.0, np.nan])}, TypeError, "columns['x'] must be without a mask; got"),
+        ("", {"x": [1]}, ValueError, "name must be a file name without ending; got ''"),
+        ("a/b", {"x": [1]}, ValueError, "name must be a file name without ending; got 'a/b'"),
+        (3, {"x": [1]}, TypeError, "name must be a string; got int"),
+    ],
+)
+def test_figure_data_names_bad_input(name, columns, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        FigureData(name, columns)

@@ -2,16 +2,32 @@
 
 import json
 from concurrent.futures import BrokenExecutor
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+import torch
 
 from glalib import reproduce
 from glalib.cli import main
 from glalib.reproduce import AUTHORS, RECIPES, summary, table, train_cell
+from glalib.training import code_fingerprint, seconds_spent
 
 DATA = Path(__file__).parents[1] / "chapters" / "data"
-KEYS = {"model", "d", "n", "r", "seed", "risk", "stderr", "theory", "seconds", "configuration", "versions"}
+KEYS = {
+    "model",
+    "d",
+    "n",
+    "r",
+    "seed",
+    "risk",
+    "stderr",
+    "theory",
+    "seconds",
+    "configuration",
+    "versions",
+    "provenance",
+}
 TINY = {"recipe": {"steps": 20, "batch": 16}, "evaluation": {"prompts": 50, "queries": 4}}
 
 
@@ -36,7 +52,7 @@ def test_what_is_stored_is_within_the_tolerance(name, free):
     rows = stored(name)
     assert {(row["model"], row["n"]) for row in rows} == set(AUTHORS)
     for row in rows:
-        assert set(row) == KEYS and row["d"] == 100 and row["r"] == [0.2, 0.8]
+        assert KEYS - {"provenance"} <= set(row) <= KEYS and row["d"] == 100 and row["r"] == [0.2, 0.8]
         assert row["configuration"]["free"] is free
         assert {key: row["configuration"][key] for key in RECIPES["free" if free else "context"]} == (
             RECIPES["free" if free else "context"]
@@ -137,3 +153,28 @@ def test_bad_arguments_of_the_command(capsys, tmp_path):
         train_cell("mamba", 4, 8, 0)
     with pytest.raises(ValueError, match="n must be an integer >= 2; got 1"):
         train_cell("gla", 4, 1, 0)
+
+
+def test_each_cell_says_how_it_was_made(tiny, tmp_path, monkeypatch):
+    """Code, machine, load and date; the seconds of a cell that was interrupted are those of all its parts."""
+    looks = iter(range(10**6))
+    monkeypatch.setattr("glalib.training.time.perf_counter", lambda: float(next(looks)))
+    whole = train_cell("gla", 4, 8, 0, **TINY)
+    made = whole["provenance"]
+    assert set(made) == {"code", "date", "processor", "cores", "threads", "load_before", "load_after"}
+    assert made["code"] == code_fingerprint(train_cell) and made["processor"] and made["cores"] >= 1
+    assert datetime.strptime(made["date"], "%Y-%m-%d %H:%M UTC")
+    step, calls = torch.optim.Adam.step, iter(range(15))
+
+    def interrupted(self, *args, **options):
+        next(calls)  # StopIteration after fifteen steps, of twenty
+        return step(self, *args, **options)
+
+    recipe = TINY | {"recipe": TINY["recipe"] | {"every": 5}, "checkpoint": tmp_path / "run.npz"}
+    with monkeypatch.context() as patch, pytest.raises(StopIteration):
+        patch.setattr(torch.optim.Adam, "step", interrupted)
+        train_cell("gla", 4, 8, 0, **recipe)
+    before = seconds_spent(tmp_path / "run.npz")
+    again = train_cell("gla", 4, 8, 0, **recipe)
+    assert before == 3 and again["seconds"] == before + 1  # the clock moves by one a look, at each checkpoint
+    assert again["risk"] == whole["risk"]
