@@ -450,7 +450,7 @@ assert all(half_way < risk < 1 - 5 * error for risk, error in trained["reading"]
 
 # %% tags=["hide-input"]
 # The optimum by a scalar gate, by shift and by two layers, on the same prompts.
-P = torch.from_numpy(optimum.P)
+P = torch.tensor(optimum.P)
 omega = np.repeat(dist.expand(optimum.omega), 2)
 g = np.append(np.append(1.0, omega[:-1] / omega[1:]), omega[-1])
 g = torch.from_numpy(g)

@@ -56,7 +56,10 @@ def array(name: str, value, shape: tuple[int, ...] | None = None) -> np.ndarray:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be an array without a mask; got {_short(value)}")
     try:
-        out = np.asarray(value.detach() if hasattr(value, "detach") else value)
+        if hasattr(value, "detach"):
+            value = value.detach().resolve_neg()
+            value = value.double() if value.is_floating_point() else value  # numpy has no bfloat16
+        out = np.asarray(value)
         if out.dtype.kind not in "iuf":
             raise TypeError
         out = out.astype(np.float64)
@@ -143,6 +146,15 @@ def prompts(value, dist=None) -> None:
     from .prompts import Prompts
 
     instance("prompts", value, Prompts, "a Prompts record from sample()")
+    x = tensor("prompts.x", value.x, 3)
+    tensor("prompts.x_query", value.x_query, 3)
+    (batch, n, d), queries = x.shape, value.x_query.shape[1]
+    shapes = {"x_query": (batch, queries, d), "y": (batch, n), "y_query": (batch, queries), "beta_query": (batch, d)}
+    shapes["beta"] = (batch, *tensor("prompts.beta", value.beta, 3).shape[1:2], d)
+    for name, shape in shapes.items():
+        part = tensor(f"prompts.{name}", getattr(value, name), len(shape))
+        if part.shape != shape or part.dtype != x.dtype:
+            raise fail(f"prompts.{name}", f"of shape {shape} and {x.dtype}", f"shape {tuple(part.shape)}, {part.dtype}")
     if dist is not None and (*value.x.shape[1:], value.beta.shape[1]) != (dist.n, dist.d, dist.K):
         expected = f"of this distribution, n={dist.n}, d={dist.d} and K={dist.K}"
         raise fail("prompts", expected, f"{value!r} with K={value.beta.shape[1]}")

@@ -27,6 +27,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
+from . import _check
+from .prompts import PromptDistribution
 from .spectra import EPS
 
 TOLERANCE = 1e-9  # of the gain M - risk
@@ -134,6 +136,9 @@ class Objective:
 
 def constant_gate(dist) -> ConstantGate:
     """The gate value exp(-t) of the largest gain; t = 0 and t = inf, its ends, are among those tried. r is not zero."""
+    _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
+    if not dist.r.any():
+        raise _check.fail("dist", "a distribution whose r is not zero", repr(dist))
     objective = Objective(dist)
     start = np.append(0.0, 0.5 ** np.arange(np.ceil(np.log2(dist.n)), -1, -1.0))
     points = objective.points(start)

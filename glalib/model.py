@@ -237,6 +237,11 @@ class _Layer(nn.Module):
             self.given = given.to(self.given.device)
         return self
 
+    def _load_from_state_dict(self, *args):
+        super()._load_from_state_dict(*args)
+        if self.given is not None:
+            _check.unit_interval("gates", self.given)
+
     def weights(self):
         """W_q, W_k, W_v to compute with."""
         return widen(self.W_q), widen(self.W_k), widen(self.W_v)

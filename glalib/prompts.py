@@ -232,9 +232,9 @@ class PromptDistribution:
 
     # Weights: one per task, or one per example.
 
-    @cached_property
+    @property
     def task_index(self):
-        """(n,): the task (0, ..., K-1) of every example."""
+        """(n,): the task (0, ..., K-1) of every example. A new array each time: torch warns of read-only ones."""
         return np.repeat(np.arange(self.K), self.counts)
 
     def expand(self, omega):
@@ -256,12 +256,16 @@ class PromptDistribution:
         """The sums of the n weights over each block, (K,), and |w|^2. omega (K,) or (n,): per task or per example."""
         omega = _check.array("omega", omega)
         counts = np.array(self.counts, dtype=np.float64)
+        if omega.shape not in ((self.K,), (self.n,)):
+            expected = f"of shape ({self.K},), per task, or ({self.n},), per example"
+            raise _check.fail("omega", expected, f"shape {omega.shape}")
+        # The sums are at most n max|omega|, and their squares must be numbers too.
+        largest = np.abs(omega).max()
+        if largest * self.n > 1e150:
+            raise _check.fail("omega", "such that n max|omega| is at most 1e150", f"max|omega| = {largest:.3g}")
         if omega.shape == (self.K,):
             return counts * omega, float(counts @ omega**2)
-        if omega.shape == (self.n,):
-            return np.add.reduceat(omega, np.cumsum((0, *self.counts[:-1]))), float(omega @ omega)
-        expected = f"of shape ({self.K},), per task, or ({self.n},), per example"
-        raise _check.fail("omega", expected, f"shape {omega.shape}")
+        return np.add.reduceat(omega, np.cumsum((0, *self.counts[:-1]))), float(omega @ omega)
 
     # Prompts and tokens. Torch is imported here only, so that the closed forms run without it.
 
@@ -281,16 +285,22 @@ class PromptDistribution:
         def normal(*shape):
             return torch.randn(*shape, generator=generator, dtype=dtype)
 
-        def constant(array):
-            return torch.tensor(array, dtype=dtype or torch.get_default_dtype())
+        dtype = dtype or torch.get_default_dtype()
+        if 100 * np.sqrt(self.M) > torch.finfo(dtype).max:
+            spread = f"{np.sqrt(self.M):.3g}, the standard deviation of a label"
+            raise _check.fail("dtype", f"of a range a hundred times {spread}", f"{dtype}")
+
+        def constant(array, name="the root of [[R, r], [r^T, 1]]"):
+            return _check.cast(name, torch.tensor(array), dtype)
 
         mix, half_Sx, half_C = self._factors
         tasks = constant(mix) @ normal(batch, self.K + 1, self.d)
         x, x_query = normal(batch, self.n, self.d), normal(batch, queries, self.d)
         if half_C is not None:
-            tasks = tasks @ constant(half_C)
+            tasks = tasks @ constant(half_C, "the root of C")
         if half_Sx is not None:
-            x, x_query = x @ constant(half_Sx), x_query @ constant(half_Sx)
+            root = constant(half_Sx, "the root of Sx")
+            x, x_query = x @ root, x_query @ root
         beta, beta_query = tasks[:, :-1], tasks[:, -1]
 
         def labels(x, task):  # a row times x^T, 2 to 8 times as fast as x times a column
@@ -342,7 +352,7 @@ class PromptDistribution:
         if not vectors.size:
             return Z
         kind = np.concatenate([block + self.K * is_delimiter, np.full(query.shape[1], len(vectors) - 1)])
-        c = torch.tensor(vectors[kind], dtype=Z.dtype)
+        c = _check.cast("context", torch.tensor(vectors), Z.dtype)[torch.from_numpy(kind)]
         return torch.cat([Z, c.expand(batch, -1, -1)], dim=2)
 
     def token_weights(self, omega, delimiters=False):
@@ -386,6 +396,8 @@ class PromptDistribution:
 
 def _counts(counts):
     try:
+        if isinstance(counts, (set, frozenset, dict, bytes, bytearray)):  # no order, equal counts lost, or characters
+            raise TypeError
         counts = tuple(counts)
     except TypeError:
         raise TypeError(f"counts must be a sequence of positive integers; got {counts!r}") from None
@@ -399,7 +411,7 @@ def _symmetric(name, value, size):
     skew = np.abs(value - value.T).max()
     if skew > 1e-12 * np.abs(value).max():
         raise _check.fail(name, "symmetric", f"a matrix whose entries differ from its transpose's by up to {skew:.3g}")
-    return value / 2 + value.T / 2
+    return np.where(value == value.T, value, value / 2 + value.T / 2)  # halves of the least numbers are zero
 
 
 def _correlation(name, value, size):

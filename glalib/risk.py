@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 
 import numpy as np
@@ -44,7 +44,9 @@ class WPGD:
 
     @cached_property
     def omega(self) -> np.ndarray:
-        return self.weights() if callable(self.weights) else self.weights
+        omega = self.weights() if callable(self.weights) else self.weights
+        omega.flags.writeable = False  # the risk is that of these weights
+        return omega
 
     def __repr__(self):
         if self.gate is None:
@@ -80,7 +82,10 @@ def population_risk(dist: PromptDistribution, P, omega) -> float:
     As derived here; Theorem 2 is about its stationary points.
     """
     _check_distribution(dist)
-    P = _check.array("P", P, (dist.d, dist.d))
+    P, omega = _check.array("P", P, (dist.d, dist.d)), _check.array("omega", omega)
+    # Only P times omega matters: a power of two goes from one to the other, so that no square leaves the range.
+    power = np.frexp(np.abs(omega).max(initial=0.0))[1]
+    P, omega = np.ldexp(P, power), np.ldexp(omega, -power)
     sums, ww = dist.block_sums(omega)
     rw, own = dist.r @ sums, _own(dist, sums, ww)
     half_Sx, half_C = psd_root(dist.Sx), psd_root(dist.C)
@@ -159,8 +164,9 @@ def h1(dist: PromptDistribution, h):
 
     h1(h) = [sum lambda_i a_i^2 / (1 + lambda_i h)^2] / [sum a_i^2 / (1 + lambda_i h)^2], a = E^T D r.
     """
+    h = _numbers(dist, "h", h)
     lam, a = dist.task_spectrum
-    terms = (_unit(a) / (1 + lam * np.asarray(h)[..., None])) ** 2
+    terms = (_unit(a) / (1 + lam * h[..., None])) ** 2
     return terms @ lam / terms.sum(-1)
 
 
@@ -169,8 +175,9 @@ def h2(dist: PromptDistribution, gamma):
 
     h2(gamma) = 1 / (1 + M [sum s_i^2 / (M + gamma s_i)^2] / [sum s_i^3 / (M + gamma s_i)^2]).
     """
+    gamma = _numbers(dist, "gamma", gamma)
     s, _ = dist.signal_spectrum
-    terms = s / (dist.M + np.asarray(gamma)[..., None] * s)
+    terms = s / (dist.M + gamma[..., None] * s)
     terms = (terms / terms.max(-1, keepdims=True)) ** 2
     m = terms @ s / terms.sum(-1)
     return m / (dist.M + m)
@@ -182,6 +189,9 @@ def slope(dist: PromptDistribution, gamma: float) -> float:
     h1' = -2 Cov_u(lambda, lambda / (1 + lambda h)) and h2' = -2 M / (M + m)^2 Cov_v(s, s / (M + gamma s)), where u and
     v are the weights of the means h1 and m (Theorem 2), so F' >= 0. The index is this book's addition.
     """
+    gamma = _numbers(dist, "gamma", gamma)
+    if gamma.ndim:
+        raise _check.fail("gamma", "one number", f"shape {gamma.shape}")
     h = float(h2(dist, gamma))
     lam, a = dist.task_spectrum
     s, _ = dist.signal_spectrum
@@ -191,6 +201,17 @@ def slope(dist: PromptDistribution, gamma: float) -> float:
     m = v @ s / v.sum()
     dh2 = -2 * M / (M + m) ** 2 * _covariance(s, s / (M + gamma * s), v)
     return float(dh1 * dh2)
+
+
+def _numbers(dist, name, value):
+    """Arguments of h1, h2 and slope, which are not defined at r = 0."""
+    _check_distribution(dist)
+    if not dist.r.any():
+        raise _check.fail("dist", "a distribution whose r is not zero", repr(dist))
+    value = _check.array(name, value)
+    if value.size and not 0 <= value.min() <= value.max() <= 1e50:
+        raise _check.fail(name, "from 0 to 1e50", f"values from {value.min():.3g} to {value.max():.3g}")
+    return value
 
 
 def _covariance(x, y, weights):
@@ -254,6 +275,7 @@ def _predictor(dist, sums, ww, omega, certificate, gate=None):
     s, B = dist.signal_spectrum
     denominator = dist.M + gamma * s
     P = (B * (float(dist.r @ sums) / ww / denominator)) @ B.T
+    P.flags.writeable = False
     risk = dist.sigma**2 + np.sum(s * ((dist.M + _own(dist, sums, ww) / ww * s) / denominator))
     return WPGD(P, omega, float(gamma), float(min(risk, dist.M)), certificate, gate)
 
@@ -262,18 +284,23 @@ def _constant(dist, t, certificate):
     """The best predictor with the constant gate e^-t; at t = inf, all weight on the last example, the limit."""
     last = np.append(np.zeros(dist.K - 1), 1.0)
     if t == np.inf:
-        return _predictor(dist, last, 1.0, lambda: np.append(np.zeros(dist.n - 1), 1.0), certificate, 0.0)
+        return _predictor(dist, last, 1.0, partial(_last_alone, dist.n), certificate, 0.0)
     counts = np.array(dist.counts, dtype=np.float64)
     after = dist.n - np.cumsum(counts)  # examples after each block
 
     def geometric(m, t):  # e^-t + ... + e^-mt
         return m if t == 0 else np.exp(-t) * np.expm1(-m * t) / np.expm1(-t)
 
-    def omega():
-        return np.exp(-t * np.arange(dist.n, 0, -1.0))
-
     sums, ww = np.exp(-after * t) * geometric(counts, t), geometric(float(dist.n), 2 * t)
-    return _predictor(dist, sums, ww, omega, certificate, float(np.exp(-t)))
+    return _predictor(dist, sums, ww, partial(_geometric_weights, dist.n, t), certificate, float(np.exp(-t)))
+
+
+def _last_alone(n):
+    return np.append(np.zeros(n - 1), 1.0)
+
+
+def _geometric_weights(n, t):
+    return np.exp(-t * np.arange(n, 0, -1.0))
 
 
 def _some(dist, weights):
@@ -304,10 +331,27 @@ def fixed_points(F, low, high, resolution=1e-7, rounding=64 * EPS):
     |F(x)/x - 1| between them exceeds four times the rounding: two at relative distances of some 1e-7, three at some
     1e-4, times powers of the curvature; nearer ones count as one. Where F(x) = x to rounding on a long stretch, the
     resolution is as much coarser as 2^17 intervals ask for.
+
+    Raises ValueError or TypeError for bad bounds, and where F does not map [low, high] into itself.
     """
+    low = _check.real("low", low, 0.0, expected="a finite number >= 0")
+    high = _check.real("high", high, low, expected=f"a finite number >= low = {low:g}")
+    resolution = _check.real("resolution", resolution, 1e-14, 1.0, "a number from 1e-14 to 1")
+    rounding = _check.real("rounding", rounding, 0.0, 0.1, "a number from 0 to 0.1")
+
+    def part_of(x):
+        out = F(x)
+        if np.shape(out) != x.shape:
+            raise _check.fail("F", "a function from arrays to arrays of one shape", f"{x.shape} to {np.shape(out)}")
+        return out
 
     def values(x):  # in parts, as F may need much memory for every number
-        return np.concatenate([F(part) for part in np.array_split(x, 1 + x.size // 4096)])
+        return np.concatenate([part_of(part) for part in np.array_split(x, 1 + x.size // 4096)])
+
+    first, last = values(np.array([low, high]))
+    if first < low * (1 - resolution) or last > high * (1 + resolution):
+        expected = "such that F(low) >= low and F(high) <= high"
+        raise _check.fail("F", expected, f"F({low:g}) = {first:g} and F({high:g}) = {last:g}")
 
     a, b, ends = np.array([low]), np.array([high]), [low, high]
     while a.size:
@@ -315,7 +359,8 @@ def fixed_points(F, low, high, resolution=1e-7, rounding=64 * EPS):
         if not np.isfinite([Fa, Fb]).all():
             raise FloatingPointError("the fixed-point map is not finite: the distribution is out of float64's range")
         a, b = np.maximum(a, Fa * (1 - rounding)), np.minimum(b, Fb * (1 + rounding))
-        done = (b - a <= resolution * b) | (a.size > 2**17)
+        # Next to zero no length is relatively short; there the smallest normal number is short enough.
+        done = (b - a <= np.maximum(resolution * b, np.finfo(np.float64).tiny)) | (a.size > 2**17)
         ends += [*a[done & (a <= b)], *b[done & (a <= b)]]
         a, b = a[~done], b[~done]
         middle = (a + b) / 2

@@ -51,7 +51,7 @@ def test_moments_are_geometric_sums_and_the_risk_is_that_of_the_gate(dist, g):
     ell = dist.M - (dist.r @ S) ** 2 / V * np.sum(s**2 / (dist.M + gamma * s))
     point = optimal_wpgd(dist, omega)
     assert point.risk == pytest.approx(ell, abs=1e-11 * dist.M)
-    brute = risk(dist, torch.from_numpy(point.P), torch.from_numpy(point.omega)).item()
+    brute = risk(dist, torch.tensor(point.P), torch.tensor(point.omega)).item()
     assert brute == pytest.approx(ell, abs=1e-10 * dist.M)
 
 
