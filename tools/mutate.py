@@ -68,9 +68,7 @@ MUTATIONS = [
         "- np.outer(dist.r, dist.r)",
         "- 0.5 * np.outer(dist.r, dist.r)",
     ),
-    Mutation(
-        "h1's weights", "risk.py", "(_unit(a) / (1 + lam * np.asarray(h)", "(_unit(a) / (1 + 2 * lam * np.asarray(h)"
-    ),
+    Mutation("h1's weights", "risk.py", "(_unit(a) / (1 + lam * h[", "(_unit(a) / (1 + 2 * lam * h["),
     Mutation("h2's moments", "risk.py", "return m / (dist.M + m)", "return m / (2 * dist.M + m)"),
     Mutation("the slope of h1", "risk.py", "dh1 = -2 * ", "dh1 = -1.8 * "),
     Mutation("the slope of h2", "risk.py", "M / (M + m) ** 2", "M / (M + m)"),
@@ -120,9 +118,7 @@ MUTATIONS = [
     Mutation("the sign of P for a monotone gate", "risk.py", " + _monotone_points(dist, -dist.r)", ""),
     Mutation("the weights of the cone", "risk.py", "L = np.tril(np.ones((dist.K, dist.K)))", "L = np.eye(dist.K)"),
     Mutation("the noise of blocks on the cone", "risk.py", "np.sqrt(h) * shared", "h * shared"),
-    Mutation(
-        "the last gate of a constant gate", "risk.py", "np.arange(dist.n, 0, -1.0)", "np.arange(dist.n - 1, -1, -1.0)"
-    ),
+    Mutation("the last gate of a constant gate", "risk.py", "np.arange(n, 0, -1.0)", "np.arange(n - 1, -1, -1.0)"),
     Mutation(
         "the sums of a constant gate", "risk.py", "sums, ww = np.exp(-after * t)", "sums, ww = np.exp(-(after + 1) * t)"
     ),
