@@ -131,9 +131,11 @@ def chunk_length(T, dk, dv, gate):
     """
     C = math.ceil((4.5 if gate == "scalar" else 1) * (dk * dv) ** 0.25)
     C = min(max(2, C), math.ceil(T / 2))
-    near = [c for c in range(max(2, 2 * C // 3), min(3 * C // 2, T // 2) + 1) if T % c == 0]
-    even = math.ceil(T / math.ceil(T / C))
-    return min(near, key=lambda c: max(c / C, C / c), default=even)
+    best, off = math.ceil(T / math.ceil(T / C)), math.inf
+    for c in range(max(2, 2 * C // 3), min(3 * C // 2, T // 2) + 1):  # not min: older torch.compile knows no key
+        if T % c == 0 and max(c / C, C / c) < off:
+            best, off = c, max(c / C, C / c)
+    return best
 
 
 def _chunked(q, k, v, g, gate):

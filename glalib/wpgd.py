@@ -22,7 +22,7 @@ def wpgd(x, y, x_query, P, omega):
     prediction too large for it is infinite or NaN.
     Paper: the predictor that Theorem 1 finds inside gated linear attention.
     """
-    dtype = getattr(x, "dtype", None)
+    given = x
     x, y, x_query, P, omega = _alike(x=x, y=y, x_query=x_query, P=P, omega=omega)
     if x.ndim < 2:
         raise _check.fail("x", "of shape (..., n, d)", f"shape {tuple(x.shape)}")
@@ -43,7 +43,7 @@ def wpgd(x, y, x_query, P, omega):
 
     gradient = ((omega * y)[..., None, :] @ x).swapaxes(-1, -2)  # X^T (omega * y), (..., d, 1)
     prediction = (x_query @ (P @ gradient))[..., 0]
-    return prediction if isinstance(prediction, np.ndarray) else prediction.to(dtype)
+    return prediction if isinstance(prediction, np.ndarray) else prediction.to(given.dtype)
 
 
 def _alike(**values):

@@ -26,6 +26,16 @@ def test_both_files_hold_the_same_cells(name):
 
 
 @pytest.mark.parametrize("name", pairs.chapters())
+def test_a_file_is_written_in_one_way_only(name):
+    """Its text is what is written from it, and from the other file."""
+    md, py = (ROOT / "chapters" / f"{name}.{kind}" for kind in ("md", "py"))
+    for target in (md, py):
+        for source in (md, py):
+            same = pairs.text_of(source, target.suffix[1:]) == target.read_text(encoding="utf-8")
+            assert same, f"{target.name} is not as it is written from {source.name}; run make sync"
+
+
+@pytest.mark.parametrize("name", pairs.chapters())
 def test_the_header_makes_the_page_executable(name):
     head = jupytext.read(ROOT / "chapters" / f"{name}.md").metadata
     assert head["jupytext"]["text_representation"]["format_name"] == "myst"
