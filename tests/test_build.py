@@ -80,9 +80,10 @@ def test_the_end_repeats_warnings_and_errors_once(tmp_path):
         f"\x1b[91m{told}\x1b[39m\n",
         f"{told}\n",
         "ScannerError: a tab\n",
-        "Extension error: no\n",
+        "Extension error:\n",
+        "no\n",
     ]
-    assert list(build.summary(tmp_path, lines)) == [told, "ScannerError: a tab", "Extension error: no"]
+    assert list(build.summary(tmp_path, lines)) == [told, "ScannerError: a tab", "Extension error:\nno"]
 
 
 def test_an_error_of_another_kind_is_shown_too():

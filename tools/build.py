@@ -19,7 +19,7 @@ BUILD = "from jupyter_book.cli.main import main; main()"
 
 
 def lines_to_show(lines):
-    """The build's own lines without traces: failed cells are summed up at the end, other errors keep their last line."""
+    """The build's own lines without traces: the end sums up failed cells, other errors keep their last line."""
     cell = trace = False
     for line in lines:
         plain = COLOURS.sub("", line)
@@ -56,9 +56,11 @@ def summary(root=ROOT, lines=()):
         place, what = failure(path.read_text(encoding="utf-8"), source.read_text("utf-8") if source.exists() else "")
         yield f"{page}.md{place}:"
         yield from (f"    {line[:400]}" for line in what)
-    for line in dict.fromkeys(COLOURS.sub("", line).rstrip() for line in lines):
-        if re.search(r"\b(?:WARNING|ERROR|CRITICAL): |^\w[\w. ]*(?:Error|error|Exception)\b:? ", line):
-            yield line[:400]
+    text = COLOURS.sub("", "".join(lines))
+    # Sphinx puts what an error says on the next line.
+    told = r"^.*\b(?:WARNING|ERROR|CRITICAL): .*$|^\w[\w.]*(?:Error|Exception): \S.*$|^\w+ error:\n.*$"
+    for line in dict.fromkeys(re.findall(told, text, re.MULTILINE)):
+        yield line[:400].rstrip()
 
 
 def main():
