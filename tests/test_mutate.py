@@ -46,7 +46,7 @@ def test_a_break_is_caught_or_missed(tree):
 def test_a_test_that_fails_anyway_catches_nothing(tree):
     with (tree / "tests" / "test_wpgd.py").open("a") as file:
         file.write("\n\ndef test_half():\n    assert False\n")
-    with pytest.raises(RuntimeError, match="half: tests/test_wpgd.py::test_half fails without the break too"):
+    with pytest.raises(RuntimeError, match=r"half: tests/test_wpgd\.py::test_half fails without the break too"):
         mutate.run(MISSED, root=tree)
 
 
