@@ -22,10 +22,16 @@ Importing `glalib` and using its closed forms does not import torch: the names t
 
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from .prompts import PromptDistribution, Prompts
 from .risk import WPGD, Uniqueness, optimal_wpgd, population_risk, stationary_points, uniqueness
 from .wpgd import wpgd
+
+if TYPE_CHECKING:  # so that a checker of types knows the options of what loads on first use
+    from .attention import gla, gla_readout
+    from .model import GLA
+    from .simulate import simulate_risk
 
 __version__ = "0.1.0"
 
@@ -37,18 +43,22 @@ _NEED_TORCH = {
 }
 
 __all__ = [
+    "GLA",
     "WPGD",
     "PromptDistribution",
     "Prompts",
     "Uniqueness",
+    "gla",
+    "gla_readout",
     "optimal_wpgd",
     "population_risk",
+    "simulate_risk",
     "stationary_points",
     "uniqueness",
     "wpgd",
 ]
-if find_spec("torch"):  # so that `from glalib import *` works without it
-    __all__ += sorted(_NEED_TORCH)
+if not find_spec("torch"):  # so that `from glalib import *` works without it
+    __all__ = [name for name in __all__ if name not in _NEED_TORCH]
 
 
 def __getattr__(name):

@@ -43,6 +43,13 @@ def test_a_break_is_caught_or_missed(tree):
     assert "2 * x" in (tree / "glalib" / "wpgd.py").read_text()  # only copies are broken
 
 
+def test_a_test_that_fails_anyway_catches_nothing(tree):
+    with (tree / "tests" / "test_wpgd.py").open("a") as file:
+        file.write("\n\ndef test_half():\n    assert False\n")
+    with pytest.raises(RuntimeError, match=r"half: tests/test_wpgd\.py::test_half fails without the break too"):
+        mutate.run(MISSED, root=tree)
+
+
 def test_what_was_done_is_not_done_again(tree, monkeypatch):
     mutate.survey([CAUGHT], root=tree, say=lambda line: None)
     ran, missed = [], {"caught": False, "by": None, "claims": []}

@@ -1,5 +1,6 @@
 """What a user of the installed package meets first: imports, the version, the command line."""
 
+import ast
 import csv
 import importlib.metadata
 import io
@@ -64,6 +65,14 @@ except ImportError as error:
 """
     seen, complaint = run(code, tmp_path).splitlines()
     assert seen == "True False" and complaint == "glalib.GLA needs torch, which is not installed here"
+
+
+def test_a_checker_of_types_knows_what_loads_on_first_use():
+    """From the same modules; without them it takes every option of these names for right."""
+    tree = ast.parse(Path(glalib.__file__).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    typed = {name.name: line.module for line in block.body for name in line.names}
+    assert typed == glalib._NEED_TORCH and set(typed) < set(glalib.__all__)
 
 
 def test_version_and_type_marker():

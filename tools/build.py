@@ -12,40 +12,43 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+BETWEEN = re.compile(
+    r"The above exception was the direct|During handling of the above|.*Notebook exception traceback saved"
+)
 BUILD = "from jupyter_book.cli.main import main; main()"
 
 
 def lines_to_show(lines):
-    """The build's own lines without the traces of failed cells, which the end of the run sums up."""
-    inside = False
+    """The build's own lines without traces: the end sums up failed cells, other errors keep their last line."""
+    cell = trace = False
     for line in lines:
         plain = COLOURS.sub("", line)
         if "WARNING: Executing notebook failed" in plain:
-            inside = True
+            cell = True
             yield plain.partition(": WARNING")[0] + ": a cell failed; more below\n"
-        if plain.startswith("Traceback (most recent call last)") and not inside:
-            inside = True
-        if not inside and "Notebook exception traceback saved" not in plain:
+        if cell:
+            cell = "[mystnb.exec]" not in plain
+            continue
+        # A trace ends with the error: its first line that is neither indented nor empty.
+        trace = plain.startswith("Traceback (most recent call last)") or (trace and (not plain or plain[0].isspace()))
+        if not trace and not BETWEEN.match(plain):
             yield line
-        if "[mystnb.exec]" in plain:
-            inside = False
 
 
 def failure(report, source=""):
-    """From the report of a failed page: its cell (by line), the statement, and the error with what it saw."""
+    """From the report of a failed page: its cell (by line), the statements down to the assertion, and what it saw."""
     report = COLOURS.sub("", report)
     cell = re.search(r"^-{10,}\n(.*?)\n-{10,}$", report, re.DOTALL | re.MULTILINE)
-    place = ""
-    if cell and cell.group(1) in source:
-        place = f", cell at line {source[: source.index(cell.group(1))].count(chr(10)) + 1}"
-    statement = re.search(r"^-+> *\d+ (.*)$", report, re.MULTILINE)
+    start = source.find(f"\n{cell.group(1)}\n```") if cell else -1
+    place = f", cell at line {source.count(chr(10), 0, start + 1) + 1}" if start >= 0 else ""
+    statements = [statement.strip() for statement in re.findall(r"^-+> *\d+ (.*)$", report, re.MULTILINE)]
     errors = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Warning|Loss)\b.*$", report, re.MULTILINE)
-    what = ([statement.group(1).strip()] if statement else []) + [errors[-1] if errors else report.strip()[-300:]]
-    return place, what
+    # The cell's own statement, and the one that it led to, which is another if that is in a function.
+    return place, [*dict.fromkeys(statements[:1] + statements[-1:]), errors[-1] if errors else report.strip()[-300:]]
 
 
-def summary(root=ROOT):
-    """What failed in the last build, a few lines a page."""
+def summary(root=ROOT, lines=()):
+    """What failed in the last build, a few lines a page, and the warnings among the lines that it showed."""
     reports = root / "_build" / "html" / "reports"
     for path in sorted(reports.rglob("*.err.log")):
         page = path.relative_to(reports).as_posix().removesuffix(".err.log")
@@ -53,6 +56,11 @@ def summary(root=ROOT):
         place, what = failure(path.read_text(encoding="utf-8"), source.read_text("utf-8") if source.exists() else "")
         yield f"{page}.md{place}:"
         yield from (f"    {line[:400]}" for line in what)
+    text = COLOURS.sub("", "".join(lines))
+    # Sphinx puts what an error says on the next line.
+    told = r"^.*\b(?:WARNING|ERROR|CRITICAL): .*$|^\w[\w.]*(?:Error|Exception): \S.*$|^\w+ error:\n.*$"
+    for line in dict.fromkeys(re.findall(told, text, re.MULTILINE)):
+        yield line[:400].rstrip()
 
 
 def main():
@@ -73,12 +81,17 @@ def main():
                 log.write(COLOURS.sub("", line))
                 yield line
 
+        shown = []
         for line in lines_to_show(logged()):
+            shown.append(line)
             print(line, end="", flush=True)
     if build.returncode:
-        failed = list(summary())
-        print("\nThe book was not built whole: " + ("these cells failed." if failed else "see the warnings above."))
-        print("\n".join(failed) + "\n" * bool(failed) + "All traces: _build/build.log")
+        print(
+            "\nThe book was not built whole.",
+            *summary(lines=shown),
+            "Everything, with traces: _build/build.log",
+            sep="\n",
+        )
     return build.returncode
 
 

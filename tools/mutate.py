@@ -55,7 +55,8 @@ FIRST = {
     "wpgd.py": ["wpgd"],
 }
 # Tests that look at the repository and not at formulas, or build books.
-UNRELATED = ["freshness", "chapter_runner", "pairs", "mutate", "asserts", "benchmarks"]
+UNRELATED = ["freshness", "chapter_runner", "pairs", "mutate", "asserts", "benchmarks", "build", "elsewhere"]
+UNRELATED += ["notebooks", "distribution"]
 
 MUTATIONS = [
     # The closed forms.
@@ -289,23 +290,34 @@ def suites(file, root=ROOT):
     return [suite for suite in (first, rest, ["chapters"] * (root / "chapters").is_dir()) if suite]
 
 
+def tested(copy, suite):
+    """One run of pytest on a copy, to its first failure."""
+    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *suite]
+    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+
+
 def run(mutation, root=ROOT):
     """Run the tests on a broken copy until something fails: a dict with `caught`, `by` and `claims`."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "main"
         shutil.copytree(root, copy, ignore=LEFT_OUT)
         path = copy / "glalib" / mutation.file
-        path.write_text(broken(path.read_text(encoding="utf-8"), mutation), encoding="utf-8")
-        environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+        whole = path.read_text(encoding="utf-8")
+        path.write_text(broken(whole, mutation), encoding="utf-8")
         for suite in suites(mutation.file, copy):
-            command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *suite]
-            done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+            done = tested(copy, suite)
             if done.returncode not in (0, 1, 2):  # no tests, bad usage, a crash: nothing was learnt
                 raise RuntimeError(f"{mutation.what}: pytest ended with {done.returncode}\n{done.stdout[-2000:]}")
             if done.returncode:
                 claims = re.findall(r"^([a-z0-9-]+): \d+ of its assertions failed", done.stdout, re.MULTILINE)
                 by = re.search(r"^(?:FAILED|ERROR) (.*?)(?: - |$)", done.stdout, re.MULTILINE)
-                return {"caught": True, "by": by.group(1) if by else suite[0], "claims": claims}
+                by = by.group(1) if by else suite[0]
+                # A cell needs those before it, so of chapters the whole page.
+                path.write_text(whole, encoding="utf-8")
+                if tested(copy, [by.partition("::")[0] if by.startswith("chapters") else by]).returncode:
+                    raise RuntimeError(f"{mutation.what}: {by} fails without the break too; mend that first")
+                return {"caught": True, "by": by, "claims": claims}
     return {"caught": False, "by": None, "claims": []}
 
 
