@@ -14,10 +14,10 @@
 # %% [markdown]
 # # Speed
 #
-# **Where we are.** The pages before this one trained many layers, on a laptop's processor. That works because of three forms of the same
+# **Where we are.** The pages before this one trained many layers, without a graphics processor. That works because of three forms of the same
 # layer that never do what is not asked for. This page says why each is fast, shows what was measured, beside what the machine could do at best,
 # and checks here and now that the forms agree. It does not time anything: a time belongs to the machine and the hour. The measurements
-# come from one command, `python benchmarks/speed.py --json chapters/data/speed.json`, and the page reads the file that it wrote.
+# come from one command, `python benchmarks/speed.py --tables context --json chapters/data/speed.json`, and the page reads the file that it wrote.
 #
 # ```{symbols}
 # q k v G o Z omega
@@ -37,7 +37,8 @@
 #   handed on. So there are few states to keep, and most of the work is products of matrices.
 #
 # The weights $\omega_i = \prod_{j > i} g_j$ are *reverse products*: a cumulative product from the end, as long as the prompt, with no logarithm and no
-# difference of large sums. Exact zeros are gates like others. (Its backward pass does divide by the gates; at zeros torch takes another path there.)
+# difference of large sums. Exact zeros are gates like others. (The forward pass divides by nothing. torch's backward pass of a cumulative product
+# divides by the gates as long as none is zero, and goes another way as soon as one is.)
 #
 # ## They agree
 #
@@ -192,10 +193,14 @@ def pick(part, **about):
     return row
 
 
-compared = [*stored["forward_backward"], *stored["sampling"]["throughput"]]
-compared += stored["memory"]
-for row in compared:
-    assert row["target"] is None or row["ratio"] >= row["target"], row
+aimed = [*stored["forward_backward"], *stored["sampling"]["throughput"]]
+aimed = [row for row in aimed + stored["memory"] if row["target"] is not None]
+met = sum(row["ratio"] >= row["target"] for row in aimed)
+glue("targets", len(aimed), display=False)
+glue("targets_met", met, display=False)
+scalar = [row for row in stored["forward_backward"] if row["gate"] == "scalar"]
+slower = [row for row in scalar if row["ratio_min"] <= 1]
+assert not slower, slower  # with a scalar gate every form won every turn
 
 for form in ("tokens", "readout", "chunked"):
     for size in (10, 100):
@@ -224,6 +229,8 @@ glue("memory_beyond", float(memory["readout"]["ratio"]), display=False)
 glue("memory_all", float(memory["readout"]["ratio_with_results"]), display=False)
 
 # %% [markdown]
+# The medians meet {glue:text}`targets_met` of the {glue:text}`targets` targets that were set beforehand; each belongs to the machine and the hour as much as the ratio does. What the page holds to is less:
+# with a scalar gate, each form was faster than the recurrence in every single turn.
 # From tokens to a prediction the layer was {glue:text}`tokens_10:.0f` times as fast as the recurrence at $d = 10$ and {glue:text}`tokens_100:.0f` times at $d = 100$;
 # the read-out {glue:text}`readout_10:.0f` and {glue:text}`readout_100:.0f` times; all positions in chunks {glue:text}`chunked_10:.1f` and {glue:text}`chunked_100:.1f` times.
 # The recurrence computes the output of every token, which one prediction does not need. A loop that leaves those out is the fairer rival of
@@ -282,19 +289,18 @@ plotting.FigureData(
 # %% tags=["hide-input"]
 rates = [row["ratio"] for row in stored["sampling"]["throughput"]]
 glue("rate_low", float(np.floor(100 * min(rates))), display=False)
-gains = stored["sampling"]["token_free"]
-steps, draws = (
-    {row["n"]: row["ratio"] for row in gains[first::2]} for first in (0, 1)
-)
+steps = {row["n"]: row for row in stored["sampling"]["token_free"]}
 for n in (100, 1000):
-    glue(f"step_{n}", float(steps[n]), display=False)
-    glue(f"draw_{n}", float(draws[n]), display=False)
+    row = steps[n]
+    glue(f"step_{n}", float(row["ratio"]), display=False)
+    # Two tasks and the query's; features; queries that share a context.
+    with_tokens = (3 + n + row["queries"]) * row["d"]
+    without = (3 + 2) * row["d"] + n  # tasks; zeta of both blocks; g
+    glue(f"numbers_{n}", with_tokens / without, display=False)
 runs = stored["task"]
 excess = np.array([run["excess"] for run in runs])
 error = np.array([run["stderr"] for run in runs])
-assert (
-    len(runs) == 10 and (np.abs(excess) < 0.01).all() and (error < 0.01 / 3).all()
-)
+assert len(runs) == 10 and (excess < 0.01).all() and (error < 0.01 / 3).all()
 glue("excess_low", float(100 * excess.min()), display=False)
 glue("excess_high", float(100 * excess.max()), display=False)
 glue(
@@ -307,13 +313,15 @@ glue(
 # `PromptDistribution.sample` draws prompts at {glue:text}`rate_low:.0f` per cent or more of the rate at which torch fills as many numbers with nothing else done: the labels are a row times a matrix, too.
 #
 # Where the gate reads context coordinates only, the loss can be drawn without its tokens ({prf:ref}`prop-token-free`). A training step at $d = 100$, drawing included, was {glue:text}`step_100:.1f` times as fast at $n = 100$
-# and {glue:text}`step_1000:.1f` times at $n = 1000$; drawing alone {glue:text}`draw_100:.0f` and {glue:text}`draw_1000:.0f` times.
+# and {glue:text}`step_1000:.1f` times at $n = 1000$. It draws {glue:text}`numbers_100:.0f` and {glue:text}`numbers_1000:.0f` times fewer random numbers; the gain in time is less, as sums of them, the weights and the backward pass
+# remain.
 #
-# All this together: a layer with every weight free, on a single task with $d = 10$, $n = 100$, from a random start, takes 300 steps, {glue:text}`task_seconds:.1f` seconds (median). In all ten of ten runs it
-# ended within one per cent of $1 - n / (n + d + 1)$, between {glue:text}`excess_low:.2f` and {glue:text}`excess_high:.2f` per cent off. Below is no mistake: the formula is the optimum over weights that do not depend on the data,
-# and a free gate can read the labels.
+# All this together: a layer with every weight free, on a single task with $d = 10$, $n = 100$, from a random start, is trained for 300 steps, in {glue:text}`task_seconds:.1f` seconds (median). All ten of ten runs then
+# stood less than one per cent above $1 - n / (n + d + 1)$: between {glue:text}`excess_low:.2f` and {glue:text}`excess_high:.2f` per cent. Below is no mistake: the formula is the optimum over weights that do not depend on the data,
+# and a free gate can read the labels. Nor is it where they would stay: training was stopped there, and a gate that has begun to read labels gains more with more steps.
 #
-# The authors' table trained anew ([](15_training)): what the command measured with `--tables`, on all cores, and what the stored cells of that page took one by one, each on one thread.
+# The authors' table trained anew ([](15_training)), with recipe (i): what the command above measured on all cores, with the load averages printed above, and what the stored cells of that page took, each on one thread. The two were
+# made at different hours. Where the load was not the same, or is not known, their times are not to be compared.
 
 # %%
 for key, value in stored.get("tables", {"not stored": 0}).items():
@@ -321,7 +329,12 @@ for key, value in stored.get("tables", {"not stored": 0}).items():
 for recipe in ("context", "free"):
     cells = json.loads(Path(f"data/table_{recipe}.json").read_text())
     minutes = sum(cell["seconds"] for cell in cells) / 60
-    print(f"{recipe}: {len(cells)} cells, {minutes:.0f} minutes in all, one thread")
+    made = [cell.get("provenance", {}) for cell in cells]
+    loads = [about["load_before"][0] for about in made if about.get("load_before")]
+    load = f"{min(loads):.1f} to {max(loads):.1f}" if loads else "not recorded"
+    on = ", ".join(sorted({about.get("processor", "not recorded") for about in made}))
+    print(f"{recipe}: {len(cells)} cells, {minutes:.0f} minutes, one thread each")
+    print(f"    processor: {on}; load average before each: {load}")
 
 
 # %% [markdown]
