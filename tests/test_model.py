@@ -146,7 +146,7 @@ def test_theorem_6(layers, kind, context):
     given_gates = None if kind == "none" else list(gates)
     model = GLA.from_wpgd(list(P_q), list(P_k), given_gates, "key" if kind == "key" else "scalar", context)
     ours = model(torch.from_numpy(tokens(x, y, x_query, context, rng))).item()
-    assert abs(ours - wanted) <= 1e-12 * abs(wanted)
+    assert abs(ours - wanted) <= 1e-10 * abs(wanted)  # a sum with terms of both signs: 1e-13, as a rule
 
 
 @pytest.mark.claim("thm-vector-gate", "prop-two-value-channels")

@@ -77,7 +77,7 @@ def test_monte_carlo_agrees_with_population_risk(seed):
     generator = torch.Generator().manual_seed(seed)
     estimate = simulate_risk((P, omega), dist, prompts=40_000, queries=4, generator=generator)
     assert estimate.stderr < 0.02 * estimate.risk
-    assert abs(estimate.risk - population_risk(dist, P, omega)) < 3 * estimate.stderr
+    assert abs(estimate.risk - population_risk(dist, P, omega)) < 5 * estimate.stderr
 
 
 def test_monte_carlo_would_notice_a_wrong_moment():
@@ -88,8 +88,8 @@ def test_monte_carlo_would_notice_a_wrong_moment():
     Q = half.T @ P @ half
     _, ww, _ = dist.moments(omega)
     wrong = population_risk(dist, P, omega) - ww * np.trace(half.T @ dist.C @ half @ Q.T @ Q)
-    estimate = simulate_risk((P, omega), dist, prompts=40_000, queries=4, generator=torch.Generator().manual_seed(0))
-    assert abs(estimate.risk - wrong) > 3 * estimate.stderr
+    estimate = simulate_risk((P, omega), dist, prompts=100_000, queries=4, generator=torch.Generator().manual_seed(0))
+    assert abs(estimate.risk - wrong) > 7 * estimate.stderr  # 13 seen: it would also be noticed on another stream
 
 
 # 1e-6 of M: what L-BFGS reaches on these problems; the closed forms themselves agree to rounding.

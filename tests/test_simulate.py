@@ -44,19 +44,19 @@ def test_the_estimate_does_not_depend_on_the_batch_and_its_error_shrinks():
     best = optimal_wpgd(DIST)
     small = simulate_risk(best, DIST, prompts=2_000, batch=64, generator=gen(1))
     large = simulate_risk(best, DIST, prompts=32_000, generator=gen(2), progress=True)
-    assert abs(small.risk - large.risk) < 4 * (small.stderr**2 + large.stderr**2) ** 0.5
+    assert abs(small.risk - large.risk) < 5 * (small.stderr**2 + large.stderr**2) ** 0.5
     assert large.stderr == pytest.approx(small.stderr / 4, rel=0.25)
     assert (small.prompts, large.prompts) == (2_000, 32_000)
 
 
 def test_standard_errors_cover():
-    """z-scores of 200 independent estimates have unit spread: 0.8 to 1.2 is +-4 standard errors of a spread."""
+    """z-scores of 200 independent estimates have mean zero and unit spread, here within five standard errors."""
     best = optimal_wpgd(DIST)
     exact = population_risk(DIST, best.P, best.omega)
     generator = gen(3)
     estimates = [simulate_risk(best, DIST, prompts=1_000, queries=3, generator=generator) for _ in range(200)]
     z = np.array([(e.risk - exact) / e.stderr for e in estimates])
-    assert 0.8 < z.std() < 1.25 and abs(z.mean()) < 4 / 200**0.5
+    assert abs(z.std() - 1) < 5 / 400**0.5 and abs(z.mean()) < 5 / 200**0.5
 
 
 def single_task(n, d, sigma, **options):
@@ -67,13 +67,13 @@ def test_least_squares_has_its_textbook_risk():
     """One task, n > d + 1: E risk = sigma^2 (1 + d / (n - d - 1)) for Gaussian features."""
     n, d, sigma = 20, 4, 0.7
     estimate = simulate_risk(least_squares, single_task(n, d, sigma), prompts=20_000, generator=gen(4))
-    assert abs(estimate.risk - sigma**2 * (1 + d / (n - d - 1))) < 3 * estimate.stderr
+    assert abs(estimate.risk - sigma**2 * (1 + d / (n - d - 1))) < 5 * estimate.stderr
 
 
 def test_least_squares_interpolates_below_the_dimension():
     """n < d, no noise: the minimum-norm solution explains n of the d directions, so the risk is d - n."""
     estimate = simulate_risk(least_squares, single_task(3, 8, 0.0), prompts=20_000, generator=gen(5))
-    assert abs(estimate.risk - 5) < 3 * estimate.stderr
+    assert abs(estimate.risk - 5) < 5 * estimate.stderr
 
 
 def test_bayes_is_ridge_for_one_task():
@@ -104,7 +104,7 @@ def test_nothing_beats_bayes():
     best = simulate_risk(bayes(DIST), DIST, prompts=8_000, generator=generator)
     for other in (optimal_wpgd(DIST), least_squares, ridge(1.0)):
         risk = simulate_risk(other, DIST, prompts=8_000, generator=generator)
-        assert best.risk < risk.risk + 3 * (risk.stderr**2 + best.stderr**2) ** 0.5
+        assert best.risk < risk.risk + 5 * (risk.stderr**2 + best.stderr**2) ** 0.5
 
 
 @pytest.mark.parametrize(

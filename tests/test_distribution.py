@@ -1,0 +1,79 @@
+"""What is handed out: the source distribution is whole, its description stands alone, its bounds are the lowest."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+from pathlib import Path
+
+import pytest
+from lowest import lowest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# Made by running something, or by git.
+UNSHIPPED = {".git", ".venv", "_build", "build", "dist", "glalib-runs", "__pycache__"}
+UNSHIPPED |= {".pytest_cache", ".hypothesis", ".ruff_cache", ".ipynb_checkpoints"}
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """The source distribution of a copy of this tree: name within it to text."""
+    copy, out = (tmp_path_factory.mktemp(name) for name in ("tree", "sdist"))
+    for path in tree():
+        (copy / path).parent.mkdir(parents=True, exist_ok=True)
+        (copy / path).write_bytes((ROOT / path).read_bytes())
+    code = f"from setuptools import build_meta; build_meta.build_sdist({str(out)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=copy, check=True, capture_output=True)
+    (path,) = out.glob("*.tar.gz")
+    with tarfile.open(path) as tar:
+        return {
+            name.partition("/")[2]: tar.extractfile(name).read()
+            for name in tar.getnames()
+            if tar.getmember(name).isfile()
+        }
+
+
+def tree():
+    """The files of the project: those of the last commit, or all but what is made, where there is no git."""
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        paths = [ROOT / name for name in listed.splitlines()]
+    else:
+        paths = ROOT.rglob("*")
+    for path in paths:
+        parts = path.relative_to(ROOT).parts
+        made = UNSHIPPED & set(parts) or any(part.endswith(".egg-info") for part in parts)
+        if path.is_file() and not made and path.suffix not in (".pyc", ".ipynb"):
+            yield path.relative_to(ROOT)
+
+
+def test_the_source_distribution_holds_the_whole_tree(archive):
+    wanted = {path.as_posix() for path in tree()}
+    assert {"tests/brute.py", "tests/cases.py", "tests/conftest.py", "conftest.py", "chapters/02_gla.md"} <= wanted
+    assert wanted - set(archive) == set()
+
+
+def test_the_description_shows_nothing_by_a_relative_path(archive):
+    """A package index has no folder to look in."""
+    text = archive["PKG-INFO"].decode()
+    assert "# glalib" in text and "Project-URL: Paper" in text
+    links = re.findall(r"\]\(([^)]*)\)|src=\"([^\"]*)\"", text.partition("\n\n")[2])
+    assert [link for link in map("".join, links) if not link.startswith("https://")] == []
+
+
+def test_the_description_has_the_examples_of_the_readme():
+    """Which are run, and held to what they print."""
+    readme, package = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "PACKAGE.md"))
+    blocks = re.findall(r"```.*?```", package, re.DOTALL)
+    assert len(blocks) == 2 and all(block in readme for block in blocks)
+
+
+def test_every_dependency_has_a_lowest_version():
+    """Continuous integration installs them."""
+    found = dict(line.split("==") for line in lowest(PROJECT))
+    assert set(found) == {"numpy", "scipy", "torch", "tqdm", "joblib", "matplotlib"}
+    with pytest.raises(ValueError, match="a dependency must be NAME>=VERSION; got 'numpy'"):
+        list(lowest({"dependencies": ["numpy"], "optional-dependencies": {"plot": []}}))

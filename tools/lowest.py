@@ -1,0 +1,26 @@
+"""Print the lowest versions that pyproject.toml allows, as constraints for pip.
+
+    python tools/lowest.py > lowest.txt
+    pip install -c lowest.txt '.[test]'
+
+Only what the package itself needs, at run time and for figures: the tools of book and tests are as the lock has them.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def lowest(project):
+    """Lines NAME==VERSION; ValueError where a dependency has no lowest version."""
+    for wanted in project["dependencies"] + project["optional-dependencies"]["plot"]:
+        found = re.fullmatch(r"([\w-]+)>=([\d.]+)", wanted)
+        if not found:
+            raise ValueError(f"a dependency must be NAME>=VERSION; got {wanted!r}")
+        yield "==".join(found.groups())
+
+
+if __name__ == "__main__":
+    print("\n".join(lowest(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"])))
