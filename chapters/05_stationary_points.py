@@ -170,6 +170,7 @@ assert np.isclose(left, right, rtol=1e-12)
 # ```
 # ````
 
+
 # %% tags=["asserts-prop-walk"]
 def walk(dist, h):
     """The risk of the best weights for h, with their best P."""
@@ -243,6 +244,7 @@ assert np.ptp(along) < 1e-13 * level.M
 # tangency and near a cusp, from both sides, the tests hold the list to 50-digit arithmetic.
 #
 # We compare with a dense scan of smooth staircases with steep steps and many crossings.
+
 
 # %% tags=["asserts-prop-enumeration"]
 def staircase(rng, steps=6):
@@ -344,6 +346,7 @@ plotting.FigureData(
 #
 # Enumeration needs monotonicity. Give it a function that goes up and down, and it drops intervals in which there are
 # fixed points:
+
 
 # %%
 def wavy(x):

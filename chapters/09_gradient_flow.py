@@ -313,6 +313,7 @@ rates
 # %% [markdown]
 # The trivial points are saddles, and the proof names the plane in which one sees it:
 
+
 # %%
 def hessian_in_plane(point, A, u, step=1e-4):
     A, u = np.concatenate([A.ravel(), 0 * u]), np.concatenate([0 * A.ravel(), u])

@@ -181,6 +181,7 @@ for counts in ((1, 1, 1), (1, 2, 1)):
 #
 # Equal sizes, independent tasks, any features: the order decides. Half of these draws are put in order, with a random sign.
 
+
 # %% tags=["asserts-asm-order"]
 def in_order(r):
     """Assumption 3: 0 <= r_1 <= ... <= r_K, or the same for -r."""
@@ -428,6 +429,7 @@ for point in ordered:
 # **Theorems A and B on the cone.** A search for exceptions must look where they would be. At equality in the proof of {prf:ref}`thm-cross-ratio` stand one large eigenvalue and $27$ small ones, at a ratio of nine, and two tasks of very different sizes, with a fixed point in the middle. So one draw in six is near that, with the large task first; the others are relatives of the example above. Where $A/B$ is below nine there is one fixed point. There is
 # no tolerance. The smallest $A/B$ with several fixed points, and the largest share of the bound that a slope of $F_{\mathcal C}$ takes, show how near the search comes.
 # Zeros must count: the last example has three tasks in a plane, so $D R_K D$ is singular. Without zeros $A/B$ is below nine, and with free weights there is one stationary point. On the cone there are three fixed points.
+
 
 # %% tags=["asserts-prop-monotone-optimum"]
 def cone_ratio(dist):
@@ -889,6 +891,7 @@ for panel, row in table.items():
 # In panel (a) context alone comes close: the gate of the first block forgets all of that block but its last example. In (b), where the first block should be kept but weighted down, it has to decay.
 #
 # **Finite logits.** Now a module with $W_g$ set by hand, as in part 4. Its risk tends to the infimum at the rate stated: twice as fast in (a) and (b), where the best weights are also the best without order, as in (d), where the order binds.
+
 
 # %% tags=["asserts-prop-delimiters-context"]
 def hand_set_logits(w, B):

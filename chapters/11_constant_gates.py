@@ -247,6 +247,7 @@ plotting.FigureData(
 # All sums are known in closed form (the package takes the smaller of the sum to infinity and of that at $g_2 = 1$), so a cell $[g_1, g_2]$ costs no more than a value of $\ell$. Cells start at ratios of two in $1 - g$. A cell whose bound is at most $1 + 10^{-9}$ times the best gain found is done, and the others are halved: errors go with the square of the width, so
 # a hundred values of $\ell$ are mostly enough. What remains is that **no constant gate gains more than $1 + 10^{-9}$ times what the returned one gains**. Rounding is counted in: where $n$ is large and tasks cancel, $S^\top R S$ is known less well, and the record's `certificate` says what was reached.
 
+
 # %% tags=["asserts-prop-gate-certificate"]
 def gain_and_bound(dist, g1, g2, g):
     """Gains at gates g, and the statement's bound, all sums written out."""
@@ -407,6 +408,7 @@ for _ in range(30):
 #
 # The first is the mean age of what is relevant (with signs, if $r$ has both). The second is the mean age of what is *there*, with redundant examples counted more. For independent tasks of equal size it is the plain mean age $(n-1)/2$.
 
+
 # %% tags=["asserts-prop-first-forgetting"]
 def mean_ages(dist):
     """Of the relevance, and of the examples as A counts them."""
@@ -439,6 +441,7 @@ assert tried > 30
 # $$
 # R_{ij} = \rho^{|i-j|}, \qquad r_i = \rho^{n+1-i}, \qquad 0 < \rho < 1 .
 # $$
+
 
 # %%
 def drifting(rho, n, d=10, **options):
@@ -498,6 +501,7 @@ def drifting(rho, n, d=10, **options):
 # ````
 #
 # So the gates that the layer needs are not quite Kalman's $g_t = \rho N/(p_t + N)$. A Kalman filter also changes the gain $k_t$ of what it writes. The layer writes every example alike and leaves the rest to its gate. Both sequences tend to the same $g$.
+
 
 # %% tags=["asserts-prop-drift"]
 def right_decay(rho, N):
@@ -625,6 +629,7 @@ assert abs(optimal_wpgd(dist).risk - promised) < 1e-12 * dist.M
 # So for long prompts there is one right decay, whatever the features. What of finite ones? For $\rho \le 4/5$ the optimum is unique, up to scale, at every $n$, whatever the features: the eigenvalues of $R$ lie strictly between $\frac{1-\rho}{1+\rho}$ and $\frac{1+\rho}{1-\rho}$, so
 # $\Lambda_+/\Lambda_- < \frac{1+\rho}{1-\rho} \le 9$ in {prf:ref}`thm-cross-ratio`.
 
+
 # %% tags=["asserts-prop-drift-constant"]
 def limit_risk(dist, rho, g):
     s, gamma = dist.signal_spectrum[0], 2 / (1 - rho * g)
@@ -727,6 +732,7 @@ assert abs(constant.gate - right_decay(0.9, 11)) < 1e-7  # far above rounding
 #
 # For white features $N = d + \sigma^2 + 1$. So the picture to keep is: **forget faster than the tasks drift, but the less so the more there is to learn.** Many features, or much noise, make each example say less; then it takes more of them to see a drift, and memory must be longer.
 
+
 # %% tags=["asserts-prop-drift-decay"]
 def right_drift(g, N):
     """The drift that a given decay is right for: the smaller root."""
@@ -804,6 +810,7 @@ for g in (0.9, 0.99, 0.999):
 
 # %% [markdown]
 # For blocks of several examples no decay $0 < g < 1$ is quite right, if it is of any use at all ({prf:ref}`prop-constant-gate`): it forgets good examples with the bad. How wrong is it? Two blocks, the first irrelevant: the constant gate's risk, in multiples of what a gate with delimiters reaches, at $n$ from a hundred to a million.
+
 
 # %%
 def price(n):

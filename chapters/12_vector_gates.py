@@ -158,6 +158,7 @@ for K in range(2, 7):
 # The construction keeps every direction twice, once to add and once to take away. Here are layers with given gates, and layers that compute the same gates themselves. Each token carries a one-hot context vector that says
 # "block 2", "delimiter 2" or "query". Then $W_g$ is a table of logits, $\log \frac{g}{1-g}$. A sigmoid never reaches $0$ or $1$; the logits $\pm 40$ miss them by less than float64 notices next to one.
 
+
 # %% tags=["asserts-prop-key-side-reversal"]
 def computed(layer, dist):
     """The same layer, with gates sigmoid(W_g^T z) from one-hot context."""
@@ -332,6 +333,7 @@ for (rho, m), errors in tried.items():
 # $2 \cdot 4^{\rho-1}$ (shown with the next proposition).
 #
 # Why stop at one spare channel? With $\ell$ of them, cut the $\rho$ directions into $\ell$ groups of nearly equal size and give each its own reversal; groups of size one are exact.
+
 
 # %% tags=["asserts-prop-limit-channels"]
 def reversal(rho, eps, spare=1):
@@ -509,6 +511,7 @@ for _ in range(300):
 #
 # The exponent is settled, and for $s = 0$ the constant. For $s \ge 1$ the constant is not: for small errors part 3 says that $\norm{Q} \norm{P} \norm{E}^s$ is at least about $2 \cdot 2^s$, and the reversals of part 1 have $2 \cdot 4^s$ (apart from what $\norm{E}$ is above $\varepsilon$). Where between the two the truth lies is open. For two and three directions with one spare channel, descent from slightly perturbed Chebyshev reversals found
 # nothing below $2 \cdot 4^s$ by more than a tenth, as long as $\norm{E}$ is at most a tenth. (At larger errors it can be lower still.)
+
 
 # %% tags=["asserts-prop-price-of-channels"]
 def spectral(*matrices):
@@ -713,6 +716,7 @@ glue("panel_d_vector", float(optimum.risk / panel_d.d), display=False)
 # ````
 #
 # In the paper's Figure 1 the features are white, so there is nothing to gain. In general independent tasks of equal size give $Rr = (n/K)\, r$, and again WPGD is all there is. But let features be unequal *and* one task much longer than the other.
+
 
 # %% tags=["asserts-prop-beyond-wpgd"]
 def risk_of_maps(dist, B):

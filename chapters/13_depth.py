@@ -146,6 +146,7 @@ assert max(errors) < 1e-12
 # %% [markdown]
 # Half of these layers had no causal mask. That case is simpler, and comes next. First, gates that are computed: from all of a token, the label coordinate among it, which holds the residual so far. We run the stream, take the gates that each layer computed, and put them into the formula, for the label coordinate of every token.
 
+
 # %% tags=["asserts-thm-depth"]
 def with_computed_gates(P_q, P_k, gate, causal):
     """The layers of the theorem, with gates sigmoid(W_g^T z + b_g) of their own."""
@@ -228,6 +229,7 @@ assert max(errors) < 1e-12 and min(spread) > 0.02  # gates that do differ
 # query reads the same state, and its own residual is still zero.
 #
 # For the cell: part 4 is what `GLA` computes without the mask if we give it $(x, 0)$ as one more example.
+
 
 # %% tags=["asserts-prop-depth-full"]
 def shared_iterate(x, y, x_query, P_q, P_k, gates):
@@ -315,6 +317,7 @@ assert max(errors) < 1e-12  # the reason is that of the theorem
 #
 # The recursion in 3 is $w_i = g_i \bigl( I - b_i x_i x_i^\top \bigr) w_{i-1} + b_i x_i y_i$ with $b_i = 1/\norm{x_i}^2$: the gated delta rule of {cite}`yang2025gated`, with the step that fits the newest example exactly. Without gates it is
 # one sweep of Kaczmarz's method. So, for a query that writes nothing, *an endless stack of such causal layers is a single layer of another architecture*. The query's own term spoils it: $(x, 0)$ is one more example, and in the end it is fitted, too.
+
 
 # %% tags=["asserts-prop-delta-limit"]
 def delta_rule(x, y, g):
@@ -639,6 +642,7 @@ glue("excess_flow", float(flow), display=False)
 # ````
 #
 # This says what is possible, not what is practical: the way back magnifies errors by up to $e^{T \norm{S_k}}$, so $N$ has to be very large. It also shows the query's gate in a new role. Falling as $e^{-\sigma^2 \tau}$, it *is* the ridge penalty. The same walk with gates that are learned needs a gate which can tell the first token of a block, and the query, from the others. Whether causal layers can reach the Bayes predictor, we do not know.
+
 
 # %% tags=["asserts-prop-depth-bayes"]
 def there_and_back(dist, T, N):
@@ -985,6 +989,7 @@ for name, value in {
 # ## Break it
 #
 # **One iterate for all.** Suppose that we overlook the coupling, and let every token use the query's iterate under the causal mask. One layer does not notice. Two do.
+
 
 # %%
 def uncoupled(x, y, x_query, P_q, P_k, gates):

@@ -235,6 +235,7 @@ assert ((risk - parts).abs() / parts).max() < 1e-12
 #
 # In code, the shift is a line, and the two layers are a dozen. Both must agree with WPGD on the paired prompt. The products are the same, up to their order, so we allow $10^{-12}$.
 
+
 # %%
 def with_shift(Z, P_q, P_k, gates, gate="scalar"):
     """Keys read the features of the token before; the last token is the query."""
@@ -353,6 +354,7 @@ for model, tokens in (
 
 # %% [markdown]
 # We build the layer of the proposition and compare slopes, by the difference of two predictions on the same prompts: a Monte-Carlo mean, to be right within four standard errors. Then we train it: all weights free, three starts, and the same with the gates' view of the labels masked.
+
 
 # %% tags=["asserts-prop-label-gates"]
 def label_gates(d, P, w, b, g_x, g_q):
@@ -575,6 +577,7 @@ plotting.FigureData(
 #
 # In words: noise makes redundancy harmless. With noisy labels even the thousandth copy of a task brings news, and the weights forget the discount for large tasks. What remains of the worth of gating is the angle between $r$ and equal weights.
 
+
 # %% tags=["asserts-prop-noise"]
 def random_case(rng, d=5, K=4):
     f = rng.normal(size=(K + 1, K + 2))
@@ -668,6 +671,7 @@ for _ in range(30):
 # ```
 # ````
 
+
 # %% tags=["asserts-prop-noise-uniqueness"]
 def with_noise(sigma):
     Sx = np.diag([1.0] + [0.003] * 5)
@@ -750,6 +754,7 @@ for _ in range(200):
 #
 # So $D$ is the effective dimension: in the weights it plays the part of $d + \sigma^2$. A task of $n_k$ examples is discounted once $n_k$ is of the order of $1 + D$. At the same rank and noise ratio, unequal eigenvalues lower $D$, and redundancy bites earlier. For two independent tasks with $0 \le r_1 < r_2$ and a minimiser that is unique up to scale,
 # a scalar gate that can act between the tasks reaches the optimum (with sigmoids, in the limit) just if $D$ at that point is not below the threshold of part 3. White features may pass where ill-conditioned ones fail.
+
 
 # %% tags=["asserts-prop-ill-conditioned"]
 def effective_dimension(dist, gamma):

@@ -120,6 +120,7 @@
 import itertools
 import json
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -133,6 +134,7 @@ from glalib import (
     plotting,
     population_risk,
     simulate_risk,
+    wpgd,
 )
 from glalib.gates import gates_to_weights
 from glalib.reproduce import AUTHORS, start
@@ -252,13 +254,26 @@ compared = (b != 0).any(0)  # the law has no gradient in the first rows of W_g
 z = ((a - b).mean(0) / stderr)[compared]
 assert compared.sum() > 90 and z.abs().max() < 4.5
 
-# The law of E[error^2 | tasks, examples]; tokens average over 1,000 queries. Chance
-# passes this level once in 1,000 seeds, and the test sees a change of scale by 30%.
+# The law of E[error^2 | tasks, examples]. The error is a cubic polynomial in the query,
+# so four Gauss nodes in each direction give tokens its second moment exactly too.
+def second_moment_from_tokens(batch):
+    drawn = dist.sample(batch, generator, dtype=torch.float64)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(4)
+    grid = np.array(list(itertools.product(nodes, repeat=dist.d)))
+    weights = np.prod(list(itertools.product(weights, repeat=dist.d)), axis=1)
+    x = torch.tensor(grid @ np.linalg.cholesky(dist.Sx).T).expand(batch, -1, -1)
+    drawn = replace(drawn, x_query=x, y_query=(x @ drawn.beta_query[..., None])[..., 0])
+    error = drawn.y_query - layer(dist.tokens(drawn, **layout), x.shape[1])
+    return error**2 @ torch.tensor(weights / weights.sum()) + dist.sigma**2
+
+
+# Chance passes this level once in 100,000 seeds; a change of scale by 30% is far
+# beyond it.
 with torch.no_grad():
-    by_tokens = errors_from_tokens(2000, 1000).mean(1)
-    by_law = token_free_losses(layer, dist, 2000, generator)
-assert ks_2samp(by_law, by_tokens).pvalue > 1e-3
-assert ks_2samp(1.3 * by_law, by_tokens).pvalue < 1e-3
+    by_tokens = second_moment_from_tokens(4000)
+    by_law = token_free_losses(layer, dist, 4000, generator)
+assert ks_2samp(by_law, by_tokens).pvalue > 1e-5
+assert ks_2samp(1.3 * by_law, by_tokens).pvalue < 1e-5
 
 # %% [markdown]
 # How many random numbers is that? We count them at the size of the authors' largest prompts.
@@ -349,19 +364,34 @@ plotting.FigureData(
 # %% [markdown]
 # ## What it looks like inside
 #
-# The theory says more than a risk. It names the weights, $\omega_k \propto r_k / (n_k + d + 1)$, and $P$, here a multiple of the identity. Both can be read off the trained layer: the gates from $W_g$ and $b_g$, and $P = w_y Q_x K_x^\top$, what features and labels make of each other. Values that carry features should have faded. Does what we read do the work alone? That needs no sampling: put
-# it into the exact risk of {prf:ref}`prop-population-risk`.
+# The theory says more than a risk. It names the weights, $\omega_k \propto r_k / (n_k + d + 1)$, and $P$, here a multiple of the identity. Both can be read off the trained layer: the weights from $W_g$ and $b_g$, and
+#
+# $$
+# P = w_y Q_x K_x^\top + (Q_x K_y)\, w_x^\top .
+# $$
+#
+# Why this? Of $\omega_i v_i\, k_i^\top q$ look at what is linear in the label, in the features of its example and in the query. There are two such terms. A value that reads the label meets a key that reads features, $w_y y_i \cdot x_i^\top K_x Q_x^\top x$; and a value that reads features meets a key that reads the label, $w_x^\top x_i \cdot y_i K_y^\top Q_x^\top x$.
+# Together they are $\omega_i y_i\, x_i^\top P^\top x$, the prediction $f_P$ of WPGD.
+#
+# *All the rest can only harm.* Flip, one at a time, the sign of all tasks and noise, of the query's $x$, and of the context's $x$ and noise. None changes the law of prompts. The query's label changes its sign with the first two and keeps it with the third. So does $f_P$, and of the prediction no other term does. The rest is therefore uncorrelated with $y_{n+1} - f_P$, and
+#
+# $$
+# \text{risk}(f) = \text{risk}(P, \omega) + \E (f - f_P)^2 .
+# $$
+#
+# A layer whose gate reads neither features nor labels never passes below the optimum over WPGD, whatever its weights. We take the layer with all weights at random from above. Averaged over the flips, with the signs of the label, its prediction is that of WPGD.
 
 
 # %%
-def read_off(net, dist):
-    """P (d, d) and the weights of the examples (n,) inside a trained layer."""
+def P_and_weights(net, dist):
+    """P (d, d) and the weights of the examples (n,) inside a layer."""
     layer, d, K = net.layers[0], dist.d, dist.K
     with torch.no_grad():
-        w_y = net.scale * (layer.W_v @ net.h)[d]
-        P = (w_y * layer.W_q[:d] @ layer.W_k[:d].T).double().numpy()
+        w = net.scale * (layer.W_v @ net.h)
+        Q_x, K_x, K_y = layer.W_q[:d], layer.W_k[:d], layer.W_k[d]
+        P = w[d] * Q_x @ K_x.T + torch.outer(Q_x @ K_y, w[:d])
         if net.gate is None:
-            return P, np.ones(dist.n)
+            return P.double().numpy(), np.ones(dist.n)
         g = torch.sigmoid(layer.W_g[d + 1 :, 0] + layer.b_g).double().numpy()
     # One-hot context: K kinds of examples, K of delimiters, the query.
     blocks = [
@@ -369,15 +399,44 @@ def read_off(net, dist):
     ]
     omega = gates_to_weights(np.concatenate([*blocks, g[-1:]]))
     ends = np.cumsum(np.array(dist.counts) + 1) - 1
-    return P, np.delete(omega, ends)
+    return P.double().numpy(), np.delete(omega, ends)
 
 
+drawn = dist.sample(50, generator, dtype=torch.float64)
+P, omega = P_and_weights(layer, dist)
+predicted = 0
+for tasks, query, context in itertools.product((1, -1), repeat=3):
+    flipped = replace(
+        drawn,
+        x=context * drawn.x,
+        y=tasks * context * drawn.y,
+        x_query=query * drawn.x_query,
+    )
+    with torch.no_grad():
+        f = layer(dist.tokens(flipped, **layout))[:, 0]
+    predicted = predicted + tasks * query * f / 8
+prompts = drawn.x, drawn.y, drawn.x_query
+of_wpgd = wpgd(*prompts, torch.tensor(P), torch.tensor(omega))[:, 0]
+assert torch.allclose(predicted, of_wpgd, rtol=1e-10, atol=1e-12)  # rounding
+
+with torch.no_grad():  # without the second term it is another predictor
+    Q_x, K_x = layer.layers[0].W_q[:3], layer.layers[0].W_k[:3]
+    w_y = layer.scale * (layer.layers[0].W_v @ layer.h)[3]
+    by_labels = wpgd(*prompts, w_y * Q_x @ K_x.T, torch.tensor(omega))[:, 0]
+assert (of_wpgd - by_labels).norm() > 0.1 * of_wpgd.norm()
+
+
+# %% [markdown]
+# In the trained layers, values that carry features should have faded. Does what we read do the work alone? That needs no sampling: put it into the exact risk of {prf:ref}`prop-population-risk`.
+
+
+# %%
 def direction(matrix):
     return matrix / np.linalg.norm(matrix)
 
 
 for model, net in nets.items():
-    P, omega = read_off(net, small)
+    P, omega = P_and_weights(net, small)
     exact = population_risk(small, P, omega) / best[model].risk - 1
     # The optimum is the least, so this is not negative. 1%, as above.
     assert 0 <= exact < 0.01
@@ -411,7 +470,8 @@ kinds = (
     "query",
 )
 print({kind: round(gate, 3) for kind, gate in zip(kinds, gates.tolist())})
-assert gates[:2].min() > 0.97 and 0.2 < gates[2] < 0.35
+# All gates between the two tasks multiply to 1/4; the delimiter's is most of that.
+assert gates[:2].min() > 0.95 and 0.2 < gates[2] < 0.45
 
 # %% [markdown]
 # ## Stop, and go on
@@ -555,7 +615,7 @@ glue("authors_below", 100 * float(1 - trained / theory), display=False)
 
 # %% [markdown]
 # The largest deviation of any run from its theory is {glue:text}`largest_i:.2f` per cent with recipe (i) and {glue:text}`largest_ii:.2f` per cent with recipe (ii). In the authors' numbers it is {glue:text}`largest_authors:.2f` per cent; their linear attention at $n = 100$ stands
-# {glue:text}`authors_below:.2f` per cent *below* theory, and no standard error is given. What we print are trained models found by one optimiser from a few starts. That training *must* end on these lines is not proved here: {prf:ref}`thm-gradient-flow` is about $(P, \omega)$, not about the weights of a layer. Nor is it proved that no layer passes below them: they are optima over WPGD, the layers of {prf:ref}`def-construction`.
+# {glue:text}`authors_below:.2f` per cent *below* theory, and no standard error is given. What we print are trained models found by one optimiser from a few starts. That training *must* end on these lines is not proved here: {prf:ref}`thm-gradient-flow` is about $(P, \omega)$, not about the weights of a layer. No layer with recipe (i) can pass *below* them, as the flips above have shown; nor can linear attention without a gate, with either recipe. So a number of that kind below its line, as the authors' one, is an error of the estimated risk or another reading of the table. A gate that reads labels can pass below.
 #
 # ## The picture
 
@@ -683,8 +743,9 @@ def spread(dist, batch):
 options = {"counts": (3, 2), "r": (0.2, 0.8), "sigma": 0.6}
 line = PromptDistribution(2, C=np.diag([1.0, 0.0]), **options)
 space = PromptDistribution(3, **options)
-assert spread(line, 10_000) > 0.4 * spread(line, 100)
-assert spread(space, 10_000) < 0.2 * spread(space, 100)
+# Theory: one, and a tenth. Between the two on a log scale.
+assert spread(line, 10_000) > 0.3 * spread(line, 100)
+assert spread(space, 10_000) < 0.3 * spread(space, 100)
 
 # %% [markdown]
 # ## Exercise
@@ -709,7 +770,7 @@ assert spread(space, 10_000) < 0.2 * spread(space, 100)
 #
 # net = start(reversed_order, "gla", 0)
 # fit(net, reversed_order, steps=400, batch=256, lr=0.02, token_free=True, **layout)
-# P, omega = read_off(net, reversed_order)
+# P, omega = P_and_weights(net, reversed_order)
 # assert 0 <= population_risk(reversed_order, P, omega) / linear.risk - 1 < 0.01
 # assert omega.min() > 0.9 * omega.max()
 # ```

@@ -90,6 +90,21 @@ def test_products_of_gates_are_rounded_once(dtype):
         assert ((weights.double() - exact).abs() <= exact * (torch.finfo(dtype).eps / 2 + 1e-4) + 2.0**-24).all()
 
 
+def test_what_a_type_of_16_bits_cannot_say():
+    """0.999 is 1 in bfloat16 and 0.99902 in float16: such gates belong in float32, and may be given in it."""
+    assert gates_to_weights(torch.full((1001,), 0.999, dtype=torch.bfloat16))[0] == 1
+    wanted = torch.tensor(0.999, dtype=torch.float16).item() ** 1000
+    assert gates_to_weights(torch.full((1001,), 0.999, dtype=torch.float16))[0].item() == pytest.approx(
+        wanted, rel=1e-3
+    )
+    assert gates_to_weights(torch.full((1001,), 0.999))[0].item() == pytest.approx(0.999**1000, rel=1e-4)
+    one = torch.zeros(1001, 1, dtype=torch.bfloat16)
+    one[0] = 1.0
+    q = torch.ones(1001, 1, dtype=torch.bfloat16)
+    last = gla(q, one, one, torch.full((1001,), 0.999))[-1].item()
+    assert last == pytest.approx(0.999**1000, rel=2.0**-8)
+
+
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_weights_to_gates_and_back(dtype):
     omega = torch.linspace(0.1, 1, 40).to(dtype)
