@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Speed
 #
-# **Where we are.** The pages before this one trained many layers, without a graphics processor. That works because of three forms of the same
+# **Where we are.** The pages before this one trained many layers, on processors alone. That works because of three forms of the same
 # layer that never do what is not asked for. This page says why each is fast, shows what was measured, beside what the machine could do at best,
 # and checks here and now that the forms agree. It does not time anything: a time belongs to the machine and the hour. The measurements
 # come from one command, `python benchmarks/speed.py --tables context --json chapters/data/speed.json`, and the page reads the file that it wrote.
@@ -193,14 +193,16 @@ def pick(part, **about):
     return row
 
 
-aimed = [*stored["forward_backward"], *stored["sampling"]["throughput"]]
-aimed = [row for row in aimed + stored["memory"] if row["target"] is not None]
-met = sum(row["ratio"] >= row["target"] for row in aimed)
-glue("targets", len(aimed), display=False)
+compared = [*stored["forward_backward"], *stored["sampling"]["throughput"]]
+compared += stored["memory"]
+compared = [row for row in compared if row["target"] is not None]
+for row in compared:
+    # Ratios move by tens of per cent from machine to machine; a form that has lost its
+    # point falls below half of what it should reach.
+    assert row["ratio"] > row["target"] / 2, row
+met = sum(row["ratio"] >= row["target"] for row in compared)
 glue("targets_met", met, display=False)
-scalar = [row for row in stored["forward_backward"] if row["gate"] == "scalar"]
-slower = [row for row in scalar if row["ratio_min"] <= 1]
-assert not slower, slower  # with a scalar gate every form won every turn
+glue("targets", len(compared), display=False)
 
 for form in ("tokens", "readout", "chunked"):
     for size in (10, 100):
@@ -229,11 +231,9 @@ glue("memory_beyond", float(memory["readout"]["ratio"]), display=False)
 glue("memory_all", float(memory["readout"]["ratio_with_results"]), display=False)
 
 # %% [markdown]
-# The medians meet {glue:text}`targets_met` of the {glue:text}`targets` targets that were set beforehand; each belongs to the machine and the hour as much as the ratio does. What the page holds to is less:
-# with a scalar gate, each form was faster than the recurrence in every single turn.
 # From tokens to a prediction the layer was {glue:text}`tokens_10:.0f` times as fast as the recurrence at $d = 10$ and {glue:text}`tokens_100:.0f` times at $d = 100$;
 # the read-out {glue:text}`readout_10:.0f` and {glue:text}`readout_100:.0f` times; all positions in chunks {glue:text}`chunked_10:.1f` and {glue:text}`chunked_100:.1f` times.
-# The recurrence computes the output of every token, which one prediction does not need. A loop that leaves those out is the fairer rival of
+# Of the {glue:text}`targets` targets that were set beforehand it met {glue:text}`targets_met`. The recurrence computes the output of every token, which one prediction does not need. A loop that leaves those out is the fairer rival of
 # one prediction: at $d = 10$ the layer was {glue:text}`lean_10:.0f` times as fast as that one.
 #
 # **Memory.** With 256 prompts at $d = 100$, $n = 200$, forward and backward of the recurrence took {glue:text}`memory_loop:.0f` MB at their peak beyond the arguments, the layer from tokens
@@ -316,25 +316,26 @@ glue(
 # and {glue:text}`step_1000:.1f` times at $n = 1000$. It draws {glue:text}`numbers_100:.0f` and {glue:text}`numbers_1000:.0f` times fewer random numbers; the gain in time is less, as sums of them, the weights and the backward pass
 # remain.
 #
-# All this together: a layer with every weight free, on a single task with $d = 10$, $n = 100$, from a random start, is trained for 300 steps, in {glue:text}`task_seconds:.1f` seconds (median). All ten of ten runs then
-# stood less than one per cent above $1 - n / (n + d + 1)$: between {glue:text}`excess_low:.2f` and {glue:text}`excess_high:.2f` per cent. Below is no mistake: the formula is the optimum over weights that do not depend on the data,
-# and a free gate can read the labels. Nor is it where they would stay: training was stopped there, and a gate that has begun to read labels gains more with more steps.
+# All this together: a layer with every weight free, on a single task with $d = 10$, $n = 100$, from a random start, was trained for 300 steps, {glue:text}`task_seconds:.1f` seconds (median). Its excess over $1 - n / (n + d + 1)$ was then between {glue:text}`excess_low:.2f` and {glue:text}`excess_high:.2f` per cent in the ten runs. Below is no mistake: the formula is the optimum over weights that do not depend on the data,
+# and a free gate can read the labels. Nor is it where training would end: with more steps a layer may go further below, and nothing holds it at the line.
 #
-# The authors' table trained anew ([](15_training)), with recipe (i): what the command above measured on all cores, with the load averages printed above, and what the stored cells of that page took, each on one thread. The two were
-# made at different hours. Where the load was not the same, or is not known, their times are not to be compared.
+# The authors' table trained anew ([](15_training)): what the command measured with `--tables`, on all cores, and what the stored cells of that page took one by one, each on one thread. Seconds of two lines compare only where the machine was as busy for both, which the load average tells, as far as it was recorded: processes that wanted to run, beside the cores there were.
 
 # %%
+machine = stored["machine"]
 for key, value in stored.get("tables", {"not stored": 0}).items():
     print(f"{key:24} {value:.4g}")
 for recipe in ("context", "free"):
     cells = json.loads(Path(f"data/table_{recipe}.json").read_text())
     minutes = sum(cell["seconds"] for cell in cells) / 60
-    made = [cell.get("provenance", {}) for cell in cells]
-    loads = [about["load_before"][0] for about in made if about.get("load_before")]
-    load = f"{min(loads):.1f} to {max(loads):.1f}" if loads else "not recorded"
-    on = ", ".join(sorted({about.get("processor", "not recorded") for about in made}))
-    print(f"{recipe}: {len(cells)} cells, {minutes:.0f} minutes, one thread each")
-    print(f"    processor: {on}; load average before each: {load}")
+    print(f"{recipe}: {len(cells)} cells, {minutes:.0f} minutes in all, one thread")
+    made = [cell["provenance"] for cell in cells if "provenance" in cell]
+    loads = [made_at[key] for made_at in made for key in ("load_before", "load_after")]
+    busiest = max((load[0] for load in loads if load), default="not recorded")
+    where = {about["processor"] for about in made} or {"not recorded"}
+    print("    processor:", *where, "and, for the measurements above,", machine["cpu"])
+    print(f"    load average, largest: {busiest}; at the measurements above:", end=" ")
+    print(max(stored["load_before"][0], stored["load_after"][0]))
 
 
 # %% [markdown]
