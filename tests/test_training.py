@@ -171,6 +171,7 @@ def test_flags_and_numbers_of_numpy_are_as_good(tmp_path):
     same = {"steps": np.int64(40), "batch": np.int32(16), "delimiters": np.bool_(True), "context": np.bool_(True)}
     same |= {"lr": np.float64(0.005), "seed": np.uint8(0), "token_free": np.bool_(False)}
     assert np.array_equal(fit(new_model(), DIST, checkpoint=str(path), **(SHORT | same)), losses)
+    assert np.array_equal(fit(new_model(), DIST, **(SHORT | same)), losses)
 
 
 def test_a_home_is_expanded(tmp_path, monkeypatch):
