@@ -358,18 +358,8 @@ def task(quick):
     return out
 
 
-def draws_without_tokens(dist, batch, generator):
-    """All that `token_free_losses` draws, in its shapes: tasks, made correlated, and for each block g and zeta."""
-    mix, _, _ = dist._factors
-    tasks = torch.as_tensor(mix, dtype=torch.float32) @ torch.randn(batch, dist.K + 1, dist.d, generator=generator)
-    return tasks, [
-        (torch.randn(batch, m, generator=generator), torch.randn(batch, dist.d, generator=generator))
-        for m in dist.counts
-    ]
-
-
 def sampling(quick):
-    """Drawing prompts against raw normal numbers, and against not drawing tokens at all."""
+    """Drawing prompts against raw normal numbers; and a training step on tokens against one without."""
     generator = torch.Generator().manual_seed(0)
     out = {"throughput": [], "token_free": []}
     for d, n, batch in ((4, 20, 8),) if quick else ((10, 100, 256), (100, 200, 64), (100, 1000, 32)):
@@ -397,15 +387,10 @@ def sampling(quick):
             losses = token_free_losses(model, dist, batch, generator, **layout)
             torch.autograd.grad(losses.mean(), weights)
 
-        calls = {
-            "tokens": tokens,
-            "token_free": without,
-            "draw_tokens": lambda dist=dist, batch=batch: dist.sample(batch, generator, 16, torch.float32),
-            "draw_token_free": lambda dist=dist, batch=batch: draws_without_tokens(dist, batch, generator),
-        }
-        times = side_by_side(calls, quick)
-        for above, below in (("tokens", "token_free"), ("draw_tokens", "draw_token_free")):
-            out["token_free"].append(row(times, above, below, d=d, n=n, batch=batch, queries=16))
+        # No row for drawing alone: without tokens, what is drawn is no prompt, and the sums that a layer needs are the
+        # rest of the work.
+        times = side_by_side({"tokens": tokens, "token_free": without}, quick)
+        out["token_free"].append(row(times, "tokens", "token_free", d=d, n=n, batch=batch, queries=16))
     return out
 
 

@@ -267,13 +267,13 @@ def second_moment_from_tokens(batch):
     return error**2 @ torch.tensor(weights / weights.sum()) + dist.sigma**2
 
 
-# Chance passes the first level once in 100,000 seeds; a change of scale by 30% does not
-# get near the second.
+# Chance passes this level once in 100,000 seeds; a change of scale by 30% is far
+# beyond it.
 with torch.no_grad():
     by_tokens = second_moment_from_tokens(4000)
     by_law = token_free_losses(layer, dist, 4000, generator)
 assert ks_2samp(by_law, by_tokens).pvalue > 1e-5
-assert ks_2samp(1.3 * by_law, by_tokens).pvalue < 1e-8
+assert ks_2samp(1.3 * by_law, by_tokens).pvalue < 1e-5
 
 # %% [markdown]
 # How many random numbers is that? We count them at the size of the authors' largest prompts.
@@ -743,8 +743,9 @@ def spread(dist, batch):
 options = {"counts": (3, 2), "r": (0.2, 0.8), "sigma": 0.6}
 line = PromptDistribution(2, C=np.diag([1.0, 0.0]), **options)
 space = PromptDistribution(3, **options)
-assert spread(line, 10_000) > 0.4 * spread(line, 100)
-assert spread(space, 10_000) < 0.2 * spread(space, 100)
+# Theory: one, and a tenth. Between the two on a log scale.
+assert spread(line, 10_000) > 0.3 * spread(line, 100)
+assert spread(space, 10_000) < 0.3 * spread(space, 100)
 
 # %% [markdown]
 # ## Exercise

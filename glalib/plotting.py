@@ -58,7 +58,7 @@ def use_style() -> None:
 class FigureData:
     """The numbers behind a figure, shown in a notebook as a link that downloads them as CSV.
 
-    name : file name without ending. columns : name to 1-d array, all of one length: numbers, words, or some of each.
+    name : file name without ending. columns : name to array, all of one size: numbers, words, or some of each.
     Fractions have ten digits and integers all of theirs; None is an empty entry.
     settings : whatever made the numbers, the seed among it; written as comment lines at the head of the file.
 
@@ -70,14 +70,16 @@ class FigureData:
         if not name or set(name) & set('/\\\0\n"'):
             raise _check.fail("name", "a file name without ending", _check._short(name))
         _check.instance("columns", columns, dict, "a dict of columns")
+        for key in columns:
+            _check.instance("each name in columns", key, str, "a string")
         columns = {key: _column(key, values) for key, values in columns.items()}
         if len({values.size for values in columns.values()}) != 1:
             sizes = {key: values.size for key, values in columns.items()}
             raise ValueError(f"columns must be of one length; got {sizes}")
-        head = "".join(f"# {key}: {' '.join(str(value).split())}\n" for key, value in settings.items())
+        head = "".join(f"# {_line(key)}: {_line(value)}\n" for key, value in settings.items())
         body = io.StringIO()
         table = csv.writer(body, lineterminator="\n")  # quotes what holds a comma, a quote or a line break
-        table.writerow(columns)
+        table.writerow(map(_entry, columns))
         for row in zip(*columns.values(), strict=True):
             table.writerow(map(_entry, row))
         self.name, self.csv = name, head + body.getvalue()
@@ -93,12 +95,21 @@ class FigureData:
         )
 
 
+def _line(value):
+    """As text without line breaks."""
+    return " ".join(str(value).split())
+
+
 def _column(key, values):
     """One column as it is; numpy would make words of numbers that stand beside words."""
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(f"columns[{key!r}] must be without a mask; got {_check._short(values)}")
     mixed = isinstance(values, (list, tuple)) and any(value is None or isinstance(value, str) for value in values)
-    column = np.asarray(values, dtype=object if mixed else None).ravel()
+    values = values.detach() if hasattr(values, "detach") else values  # numbers of torch, without their history
+    try:
+        column = np.asarray(values, dtype=object if mixed else None).ravel()
+    except ValueError:  # rows of different lengths
+        raise TypeError(f"columns[{key!r}] must be of numbers and words; got {_check._short(values)}") from None
     for value in column:
         if not (value is None or isinstance(value, (str, numbers.Real, np.bool_))):
             raise TypeError(f"columns[{key!r}] must be of numbers and words; got {_check._short(value)}")

@@ -376,6 +376,7 @@ class PromptDistribution:
     def _context(self, delimiters, context):
         """Context vectors (kinds, p): of the blocks, of the delimiters if there are any, of the query."""
         kinds = self.K * (2 if delimiters else 1) + 1
+        context = bool(context) if isinstance(context, np.bool_) else context
         if context is False or context is None:
             return np.zeros((kinds, 0))
         vectors = np.eye(kinds) if context is True else _check.array("context", context)

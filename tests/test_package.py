@@ -221,6 +221,11 @@ def test_figure_data_keeps_numbers_and_words_apart():
     ]
 
 
+def test_figure_data_has_no_line_that_a_name_could_hide():
+    data = FigureData("a", {"#x": [1], "y": [2]}, **{"two\nlines": 3})
+    assert data.csv == "# two lines: 3\n #x,y\n1,2\n"
+
+
 @pytest.mark.parametrize(
     ("name", "columns", "error", "words"),
     [
@@ -229,6 +234,8 @@ def test_figure_data_keeps_numbers_and_words_apart():
         ("a", [1, 2], TypeError, "columns must be a dict of columns; got list"),
         ("a", {"x": [1j]}, TypeError, "columns['x'] must be of numbers and words; got"),
         ("a", {"x": [{}]}, TypeError, "columns['x'] must be of numbers and words; got {}"),
+        ("a", {"x": [[1], [1, 2]]}, TypeError, "columns['x'] must be of numbers and words; got [[1], [1, 2]]"),
+        ("a", {3: [1]}, TypeError, "each name in columns must be a string; got int"),
         ("a", {"x": np.ma.masked_invalid([1.0, np.nan])}, TypeError, "columns['x'] must be without a mask; got"),
         ("", {"x": [1]}, ValueError, "name must be a file name without ending; got ''"),
         ("a/b", {"x": [1]}, ValueError, "name must be a file name without ending; got 'a/b'"),

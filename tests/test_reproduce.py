@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from glalib import reproduce
+from glalib import PromptDistribution, reproduce
 from glalib.cli import main
-from glalib.reproduce import AUTHORS, RECIPES, summary, table, train_cell
+from glalib.reproduce import AUTHORS, RECIPES, start, summary, table, train_cell
 from glalib.training import code_fingerprint, seconds_spent
 
 DATA = Path(__file__).parents[1] / "chapters" / "data"
@@ -153,6 +153,49 @@ def test_bad_arguments_of_the_command(capsys, tmp_path):
         train_cell("mamba", 4, 8, 0)
     with pytest.raises(ValueError, match="n must be an integer >= 2; got 1"):
         train_cell("gla", 4, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("seed", "options", "error", "words"),
+    [
+        (1.5, {}, TypeError, "seed must be an integer >= 0; got 1.5"),
+        (-1, {}, ValueError, "seed must be an integer >= 0; got -1"),
+        (2**64, {}, ValueError, "seed must be an integer >= 0 that fits in 64 bits"),
+        (0, {"free": "no"}, ValueError, "free must be one of True, False; got 'no'"),
+        (0, {"recipe": 5}, TypeError, "recipe must be a dict or None; got int"),
+        (0, {"recipe": {"step": 3}}, ValueError, "recipe must be with keys among steps, batch, .*; got 'step'"),
+        (0, {"recipe": {"seed": 3}}, ValueError, "recipe must be with keys among steps, batch, .*; got 'seed'"),
+        (0, {"evaluation": {"prompt": 3}}, ValueError, "evaluation must be with keys among prompts, queries; got"),
+        (0, {"r": (0.2, 0.8, 0.1)}, ValueError, r"r must be of shape \(2,\); got shape \(3,\)"),
+        (0, {"r": 0.5}, ValueError, r"r must be of shape \(2,\); got shape \(\)"),
+        (0, {"checkpoint": 5}, TypeError, "checkpoint must be a path or None; got int"),
+    ],
+)
+def test_bad_arguments_of_a_cell(seed, options, error, words):
+    with pytest.raises(error, match=words):
+        train_cell("gla", 4, 8, seed, **({"recipe": TINY["recipe"]} | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"free": 5}, ValueError, "free must be one of True, False; got 5"),
+        ({"recpe": {}}, ValueError, "changes must be with keys among r, recipe, evaluation; got 'recpe'"),
+        ({"recipe": [3]}, TypeError, "recipe must be a dict or None; got list"),
+        ({"evaluation": {"seeds": 1}}, ValueError, "evaluation must be with keys among prompts, queries; got 'seeds'"),
+        ({"seeds": True}, TypeError, "seeds must be a positive integer; got True"),
+    ],
+)
+def test_bad_arguments_of_the_table(options, error, words):
+    with pytest.raises(error, match=words):
+        table(progress=False, jobs=1, **options)
+
+
+def test_a_start_is_of_a_known_model():
+    with pytest.raises(ValueError, match="model must be one of 'linear', 'gla'; got 'mamba'"):
+        start(PromptDistribution(4, (4, 4), (0.2, 0.8)), "mamba", 0)
+    with pytest.raises(TypeError, match="dist must be a PromptDistribution; got int"):
+        start(3, "gla", 0)
 
 
 def test_each_cell_says_how_it_was_made(tiny, tmp_path, monkeypatch):

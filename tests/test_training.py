@@ -19,7 +19,7 @@ with contextlib.suppress(ImportError):  # not on Windows
     import fcntl
 
 from glalib import GLA, PromptDistribution, optimal_wpgd, simulate_risk, training
-from glalib.training import NonFiniteLoss, code_fingerprint, fit, seconds_spent, sweep
+from glalib.training import NonFiniteLoss, code_fingerprint, fit, orthogonal_start, seconds_spent, sweep
 
 DIST = PromptDistribution(3, (6, 6), (0.2, 0.8))
 SHORT = {"steps": 40, "batch": 16, "queries": 4, "every": 7, "delimiters": True, "context": True}
@@ -171,6 +171,7 @@ def test_flags_and_numbers_of_numpy_are_as_good(tmp_path):
     same = {"steps": np.int64(40), "batch": np.int32(16), "delimiters": np.bool_(True), "context": np.bool_(True)}
     same |= {"lr": np.float64(0.005), "seed": np.uint8(0), "token_free": np.bool_(False)}
     assert np.array_equal(fit(new_model(), DIST, checkpoint=str(path), **(SHORT | same)), losses)
+    assert np.array_equal(fit(new_model(), DIST, **(SHORT | same)), losses)
 
 
 def test_a_home_is_expanded(tmp_path, monkeypatch):
@@ -204,6 +205,8 @@ def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
         (lambda f: f.sum(1), ValueError, r"the model's output must be of shape \(16, 4\); got shape \(16,\)"),
         (lambda f: f.detach(), ValueError, "the model's output must be such that it has gradients"),
         (lambda f: f.tolist(), TypeError, "the model's output must be a torch tensor; got list"),
+        (lambda f: f * 1j, ValueError, r"the model's output must be of real numbers; got torch\.complex64"),
+        (lambda f: 0 * f.detach() + torch.zeros(1, requires_grad=True), ValueError, "output must be such that it has"),
         (lambda f: f * np.nan, NonFiniteLoss, "the loss is nan .* at step 0 of 40"),
     ],
 )
@@ -300,7 +303,14 @@ def test_a_loss_that_is_not_finite_stops_the_run():
         ({"lr": float("nan")}, ValueError, "lr must be a number from 0 to 1e30; got nan"),
         ({"lr": "fast"}, TypeError, "lr must be a number from 0 to 1e30; got 'fast'"),
         ({"seed": 2**70}, ValueError, "seed must be an integer >= 0 that fits in 64 bits; got"),
-        ({"context": "yes"}, (ValueError, TypeError), "context must be"),
+        ({"context": "yes"}, TypeError, "context must be an array of real numbers; got 'yes'"),
+        ({"context": object()}, TypeError, "context must be an array of real numbers; got <object"),
+        ({"context": np.ones((2, 2))}, ValueError, r"context must be of shape \(5, p\), one row per kind of token"),
+        ({"context": [[np.nan], [1.0], [2.0], [3.0], [4.0]]}, ValueError, "context must be finite; got NaN"),
+        ({"lr": torch.tensor(0.1)}, TypeError, "lr must be a number from 0 to 1e30; got tensor"),
+        ({"lr": 1j}, TypeError, "lr must be a number from 0 to 1e30; got 1j"),
+        ({"tokens": lambda prompts: None}, TypeError, "Z must be a torch tensor; got NoneType"),
+        ({"tokens": lambda prompts: DIST.tokens(prompts, True, True)[:2]}, ValueError, "output must be of shape"),
         ({"checkpoint": 5}, TypeError, "checkpoint must be a path or None; got int"),
         ({"checkpoint": b"run.npz"}, TypeError, "checkpoint must be a path or None; got bytes"),
         ({"checkpoint": ""}, ValueError, "checkpoint must be a path or None; got ''"),
@@ -333,6 +343,35 @@ def test_bad_arguments_are_named(options, error, words):
     frozen = new_model().requires_grad_(False)
     with pytest.raises(ValueError, match="model must be a module with weights to train"):
         fit(frozen, DIST)
+
+
+def test_weights_that_are_no_numbers_are_not_blamed_on_the_learning_rate():
+    model = new_model()
+    with torch.no_grad():
+        model.layers[0].W_v[0, 0] = float("nan")
+    with pytest.raises(ValueError, match=r"model must be with finite weights; got NaN or infinity in layers\.0\.W_v"):
+        fit(model, DIST, **SHORT)
+    lazy = torch.nn.Sequential(torch.nn.LazyLinear(1))
+    with pytest.raises(ValueError, match=r"model must be with weights that have been made; got a lazy one .* in 0\."):
+        fit(lazy, DIST, **SHORT)
+
+
+def test_a_start_is_orthogonal_in_every_precision():
+    for dtype, rounding in ((torch.float64, 1e-14), (torch.float32, 1e-5), (torch.bfloat16, 0.05)):
+        model = orthogonal_start(new_model(dtype=dtype), torch.Generator().manual_seed(0))
+        W = model.layers[0].W_q.detach().double()
+        assert torch.equal(model.layers[0].W_k, model.layers[0].W_q)
+        assert (W.T @ W - torch.eye(W.shape[1])).abs().max() < rounding
+    with pytest.raises(TypeError, match="model must be a GLA; got Linear"):
+        orthogonal_start(torch.nn.Linear(2, 2))
+    with pytest.raises(TypeError, match=r"generator must be a torch\.Generator or None; got int"):
+        orthogonal_start(new_model(), 0)
+
+
+@pytest.mark.parametrize("function", [5, len, partial(fit)])
+def test_the_code_of_other_things_has_no_fingerprint(function):
+    with pytest.raises(TypeError, match="run must be a function or None; got "):
+        code_fingerprint(function)
 
 
 # Sweeps. The function they call must live in a module that workers can import.

@@ -230,7 +230,10 @@ MUTATIONS = [
     Mutation("the command's digits", "cli.py", "if 1e-3 <= value < 1e4 else", "if True else"),
     Mutation("negative numbers on the command line", "cli.py", 'out[-1] += "=" + word', "out.append(word)"),
     Mutation(
-        "quotes in a figure's data", "plotting.py", "table.writerow(columns)", 'body.write(",".join(columns) + "\\n")'
+        "quotes in a figure's data",
+        "plotting.py",
+        "table.writerow(map(_entry, columns))",
+        'body.write(",".join(columns) + "\\n")',
     ),
     # The certificate of the constant gate.
     Mutation(
