@@ -27,7 +27,7 @@ def maps(model, dist, context):
             x, y = torch.zeros(1, dist.n, dist.d, dtype=torch.float64), torch.zeros(1, dist.n, dtype=torch.float64)
             x[0, i, a] = y[0, i] = 1
             zeros = torch.zeros(1, dist.K + 1, dist.d, dtype=torch.float64)
-            prompts = Prompts(x, y, x_query, torch.zeros(1, dist.d), zeros[:, 1:], zeros[:, 0])
+            prompts = Prompts(x, y, x_query, torch.zeros(1, dist.d, dtype=y.dtype), zeros[:, 1:], zeros[:, 0])
             Z = dist.tokens(prompts, delimiters=True, context=context)
             B[i, :, a] = model(Z, queries=dist.d)[0].detach()
     return B
