@@ -208,8 +208,9 @@ plotting.FigureData(
 #
 # $$
 # \begin{gathered}
-# e_1 = \frac{\delta^2}{8} \sum_a a (a-1)\, g_2^{a-2}, \qquad e_2^2 = \frac{\delta^4}{64} \sum_a a^2 (a-1)^2 g_2^{2a-4}, \qquad E = \min\bigl(e_1, \sqrt{\Lambda}\, e_2\bigr), \\
-# \varepsilon_p = \min\Bigl(r_+ e_1, \Bigl(\textstyle\sum_k n_k r_k^2\Bigr)^{1/2} e_2\Bigr), \qquad \varepsilon_V = \frac{\delta^2}{8} \sum_a 2a (2a-1)\, g_2^{2a-2}, \\
+# e_1 = \frac{\delta^2}{8} \sum_a a (a-1)\, g_2^{a-2}, \qquad e_2^2 = \frac{\delta^4}{64} \sum_a a^2 (a-1)^2 g_2^{2a-4}, \\
+# E = \min\bigl(e_1, \sqrt{\Lambda}\, e_2\bigr), \qquad \varepsilon_p = \min\Bigl(r_+ e_1, \Bigl(\textstyle\sum_k n_k r_k^2\Bigr)^{1/2} e_2\Bigr), \\
+# \varepsilon_V = \frac{\delta^2}{8} \sum_a 2a (2a-1)\, g_2^{2a-2}, \\
 # \varepsilon_W = \tfrac14 (S_2 - S_1)^\top R\, (S_2 - S_1) + 2 E \sqrt{\max(W_1, W_2)} .
 # \end{gathered}
 # $$
