@@ -15,6 +15,7 @@ GRADED = 1e4  # from this spread of scales on, singular values are computed with
 
 
 def is_diagonal(matrix) -> bool:
+    """Whether all entries off the diagonal are exactly zero."""
     return bool(np.count_nonzero(matrix) == np.count_nonzero(np.diagonal(matrix)))
 
 

@@ -249,6 +249,23 @@ MUTATIONS = [
         "return self.gain(p, V, W).min(axis=0)",
     ),
     Mutation(
+        "the chord's error by a tenth",
+        "constant_gate.py",
+        "square = (1 - c) ** 2, (high.c - c) ** 2 / 8\n",
+        "square = (1 - c) ** 2, (high.c - c) ** 2 / 8.8\n",
+    ),
+    Mutation(
+        "the chord's error in W",
+        "constant_gate.py",
+        "return off_p, square * three, chord / 4 +",
+        "return off_p, square * three, chord / 4.4 +",
+    ),
+    Mutation("the sum of second derivatives", "constant_gate.py", "np.minimum(2 / c**3,", "np.minimum(1.8 / c**3,"),
+    Mutation(
+        "the second derivative of V", "constant_gate.py", "np.minimum((2 + 6 * y) *", "np.minimum((1.8 + 5.4 * y) *"
+    ),
+    Mutation("the chord's error in p", "constant_gate.py", "np.abs(p) + off_p + slack_p", "np.abs(p) + slack_p"),
+    Mutation(
         "the slope of the gain",
         "constant_gate.py",
         "return 2 * (self.r @ dS) / (self.r @ S)",
