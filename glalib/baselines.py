@@ -39,6 +39,7 @@ def bayes(dist: PromptDistribution):
     Tasks and labels are jointly Gaussian given the features, so it is linear in y: write the tasks as
     beta_k = C^1/2 sum_j F_kj theta_j with F F^T = R and theta standard normal; its posterior mean is ridge regression
     on the features C^1/2 x_i F_kj with penalty sigma^2, and the query's task is C^1/2 sum_j (F^+ r)_j theta_j.
+    Directions of features below the precision of the prompts times the largest count as zero.
     """
     _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
     F, half_C = psd_root(dist.R), psd_root(dist.C)

@@ -18,6 +18,18 @@ MOST_FEATURES = 10_000  # about 5 GB
 MOST_SEEDS = 10_000  # more is a slip: years of work
 
 
+class _Once(argparse.Action):
+    """Store a value; an option given twice is an error: of two values one would be lost without a word."""
+
+    given = False
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        if self.given:
+            raise argparse.ArgumentError(self, "given twice")
+        self.given = True
+        setattr(namespace, self.dest, values)
+
+
 def main(argv=None) -> int:
     """Run the command line; returns the exit status: 2 for bad input, 1 where a run failed."""
     whole = {"allow_abbrev": False}  # an option misspelt is an error, not another option
@@ -34,11 +46,17 @@ def main(argv=None) -> int:
         epilog="example: glalib risk --d 100 --counts 50,50 --r 0.2,0.8",
         **whole,
     )
-    risk.add_argument("--d", type=_number(int), required=True, help="feature dimension")
-    risk.add_argument("--counts", type=_numbers(int), required=True, help="examples per task, e.g. 50,50")
-    risk.add_argument("--r", type=_numbers(float), required=True, help="correlation of each task with the query's")
-    risk.add_argument("--R", type=_rows, help="task correlations, rows apart by ';', e.g. '1,0.5;0.5,1' (identity)")
-    risk.add_argument("--sigma", type=_number(float), default=0.0, help="standard deviation of the label noise (0)")
+    risk.add_argument("--d", action=_Once, type=_number(int), required=True, help="feature dimension")
+    risk.add_argument("--counts", action=_Once, type=_numbers(int), required=True, help="examples per task, e.g. 50,50")
+    risk.add_argument(
+        "--r", action=_Once, type=_numbers(float), required=True, help="correlation of each task with the query's"
+    )
+    risk.add_argument(
+        "--R", action=_Once, type=_rows, help="task correlations, rows apart by ';', e.g. '1,0.5;0.5,1' (identity)"
+    )
+    risk.add_argument(
+        "--sigma", action=_Once, type=_number(float), default=0.0, help="standard deviation of the label noise (0)"
+    )
     risk.add_argument("--json", action="store_true", help="print JSON")
 
     reproduce = commands.add_parser("reproduce", help="train the models of the authors' table again", **whole)
@@ -50,12 +68,16 @@ def main(argv=None) -> int:
         **whole,
     )
     table.add_argument("--free", action="store_true", help="every weight free, from plain tokens (longer)")
-    table.add_argument("--seeds", type=_number(int), default=1, help="runs per cell, seeds 0, 1, ... (1)")
-    table.add_argument("--jobs", type=_number(int), help="processes, one thread each (this machine's cores)")
-    table.add_argument("--backend", default="loky", help="loky (this machine), dask (DASK_SCHEDULER_ADDRESS) or ray")
-    table.add_argument("--json", metavar="FILE", type=_path, help="write the cells to this file")
+    table.add_argument("--seeds", action=_Once, type=_number(int), default=1, help="runs per cell, seeds 0, 1, ... (1)")
     table.add_argument(
-        "--folder", type=_path, default="glalib-runs", help="where unfinished work is kept (glalib-runs)"
+        "--jobs", action=_Once, type=_number(int), help="processes, one thread each (this machine's cores)"
+    )
+    table.add_argument(
+        "--backend", action=_Once, default="loky", help="loky (this machine), dask (DASK_SCHEDULER_ADDRESS) or ray"
+    )
+    table.add_argument("--json", action=_Once, metavar="FILE", type=_path, help="write the cells to this file")
+    table.add_argument(
+        "--folder", action=_Once, type=_path, default="glalib-runs", help="where unfinished work is kept (glalib-runs)"
     )
 
     try:
@@ -103,7 +125,10 @@ def _reproduce(args) -> tuple[str, int]:
     if part:  # complain now rather than after the work, and leave no half of a file
         if args.json.is_dir():
             raise _check.fail("json", "a file", f"the folder {args.json}")
-        part.touch()
+        try:
+            part.touch()
+        except OSError as error:
+            raise _check.fail("json", "in a folder that can be written to", f"{args.json}: {error.strerror}") from None
     try:
         rows = table(args.free, args.seeds, args.jobs, args.backend, args.folder)
         if part:

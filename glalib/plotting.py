@@ -62,7 +62,7 @@ class FigureData:
     Fractions have ten digits and integers all of theirs; None is an empty entry.
     settings : whatever made the numbers, the seed among it; written as comment lines at the head of the file.
 
-    Raises ValueError if columns differ in length, TypeError for what is neither number nor word.
+    Raises ValueError if columns differ in length or have several axes, TypeError for what is neither number nor word.
     """
 
     def __init__(self, name: str, columns: dict, **settings):
@@ -107,9 +107,11 @@ def _column(key, values):
     mixed = isinstance(values, (list, tuple)) and any(value is None or isinstance(value, str) for value in values)
     values = values.detach() if hasattr(values, "detach") else values  # numbers of torch, without their history
     try:
-        column = np.asarray(values, dtype=object if mixed else None).ravel()
+        column = np.asarray(values, dtype=object if mixed else None)
     except ValueError:  # rows of different lengths
         raise TypeError(f"columns[{key!r}] must be of numbers and words; got {_check._short(values)}") from None
+    if column.ndim != 1:
+        raise _check.fail(f"columns[{key!r}]", "one column, of one axis", f"shape {column.shape}")
     for value in column:
         if not (value is None or isinstance(value, (str, numbers.Real, np.bool_))):
             raise TypeError(f"columns[{key!r}] must be of numbers and words; got {_check._short(value)}")

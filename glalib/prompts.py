@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import torch
 
 
+MOST_NUMBERS = 2**40  # in one batch: four terabytes and more
+
+
 @dataclass(frozen=True, repr=False)
 class Prompts:
     """A batch of prompts, as drawn by `PromptDistribution.sample`.
@@ -281,6 +284,9 @@ class PromptDistribution:
         batch, queries = _check.positive_int("batch", batch), _check.positive_int("queries", queries)
         _check.generator(generator)
         _check.dtype("dtype", dtype)
+        if (numbers := batch * (self.n + self.K + 1 + queries) * self.d) > MOST_NUMBERS:
+            expected = f"such that batch (n + K + 1 + queries) d is at most {MOST_NUMBERS:.2g}, as many as memory holds"
+            raise _check.fail("batch, queries and counts", expected, f"{numbers:.3g}")
 
         def normal(*shape):
             return torch.randn(*shape, generator=generator, dtype=dtype)

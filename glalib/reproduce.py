@@ -150,6 +150,13 @@ def table(free=False, seeds=1, jobs=None, backend="loky", folder=None, progress=
 
 def summary(rows) -> str:
     """The table for reading: means over seeds beside the authors' sixteen numbers."""
+    if not isinstance(rows, (list, tuple)):
+        raise TypeError(f"rows must be a list of dicts; got {type(rows).__name__}")
+    for i, row in enumerate(rows):
+        _check.instance(f"rows[{i}]", row, dict, "a dict")
+        needed = {"model", "n", "seed"} | ({"error"} if "error" in row else {"risk", "stderr", "theory"})
+        if not needed <= set(row) or row["model"] not in MODELS:
+            raise _check.fail(f"rows[{i}]", f"a row of the table, with {', '.join(sorted(needed))}", _check._short(row))
     lines = [
         f"{'model':7}{'n':>6}{'risk / d':>11}{'s.e.':>9}{'theory':>10}{'excess':>9}   {'authors: trained':>16}"
         f"{'theory':>8}{'excess':>8}{'seeds':>7}"

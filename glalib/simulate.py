@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 
 import torch
@@ -99,6 +100,19 @@ def simulate_risk(
     return Estimate(known + losses.mean().item(), losses.std().item() / prompts**0.5, prompts)
 
 
+def query_option(model, queries) -> dict:
+    """How a module is told of that many queries: model(Z) for one, else model(Z, queries=queries)."""
+    if queries == 1:
+        return {}
+    try:
+        taken = inspect.signature(model.forward).parameters.values()
+    except (TypeError, ValueError):  # compiled code does not tell
+        return {"queries": queries}
+    if not any(p.name == "queries" or p.kind is p.VAR_KEYWORD for p in taken):
+        raise _check.fail("queries", "1 for a model whose forward takes no `queries`", queries)
+    return {"queries": queries}
+
+
 def _as_predictor(predictor, dist, queries, tokens, dtype):
     """Any predictor as a callable from a `Prompts` record to predictions, and the precision it wants."""
     if isinstance(predictor, WPGD):
@@ -107,7 +121,7 @@ def _as_predictor(predictor, dist, queries, tokens, dtype):
         tokens = dist.tokens if tokens is None else tokens
         if not callable(tokens):
             raise TypeError(f"tokens must be a callable on Prompts or None; got {type(tokens).__name__}")
-        options = {} if queries == 1 else {"queries": queries}
+        options = query_option(predictor, queries)
         own = next((p.dtype for p in predictor.parameters()), dtype)
 
         def predict(drawn):

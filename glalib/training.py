@@ -35,6 +35,7 @@ from . import _check
 from .gates import widen
 from .model import GLA
 from .prompts import PromptDistribution
+from .simulate import query_option
 from .token_free import token_free_losses
 
 BETAS = (0.9, 0.99)  # Adam; a short memory of the squares, as gradients fall by orders of magnitude during a run
@@ -112,6 +113,7 @@ def fit(
             raise _check.fail("model", "with weights to train in float32 or float64", f"{p.dtype} in {name}")
         if not p.isfinite().all():
             raise _check.fail("model", "with finite weights", f"NaN or infinity in {name}")
+    options = {} if token_free else query_option(model, queries)
     if context is not None and not isinstance(context, (bool, np.bool_)):
         context = _check.array("context", context)
     run = {
@@ -150,7 +152,9 @@ def fit(
             return token_free_losses(model, dist, batch, generator, delimiters, context)
         drawn = dist.sample(batch, generator, queries, dtype)
         Z = tokens(drawn)
-        predictions = model(Z) if queries == 1 else model(Z, queries=queries)
+        if Z is None:
+            raise TypeError("what tokens returns must be tokens; got None")
+        predictions = model(Z, **options)
         _check.instance("the model's output", predictions, torch.Tensor, "a torch tensor")
         shape = drawn.y_query.shape
         if predictions.shape != shape and (queries > 1 or predictions.shape != shape[:1]):
@@ -337,7 +341,7 @@ def sweep(run, cells, *, folder=None, jobs=None, backend="loky", progress=True) 
                 results[j] = json.loads(text)  # each its own object
             if paths[i] is not None and "error" not in result:
                 with _replacing(paths[i]) as part:
-                    part.write_text(text, encoding="utf-8")
+                    part.write_text(json.dumps({"digest": _seal(text), "result": result}), encoding="utf-8")
                 paths[i].with_suffix(".npz").unlink(missing_ok=True)
             bar.finish(i, len(same))
     return results
@@ -439,13 +443,18 @@ def _once(pairs):
 def _kept(path):
     """The result in that file, or a complaint."""
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        result = error
-    if not isinstance(result, dict):
-        given = f"{path}: {_check._short(result)}"
-        raise _check.fail("folder", "one of whole results; remove this file to run its cell anew", given)
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        result = kept["result"]
+        if not isinstance(result, dict) or kept["digest"] != _seal(json.dumps(result)):
+            raise ValueError("it was changed since")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        given = f"{path}: {type(error).__name__}: {error}"
+        raise _check.fail("folder", "one of whole results; remove this file to run its cell anew", given) from None
     return result
+
+
+def _seal(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _one(run, i, cell, path, note, parent):

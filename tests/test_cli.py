@@ -77,7 +77,11 @@ def test_what_is_unique_is_what_uniqueness_says(r, capsys):
         (["reproduce", "table", "--jobs", "1.5"], "expected an integer; got '1.5'"),
         (["reproduce", "table", "--jobs", "-1"], "jobs must be a positive integer; got -1"),
         (["reproduce", "table", "--backend", ""], "backend must be one of"),
-        (["reproduce", "table", "--json", "/proc/no/table.json"], "No such file or directory"),
+        (["reproduce", "table", "--json", "/proc/no/t.json"], "json must be in a folder that can be written to; got"),
+        ([*RISK, "--sigma", "0", "--sigma", "1"], "argument --sigma: given twice"),
+        ([*RISK, "--r=0.2,0.7"], "argument --r: given twice"),
+        (["reproduce", "table", "--json", "a", "--json", "b"], "argument --json: given twice"),
+        (["reproduce", "table", "--seeds", "1", "--seeds", "3"], "argument --seeds: given twice"),
     ],
 )
 def test_bad_input_is_named(words, said, capsys, tmp_path, monkeypatch):

@@ -308,3 +308,12 @@ def test_extreme_penalties():
     assert ridge(1e300)(prompts).abs().max() == 0
     torch.testing.assert_close(ridge(5e-324)(prompts), least_squares(prompts), rtol=1e-9, atol=1e-9)
     assert bayes(D)(prompts).isfinite().all()
+
+
+def test_more_prompts_than_memory_holds_are_refused_at_once():
+    dist = PromptDistribution(3, (5, 5), (0.2, 0.8))
+    for batch, queries in ((10**13, 1), (1, 10**13)):
+        with pytest.raises(ValueError, match=r"batch, queries and counts must be such that .* at most 1\.1e\+12"):
+            dist.sample(batch, queries=queries)
+    with pytest.raises(ValueError, match="batch, queries and counts must be such that"):
+        PromptDistribution(3, (10**13,), (0.5,)).sample(1)

@@ -235,6 +235,8 @@ def test_figure_data_has_no_line_that_a_name_could_hide():
         ("a", {"x": [1j]}, TypeError, "columns['x'] must be of numbers and words; got"),
         ("a", {"x": [{}]}, TypeError, "columns['x'] must be of numbers and words; got {}"),
         ("a", {"x": [[1], [1, 2]]}, TypeError, "columns['x'] must be of numbers and words; got [[1], [1, 2]]"),
+        ("a", {"x": [[1, 2], [3, 4]]}, ValueError, "columns['x'] must be one column, of one axis; got shape (2, 2)"),
+        ("a", {"x": 3.0}, ValueError, "columns['x'] must be one column, of one axis; got shape ()"),
         ("a", {3: [1]}, TypeError, "each name in columns must be a string; got int"),
         ("a", {"x": np.ma.masked_invalid([1.0, np.nan])}, TypeError, "columns['x'] must be without a mask; got"),
         ("", {"x": [1]}, ValueError, "name must be a file name without ending; got ''"),

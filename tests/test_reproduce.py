@@ -116,6 +116,28 @@ def test_a_worker_that_is_killed_is_said(tiny, tmp_path, capsys, monkeypatch):
     assert "glalib reproduce: a worker was terminated" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("rows", "error", "said"),
+    [
+        ({}, TypeError, "rows must be a list of dicts; got dict"),
+        ([3], TypeError, r"rows\[0\] must be a dict; got int"),
+        (
+            [{"model": "gla"}],
+            ValueError,
+            r"rows\[0\] must be a row of the table, with model, n, risk, seed, stderr, theory",
+        ),
+        (
+            [{"model": "rnn", "n": 1, "seed": 0, "error": "no"}],
+            ValueError,
+            r"with error, model, n, seed; got \{'model': 'rnn'",
+        ),
+    ],
+)
+def test_summary_names_what_is_no_row(rows, error, said):
+    with pytest.raises(error, match=said):
+        summary(rows)
+
+
 def test_summary_has_the_authors_numbers():
     rows = [
         {"model": model, "n": n, "seed": seed, "risk": theory * 1.001, "stderr": 2e-4, "theory": theory}
@@ -143,11 +165,12 @@ def test_bad_arguments_of_the_command(capsys, tmp_path):
         (["--seeds", "0"], "seeds must be a positive integer; got 0"),
         (["--jobs", "0"], "jobs must be a positive integer; got 0"),
         (["--backend", "spark"], "backend must be one of 'loky'"),
-        (["--json", str(tmp_path / "no" / "where.json")], "No such file or directory"),
+        (["--json", str(tmp_path / "no" / "where.json")], "in a folder that can be written to; got"),
         (["--json", str(tmp_path)], "json must be a file; got the folder"),
         (["--folder", __file__], "File exists"),
     ]:
-        assert main(["reproduce", "table", "--folder", str(tmp_path / "runs"), *words]) == 2
+        folder = [] if "--folder" in words else ["--folder", str(tmp_path / "runs")]
+        assert main(["reproduce", "table", *folder, *words]) == 2
         assert said in capsys.readouterr().err
     with pytest.raises(ValueError, match="model must be one of 'linear', 'gla'"):
         train_cell("mamba", 4, 8, 0)

@@ -277,6 +277,15 @@ def test_any_module_of_that_shape():
     one = Mean()
     losses = fit(one, DIST, steps=3, batch=8, queries=1)
     assert losses.shape == (3,) and np.isfinite(losses).all()
+    one.forward = lambda Z: Mean.forward(one, Z)
+    fit(one, DIST, steps=3, batch=8, queries=1)
+    said = "queries must be 1 for a model whose forward takes no `queries`; got 4"
+    with pytest.raises(ValueError, match=said):
+        fit(one, DIST, steps=3, batch=8, queries=4)
+    with pytest.raises(ValueError, match=said):
+        simulate_risk(one, DIST, 100, 4)
+    with pytest.raises(TypeError, match="what tokens returns must be tokens; got None"):
+        fit(one, DIST, steps=3, batch=8, queries=1, tokens=lambda prompts: None)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run():
@@ -309,7 +318,7 @@ def test_a_loss_that_is_not_finite_stops_the_run():
         ({"context": [[np.nan], [1.0], [2.0], [3.0], [4.0]]}, ValueError, "context must be finite; got NaN"),
         ({"lr": torch.tensor(0.1)}, TypeError, "lr must be a number from 0 to 1e30; got tensor"),
         ({"lr": 1j}, TypeError, "lr must be a number from 0 to 1e30; got 1j"),
-        ({"tokens": lambda prompts: None}, TypeError, "Z must be a torch tensor; got NoneType"),
+        ({"tokens": lambda prompts: None}, TypeError, "what tokens returns must be tokens; got None"),
         ({"tokens": lambda prompts: DIST.tokens(prompts, True, True)[:2]}, ValueError, "output must be of shape"),
         ({"checkpoint": 5}, TypeError, "checkpoint must be a path or None; got int"),
         ({"checkpoint": b"run.npz"}, TypeError, "checkpoint must be a path or None; got bytes"),
@@ -432,12 +441,23 @@ def test_a_sweep_names_what_it_cannot_keep(tmp_path):
             sweep(echo, cells, folder=folder, **quiet)
 
 
-@pytest.mark.parametrize("broken", ['{"square": ', "null", "[]", "", "[" * 10**5])
+@pytest.mark.parametrize("broken", ['{"square": ', "null", "[]", "", "[" * 10**5, '{"square": 9}', '{"result": {}}'])
 def test_a_broken_result_is_named(broken, tmp_path):
     sweep(square, [{"x": 3}], folder=tmp_path, jobs=1, progress=False)
     (path,) = tmp_path.glob("*.json")
     path.write_text(broken)
     with pytest.raises(ValueError, match=f"folder must be one of whole results; remove this file .*{path.name}"):
+        sweep(square, [{"x": 3}], folder=tmp_path, jobs=1, progress=False)
+
+
+def test_an_edited_result_is_refused(tmp_path):
+    """Also where it is still whole: no digit of it is used."""
+    sweep(square, [{"x": 3}], folder=tmp_path, jobs=1, progress=False)
+    (path,) = tmp_path.glob("*.json")
+    text = path.read_text()
+    assert text.count('"square": 9') == 1
+    path.write_text(text.replace('"square": 9', '"square": 8'))
+    with pytest.raises(ValueError, match=r"folder must be one of whole results; .* it was changed since"):
         sweep(square, [{"x": 3}], folder=tmp_path, jobs=1, progress=False)
 
 
@@ -460,7 +480,7 @@ def test_a_sweep_that_stops_keeps_what_is_finished(tmp_path):
     log = tmp_path / "log"
     with pytest.raises(RuntimeError, match="something else"):
         sweep(square, [{"x": x, "log": str(log), "fail": "stop"} for x in range(4)], folder=tmp_path, jobs=1)
-    kept = [json.loads(path.read_text())["square"] for path in tmp_path.glob("*.json")]
+    kept = [json.loads(path.read_text())["result"]["square"] for path in tmp_path.glob("*.json")]
     assert sorted(kept) == [0, 1]
 
 
@@ -542,10 +562,11 @@ def test_two_sweeps_share_a_folder(tmp_path):
 
 
 def test_what_another_sweep_has_finished_is_not_run_again(tmp_path):
-    (tmp_path / "a.json").write_text('{"square": 4}')
     cell = {"x": 3, "log": str(tmp_path / "log")}
-    assert training._one(square, 0, cell, tmp_path / "a.json", None, os.getpid()) == (0, '{"square": 4}')
-    assert not (tmp_path / "log").exists()
+    sweep(square, [cell], folder=tmp_path / "runs", jobs=1, progress=False)
+    (path,) = (tmp_path / "runs").iterdir()
+    assert json.loads(training._one(square, 0, cell, path, None, os.getpid())[1])["square"] == 9
+    assert (tmp_path / "log").read_text().split() == ["3"]
 
 
 def test_a_bar_moves_within_runs(tmp_path):
