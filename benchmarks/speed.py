@@ -35,6 +35,7 @@ from tqdm import tqdm
 
 from glalib import GLA, PromptDistribution, gla, gla_readout, optimal_wpgd, reproduce, simulate_risk
 from glalib.attention import _chunked, chunk_length
+from glalib.layout import DELIMITED, Layout
 from glalib.token_free import token_free_losses
 from glalib.training import code_fingerprint, fit, orthogonal_start
 
@@ -128,7 +129,7 @@ def layer_problem(d, n, batch, gate, dtype):
     """A layer with random weights, and tokens for it."""
     generator = torch.Generator().manual_seed(0)
     dist = PromptDistribution(d, (n // 2, n - n // 2), (0.2, 0.8))
-    Z = dist.tokens(dist.sample(batch, generator, dtype=dtype))
+    Z = Layout()(dist.sample(batch, generator, dtype=dtype))
     model = GLA(d + 1, gate, gate_bias=4.0, generator=generator, dtype=dtype)
     with torch.no_grad():
         model.layers[0].W_g.normal_(std=d**-0.5, generator=generator)
@@ -372,7 +373,6 @@ def sampling(quick):
         target = None if quick else 0.7
         out["throughput"].append(row(side_by_side(calls, quick), "raw", "sample", target, d=d, n=n, batch=batch))
 
-    layout = {"delimiters": True, "context": True}
     for d, n, batch in ((4, 20, 8),) if quick else tuple((100, n, 64) for n in (100, 200, 400, 1000)):
         dist = PromptDistribution(d, (n // 2, n // 2), (0.2, 0.8))
         model = reproduce.start(dist, "gla", 0)
@@ -380,11 +380,11 @@ def sampling(quick):
 
         def tokens(dist=dist, model=model, batch=batch, weights=weights):
             drawn = dist.sample(batch, generator, 16, torch.float32)
-            errors = drawn.y_query - model(dist.tokens(drawn, **layout), queries=16)
+            errors = drawn.y_query - model(DELIMITED(drawn), queries=16)
             torch.autograd.grad(errors.square().mean(), weights)
 
         def without(dist=dist, model=model, batch=batch, weights=weights):
-            losses = token_free_losses(model, dist, batch, generator, **layout)
+            losses = token_free_losses(model, dist, batch, generator)
             torch.autograd.grad(losses.mean(), weights)
 
         # No row for drawing alone: without tokens, what is drawn is no prompt, and the sums that a layer needs are the

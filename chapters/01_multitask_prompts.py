@@ -62,7 +62,7 @@
 # %%
 import numpy as np
 import torch
-from glalib import PromptDistribution, plotting
+from glalib import Layout, PromptDistribution, plotting
 
 plotting.use_style()
 dist = PromptDistribution(d=20, counts=(60, 60), r=(0.2, 0.8))
@@ -79,7 +79,8 @@ prompts
 # query.
 
 # %%
-Z = dist.tokens(prompts)
+tokens = Layout()
+Z = tokens(prompts)
 assert torch.equal(Z[0, :-1, :-1], prompts.x[0]) and torch.equal(
     Z[0, :-1, -1], prompts.y[0]
 )

@@ -42,7 +42,7 @@
 # %% tags=["asserts-def-wpgd"]
 import numpy as np
 import torch
-from glalib import GLA, PromptDistribution, plotting, wpgd
+from glalib import GLA, Layout, PromptDistribution, plotting, wpgd
 from glalib.gates import gates_to_weights, weights_to_gates
 
 plotting.use_style()
@@ -140,7 +140,7 @@ def theorem_1(x, y, x_query, P_q, P_k, Omega):
     return x_query @ P_q @ ((x @ P_k) * Omega).mT @ y[..., None]
 
 
-Z = dist.tokens(prompts)
+Z = Layout()(prompts)
 Z.shape
 
 
@@ -297,7 +297,7 @@ plotting.FigureData(
 # first token of the second block, and ones elsewhere.
 
 # %%
-wanted = dist.token_weights((0.25, 1.0))
+wanted = Layout().weights(dist, (0.25, 1.0))
 gates = weights_to_gates(wanted)
 assert np.allclose(gates_to_weights(gates), wanted, rtol=1e-15, atol=0)
 assert gates[12] == 0.25 and np.delete(gates, 12).tolist() == [1.0] * 24
@@ -310,7 +310,7 @@ assert gates[12] == 0.25 and np.delete(gates, 12).tolist() == [1.0] * 24
 
 # %%
 try:
-    weights_to_gates(dist.token_weights((1.0, 0.25)))
+    weights_to_gates(Layout().weights(dist, (1.0, 0.25)))
 except ValueError as error:
     print(error)
 else:
@@ -365,7 +365,7 @@ assert relative_error(scalar(told) - scalar(Z), own_write) < 1e-9
 # $3/4$ at the query:
 #
 # ```python
-# up, down = weights_to_gates(dist.token_weights((1.0, 1.0))), weights_to_gates(dist.token_weights((0.0, 0.75)))
+# up, down = weights_to_gates(Layout().weights(dist, (1.0, 1.0))), weights_to_gates(Layout().weights(dist, (0.0, 0.75)))
 # model = GLA(d + 1, gate="value", key_width=d, value_width=2, gates=np.stack([up, down], 1), dtype=torch.float64)
 # with torch.no_grad():
 #     layer = model.layers[0]

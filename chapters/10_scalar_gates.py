@@ -89,6 +89,7 @@ import numpy as np
 import torch
 from glalib import (
     GLA,
+    Layout,
     PromptDistribution,
     optimal_wpgd,
     plotting,
@@ -98,6 +99,7 @@ from glalib import (
     uniqueness,
     wpgd,
 )
+from glalib.layout import DELIMITED
 from glalib.risk import fixed_points, h2
 
 plotting.use_style()
@@ -143,7 +145,7 @@ prompts = dist.sample(
 for _ in range(20):
     a, b, c = rng.random(3), rng.random(3), rng.random()
     P, context = rng.normal(size=(3, 3)), rng.normal(size=(7, 9))
-    Z = dist.tokens(prompts, delimiters=True, context=context)
+    Z = Layout(delimiters=True, context=context)(prompts)
     model = gated_layer(dist, P, logit(np.array([*a, *b, c])), context)
     omega = formula(dist.counts, a, b, c)
     expected = wpgd(prompts.x, prompts.y, prompts.x_query, P, omega)
@@ -516,7 +518,9 @@ for rank, number in ((6, 3), (5, 1)):
     points = cone_points(dist)[1]
     assert len(points) == number
     near = min(points, key=lambda point: abs(point.gamma - 9e4))
-    print(f"rank {rank}: slope {steepest(dist, near):.3f} at gamma = {near.gamma:.0f}")
+    print(
+        f"rank {rank}: slope {steepest(dist, near):.3f} at gamma = {near.gamma:.0f}"
+    )
 s = [1.0] + [1e-6] * 4  # with ever more noise and redundance the slope tends to one
 steep = crossing(1e10, 10**14, s, M=1e4)
 (only,) = cone_points(steep)[1]
@@ -934,7 +938,7 @@ estimate = simulate_risk(
     module,
     dist,
     prompts=20_000,
-    tokens=lambda drawn: dist.tokens(drawn, delimiters=True, context=True),
+    tokens=DELIMITED,
     generator=torch.Generator().manual_seed(0),
 )
 assert abs(estimate.risk - exact) < 4 * estimate.stderr < 0.1 * exact

@@ -70,6 +70,7 @@
 import numpy as np
 from glalib import (
     GLA,
+    Layout,
     PromptDistribution,
     optimal_wpgd,
     plotting,
@@ -563,7 +564,7 @@ layer = GLA.from_wpgd(gain * np.eye(d), np.eye(d), gates=gates)
 generator = torch.Generator().manual_seed(0)
 prompts = dist.sample(20_000, generator, dtype=torch.float64)
 with torch.no_grad():
-    errors = (layer(dist.tokens(prompts)) - prompts.y_query) ** 2
+    errors = (layer(Layout()(prompts)) - prompts.y_query) ** 2
 promised = sigma**2 + d * p[n]
 assert abs(errors.mean() - promised) < 4 * errors.std() / 20_000**0.5
 assert abs(optimal_wpgd(dist).risk - promised) < 1e-12 * dist.M

@@ -64,10 +64,13 @@
 # unit features show the matrix $B_i$ with which example $i$ enters, $f = \sum_i x^\top B_i\, x_i\, y_i$.
 
 # %% tags=["asserts-prop-two-value-channels"]
+from dataclasses import replace
+
 import numpy as np
 import torch
 from glalib import (
     GLA,
+    Layout,
     PromptDistribution,
     Prompts,
     optimal_wpgd,
@@ -89,7 +92,8 @@ def maps(model, dist, context=False):
     x[one, one // d, one % d] = y[one, one // d] = 1.0
     x_query = torch.eye(d, dtype=torch.float64).expand(n * d, d, d)
     unit = Prompts(x, y, x_query, zeros, zeros[:, None].repeat(1, dist.K, 1), zeros)
-    Z = dist.tokens(unit, delimiters=True, context=context)
+    unit = replace(unit, counts=dist.counts)
+    Z = Layout(delimiters=True, context=context)(unit)
     return model(Z, queries=d).reshape(n, d, d).mT.numpy()
 
 
@@ -103,7 +107,7 @@ for K in range(2, 7):
     dist = PromptDistribution(3, rng.integers(1, 4, size=K).tolist(), (0.0,) * K)
     for omega in orders(K, rng):
         P = rng.normal(size=(3, 3))
-        tokens = dist.token_weights(omega, delimiters=True)
+        tokens = Layout(delimiters=True).weights(dist, omega)
         B = maps(GLA.from_weights(P, tokens, "value"), dist)
         # A dozen products of numbers of order one, and one difference.
         assert np.abs(B - dist.expand(omega)[:, None, None] * P).max() < 1e-10
@@ -186,7 +190,7 @@ for K in range(2, 7):
     dist = PromptDistribution(3, rng.integers(1, 4, size=K).tolist(), (0.0,) * K)
     for omega in orders(K, rng):
         P = rng.normal(size=(3, 3))
-        tokens = dist.token_weights(omega, delimiters=True)
+        tokens = Layout(delimiters=True).weights(dist, omega)
         target = dist.expand(omega)[:, None, None] * P
         for side in ("value", "key"):
             layer = GLA.from_weights(P, tokens, side, context=2 * K + 1)
@@ -359,7 +363,7 @@ def reversal(rho, eps, spare=1):
 def key_layer(dist, A, omega, eps, spare=1):
     """The key-gated GLA of weights omega and preconditioner A, up to eps."""
     Q, P, D = reversal(dist.d, eps, spare)
-    gates, v = signed_weights_to_gates(dist.token_weights(omega, delimiters=True))
+    gates, v = signed_weights_to_gates(Layout(delimiters=True).weights(dist, omega))
     up, down = gates_to_weights(gates, axis=-2).T[..., None]
     channels = weights_to_gates(up * D + down * (1 - D), axis=-2)
     return GLA.from_wpgd(v * A @ Q, P, channels, "key", context=2 * dist.K + 1)
@@ -636,7 +640,7 @@ def risk_of_layer(model, dist):
 def reached(dist):
     """Risks of value and key side, gates computed by the layer, and the optimum."""
     best = optimal_wpgd(dist)
-    tokens = dist.token_weights(best.omega, delimiters=True)
+    tokens = Layout(delimiters=True).weights(dist, best.omega)
     layers = (
         GLA.from_weights(best.P, tokens, side, context=2 * dist.K + 1)
         for side in ("value", "key")
@@ -757,7 +761,7 @@ for _ in range(200):  # a bowl in the maps: no others are better
 
 # As a layer: the two directions are the two features, with two channels each.
 per_token = [
-    dist.token_weights(row, delimiters=True) for row in B.diagonal(0, 1, 2).T
+    Layout(delimiters=True).weights(dist, row) for row in B.diagonal(0, 1, 2).T
 ]
 gates, v = signed_weights_to_gates(np.stack(per_token))
 sign = np.concatenate([np.diag(v), -np.diag(v)], 1)
@@ -774,7 +778,7 @@ estimate = simulate_risk(
     prompts=40_000,
     queries=4,
     generator=torch.Generator().manual_seed(0),
-    tokens=lambda prompts: dist.tokens(prompts, delimiters=True),
+    tokens=Layout(delimiters=True),
 )
 assert abs(estimate.risk - least) < 5 * estimate.stderr  # five standard errors
 
@@ -945,7 +949,7 @@ assert three_directions < optimal_wpgd(dist, "monotone").risk - 0.02
 # %%
 dist = PromptDistribution(d=3, counts=(2, 2), r=(0.0, 0.0))
 P = rng.normal(size=(3, 3))
-gates = weights_to_gates(dist.token_weights((0.0, 1.0), delimiters=True))
+gates = weights_to_gates(Layout(delimiters=True).weights(dist, (0.0, 1.0)))
 layer = GLA.from_wpgd(-P, np.eye(3), np.tile(gates[:, None], 3), "key")
 target = dist.expand((0.0, -1.0))[:, None, None] * P
 assert np.abs(maps(layer, dist) - target).max() < 1e-12

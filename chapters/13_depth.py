@@ -78,7 +78,14 @@
 # %%
 import numpy as np
 import torch
-from glalib import GLA, PromptDistribution, optimal_wpgd, plotting, simulate_risk
+from glalib import (
+    GLA,
+    Layout,
+    PromptDistribution,
+    optimal_wpgd,
+    plotting,
+    simulate_risk,
+)
 from glalib.baselines import bayes, least_squares
 
 plotting.use_style()
@@ -485,7 +492,7 @@ for _ in range(20):
     model = with_query_gates(np.array(steps) / scale, gates, n, d)
     values = torch.from_numpy(q(eigenvalues.numpy()))[..., None]
     wanted = (prompts.x_query @ V @ (values * v))[:, 0, 0] / scale
-    ours = model(one_task.tokens(prompts))[:, 0]
+    ours = model(Layout()(prompts))[:, 0]
     # Newton's form of a polynomial with large steps loses some digits.
     assert (ours - wanted).abs().max() < 1e-8 * wanted.abs().max()
 
@@ -562,7 +569,7 @@ for L in depths:
 fresh = one_task.sample(
     20_000, torch.Generator().manual_seed(2), dtype=torch.float64
 )
-tokens_of_fresh = one_task.tokens(fresh)
+tokens_of_fresh = Layout()(fresh)
 best_predictor = bayes(one_task)(fresh)
 measured = {}
 for name, expected in (("steps", ungated[5]), ("gates", gated[5])):
@@ -687,7 +694,7 @@ x, y, x_query = (v[0].numpy() for v in (prompt.x, prompt.y, prompt.x_query))
 eta, gates = there_and_back(mixed, T=1.0, N=4)  # 48 layers: the module agrees
 eyes = [np.eye(2)] * len(eta)
 model = GLA.from_wpgd([e * np.eye(2) for e in eta], eyes, list(gates), causal=False)
-ours = model(mixed.tokens(prompt)).item()
+ours = model(Layout()(prompt)).item()
 wanted = x_query[0] @ descend(mixed, x, y, eta, gates)
 assert gates.min() >= 0 and gates.max() <= 1 and relative(ours, wanted) < 1e-10
 
@@ -848,7 +855,7 @@ def module(theta, causal):
     return GLA.from_wpgd(P_q, P_k, stacked, "key", causal=causal)
 
 
-Z = dist.tokens(held_out)[:200]
+Z = Layout()(held_out)[:200]
 few = {key: value[:200] for key, value in test.items()}
 with torch.no_grad():
     for (_, mask), thetas in fits.items():

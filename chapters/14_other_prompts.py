@@ -37,6 +37,7 @@ import numpy as np
 import torch
 from glalib import (
     GLA,
+    Layout,
     PromptDistribution,
     gla_readout,
     optimal_wpgd,
@@ -301,7 +302,7 @@ assert relative_error(two_layers(P_q, P_k, a, "key")(Z), expected[..., 0]) < 1e-
 
 # All ones at the label tokens: the paired prompt with the feature tokens' gates.
 g[1:-1:2] = 1.0
-paired = GLA.from_wpgd(P_q, P_k, g[0::2])(dist.tokens(p))
+paired = GLA.from_wpgd(P_q, P_k, g[0::2])(Layout()(p))
 assert relative_error(with_shift(Z, P_q, P_k, g), paired) < 1e-12
 
 # %% [markdown]
@@ -629,7 +630,9 @@ for _ in range(30):
     for sigma in (1.0, 100.0):
         one = PromptDistribution(5, (50,), (1.0,), sigma=sigma)
         theta, limit = one.M / (one.M + 51), 50 * 5
-        assert all(np.isclose(one.M * g, theta * limit, rtol=1e-8) for g in gains(one))
+        assert all(
+            np.isclose(one.M * g, theta * limit, rtol=1e-8) for g in gains(one)
+        )
         h = h2(one, stationary_points(one)[0].gamma)
         off, bound = 1 - 1 / (1 + 50 * h), 50 / (one.M + 1)
     assert theta > 0.99 and 0.99 < off / bound < 1

@@ -121,7 +121,6 @@ import itertools
 import json
 import tempfile
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -137,6 +136,7 @@ from glalib import (
     wpgd,
 )
 from glalib.gates import gates_to_weights
+from glalib.layout import DELIMITED
 from glalib.reproduce import AUTHORS, start
 from glalib.token_free import token_free_losses
 from glalib.training import NonFiniteLoss, fit
@@ -229,12 +229,11 @@ with torch.no_grad():
     for p in layer.parameters():
         p.add_(0.3 * torch.randn(p.shape, **double))
     layer.layers[0].W_g[:4] = 0  # the gate reads neither features nor label
-layout = {"delimiters": True, "context": True}
 
 
 def errors_from_tokens(batch, queries):
     drawn = dist.sample(batch, generator, queries, torch.float64)
-    return (drawn.y_query - layer(dist.tokens(drawn, **layout), queries)) ** 2
+    return (drawn.y_query - layer(DELIMITED(drawn), queries)) ** 2
 
 
 def mean_and_gradient(losses):
@@ -254,6 +253,7 @@ compared = (b != 0).any(0)  # the law has no gradient in the first rows of W_g
 z = ((a - b).mean(0) / stderr)[compared]
 assert compared.sum() > 90 and z.abs().max() < 4.5
 
+
 # The law of E[error^2 | tasks, examples]. The error is a cubic polynomial in the query,
 # so four Gauss nodes in each direction give tokens its second moment exactly too.
 def second_moment_from_tokens(batch):
@@ -262,8 +262,10 @@ def second_moment_from_tokens(batch):
     grid = np.array(list(itertools.product(nodes, repeat=dist.d)))
     weights = np.prod(list(itertools.product(weights, repeat=dist.d)), axis=1)
     x = torch.tensor(grid @ np.linalg.cholesky(dist.Sx).T).expand(batch, -1, -1)
-    drawn = replace(drawn, x_query=x, y_query=(x @ drawn.beta_query[..., None])[..., 0])
-    error = drawn.y_query - layer(dist.tokens(drawn, **layout), x.shape[1])
+    drawn = replace(
+        drawn, x_query=x, y_query=(x @ drawn.beta_query[..., None])[..., 0]
+    )
+    error = drawn.y_query - layer(DELIMITED(drawn), x.shape[1])
     return error**2 @ torch.tensor(weights / weights.sum()) + dist.sigma**2
 
 
@@ -306,7 +308,7 @@ print(f"with tokens {with_tokens}, without {without_tokens}")
 
 # %% tags=["asserts-table-authors-trained"]
 small = PromptDistribution(d=5, counts=(20, 20), r=(0.2, 0.8))
-recipe = {"steps": 500, "batch": 256, "lr": 0.02, **layout}
+recipe = {"steps": 500, "batch": 256, "lr": 0.02, "tokens": DELIMITED}
 best = {"linear": optimal_wpgd(small, "uniform"), "gla": optimal_wpgd(small)}
 nets, history, excess = {}, {}, {}
 for model in ("linear", "gla"):
@@ -318,7 +320,7 @@ for model in ("linear", "gla"):
         prompts=8000,
         queries=32,
         generator=torch.Generator().manual_seed(1),
-        tokens=partial(small.tokens, **layout),
+        tokens=DELIMITED,
         against=best[model],
     )
     # Within 1% of theory, known to a third of that.
@@ -413,7 +415,7 @@ for tasks, query, context in itertools.product((1, -1), repeat=3):
         x_query=query * drawn.x_query,
     )
     with torch.no_grad():
-        f = layer(dist.tokens(flipped, **layout))[:, 0]
+        f = layer(DELIMITED(flipped))[:, 0]
     predicted = predicted + tasks * query * f / 8
 prompts = drawn.x, drawn.y, drawn.x_query
 of_wpgd = wpgd(*prompts, torch.tensor(P), torch.tensor(omega))[:, 0]
@@ -489,7 +491,7 @@ def run(calls, **options):
     def tokens(prompts):
         if next(left, None) is None:
             raise KeyboardInterrupt
-        return small.tokens(prompts, **layout)
+        return DELIMITED(prompts)
 
     net = start(small, "gla", 3)
     losses = fit(net, small, **brief, tokens=tokens, **options)
@@ -522,7 +524,7 @@ try:
         lr=1e30,
         warmup=0.0,
         token_free=True,
-        **layout,
+        tokens=DELIMITED,
     )
 except NonFiniteLoss as error:
     print(error)
@@ -685,7 +687,9 @@ plotting.FigureData(
 
 # %%
 free = start(small, "gla", seed=0)
-fit(free, small, steps=400, batch=256, queries=16, lr=0.02, seed=0, **layout)
+fit(
+    free, small, steps=400, batch=256, queries=16, lr=0.02, seed=0, tokens=DELIMITED
+)
 
 
 def against_theory(net):
@@ -695,7 +699,7 @@ def against_theory(net):
         prompts=40_000,
         queries=32,
         generator=torch.Generator().manual_seed(2),
-        tokens=partial(small.tokens, **layout),
+        tokens=DELIMITED,
         against=best["gla"],
     )
     return estimate.risk - best["gla"].risk, estimate.stderr
@@ -769,7 +773,7 @@ assert spread(space, 10_000) < 0.3 * spread(space, 100)
 # assert reached.risk > 1.2 * optimal_wpgd(reversed_order).risk  # what order costs
 #
 # net = start(reversed_order, "gla", 0)
-# fit(net, reversed_order, steps=400, batch=256, lr=0.02, token_free=True, **layout)
+# fit(net, reversed_order, steps=400, batch=256, lr=0.02, token_free=True, tokens=DELIMITED)
 # P, omega = P_and_weights(net, reversed_order)
 # assert 0 <= population_risk(reversed_order, P, omega) / linear.risk - 1 < 0.01
 # assert omega.min() > 0.9 * omega.max()

@@ -52,7 +52,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from glalib import GLA, PromptDistribution, gla, gla_readout, plotting
+from glalib import GLA, Layout, PromptDistribution, gla, gla_readout, plotting
 from myst_nb import glue
 
 plotting.use_style()
@@ -96,7 +96,7 @@ for gate, shape in (("scalar", (B, T)), ("key", (B, T, d))):
     agree(with_gradients(slow[:, -1], inputs), with_gradients(last, inputs))
 
     dist = PromptDistribution(d, (20, 20), (0.2, 0.8))
-    Z = dist.tokens(dist.sample(B, generator, dtype=torch.float64))
+    Z = Layout()(dist.sample(B, generator, dtype=torch.float64))
     model = GLA(d + 1, gate, generator=generator, dtype=torch.float64)
     layer = model.layers[0]
     torch.nn.init.normal_(layer.W_g, std=0.3, generator=generator)
@@ -330,11 +330,17 @@ for recipe in ("context", "free"):
     minutes = sum(cell["seconds"] for cell in cells) / 60
     print(f"{recipe}: {len(cells)} cells, {minutes:.0f} minutes in all, one thread")
     made = [cell["provenance"] for cell in cells if "provenance" in cell]
-    loads = [made_at[key] for made_at in made for key in ("load_before", "load_after")]
+    loads = [
+        made_at[key] for made_at in made for key in ("load_before", "load_after")
+    ]
     busiest = max((load[0] for load in loads if load), default="not recorded")
     where = {about["processor"] for about in made} or {"not recorded"}
-    print("    processor:", *where, "and, for the measurements above,", machine["cpu"])
-    print(f"    load average, largest: {busiest}; at the measurements above:", end=" ")
+    print(
+        "    processor:", *where, "and, for the measurements above,", machine["cpu"]
+    )
+    print(
+        f"    load average, largest: {busiest}; at the measurements above:", end=" "
+    )
     print(max(stored["load_before"][0], stored["load_after"][0]))
 
 

@@ -2,7 +2,8 @@
 
 The rooms, in the order in which data flows through them:
 
-    prompts     Definitions 1 and 2: the distribution of multitask prompts, its sampler, its tokens
+    prompts     Definitions 1 and 2: the distribution of multitask prompts, and its sampler
+    layout      from prompts to tokens: delimiters, context
     spectra     eigenvalues that keep what is exactly given
     risk        the exact risks and optima (Theorems 2 to 4, Corollaries 1 to 3); no torch
     constant_gate   the best constant gate, by branch and bound
@@ -24,6 +25,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from .layout import Layout
 from .prompts import PromptDistribution, Prompts
 from .risk import WPGD, Uniqueness, optimal_wpgd, population_risk, stationary_points, uniqueness
 from .wpgd import wpgd
@@ -45,6 +47,7 @@ _NEED_TORCH = {
 __all__ = [
     "GLA",
     "WPGD",
+    "Layout",
     "PromptDistribution",
     "Prompts",
     "Uniqueness",

@@ -21,11 +21,11 @@ def instance(name: str, value, kinds, expected: str) -> None:
 
 def integer(name: str, value, low: int | None = None, expected: str = "an integer") -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be {expected}; got {_short(value)}")
+        raise TypeError(f"{name} must be {expected}; got {short(value)}")
     if low is not None and value < low:
-        raise fail(name, expected, _short(value))
+        raise fail(name, expected, short(value))
     if not -(2**63) <= value < 2**63:
-        raise fail(name, f"{expected} that fits in 64 bits", _short(value))
+        raise fail(name, f"{expected} that fits in 64 bits", short(value))
     return int(value)
 
 
@@ -35,26 +35,26 @@ def positive_int(name: str, value) -> int:
 
 def real(name: str, value, low: float = -np.inf, high: float = np.inf, expected: str = "a finite number") -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be {expected}; got {_short(value)}")
+        raise TypeError(f"{name} must be {expected}; got {short(value)}")
     try:
         out = float(value)
     except OverflowError:
         out = np.inf
     if not (np.isfinite(out) and low <= out <= high):
-        raise fail(name, expected, _short(value))
+        raise fail(name, expected, short(value))
     return out
 
 
 def option(name: str, value, options: tuple) -> None:
     value = bool(value) if isinstance(value, np.bool_) else value
     if not any(value is o or (isinstance(value, str) and value == o) for o in options):
-        raise fail(name, "one of " + ", ".join(map(repr, options)), _short(value))
+        raise fail(name, "one of " + ", ".join(map(repr, options)), short(value))
 
 
 def array(name: str, value, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """A finite float64 array of that shape; of a tensor, its values without their history."""
     if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} must be an array without a mask; got {_short(value)}")
+        raise TypeError(f"{name} must be an array without a mask; got {short(value)}")
     try:
         if hasattr(value, "detach"):
             value = value.detach().resolve_neg()
@@ -64,7 +64,7 @@ def array(name: str, value, shape: tuple[int, ...] | None = None) -> np.ndarray:
             raise TypeError
         out = out.astype(np.float64)
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} must be an array of real numbers; got {_short(value)}") from None
+        raise TypeError(f"{name} must be an array of real numbers; got {short(value)}") from None
     if shape is not None and out.shape != shape:
         raise fail(name, f"of shape {shape}", f"shape {out.shape}")
     if not np.isfinite(out).all():
@@ -132,34 +132,13 @@ def dtype(name: str, value) -> None:
     import torch
 
     if value is not None and not (isinstance(value, torch.dtype) and _computes(value)):
-        raise TypeError(f"{name} must be a floating-point torch dtype of 16 bits or more, or None; got {_short(value)}")
+        raise TypeError(f"{name} must be a floating-point torch dtype of 16 bits or more, or None; got {short(value)}")
 
 
 def generator(value) -> None:
     import torch
 
     instance("generator", value, (torch.Generator, type(None)), "a torch.Generator or None")
-
-
-def prompts(value, dist=None) -> None:
-    """A `Prompts` record; of that distribution, as far as its shapes tell."""
-    from .prompts import Prompts
-
-    instance("prompts", value, Prompts, "a Prompts record from sample()")
-    x = tensor("prompts.x", value.x, 3)
-    tensor("prompts.x_query", value.x_query, 3)
-    (batch, n, d), queries = x.shape, value.x_query.shape[1]
-    shapes = {"x_query": (batch, queries, d), "y": (batch, n), "y_query": (batch, queries), "beta_query": (batch, d)}
-    shapes["beta"] = (batch, *tensor("prompts.beta", value.beta, 3).shape[1:2], d)
-    for name, shape in shapes.items():
-        part = tensor(f"prompts.{name}", getattr(value, name), len(shape))
-        if part.shape != shape or part.dtype != x.dtype:
-            raise fail(f"prompts.{name}", f"of shape {shape} and {x.dtype}", f"shape {tuple(part.shape)}, {part.dtype}")
-    if dist is not None and (*value.x.shape[1:], value.beta.shape[1]) != (dist.n, dist.d, dist.K):
-        expected = f"of this distribution, n={dist.n}, d={dist.d} and K={dist.K}"
-        raise fail("prompts", expected, f"{value!r} with K={value.beta.shape[1]}")
-    if dist is not None and value.counts not in (None, dist.counts):
-        raise fail("prompts", f"of this distribution, with counts {_short(dist.counts)}", _short(value.counts))
 
 
 def unit_interval(name: str, value) -> None:
@@ -182,7 +161,7 @@ def _computes(dtype) -> bool:
     return dtype.is_floating_point and dtype.itemsize > 1
 
 
-def _short(value) -> str:
+def short(value) -> str:
     try:
         text = " ".join(repr(value).split())
     except ValueError:  # an integer of thousands of digits

@@ -62,7 +62,7 @@ def gla(q, k, v, gates=None, gate="scalar", form="recurrent"):
     elif form == "parallel":
         o = _within(q, k, v, _decay(g)[0], gate)
     else:
-        o = _chunked(q, k, v, g, gate)[0]
+        o = chunked(q, k, v, g, gate)[0]
     return o.to(dtype)
 
 
@@ -138,7 +138,7 @@ def chunk_length(T, dk, dv, gate):
     return best
 
 
-def _chunked(q, k, v, g, gate):
+def chunked(q, k, v, g, gate):
     """Outputs (..., T, dv) and the final state (..., dv, dk): all pairs within a chunk, the state between chunks."""
     T = q.shape[-2]
     C = chunk_length(T, k.shape[-1], v.shape[-1], gate)

@@ -12,13 +12,13 @@ import torch
 
 from . import _check
 from .gates import widen
-from .prompts import PromptDistribution, Prompts
+from .prompts import PromptDistribution, Prompts, check_prompts
 from .spectra import psd_root
 
 
 def least_squares(prompts: Prompts) -> torch.Tensor:
     """Ordinary least squares over all examples, as if they shared one task; minimum norm if n < d. (batch, queries)."""
-    _check.prompts(prompts)
+    check_prompts(prompts)
     return _predict(prompts, _solve(prompts.x, prompts.y, 0.0))
 
 
@@ -27,7 +27,7 @@ def ridge(penalty: float):
     penalty = _check.real("penalty", penalty, low=0.0, expected="a finite number >= 0")
 
     def predictor(prompts: Prompts) -> torch.Tensor:
-        _check.prompts(prompts)
+        check_prompts(prompts)
         return _predict(prompts, _solve(prompts.x, prompts.y, penalty))
 
     return predictor
@@ -46,7 +46,7 @@ def bayes(dist: PromptDistribution):
     query = np.linalg.pinv(F) @ dist.r
 
     def predictor(prompts: Prompts) -> torch.Tensor:
-        _check.prompts(prompts, dist)
+        check_prompts(prompts, dist)
 
         def like(array):
             return torch.as_tensor(array, dtype=x.dtype)

@@ -120,7 +120,7 @@ def _reproduce(args) -> tuple[str, int]:
     from .reproduce import summary, table  # torch loads here only
 
     if args.seeds > MOST_SEEDS:
-        raise _check.fail("seeds", f"at most {MOST_SEEDS} here", _check._short(args.seeds))
+        raise _check.fail("seeds", f"at most {MOST_SEEDS} here", _check.short(args.seeds))
     part = None if args.json is None else args.json.with_name(f"{args.json.name}.{os.getpid()}.part")
     if part:  # complain now rather than after the work, and leave no half of a file
         if args.json.is_dir():
@@ -142,7 +142,7 @@ def _reproduce(args) -> tuple[str, int]:
 
 def _risk(args) -> str:
     if args.d > MOST_FEATURES:
-        raise _check.fail("d", f"at most {MOST_FEATURES} here, as d x d matrices are formed", _check._short(args.d))
+        raise _check.fail("d", f"at most {MOST_FEATURES} here, as d x d matrices are formed", _check.short(args.d))
     report = _report(PromptDistribution(args.d, args.counts, args.r, R=args.R, sigma=args.sigma))
     return json.dumps(report) if args.json else _table(report, args.d)
 

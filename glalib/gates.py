@@ -33,7 +33,7 @@ def weights_to_gates(omega, axis: int = -1):
         raise _check.fail(
             "omega",
             "non-decreasing along the context and in [0, 1], because a scalar gate reaches such weights only",
-            _check._short(omega.tolist()),
+            _check.short(omega.tolist()),
         )
     safe = xp.where(later > 0, later, xp.ones_like(later))
     ratio = xp.where(later > 0, xp.clip(omega / safe, 0, 1), xp.ones_like(later))
@@ -55,7 +55,7 @@ def signed_weights_to_gates(omega):
     scale = xp.maximum(up[..., -1], down[..., -1])
     if _check.look(lambda: bool(xp.isfinite(_as(kind, scale)).all())) is False:
         expected = f"such that the sum of its rises is finite in {kind}"
-        raise _check.fail("omega", expected, _check._short(omega.tolist()))
+        raise _check.fail("omega", expected, _check.short(omega.tolist()))
     safe = xp.where(scale > 0, scale, xp.ones_like(scale))[..., None, None]
     return _as(kind, weights_to_gates(xp.stack((up, down), -1) / safe, axis=-2)), _as(kind, scale)
 

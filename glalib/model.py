@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from . import _check
-from .attention import GATES, _chunked, apply_state
+from .attention import GATES, apply_state, chunked
 from .gates import later_products, signed_weights_to_gates, weights_to_gates, widen
 
 
@@ -68,7 +68,7 @@ class GLA(nn.Module):
         if _check.integer("context", context, 0, "an integer >= 0") > max(0, width - 2):
             raise _check.fail("context", f"at most width - 2 = {width - 2}", context)
         if gates is not None and gate is None:
-            raise _check.fail("gates", "None when gate is None", _check._short(gates))
+            raise _check.fail("gates", "None when gate is None", _check.short(gates))
         _check.generator(generator)
         _check.dtype("dtype", dtype)
         stored = dtype or torch.get_default_dtype()
@@ -129,7 +129,7 @@ class GLA(nn.Module):
         if not _is_sequence("P_q", P_q):
             P_q, P_k, gates = [P_q], [P_k], [gates]
         elif not _is_sequence("P_k", P_k) or len(P_k) != len(P_q):
-            raise _check.fail("P_k", f"a sequence of {len(P_q)} matrices, like P_q", _check._short(P_k))
+            raise _check.fail("P_k", f"a sequence of {len(P_q)} matrices, like P_q", _check.short(P_k))
         layers = len(P_q)
         gates = _per_layer(gates, layers)
         P_q = [_tensor("P_q", P) for P in P_q]
@@ -163,7 +163,7 @@ class GLA(nn.Module):
     def from_weights(cls, P, omega, gate="scalar", context=0):
         """The one-layer GLA that computes x^T P X^T (omega * y): Theorems 4 and 5, as derived here.
 
-        P (d, d); omega (T,), one weight per context token (`PromptDistribution.token_weights` has delimiters' too).
+        P (d, d); omega (T,), one weight per context token (`Layout.weights` has delimiters' too).
 
         - "scalar": 0 <= omega_1 <= ... <= omega_T up to a positive factor; other weights raise ValueError.
         - "value": any signed weights. Two value channels hold the label, and h takes their difference.
@@ -268,7 +268,7 @@ class _Layer(nn.Module):
             k, v, omega = k[..., :n, :], v[..., :n, :], later_products(g, -2)
             S = v.mT @ (omega * k) if gate == "key" else (omega * v).mT @ k
             return torch.cat([q[..., :n, :] @ S.mT, apply_state(S, q[..., n:, :], g_q, gate)], -2)
-        o, S = _chunked(q[..., :n, :], k[..., :n, :], v[..., :n, :], g, gate)
+        o, S = chunked(q[..., :n, :], k[..., :n, :], v[..., :n, :], g, gate)
         q, k, v = (x[..., n:, :] for x in (q, k, v))
         own = v * (k * q).sum(-1, keepdim=True)
         return torch.cat([o, apply_state(S, q, g_q, gate) + own], -2)
@@ -307,10 +307,10 @@ def _per_layer(gates, layers):
     except TypeError:
         out = []
     if len(out) != layers:
-        raise _check.fail("gates", f"a sequence of {layers} gate arrays, one per layer", _check._short(gates))
+        raise _check.fail("gates", f"a sequence of {layers} gate arrays, one per layer", _check.short(gates))
     if 0 < sum(g is None for g in out) < layers:
         expected = "given for every layer or for none (gates of one are linear attention)"
-        raise _check.fail("gates", expected, _check._short(gates))
+        raise _check.fail("gates", expected, _check.short(gates))
     return out
 
 

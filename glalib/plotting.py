@@ -68,7 +68,7 @@ class FigureData:
     def __init__(self, name: str, columns: dict, **settings):
         _check.instance("name", name, str, "a string")
         if not name or set(name) & set('/\\\0\n"'):
-            raise _check.fail("name", "a file name without ending", _check._short(name))
+            raise _check.fail("name", "a file name without ending", _check.short(name))
         _check.instance("columns", columns, dict, "a dict of columns")
         for key in columns:
             _check.instance("each name in columns", key, str, "a string")
@@ -103,18 +103,18 @@ def _line(value):
 def _column(key, values):
     """One column as it is; numpy would make words of numbers that stand beside words."""
     if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(f"columns[{key!r}] must be without a mask; got {_check._short(values)}")
+        raise TypeError(f"columns[{key!r}] must be without a mask; got {_check.short(values)}")
     mixed = isinstance(values, (list, tuple)) and any(value is None or isinstance(value, str) for value in values)
     values = values.detach() if hasattr(values, "detach") else values  # numbers of torch, without their history
     try:
         column = np.asarray(values, dtype=object if mixed else None)
     except ValueError:  # rows of different lengths
-        raise TypeError(f"columns[{key!r}] must be of numbers and words; got {_check._short(values)}") from None
+        raise TypeError(f"columns[{key!r}] must be of numbers and words; got {_check.short(values)}") from None
     if column.ndim != 1:
         raise _check.fail(f"columns[{key!r}]", "one column, of one axis", f"shape {column.shape}")
     for value in column:
         if not (value is None or isinstance(value, (str, numbers.Real, np.bool_))):
-            raise TypeError(f"columns[{key!r}] must be of numbers and words; got {_check._short(value)}")
+            raise TypeError(f"columns[{key!r}] must be of numbers and words; got {_check.short(value)}")
     return column
 
 

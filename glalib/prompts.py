@@ -1,4 +1,4 @@
-"""Definitions 1 and 2: the distribution of multitask prompts, its sampler, and its tokens."""
+"""Definitions 1 and 2: the distribution of multitask prompts, and its sampler."""
 
 from __future__ import annotations
 
@@ -241,11 +241,12 @@ class PromptDistribution:
         return np.repeat(np.arange(self.K), self.counts)
 
     def expand(self, omega):
-        """One weight per task, (..., K), to one per example, (..., n). NumPy or torch."""
+        """Weights per example, (..., n), from weights per task, (..., K), or per example. NumPy or torch."""
         omega = _check.array_or_tensor("omega", omega)
-        if not omega.shape or omega.shape[-1] != self.K:
-            raise _check.fail("omega", f"of shape (..., {self.K}), one weight per task", f"shape {tuple(omega.shape)}")
-        return omega[..., self.task_index]
+        if not omega.shape or omega.shape[-1] not in (self.K, self.n):
+            expected = f"of shape (..., {self.K}), per task, or (..., {self.n}), per example"
+            raise _check.fail("omega", expected, f"shape {tuple(omega.shape)}")
+        return omega if omega.shape[-1] == self.n else omega[..., self.task_index]
 
     def moments(self, omega):
         """(r^T w, |w|^2, w^T R w), the three numbers through which weights enter the risk.
@@ -270,7 +271,7 @@ class PromptDistribution:
             return counts * omega, float(counts @ omega**2)
         return np.add.reduceat(omega, np.cumsum((0, *self.counts[:-1]))), float(omega @ omega)
 
-    # Prompts and tokens. Torch is imported here only, so that the closed forms run without it.
+    # Prompts. Torch is imported here only, so that the closed forms run without it.
 
     def sample(self, batch, generator=None, queries=1, dtype=None):
         """Draw `batch` prompts: a record `Prompts` of torch tensors.
@@ -299,7 +300,7 @@ class PromptDistribution:
         def constant(array, name="the root of [[R, r], [r^T, 1]]"):
             return _check.cast(name, torch.tensor(array), dtype)
 
-        mix, half_Sx, half_C = self._factors
+        mix, half_Sx, half_C = self.factors
         tasks = constant(mix) @ normal(batch, self.K + 1, self.d)
         x, x_query = normal(batch, self.n, self.d), normal(batch, queries, self.d)
         if half_C is not None:
@@ -323,82 +324,34 @@ class PromptDistribution:
         return Prompts(x, y, x_query, y_query, beta, beta_query, self.counts)
 
     @cached_property
-    def _factors(self):
+    def factors(self):
         """Square roots for the sampler: of [[R, r], [r^T, 1]], of Sx and of C; None stands for the identity."""
         half_Sx = None if self._plain[0] else psd_root(self.Sx)
         half_C = None if self._plain[1] else psd_root(self.C)
         return psd_root(self._joint()), half_Sx, half_C
 
-    def tokens(self, prompts, delimiters=False, context=False):
-        """Prompts as tokens Z (batch, T, width): a token is a row, the label's column stands after the features'.
 
-        Columns: x (d), y (1), then p context coordinates. Rows: the examples in order, then one row (x, 0) per query;
-        the last `queries` rows are alternatives to each other. With delimiters, a row with x = 0, y = 0 follows every
-        block, so that a gate can act between tasks.
-
-        - delimiters: bool.
-        - context: False for none; True for one-hot vectors; or an array (rows, p) whose rows are the context vectors
-          of the K blocks, then of the K delimiters if there are any, then of the query.
-
-        The paper's prompt (Definition 2) is the one without either; the layout of delimiters and context is ours.
-        """
-        import torch
-
-        _check.prompts(prompts, self)
-        batch, _, d = prompts.x.shape
-        block, is_delimiter = self._layout(delimiters)
-
-        rows = torch.zeros(batch, len(block), d + 1, dtype=prompts.x.dtype)
-        example = torch.from_numpy(~is_delimiter)
-        rows[:, example, :d], rows[:, example, d] = prompts.x, prompts.y
-        query = torch.nn.functional.pad(prompts.x_query, (0, 1))
-        Z = torch.cat([rows, query], dim=1)
-
-        vectors = self._context(delimiters, context)
-        if not vectors.size:
-            return Z
-        kind = np.concatenate([block + self.K * is_delimiter, np.full(query.shape[1], len(vectors) - 1)])
-        c = _check.cast("context", torch.tensor(vectors), Z.dtype)[torch.from_numpy(kind)]
-        return torch.cat([Z, c.expand(batch, -1, -1)], dim=2)
-
-    def token_weights(self, omega, delimiters=False):
-        """Weights of the context tokens, (T,): what `gates.weights_to_gates` needs.
-
-        omega (K,) or (n,). A delimiter carries the weight of the next block (1 after the last), so that the gate that
-        tells two blocks apart falls on the delimiter between them.
-        """
-        omega = _check.array("omega", omega)
-        if omega.shape == (self.K,):
-            omega = self.expand(omega)
-        elif omega.shape != (self.n,):
-            raise _check.fail("omega", f"of shape ({self.K},) or ({self.n},)", f"shape {omega.shape}")
-        _, is_delimiter = self._layout(delimiters)
-        out = np.ones(len(is_delimiter))
-        out[~is_delimiter] = omega
-        before_last = np.flatnonzero(is_delimiter[:-1])
-        out[before_last] = out[before_last + 1]
-        return out
-
-    def _context(self, delimiters, context):
-        """Context vectors (kinds, p): of the blocks, of the delimiters if there are any, of the query."""
-        kinds = self.K * (2 if delimiters else 1) + 1
-        context = bool(context) if isinstance(context, np.bool_) else context
-        if context is False or context is None:
-            return np.zeros((kinds, 0))
-        vectors = np.eye(kinds) if context is True else _check.array("context", context)
-        if vectors.ndim != 2 or len(vectors) != kinds:
-            raise _check.fail("context", f"of shape ({kinds}, p), one row per kind of token", f"shape {vectors.shape}")
-        return vectors
-
-    def _layout(self, delimiters):
-        """Of every context token: its block, and whether it is a delimiter."""
-        _check.option("delimiters", delimiters, (True, False))
-        sizes = np.array(self.counts) + (1 if delimiters else 0)
-        block = np.repeat(np.arange(self.K), sizes)
-        is_delimiter = np.zeros(len(block), dtype=bool)
-        if delimiters:
-            is_delimiter[np.cumsum(sizes) - 1] = True
-        return block, is_delimiter
+def check_prompts(value, dist: PromptDistribution | None = None) -> None:
+    """Complain unless `value` is a `Prompts` record; of that distribution, as far as its shapes tell."""
+    _check.instance("prompts", value, Prompts, "a Prompts record from sample()")
+    x = _check.tensor("prompts.x", value.x, 3)
+    _check.tensor("prompts.x_query", value.x_query, 3)
+    (batch, n, d), queries = x.shape, value.x_query.shape[1]
+    shapes = {"x_query": (batch, queries, d), "y": (batch, n), "y_query": (batch, queries), "beta_query": (batch, d)}
+    shapes["beta"] = (batch, *_check.tensor("prompts.beta", value.beta, 3).shape[1:2], d)
+    for name, shape in shapes.items():
+        part = _check.tensor(f"prompts.{name}", getattr(value, name), len(shape))
+        if part.shape != shape or part.dtype != x.dtype:
+            raise _check.fail(
+                f"prompts.{name}", f"of shape {shape} and {x.dtype}", f"shape {tuple(part.shape)}, {part.dtype}"
+            )
+    if dist is not None and (*value.x.shape[1:], value.beta.shape[1]) != (dist.n, dist.d, dist.K):
+        expected = f"of this distribution, n={dist.n}, d={dist.d} and K={dist.K}"
+        raise _check.fail("prompts", expected, f"{value!r} with K={value.beta.shape[1]}")
+    if dist is not None and value.counts not in (None, dist.counts):
+        raise _check.fail(
+            "prompts", f"of this distribution, with counts {_check.short(dist.counts)}", _check.short(value.counts)
+        )
 
 
 def _counts(counts):

@@ -11,13 +11,13 @@ import os
 import platform
 import time
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from . import __version__, _check
+from .layout import DELIMITED
 from .model import GLA
 from .prompts import PromptDistribution
 from .risk import optimal_wpgd
@@ -59,20 +59,19 @@ def train_cell(model, d, n, seed, free=False, r=R, recipe=None, evaluation=None,
     seed = _check.integer("seed", seed, 0, "an integer >= 0")
     n = _check.integer("n", n, 2, "an integer >= 2")
     dist = PromptDistribution(d, (n // 2, n - n // 2), r)
-    layout = {"delimiters": True, "context": True}
     recipe = RECIPES["free" if free else "context"] | _changes("recipe", recipe, RECIPE)
     evaluation = EVALUATION | _changes("evaluation", evaluation, tuple(EVALUATION))
     best = optimal_wpgd(dist, "uniform" if model == "linear" else "free")
     net = start(dist, model, seed)
     load, began = load_average(), time.perf_counter()
-    fit(net, dist, **recipe, **layout, token_free=not free, seed=seed, checkpoint=checkpoint, progress=progress)
+    fit(net, dist, **recipe, tokens=DELIMITED, token_free=not free, seed=seed, checkpoint=checkpoint, progress=progress)
     seconds = time.perf_counter() - began if checkpoint is None else seconds_spent(checkpoint)
     estimate = simulate_risk(
         net,
         dist,
         **evaluation,
         generator=torch.Generator().manual_seed(10**6 + seed),
-        tokens=partial(dist.tokens, **layout),
+        tokens=DELIMITED,
         against=best,
     )
     return {
@@ -106,7 +105,7 @@ def _changes(name, value, known):
     _check.instance(name, value, (dict, type(None)), "a dict or None")
     for key in value or {}:
         if key not in known:
-            raise _check.fail(name, f"with keys among {', '.join(known)}", _check._short(key))
+            raise _check.fail(name, f"with keys among {', '.join(known)}", _check.short(key))
     return value or {}
 
 
@@ -156,7 +155,7 @@ def summary(rows) -> str:
         _check.instance(f"rows[{i}]", row, dict, "a dict")
         needed = {"model", "n", "seed"} | ({"error"} if "error" in row else {"risk", "stderr", "theory"})
         if not needed <= set(row) or row["model"] not in MODELS:
-            raise _check.fail(f"rows[{i}]", f"a row of the table, with {', '.join(sorted(needed))}", _check._short(row))
+            raise _check.fail(f"rows[{i}]", f"a row of the table, with {', '.join(sorted(needed))}", _check.short(row))
     lines = [
         f"{'model':7}{'n':>6}{'risk / d':>11}{'s.e.':>9}{'theory':>10}{'excess':>9}   {'authors: trained':>16}"
         f"{'theory':>8}{'excess':>8}{'seeds':>7}"

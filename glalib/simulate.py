@@ -9,6 +9,7 @@ import torch
 from tqdm import tqdm
 
 from . import _check
+from .layout import Layout
 from .prompts import PromptDistribution
 from .risk import WPGD, population_risk
 from .wpgd import wpgd
@@ -47,7 +48,8 @@ def simulate_risk(
       Predictions are floating-point tensors of shape (batch, queries), or (batch,) for one query.
     - prompts, queries, batch: prompts drawn in all, queries on each, prompts drawn at a time (chosen if None).
     - generator: torch.Generator; the same state gives the same estimate. None: torch's own.
-    - tokens: for modules, a callable from a `Prompts` record to Z; `dist.tokens` if None.
+    - tokens: for modules, how prompts become Z: a `Layout`, or another callable from a `Prompts` record; Layout() if
+      None.
     - dtype: precision of the prompts. A module is given its own precision; one of 16 bits is given tokens rounded to
       it, of prompts in float32, and is held to labels that are not rounded. Errors are squared and summed in float64.
     - progress: show a progress bar.
@@ -71,7 +73,7 @@ def simulate_risk(
     if against is not None:
         pair = (against.P, against.omega) if isinstance(against, WPGD) else against
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise TypeError(f"against must be a WPGD record, a (P, omega) pair or None; got {_check._short(against)}")
+            raise TypeError(f"against must be a WPGD record, a (P, omega) pair or None; got {_check.short(against)}")
         P, omega = pair
         known = population_risk(dist, P, omega)
         compare = _as_predictor((P, omega), dist, queries, None, dtype)[0]
@@ -118,7 +120,7 @@ def _as_predictor(predictor, dist, queries, tokens, dtype):
     if isinstance(predictor, WPGD):
         predictor = (predictor.P, predictor.omega)
     if isinstance(predictor, torch.nn.Module):
-        tokens = dist.tokens if tokens is None else tokens
+        tokens = Layout() if tokens is None else tokens
         if not callable(tokens):
             raise TypeError(f"tokens must be a callable on Prompts or None; got {type(tokens).__name__}")
         options = query_option(predictor, queries)
@@ -135,8 +137,7 @@ def _as_predictor(predictor, dist, queries, tokens, dtype):
         P = _check.array("P", predictor[0], (dist.d, dist.d))
         omega = _check.array("omega", predictor[1])
         dist.moments(omega)  # complains about a wrong shape
-        if omega.shape == (dist.K,):
-            omega = dist.expand(omega)
+        omega = dist.expand(omega)
         return lambda drawn: wpgd(drawn.x, drawn.y, drawn.x_query, P, omega), dtype
     if callable(predictor):
         return predictor, dtype

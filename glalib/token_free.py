@@ -19,14 +19,15 @@ import torch
 
 from . import _check
 from .gates import gates_to_weights, widen
+from .layout import DELIMITED, Layout
 from .model import GLA
 from .prompts import PromptDistribution
 
 
-def token_free_losses(model, dist, batch, generator=None, delimiters=True, context=True):
+def token_free_losses(model, dist, batch, generator=None, tokens=DELIMITED):
     """E[(y - prediction)^2 | prompt] for `batch` prompts, (batch,), with gradients to the model's weights.
 
-    The law is that of `dist.sample` and `dist.tokens(prompts, delimiters, context)`, averaged over the query.
+    The law is that of `dist.sample` and of `tokens`, a `Layout`, averaged over the query.
 
     - model: a `GLA` of one layer with gate None or "scalar", computed, that reads context coordinates only: the rows
       of W_g for features and label are zero (and their gradient here is zero). All other weights are free; but where
@@ -35,7 +36,7 @@ def token_free_losses(model, dist, batch, generator=None, delimiters=True, conte
 
     Raises ValueError or TypeError for other models.
     """
-    layer, c = _layer(model, dist, delimiters, context)
+    layer, c = _layer(model, dist, tokens)
     batch = _check.positive_int("batch", batch)
     _check.generator(generator)
     dtype, d, K = widen(layer.W_q).dtype, dist.d, dist.K
@@ -47,7 +48,7 @@ def token_free_losses(model, dist, batch, generator=None, delimiters=True, conte
         return torch.as_tensor(array, dtype=dtype)
 
     # Features are Sx^1/2 times white ones: the root goes into the weights that read features, and into the tasks.
-    mix, half_Sx, half_C = dist._factors
+    mix, half_Sx, half_C = dist.factors
     tasks = constant(mix) @ normal(batch, K + 1, d)
     tasks = tasks if half_C is None else tasks @ constant(half_C)
     tasks = tasks if half_Sx is None else tasks @ constant(half_Sx)
@@ -64,7 +65,7 @@ def token_free_losses(model, dist, batch, generator=None, delimiters=True, conte
         expected = "with values that read the features or the label, where gradients are wanted"
         raise _check.fail("model", expected, "values that read neither")
 
-    block, is_delimiter = dist._layout(delimiters)
+    block, is_delimiter = tokens.blocks(dist.counts)
     kind = torch.from_numpy(block + K * is_delimiter)
     if model.gate is None:
         omega = torch.ones(len(kind), dtype=dtype)
@@ -107,12 +108,12 @@ def token_free_losses(model, dist, batch, generator=None, delimiters=True, conte
     return even + odd + cubic + dist.sigma**2
 
 
-def _layer(model, dist, delimiters, context):
+def _layer(model, dist, tokens):
     """The layer and the context vectors (kinds, p), or a complaint."""
     _check.instance("model", model, GLA, "a GLA")
     _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
-    kinds = dist.K * (2 if delimiters else 1) + 1
-    vectors = dist._context(delimiters, context)
+    _check.instance("tokens", tokens, Layout, "a Layout")
+    vectors = tokens.vectors(dist.K)
     if len(model.layers) != 1 or model.gate not in (None, "scalar"):
         raise _check.fail("model", "of one layer with gate None or 'scalar'", repr(model))
     layer = model.layers[0]
@@ -122,4 +123,4 @@ def _layer(model, dist, delimiters, context):
         raise _check.fail("model", "causal, with gates that it computes", repr(model))
     if model.gate == "scalar" and _check.look(lambda: layer.W_g[: dist.d + 1].any()):
         raise _check.fail("model", "with zero rows of W_g for features and label", "a gate that reads them")
-    return layer, torch.as_tensor(vectors, dtype=widen(layer.W_q).dtype).reshape(kinds, -1)
+    return layer, torch.as_tensor(vectors, dtype=widen(layer.W_q).dtype)

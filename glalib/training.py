@@ -33,6 +33,7 @@ from tqdm import tqdm
 
 from . import _check
 from .gates import widen
+from .layout import Layout
 from .model import GLA
 from .prompts import PromptDistribution
 from .simulate import query_option
@@ -55,8 +56,6 @@ def fit(
     lr=0.005,
     gate_lr=5.0,
     warmup=0.03,
-    delimiters=False,
-    context=False,
     tokens=None,
     token_free=False,
     seed=0,
@@ -69,10 +68,10 @@ def fit(
     - steps, batch, queries: steps; prompts a step; queries on each prompt, which share its context.
     - lr: largest learning rate: reached after the share `warmup` of the steps, then a cosine to zero. Gate parameters
       (names that end in W_g or b_g) learn `gate_lr` times as fast.
-    - delimiters, context: how prompts become tokens, as in `PromptDistribution.tokens`; or tokens, a callable from a
-      `Prompts` record to Z. The model is called as model(Z) for one query, else model(Z, queries=queries), and returns
-      (batch,) or (batch, queries).
-    - token_free: draw the error itself (`token_free_losses`); `queries` and `tokens` play no part.
+    - tokens: how prompts become Z: a `Layout`, or another callable from a `Prompts` record; Layout() if None. The
+      model is called as model(Z) for one query, else model(Z, queries=queries), and returns (batch,) or
+      (batch, queries).
+    - token_free: draw the error itself (`token_free_losses`), for tokens of a `Layout`; `queries` plays no part.
     - seed: of the generator that draws the prompts. The start is the model's own.
     - checkpoint: path of a .npz file, written every `every` steps and at the end. If it is there the run goes on from
       it, to the same numbers as without a break; if it belongs to another run ValueError says in what. Of `tokens` it
@@ -91,13 +90,13 @@ def fit(
     lr = _check.real("lr", lr, 0.0, 1e30, "a number from 0 to 1e30")  # beyond, steps are no numbers in float32
     gate_lr = _check.real("gate_lr", gate_lr, 0.0, 1e6, "a number from 0 to 1e6")
     warmup = _check.real("warmup", warmup, 0.0, 1.0, "a number from 0 to 1")
-    delimiters, token_free = _flag("delimiters", delimiters), _flag("token_free", token_free)
-    progress = _flag("progress", progress)
+    token_free, progress = _flag("token_free", token_free), _flag("progress", progress)
     path = None if checkpoint is None else _path("checkpoint", checkpoint)
     if tokens is not None and not callable(tokens):
-        raise TypeError(f"tokens must be a callable on Prompts or None; got {type(tokens).__name__}")
-    if tokens is not None and token_free:
-        raise _check.fail("tokens", "None where token_free is True", "a callable")
+        raise TypeError(f"tokens must be a Layout, a callable on Prompts or None; got {type(tokens).__name__}")
+    tokens = Layout() if tokens is None else tokens
+    if token_free and not isinstance(tokens, Layout):
+        raise _check.fail("tokens", "a Layout where token_free is True", type(tokens).__name__)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not trained:
         raise _check.fail("model", "a module with weights to train", "one without")
@@ -114,8 +113,6 @@ def fit(
         if not p.isfinite().all():
             raise _check.fail("model", "with finite weights", f"NaN or infinity in {name}")
     options = {} if token_free else query_option(model, queries)
-    if context is not None and not isinstance(context, (bool, np.bool_)):
-        context = _check.array("context", context)
     run = {
         "steps": steps,
         "batch": batch,
@@ -123,9 +120,7 @@ def fit(
         "lr": lr,
         "gate_lr": gate_lr,
         "warmup": warmup,
-        "delimiters": delimiters,
-        "context": np.asarray(context).tolist(),
-        "tokens": None if tokens is None else "given",
+        "tokens": [tokens.delimiters, tokens.context] if isinstance(tokens, Layout) else "given",
         "token_free": token_free,
         "seed": seed,
         "model": repr(model),
@@ -142,14 +137,10 @@ def fit(
     optimizer = torch.optim.Adam(
         [{"params": [p], "factor": f} for p, f in zip(parameters, rates, strict=True)], lr, BETAS
     )
-    if tokens is None:
-
-        def tokens(drawn):
-            return dist.tokens(drawn, delimiters, context)
 
     def losses():
         if token_free:
-            return token_free_losses(model, dist, batch, generator, delimiters, context)
+            return token_free_losses(model, dist, batch, generator, tokens)
         drawn = dist.sample(batch, generator, queries, dtype)
         Z = tokens(drawn)
         if Z is None:
@@ -311,7 +302,7 @@ def sweep(run, cells, *, folder=None, jobs=None, backend="loky", progress=True) 
     cells = [_as_json(f"cells[{i}]", cell) for i, cell in enumerate(cells)]
     for i, cell in enumerate(cells):
         if "checkpoint" in cell:
-            raise _check.fail(f"cells[{i}]", "without 'checkpoint', which the sweep gives", _check._short(cell))
+            raise _check.fail(f"cells[{i}]", "without 'checkpoint', which the sweep gives", _check.short(cell))
     jobs = joblib.cpu_count() if jobs is None else _check.positive_int("jobs", jobs)
     progress = _flag("progress", progress)
     _check.option("backend", backend, ("loky", "threading", "sequential", "dask", "ray"))
@@ -355,7 +346,7 @@ def _paths(run, cells, folder):
     for part in name.split("."):
         at_top = getattr(at_top, part, None)
     if not (inspect.isfunction(run) and at_top is run and Path(inspect.getsourcefile(run) or "").is_file()):
-        raise _check.fail("run", "a function at the top of a module, where results are kept", _check._short(run))
+        raise _check.fail("run", "a function at the top of a module, where results are kept", _check.short(run))
     _writable("folder", folder)
     for part in folder.glob("*.part"):
         host, pid = part.name.split(".")[-3:-1] if part.name.count(".") >= 3 else ("", "")
@@ -379,7 +370,7 @@ def _path(name, value):
             raise RuntimeError
         return Path(text).expanduser()
     except RuntimeError:  # a home that is not there, too
-        raise _check.fail(name, "a path or None", _check._short(value)) from None
+        raise _check.fail(name, "a path or None", _check.short(value)) from None
 
 
 def _writable(name, folder):
@@ -477,7 +468,7 @@ def _one(run, i, cell, path, note, parent):
     except FloatingPointError as error:
         return i, json.dumps({"error": f"{type(error).__name__}: {error}"})
     except Exception as error:
-        where = f"in cells[{i}] of the sweep, {_check._short(cell)}"
+        where = f"in cells[{i}] of the sweep, {_check.short(cell)}"
         if parent != os.getpid() and not _travels(error):
             raise RuntimeError(f"{type(error).__name__}: {error}, {where}") from error
         error.add_note(where)

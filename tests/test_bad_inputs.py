@@ -13,6 +13,7 @@ import torch
 from glalib import GLA, PromptDistribution, Prompts, optimal_wpgd, population_risk, stationary_points, uniqueness
 from glalib.baselines import bayes, least_squares
 from glalib.constant_gate import constant_gate
+from glalib.layout import Layout
 from glalib.risk import fixed_points, h1, h2, slope
 
 D = PromptDistribution(2, (3, 4), (0.2, 0.1))
@@ -139,11 +140,11 @@ BAD = {
         "the root of C must be in the range of torch.float16",
     ),
     "a context beyond float32": (
-        lambda: D.tokens(D.sample(1, gen(), dtype=torch.float32), context=[[1e300], [0], [0]]),
+        lambda: Layout(context=[[1e300], [0], [0]])(D.sample(1, gen(), dtype=torch.float32)),
         "context must be in the range of torch.float32",
     ),
-    "context 1 for True": (lambda: D.tokens(drawn(), context=1), r"context must be of shape \(3, p\)"),
-    "delimiters 1 for True": (lambda: D.tokens(drawn(), delimiters=1), "delimiters must be one of True, False; got 1"),
+    "context 1 for True": (lambda: Layout(context=1)(drawn()), r"context must be of shape \(kinds, p\)"),
+    "delimiters 1 for True": (lambda: Layout(delimiters=1)(drawn()), "delimiters must be one of True, False; got 1"),
     "prompts without tensors": (
         lambda: least_squares(Prompts(1, 2, 3, 4, 5, 6)),
         "prompts.x must be a torch tensor; got int",
@@ -153,9 +154,9 @@ BAD = {
         r"prompts.y must be of shape \(2, 7\) and torch.float64; got shape \(2, 3\)",
     ),
     "labels of NaN": (lambda: bayes(D)(drawn(y=torch.full((2, 7), torch.nan, dtype=torch.float64))), "prompts.y must"),
-    "labels in float32": (lambda: D.tokens(drawn(y=torch.zeros(2, 7))), "prompts.y must be of shape .* and torch.flo"),
+    "labels in float32": (lambda: Layout()(drawn(y=torch.zeros(2, 7))), "prompts.y must be of shape .* and torch.flo"),
     "queries of another width": (
-        lambda: D.tokens(drawn(x_query=torch.zeros(2, 1, 3, dtype=torch.float64))),
+        lambda: Layout()(drawn(x_query=torch.zeros(2, 1, 3, dtype=torch.float64))),
         r"prompts.x_query must be of shape \(2, 1, 2\)",
     ),
     "gates above one, loaded": (

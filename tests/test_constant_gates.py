@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, stationary_points
 from glalib.constant_gate import Objective, constant_gate
 from glalib.gates import gates_to_weights, weights_to_gates
+from glalib.layout import Layout
 from glalib.risk import h2
 
 SCAN = np.concatenate([[0.0], np.exp(-np.geomspace(40, 1e-6, 1200)), [1.0]])
@@ -488,7 +489,7 @@ def test_a_layer_with_kalmans_gates_reaches_the_optimum():
     model = GLA.from_wpgd(P, np.eye(d), gates=gates)
     prompts = dist.sample(20_000, torch.Generator().manual_seed(3), dtype=torch.float64)
     with torch.no_grad():
-        error = (model(dist.tokens(prompts)) - prompts.y_query) ** 2
+        error = (model(Layout()(prompts)) - prompts.y_query) ** 2
     assert abs(error.mean() - promised) < 4 * error.std() / 20_000**0.5
     assert error.mean() + 4 * error.std() / 20_000**0.5 < optimal_wpgd(dist, "uniform").risk
 

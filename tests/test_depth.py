@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from glalib import GLA, PromptDistribution, optimal_wpgd, simulate_risk
 from glalib.baselines import bayes
+from glalib.layout import Layout
 
 SHAPES = {"layers": st.integers(1, 6), "n": st.integers(1, 9), "d": st.integers(1, 4), "m": st.integers(1, 4)}
 SEEDS = st.integers(0, 2**32 - 1)
@@ -445,7 +446,7 @@ def test_there_and_back(counts, r, sigma):
     wanted, size = prediction_and_size(
         x, y, x_query[0], np.multiply.outer(eta, np.eye(d)), [np.eye(d)] * len(eta), np.array(gates), False
     )
-    assert abs(model(dist.tokens(prompt)).item() - wanted) <= 1e-12 * size
+    assert abs(model(Layout()(prompt)).item() - wanted) <= 1e-12 * size
     assert abs(descend(1.0, 3)[0] - wanted) <= 1e-12 * size
 
     T = 6.0

@@ -9,6 +9,7 @@ import torch
 from glalib import GLA, PromptDistribution, gla, gla_readout, simulate_risk, wpgd
 from glalib.baselines import bayes, least_squares, ridge
 from glalib.gates import gates_to_weights, signed_weights_to_gates, suffix_products, weights_to_gates
+from glalib.layout import Layout
 from glalib.token_free import token_free_losses
 
 D = PromptDistribution(2, (3, 3), (0.2, 0.8))
@@ -156,7 +157,7 @@ BAD = {
         "what tokens returns must be a torch tensor; got NoneType",
     ),
     "tokens of NaN": (
-        lambda: simulate_risk(GLA(3), D, 9, tokens=lambda p: D.tokens(p, False) * torch.nan),
+        lambda: simulate_risk(GLA(3), D, 9, tokens=lambda p: Layout()(p) * torch.nan),
         "Z must be finite",
     ),
     "a prediction too large": (
@@ -164,7 +165,7 @@ BAD = {
         "the predictor's output must be finite",
     ),
     "no prompts": (
-        lambda: token_free_losses(GLA(3), D, 0, delimiters=False, context=False),
+        lambda: token_free_losses(GLA(3), D, 0, tokens=Layout()),
         "batch must be a positive",
     ),
 }

@@ -12,6 +12,7 @@ import torch
 from glalib import GLA, PromptDistribution, gla, gla_readout, simulate_risk, wpgd
 from glalib.baselines import bayes, least_squares, ridge
 from glalib.gates import gates_to_weights, signed_weights_to_gates, suffix_products, weights_to_gates
+from glalib.layout import Layout
 from glalib.token_free import token_free_losses
 
 HALVES = (torch.bfloat16, torch.float16)
@@ -221,7 +222,7 @@ def test_losses_without_tokens(dtype):
         model = GLA(4, scale=1 / 60, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
         for own in dtypes:
             model = model.to(own)
-        return token_free_losses(model, DIST, 500, torch.Generator().manual_seed(1), delimiters=False, context=False)
+        return token_free_losses(model, DIST, 500, torch.Generator().manual_seed(1), tokens=Layout())
 
     assert losses(dtype).dtype == torch.float32
     assert torch.equal(losses(dtype), losses(dtype, torch.float32))

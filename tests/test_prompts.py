@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 from glalib import PromptDistribution, optimal_wpgd
 from glalib.baselines import bayes
 from glalib.gates import gates_to_weights, weights_to_gates
+from glalib.layout import DELIMITED, Layout
+from glalib.prompts import check_prompts
 
 
 def gen(seed=0):
@@ -97,7 +100,7 @@ def test_expand_and_moments():
 def test_plain_tokens_are_the_rows_of_the_definition():
     dist = PromptDistribution(2, (1, 2), (0.2, 0.8))
     prompts = dist.sample(4, gen(), queries=2)
-    Z = dist.tokens(prompts)
+    Z = Layout()(prompts)
     assert Z.shape == (4, 3 + 2, 3)
     assert torch.equal(Z[:, :3, :2], prompts.x) and torch.equal(Z[:, :3, 2], prompts.y)
     assert torch.equal(Z[:, 3:, :2], prompts.x_query) and not Z[:, 3:, 2].any()
@@ -106,23 +109,23 @@ def test_plain_tokens_are_the_rows_of_the_definition():
 def test_delimiters_and_context():
     dist = PromptDistribution(2, (1, 2), (0.2, 0.8))
     prompts = dist.sample(4, gen())
-    Z = dist.tokens(prompts, delimiters=True, context=True)
+    Z = DELIMITED(prompts)
     assert Z.shape == (4, 1 + 1 + 2 + 1 + 1, 3 + 5)
     assert not Z[:, [1, 4], :3].any()
     kinds = Z[0, :, 3:].argmax(1).tolist()
     assert kinds == [0, 2, 1, 1, 3, 4] and (Z[..., 3:].sum(-1) == 1).all()
     vectors = np.random.default_rng(0).normal(size=(3, 7))
-    Z = dist.tokens(prompts, context=vectors)
+    Z = Layout(context=vectors)(prompts)
     assert Z[1, :, 3:].numpy() == pytest.approx(vectors[[0, 1, 1, 2]].astype(np.float32))
 
 
 @pytest.mark.parametrize("delimiters", [False, True])
 def test_token_weights_put_the_gates_where_tasks_change(delimiters):
     dist = PromptDistribution(2, (2, 3), (0.2, 0.8))
-    weights = dist.token_weights((0.25, 1.0), delimiters=delimiters)
+    weights = Layout(delimiters=delimiters).weights(dist, (0.25, 1.0))
     gates = weights_to_gates(weights)
     assert gates.tolist() == ([1, 1, 0.25, 1, 1, 1, 1, 1] if delimiters else [1, 1, 0.25, 1, 1, 1])
-    examples = ~dist._layout(delimiters)[1]
+    examples = ~Layout(delimiters=delimiters).blocks(dist.counts)[1]
     assert gates_to_weights(gates)[examples].tolist() == dist.expand((0.25, 1.0)).tolist()
 
 
@@ -188,13 +191,24 @@ def test_bad_input_is_named(change, complaint):
         (lambda d: d.expand(np.array(["a", "b"])), "omega must be an array of real numbers"),
         (lambda d: d.expand(torch.tensor([1j, 1])), "omega must be a floating-point tensor"),
         (lambda d: d.expand(torch.tensor([torch.nan, 1])), "omega must be finite"),
-        (lambda d: d.tokens(PromptDistribution(2, (7,), (1,)).sample(2)), "prompts must be of this .* got .* with K=1"),
+        (
+            lambda d: check_prompts(PromptDistribution(2, (7,), (1,)).sample(2), d),
+            "prompts must be of this .* got .* with K=1",
+        ),
         (lambda d: d.sample(2, queries=0), "queries must be a positive integer"),
         (lambda d: d.expand((1.0, 2.0, 3.0)), r"omega must be of shape \(..., 2\)"),
-        (lambda d: d.tokens("prompts"), "prompts must be a Prompts record"),
-        (lambda d: d.tokens(PromptDistribution(3, (3,), (1,)).sample(2)), "prompts must be of this distribution"),
-        (lambda d: d.tokens(d.sample(2), delimiters=3), "delimiters must be one of True, False; got 3"),
-        (lambda d: d.tokens(d.sample(2), context=np.eye(2)), r"context must be of shape \(3, p\)"),
+        (lambda d: Layout()("prompts"), "prompts must be a Prompts record"),
+        (
+            lambda d: check_prompts(PromptDistribution(3, (3,), (1,)).sample(2), d),
+            "prompts must be of this distribution",
+        ),
+        (lambda d: Layout(context=np.eye(3)[0])(d.sample(2)), r"context must be of shape \(kinds, p\)"),
+        (
+            lambda d: Layout(delimiters=True)(replace(d.sample(2), counts=None)),
+            "prompts must be with counts, the examples of each block; got counts = None",
+        ),
+        (lambda d: Layout(delimiters=3)(d.sample(2)), "delimiters must be one of True, False; got 3"),
+        (lambda d: Layout(context=np.eye(2))(d.sample(2)), r"context must be of shape \(3, p\)"),
     ],
 )
 def test_bad_calls_are_named(call, complaint):
@@ -205,7 +219,7 @@ def test_bad_calls_are_named(call, complaint):
 def test_numbers_and_tensors_of_any_kind():
     dist = PromptDistribution(2, (3, 4), torch.tensor([0.25, 0.5], requires_grad=True), sigma=Fraction(1, 2))
     assert dist.r.tolist() == [0.25, 0.5] and dist.sigma == 0.5
-    assert dist.token_weights(torch.tensor([0.0, 1.0], requires_grad=True)).tolist() == [0] * 3 + [1] * 4
+    assert Layout().weights(dist, torch.tensor([0.0, 1.0], requires_grad=True)).tolist() == [0] * 3 + [1] * 4
 
 
 def test_a_distribution_is_a_value():
@@ -255,12 +269,30 @@ def test_prompts_know_where_their_blocks_end():
     """Five and three examples are not four and four, though shapes agree."""
     of, other = PromptDistribution(2, (5, 3), (0.2, 0.8)), PromptDistribution(2, (4, 4), (0.2, 0.8))
     prompts = of.sample(2)
-    for call in (lambda: other.tokens(prompts, delimiters=True), lambda: bayes(other)(prompts)):
+    for call in (lambda: check_prompts(prompts, other), lambda: bayes(other)(prompts)):
         with pytest.raises(
             ValueError, match=r"prompts must be of this distribution, with counts \(4, 4\); got \(5, 3\)"
         ):
             call()
-    assert of.tokens(prompts, delimiters=np.True_).shape == (2, 11, 3)
+    Z = Layout(delimiters=np.True_)(prompts)
+    assert Z.shape == (2, 11, 3) and not Z[:, [5, 9]].any() and Z[:, :5].any(-1).all() and Z[:, 6:9].any(-1).all()
+    unknown = replace(prompts, counts=None)  # where blocks do not show, nobody need know where they end
+    assert torch.equal(Layout()(unknown), Layout()(prompts))
+
+
+def test_a_layout_is_a_value():
+    """Equal arguments make equal layouts with one hash, whatever they were written as."""
+    rows = np.arange(6.0).reshape(3, 2)
+    same = [Layout(context=rows), Layout(False, torch.tensor(rows)), Layout(np.False_, rows.tolist())]
+    assert len(set(same)) == 1 and same[0] != Layout(context=rows + 1) and Layout() == Layout(False, None)
+    assert Layout(True, True) == DELIMITED != Layout(True)
+    rows[:] = 0
+    dist = PromptDistribution(2, (5, 3), (0.2, 0.8))
+    Z = same[0](dist.sample(1))
+    assert Z[0, :, 3:].tolist() == [[0, 1]] * 5 + [[2, 3]] * 3 + [[4, 5]]
+    assert [layout.width(dist) for layout in (Layout(), same[0], Layout(context=True), DELIMITED)] == [3, 5, 6, 8]
+    with pytest.raises(AttributeError):
+        same[0].context = False
 
 
 @pytest.mark.parametrize("name", ["r", "R", "Sx", "C"])

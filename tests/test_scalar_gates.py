@@ -13,6 +13,7 @@ from scipy.optimize import isotonic_regression, lsq_linear
 
 from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, simulate_risk, stationary_points, wpgd
 from glalib.gates import gates_to_weights
+from glalib.layout import DELIMITED, Layout
 from glalib.risk import _monotone_points, fixed_points, h2
 
 PANELS = {"a": (0, 1), "b": (0.2, 0.8), "c": (0.5, 0.5), "d": (0.8, 0.2)}
@@ -70,7 +71,7 @@ def test_a_layer_that_reads_context_has_exactly_these_weights(counts, seed):
     basis, _ = np.linalg.qr(rng.normal(size=(2 * K + 3, 2 * K + 3)))
     context, P = basis[: 2 * K + 1], rng.normal(size=(2, 2))
     drawn = dist.sample(4, torch.Generator().manual_seed(seed), queries=2, dtype=torch.float64)
-    Z = dist.tokens(drawn, delimiters=True, context=context)
+    Z = Layout(delimiters=True, context=context)(drawn)
     ours = layer(dist, P, logit(np.array([*a, *b, c])), context)(Z, queries=2)
     wanted = wpgd(drawn.x, drawn.y, drawn.x_query, P, expected)
     assert (ours - wanted).norm() <= 1e-12 * wanted.norm()  # logits through an orthogonal system
@@ -531,7 +532,7 @@ def test_the_table_of_four_kinds(dist, seed):
             (True, False): g[-1],
             (True, True): g[-1] * b[-1],
         }[context, delimiters]
-        ours = model(dist.tokens(drawn, delimiters=delimiters, context=context))
+        ours = model(Layout(delimiters=delimiters, context=context)(drawn))
         wanted = wpgd(drawn.x, drawn.y, drawn.x_query, P, factor * expected)
         assert (ours - wanted).norm() <= 1e-11 * wanted.norm()
         assert optimal_wpgd(dist, expected).risk >= least - 1e-10 * dist.M
@@ -624,7 +625,7 @@ def test_a_module_with_finite_logits_by_monte_carlo():
     model = layer(dist, best.P, np.array([B, B, logit(best.omega[0]), B, B]), np.eye(5))
     estimate = simulate_risk(
         model, dist, prompts=20_000, queries=4, generator=torch.Generator().manual_seed(1),
-        tokens=lambda drawn: dist.tokens(drawn, delimiters=True, context=True),
+        tokens=DELIMITED,
     )  # fmt: skip
     assert abs(estimate.risk - best.risk) < 3 * estimate.stderr < 0.05 * best.risk
 

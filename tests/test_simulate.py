@@ -6,6 +6,7 @@ import torch
 
 from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, simulate_risk, wpgd
 from glalib.baselines import bayes, least_squares, ridge
+from glalib.layout import Layout
 
 
 def gen(seed=0):
@@ -36,7 +37,7 @@ def test_all_kinds_of_predictor_give_one_answer():
 def DIST_GATES(omega):
     from glalib.gates import weights_to_gates
 
-    return weights_to_gates(DIST.token_weights(omega))
+    return weights_to_gates(Layout().weights(DIST, omega))
 
 
 def test_the_estimate_does_not_depend_on_the_batch_and_its_error_shrinks():
@@ -116,7 +117,7 @@ def test_nothing_beats_bayes():
         (lambda: simulate_risk(least_squares, "dist"), "dist must be a PromptDistribution"),
         (lambda: simulate_risk(least_squares, DIST, prompts=1), "prompts must be at least 2"),
         (lambda: simulate_risk(least_squares, DIST, prompts=0), "prompts must be a positive integer"),
-        (lambda: simulate_risk(least_squares, DIST, tokens=DIST.tokens), "tokens must be None unless"),
+        (lambda: simulate_risk(least_squares, DIST, tokens=Layout()), "tokens must be None unless"),
         (lambda: simulate_risk(lambda p: p.y, DIST), r"the predictor's output must be of shape"),
         (lambda: simulate_risk(lambda p: p.y_query / 0, DIST, prompts=9), "the predictor's output must be finite"),
         *(

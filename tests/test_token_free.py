@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 from glalib import GLA, PromptDistribution
+from glalib.layout import DELIMITED, Layout
 from glalib.token_free import token_free_losses
 
 F64 = torch.float64
@@ -54,13 +55,13 @@ def gradients(model, losses):
 def test_mean_and_gradients_are_those_of_tokens(sigma, gate, context, delimiters):
     """Two hundred batches of each: their means within 4.5 standard errors, in all of some hundred numbers."""
     dist = general(sigma, 1)
-    model = layer(dist, gate, context, delimiters, 0)
+    model, tokens = layer(dist, gate, context, delimiters, 0), Layout(delimiters, context)
     generator = torch.Generator().manual_seed(5)
     rows = {"tokens": [], "free": []}
     for _ in range(200):
         drawn = dist.sample(400, generator, 2, F64)
-        by_tokens = (drawn.y_query - model(dist.tokens(drawn, delimiters, context), 2)) ** 2
-        by_law = token_free_losses(model, dist, 400, generator, delimiters, context)
+        by_tokens = (drawn.y_query - model(tokens(drawn), 2)) ** 2
+        by_law = token_free_losses(model, dist, 400, generator, tokens)
         assert by_law.shape == (400,)
         for name, losses in (("tokens", by_tokens), ("free", by_law)):
             rows[name].append(torch.cat([losses.mean().detach()[None], gradients(model, losses)]))
@@ -86,7 +87,7 @@ def moment_by_tokens(model, dist, batch, seed):
     x = torch.tensor(grid).expand(batch, -1, -1)
     drawn = replace(drawn, x_query=x, y_query=torch.einsum("bqd,bd->bq", x, drawn.beta_query))
     with torch.no_grad():
-        return (drawn.y_query - model(dist.tokens(drawn, True, True), x.shape[1])) ** 2 @ weights + dist.sigma**2
+        return (drawn.y_query - model(DELIMITED(drawn), x.shape[1])) ** 2 @ weights + dist.sigma**2
 
 
 def hold_laws_together(model, dist):
@@ -132,7 +133,7 @@ def test_the_query_s_second_moment_is_that_of_a_quadrature(seed, sigma, own_Sx):
     with torch.no_grad():
         model.layers[0].W_g[3:, 0] = torch.tensor([5.0, 5.0, -1e4, -1e4, 0.3])  # delimiters forget; the query does not
         losses = token_free_losses(model, dist, 6, torch.Generator().manual_seed(seed))
-    mix, half, _ = dist._factors
+    mix, half, _ = dist.factors
     tasks = torch.tensor(mix) @ torch.randn(6, 3, 2, generator=torch.Generator().manual_seed(seed), dtype=F64)
     nodes, weights = np.polynomial.hermite_e.hermegauss(4)
     grid = torch.tensor(np.stack(np.meshgrid(nodes, nodes), -1).reshape(-1, 2))
@@ -142,7 +143,7 @@ def test_the_query_s_second_moment_is_that_of_a_quadrature(seed, sigma, own_Sx):
     x = (grid if half is None else grid @ torch.tensor(half)).expand(6, 16, 2).contiguous()
     y = torch.einsum("bqd,bd->bq", x, tasks[:, -1])
     with torch.no_grad():
-        f = model(dist.tokens(replace(drawn, x_query=x), True, True), 16)
+        f = model(DELIMITED(replace(drawn, x_query=x)), 16)
     # Sums of some dozens of products.
     assert torch.allclose(losses, ((y - f) ** 2) @ weights + sigma**2, rtol=1e-10, atol=1e-12)
 

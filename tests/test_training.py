@@ -19,10 +19,11 @@ with contextlib.suppress(ImportError):  # not on Windows
     import fcntl
 
 from glalib import GLA, PromptDistribution, optimal_wpgd, simulate_risk, training
+from glalib.layout import DELIMITED, Layout
 from glalib.training import NonFiniteLoss, code_fingerprint, fit, orthogonal_start, seconds_spent, sweep
 
 DIST = PromptDistribution(3, (6, 6), (0.2, 0.8))
-SHORT = {"steps": 40, "batch": 16, "queries": 4, "every": 7, "delimiters": True, "context": True}
+SHORT = {"steps": 40, "batch": 16, "queries": 4, "every": 7, "tokens": DELIMITED}
 
 
 def new_model(seed=0, gate="scalar", **options):
@@ -156,19 +157,23 @@ def test_seconds_are_those_of_all_parts(tmp_path, monkeypatch):
 
     def tokens(prompts):
         next(left)  # StopIteration after fifteen steps, two checkpoints
-        return DIST.tokens(prompts, True, True)
+        return DELIMITED(prompts)
 
     with pytest.raises(StopIteration):
-        fit(new_model(), DIST, checkpoint=path, tokens=tokens, **SHORT)
+        fit(new_model(), DIST, checkpoint=path, **(SHORT | {"tokens": tokens}))
     assert seconds_spent(path) == 2
-    fit(new_model(), DIST, checkpoint=path, tokens=lambda p: DIST.tokens(p, True, True), **SHORT)
+
+    def all_tokens(prompts):
+        return DELIMITED(prompts)
+
+    fit(new_model(), DIST, checkpoint=path, **(SHORT | {"tokens": all_tokens}))
     assert seconds_spent(path) == 2 + 4  # after steps 21, 28, 35 and 40
 
 
 def test_flags_and_numbers_of_numpy_are_as_good(tmp_path):
     path = tmp_path / "run.npz"
     losses = fit(new_model(), DIST, checkpoint=path, **SHORT)
-    same = {"steps": np.int64(40), "batch": np.int32(16), "delimiters": np.bool_(True), "context": np.bool_(True)}
+    same = {"steps": np.int64(40), "batch": np.int32(16), "tokens": Layout(np.bool_(True), np.bool_(True))}
     same |= {"lr": np.float64(0.005), "seed": np.uint8(0), "token_free": np.bool_(False)}
     assert np.array_equal(fit(new_model(), DIST, checkpoint=str(path), **(SHORT | same)), losses)
     assert np.array_equal(fit(new_model(), DIST, **(SHORT | same)), losses)
@@ -229,15 +234,15 @@ def test_double_precision_two_layers_and_vector_gates_resume(gate, tmp_path):
 
     def tokens(prompts):
         next(left)  # StopIteration after ten steps
-        return DIST.tokens(prompts, True, True)
+        return DELIMITED(prompts)
 
     def all_tokens(prompts):
-        return DIST.tokens(prompts, True, True)
+        return DELIMITED(prompts)
 
     with pytest.raises(StopIteration):
-        fit(parts, DIST, checkpoint=path, tokens=tokens, **SHORT)
+        fit(parts, DIST, checkpoint=path, **(SHORT | {"tokens": tokens}))
     parts = new_model(**options)
-    assert np.array_equal(fit(parts, DIST, checkpoint=path, tokens=all_tokens, **SHORT), losses)
+    assert np.array_equal(fit(parts, DIST, checkpoint=path, **(SHORT | {"tokens": all_tokens})), losses)
     assert torch.equal(weights(whole), weights(parts))
 
 
@@ -245,12 +250,11 @@ def test_double_precision_two_layers_and_vector_gates_resume(gate, tmp_path):
 def test_training_reaches_the_optimum(gate, token_free):
     """d = 3: within one per cent of theory, with a standard error below a third of that."""
     model = new_model(gate=gate)
-    layout = {"delimiters": True, "context": True}
-    losses = fit(model, DIST, steps=500, batch=256, lr=0.02, token_free=token_free, **layout)
+    losses = fit(model, DIST, steps=500, batch=256, lr=0.02, token_free=token_free, tokens=DELIMITED)
     best = optimal_wpgd(DIST, "free" if gate else "uniform")
     estimate = simulate_risk(
         model, DIST, 8000, 32, generator=torch.Generator().manual_seed(1), against=best,
-        tokens=partial(DIST.tokens, **layout),
+        tokens=DELIMITED,
     )  # fmt: skip
     assert estimate.stderr < 0.01 * best.risk / 3
     low = -0.01 if token_free else -0.05  # a gate that may read labels can do better than fixed weights
@@ -303,7 +307,6 @@ def test_a_loss_that_is_not_finite_stops_the_run():
         ({"lr": -1}, ValueError, "lr must be a number from 0 to 1e30; got -1"),
         ({"lr": 1e39}, ValueError, r"lr must be a number from 0 to 1e30; got 1e\+39"),
         ({"gate_lr": 1e39}, ValueError, "gate_lr must be a number from 0 to 1e6; got"),
-        ({"delimiters": 2}, ValueError, "delimiters must be one of True, False; got 2"),
         ({"progress": "yes"}, ValueError, "progress must be one of True, False; got 'yes'"),
         ({"steps": np.float64(3)}, TypeError, "steps must be a positive integer; got"),
         ({"batch": True}, TypeError, "batch must be a positive integer; got True"),
@@ -312,14 +315,13 @@ def test_a_loss_that_is_not_finite_stops_the_run():
         ({"lr": float("nan")}, ValueError, "lr must be a number from 0 to 1e30; got nan"),
         ({"lr": "fast"}, TypeError, "lr must be a number from 0 to 1e30; got 'fast'"),
         ({"seed": 2**70}, ValueError, "seed must be an integer >= 0 that fits in 64 bits; got"),
-        ({"context": "yes"}, TypeError, "context must be an array of real numbers; got 'yes'"),
-        ({"context": object()}, TypeError, "context must be an array of real numbers; got <object"),
-        ({"context": np.ones((2, 2))}, ValueError, r"context must be of shape \(5, p\), one row per kind of token"),
-        ({"context": [[np.nan], [1.0], [2.0], [3.0], [4.0]]}, ValueError, "context must be finite; got NaN"),
+        ({"tokens": Layout(True, np.ones((2, 2)))}, ValueError, r"context must be of shape \(5, p\), one row per kind"),
+        ({"tokens": "yes"}, TypeError, "tokens must be a Layout, a callable on Prompts or None; got str"),
+        ({"tokens": print, "token_free": True}, ValueError, "tokens must be a Layout where token_free is True; got"),
         ({"lr": torch.tensor(0.1)}, TypeError, "lr must be a number from 0 to 1e30; got tensor"),
         ({"lr": 1j}, TypeError, "lr must be a number from 0 to 1e30; got 1j"),
         ({"tokens": lambda prompts: None}, TypeError, "what tokens returns must be tokens; got None"),
-        ({"tokens": lambda prompts: DIST.tokens(prompts, True, True)[:2]}, ValueError, "output must be of shape"),
+        ({"tokens": lambda prompts: DELIMITED(prompts)[:2]}, ValueError, "output must be of shape"),
         ({"checkpoint": 5}, TypeError, "checkpoint must be a path or None; got int"),
         ({"checkpoint": b"run.npz"}, TypeError, "checkpoint must be a path or None; got bytes"),
         ({"checkpoint": ""}, ValueError, "checkpoint must be a path or None; got ''"),
@@ -334,8 +336,7 @@ def test_a_loss_that_is_not_finite_stops_the_run():
         ({"warmup": 2}, ValueError, "warmup must be a number from 0 to 1; got 2"),
         ({"seed": -1}, ValueError, "seed must be an integer >= 0; got -1"),
         ({"token_free": 1}, ValueError, "token_free must be one of True, False; got 1"),
-        ({"tokens": 3}, TypeError, "tokens must be a callable on Prompts or None; got int"),
-        ({"tokens": DIST.tokens, "token_free": True}, ValueError, "tokens must be None where token_free is True"),
+        ({"tokens": 3}, TypeError, "tokens must be a Layout, a callable on Prompts or None; got int"),
     ],
 )
 def test_bad_arguments_are_named(options, error, words):
@@ -682,7 +683,7 @@ def answer(process):
 
 def long_run(seed, checkpoint=None):
     model = new_model(seed)
-    losses = fit(model, DIST, steps=300, batch=32, seed=seed, every=20, token_free=True, delimiters=True, context=True,
+    losses = fit(model, DIST, steps=300, batch=32, seed=seed, every=20, token_free=True, tokens=DELIMITED,
                  checkpoint=checkpoint)  # fmt: skip
     return {"first": losses[0], "last": losses[-1], "sum": weights(model).sum().item()}
 
@@ -698,7 +699,7 @@ def held_run(seed, go, checkpoint=None):
         calls += 1
         if calls > 100:
             wait_for(Path(go).exists)
-        return DIST.tokens(prompts, True, True)
+        return DELIMITED(prompts)
 
     losses = fit(model, DIST, steps=120, batch=16, seed=seed, every=20, tokens=tokens, checkpoint=checkpoint)
     lock.close()

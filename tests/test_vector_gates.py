@@ -10,6 +10,7 @@ from scipy.optimize import linprog
 
 from glalib import GLA, PromptDistribution, Prompts, optimal_wpgd
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
+from glalib.layout import Layout
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -27,8 +28,8 @@ def maps(model, dist, context):
             x, y = torch.zeros(1, dist.n, dist.d, dtype=torch.float64), torch.zeros(1, dist.n, dtype=torch.float64)
             x[0, i, a] = y[0, i] = 1
             zeros = torch.zeros(1, dist.K + 1, dist.d, dtype=torch.float64)
-            prompts = Prompts(x, y, x_query, torch.zeros(1, dist.d, dtype=y.dtype), zeros[:, 1:], zeros[:, 0])
-            Z = dist.tokens(prompts, delimiters=True, context=context)
+            prompts = Prompts(x, y, x_query, zeros[:, 0], zeros[:, 1:], zeros[:, 0], dist.counts)
+            Z = Layout(delimiters=True, context=context)(prompts)
             B[i, :, a] = model(Z, queries=dist.d)[0].detach()
     return B
 
@@ -72,7 +73,7 @@ def test_layers_meet_weights_in_any_order(K, d, side, kind, how, seed):
     rng = np.random.default_rng(seed)
     dist = PromptDistribution(d, rng.integers(1, 4, size=K).tolist(), (0.0,) * K)
     omega, P = weights(rng, K, kind), rng.normal(size=(d, d))
-    layer = GLA.from_weights(P, dist.token_weights(omega, delimiters=True), side, context=2 * K + 1)
+    layer = GLA.from_weights(P, Layout(delimiters=True).weights(dist, omega), side, context=2 * K + 1)
     assert (layer.key_width, layer.value_width) == ((d, 2) if side == "value" else (2 * d, d + 2 + 2 * K))
     B = maps(computed(layer, dist) if how == "computed" else layer, dist, context=True)
     target = omega[dist.task_index, None, None] * P
@@ -156,7 +157,7 @@ def test_a_layer_with_one_spare_channel(K, how, kind):
     dist = PromptDistribution(d, rng.integers(1, 4, size=K).tolist(), (0.0,) * K)
     omega, A = weights(rng, K, kind), rng.normal(size=(d, d))
     Q, P, D = small_machine(d, eps)
-    gates, v = signed_weights_to_gates(dist.token_weights(omega, delimiters=True))
+    gates, v = signed_weights_to_gates(Layout(delimiters=True).weights(dist, omega))
     up, down = gates_to_weights(gates, axis=-2).T[..., None]
     channels = weights_to_gates(up * D + down * (1 - D), axis=-2)
     layer = GLA.from_wpgd(v * A @ Q, P, channels, "key", context=2 * K + 1)

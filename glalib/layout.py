@@ -1,0 +1,117 @@
+"""From prompts to tokens: delimiters between the blocks, and context coordinates that a gate can read.
+
+The paper's prompt (Definition 2) is the one without either; this layout of delimiters and context is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import _check
+from .prompts import PromptDistribution, Prompts, check_prompts
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Prompts as tokens Z (batch, T + queries, width): a token is a row, the label's column after the features'.
+
+    Columns: x (d), y (1), then p context coordinates. Rows: the T context tokens, which are the examples in order,
+    then one row (x, 0) per query; the last `queries` rows are alternatives to each other. With delimiters, a row with
+    x = 0, y = 0 follows every block, so that a gate can act between tasks.
+
+    - delimiters: bool.
+    - context: False for none; True for one-hot vectors; or an array (kinds, p) whose rows are the context vectors of
+      the K blocks, then of the K delimiters if there are any, then of the query.
+
+    A layout is called on a `Prompts` record. It is a value: two of equal arguments are equal, with one hash.
+    Raises ValueError or TypeError, naming the argument, for bad ones and for prompts that do not say where blocks end.
+    """
+
+    delimiters: bool = False
+    context: ArrayLike | bool = False  # kept as a tuple of rows
+
+    def __post_init__(self) -> None:
+        _check.option("delimiters", self.delimiters, (True, False))
+        context = self.context
+        if context is None or isinstance(context, (bool, np.bool_)):
+            context = bool(context)
+        else:
+            rows = _check.array("context", context)
+            if rows.ndim != 2:
+                expected = "of shape (kinds, p), one row per kind of token"
+                raise _check.fail("context", expected, f"shape {rows.shape}")
+            context = tuple(map(tuple, rows.tolist()))
+        self.__dict__.update(delimiters=bool(self.delimiters), context=context)
+
+    def __call__(self, prompts: Prompts) -> torch.Tensor:
+        """The tokens Z (batch, T + queries, width) of these prompts, in their dtype and on their device."""
+        import torch
+
+        check_prompts(prompts)
+        counts = prompts.counts
+        if counts is None:  # of unknown origin: one block will do where blocks do not show
+            if self.delimiters or self.context is not False:
+                raise _check.fail("prompts", "with counts, the examples of each block", "counts = None")
+            counts = (prompts.x.shape[1],)
+        x, d = prompts.x, prompts.x.shape[2]
+        block, is_delimiter = self.blocks(counts)
+        rows = x.new_zeros(len(x), len(block), d + 1)
+        example = torch.from_numpy(~is_delimiter).to(x.device)
+        rows[:, example, :d], rows[:, example, d] = x, prompts.y
+        query = torch.nn.functional.pad(prompts.x_query, (0, 1))
+        Z = torch.cat([rows, query], dim=1)
+        vectors = self.vectors(len(counts))
+        if not vectors.size:
+            return Z
+        kind = np.concatenate([block + len(counts) * is_delimiter, np.full(query.shape[1], len(vectors) - 1)])
+        c = _check.cast("context", torch.tensor(vectors[kind]), Z.dtype).to(Z.device)
+        return torch.cat([Z, c.expand(len(Z), -1, -1)], dim=2)
+
+    def weights(self, dist: PromptDistribution, omega: ArrayLike) -> np.ndarray:
+        """Weights of the context tokens, (T,): what `gates.weights_to_gates` needs.
+
+        omega (K,), per task, or (n,), per example. A delimiter carries the weight of the next block (1 after the
+        last), so that the gate that tells two blocks apart falls on the delimiter between them.
+        """
+        omega = dist.expand(_check.array("omega", omega))
+        if omega.ndim != 1:
+            raise _check.fail("omega", f"of shape ({dist.K},) or ({dist.n},)", f"shape {omega.shape}")
+        _, is_delimiter = self.blocks(dist.counts)
+        out = np.ones(len(is_delimiter))
+        out[~is_delimiter] = omega
+        before_last = np.flatnonzero(is_delimiter[:-1])
+        out[before_last] = out[before_last + 1]
+        return out
+
+    def width(self, dist: PromptDistribution) -> int:
+        """Columns of the tokens of such prompts: d + 1 + p."""
+        return dist.d + 1 + self.vectors(dist.K).shape[1]
+
+    def blocks(self, counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Of every context token, (T,): its block, and whether it is a delimiter."""
+        sizes = np.array(counts) + self.delimiters
+        is_delimiter = np.zeros(sizes.sum(), dtype=bool)
+        if self.delimiters:
+            is_delimiter[np.cumsum(sizes) - 1] = True
+        return np.repeat(np.arange(len(counts)), sizes), is_delimiter
+
+    def vectors(self, K: int) -> np.ndarray:
+        """Context vectors (kinds, p): of the K blocks, of the delimiters if there are any, of the query."""
+        kinds = K * (2 if self.delimiters else 1) + 1
+        if isinstance(self.context, bool):
+            return np.eye(kinds, kinds * self.context)
+        vectors = np.array(self.context).reshape(len(self.context), -1)
+        if len(vectors) != kinds:
+            expected = f"of shape ({kinds}, p), one row per kind of token"
+            raise _check.fail("context", expected, f"shape {vectors.shape}")
+        return vectors
+
+
+DELIMITED = Layout(delimiters=True, context=True)  # what a gate needs to tell blocks and delimiters apart
