@@ -16,7 +16,7 @@ from time import perf_counter
 import numpy as np
 
 from glalib import PromptDistribution, optimal_wpgd
-from glalib.risk import WEIGHTS
+from glalib.optima import WEIGHTS
 
 
 def seconds(call):

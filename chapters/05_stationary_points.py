@@ -49,7 +49,8 @@
 # %% tags=["asserts-prop-monotone-map"]
 import numpy as np
 from glalib import PromptDistribution, plotting, stationary_points
-from glalib.risk import fixed_points, h1, h2, slope
+from glalib.fixed_points import fixed_points
+from glalib.risk import h1, h2, slope
 
 plotting.use_style()
 

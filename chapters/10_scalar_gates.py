@@ -99,8 +99,9 @@ from glalib import (
     uniqueness,
     wpgd,
 )
+from glalib.fixed_points import fixed_points
 from glalib.layout import DELIMITED
-from glalib.risk import fixed_points, h2
+from glalib.risk import h2
 
 plotting.use_style()
 

@@ -5,8 +5,10 @@ The rooms, in the order in which data flows through them:
     prompts     Definitions 1 and 2: the distribution of multitask prompts, and its sampler
     layout      from prompts to tokens: delimiters, context
     spectra     eigenvalues that keep what is exactly given
-    risk        the exact risks and optima (Theorems 2 to 4, Corollaries 1 to 3); no torch
+    risk        the exact risk, and the two half-problems of Theorem 2; no torch
+    fixed_points    all of them, of a function that does not decrease
     constant_gate   the best constant gate, by branch and bound
+    optima      stationary points and the best of each class of weights (Theorems 2 to 4, Corollaries 1 to 3)
     wpgd        one step of weighted preconditioned gradient descent
     gates       from weights to gate values and back
     attention   the gated recurrence and its equal forms
@@ -26,8 +28,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .layout import Layout
+from .optima import optimal_wpgd, stationary_points
 from .prompts import PromptDistribution, Prompts
-from .risk import WPGD, Uniqueness, optimal_wpgd, population_risk, stationary_points, uniqueness
+from .risk import WPGD, Uniqueness, population_risk, uniqueness
 from .wpgd import wpgd
 
 if TYPE_CHECKING:  # so that a checker of types knows the options of what loads on first use

@@ -33,6 +33,19 @@ def positive_int(name: str, value) -> int:
     return integer(name, value, 1, "a positive integer")
 
 
+def positive_ints(name: str, value) -> tuple[int, ...]:
+    """A sequence of at least one positive integer, as a tuple."""
+    try:
+        if isinstance(value, (set, frozenset, dict, bytes, bytearray)):  # no order, equal ones lost, or characters
+            raise TypeError
+        out = tuple(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a sequence of positive integers; got {value!r}") from None
+    if not out:
+        raise fail(name, "a non-empty sequence of positive integers", "()")
+    return tuple(positive_int(f"{name}[{k}]", entry) for k, entry in enumerate(out))
+
+
 def real(name: str, value, low: float = -np.inf, high: float = np.inf, expected: str = "a finite number") -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be {expected}; got {short(value)}")

@@ -11,8 +11,9 @@ from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 from . import __version__, _check
+from .optima import optimal_wpgd
 from .prompts import PromptDistribution
-from .risk import optimal_wpgd, uniqueness
+from .risk import uniqueness
 
 MOST_FEATURES = 10_000  # about 5 GB
 MOST_SEEDS = 10_000  # more is a slip: years of work

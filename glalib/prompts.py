@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import _check
-from .spectra import EPS, eigh, is_diagonal, psd_root, svd
+from . import _check, spectra
+from .spectra import EPS, eigh, frozen, is_diagonal, psd_root
 
 if TYPE_CHECKING:
     import torch
@@ -89,17 +89,17 @@ class PromptDistribution:
         def put(**values):  # the one place where something is written
             self.__dict__.update(values)
 
-        put(d=_check.positive_int("d", self.d), counts=_counts(self.counts))
+        put(d=_check.positive_int("d", self.d), counts=_check.positive_ints("counts", self.counts))
         put(K=len(self.counts), n=sum(self.counts))
-        put(r=_frozen(_check.array("r", self.r, (self.K,))))
-        put(R=_frozen(np.eye(self.K) if self.R is None else _correlation("R", self.R, self.K)))
+        put(r=frozen(_check.array("r", self.r, (self.K,))))
+        put(R=frozen(np.eye(self.K) if self.R is None else spectra.correlation("R", self.R, self.K)))
         put(sigma=_check.real("sigma", self.sigma, low=0.0, expected="a finite number >= 0") + 0.0)
         for name in ("Sx", "C"):
             value = getattr(self, name)
-            put(**{name: _frozen(np.eye(self.d) if value is None else _covariance(name, value, self.d))})
+            put(**{name: frozen(np.eye(self.d) if value is None else spectra.covariance(name, value, self.d))})
         put(_plain=tuple(np.array_equal(value, np.eye(self.d)) for value in (self.Sx, self.C)))
-        self._check_correlations()
-        put(r=_frozen(self._in_range(self.r)))
+        spectra.check_joint(self.R, self.r, *self._spectrum_R)
+        put(r=frozen(spectra.in_range(self.r, *self._spectrum_R)))
 
         with np.errstate(over="ignore"):  # complained of below
             signal = float(np.sum(self.Sx * self.C))  # tr(Sx C), both symmetric
@@ -138,36 +138,6 @@ class PromptDistribution:
     def __reduce__(self):  # read-only arrays stay so through pickle and copy
         return type(self), tuple(getattr(self, name) for name in self.__dataclass_fields__)
 
-    def _check_correlations(self):
-        """Refuse what is not positive semidefinite, and an r outside the range of R."""
-        independent = is_diagonal(self.R)
-        if independent:  # eigenvalues 1 and 1 +- |r|
-            lowest, scale = 1 - np.linalg.norm(self.r), 1.0
-        else:
-            eigenvalues = np.linalg.eigvalsh(self._joint())
-            lowest, scale = eigenvalues[0], eigenvalues[-1]
-        if lowest < -16 * EPS * (self.K + 1) * scale:
-            raise _check.fail(
-                "R and r",
-                "such that [[R, r], [r^T, 1]] is positive semidefinite" + independent * ", that is |r| <= 1",
-                f"a matrix with smallest eigenvalue {lowest:.3g}",
-            )
-        # Along an eigenvector with eigenvalue lambda, r is at most sqrt(lambda); eigenvalues below K eps count as zero.
-        outside = np.linalg.norm(self.r - self._in_range(self.r))
-        if outside > np.sqrt(self.K * EPS):
-            expected = "such that r lies in the range of R"
-            raise _check.fail("R and r", expected, f"an r with a part of length {outside:.3g} outside")
-
-    def _in_range(self, r):
-        """r without what rounding put outside the range of R. A second time it changes nothing."""
-        values, vectors = self._spectrum_R
-        kernel = vectors[:, values == 0]
-        outside = kernel @ (kernel.T @ r)
-        return r - outside if np.linalg.norm(outside) > 8 * self.K * EPS else r
-
-    def _joint(self):
-        return np.block([[self.R, self.r[:, None]], [self.r[None, :], np.ones((1, 1))]])
-
     @cached_property
     def _spectrum_R(self):
         """Eigenvalues, exact zeros where rounding cannot tell, and eigenvectors of R."""
@@ -187,51 +157,13 @@ class PromptDistribution:
 
     @cached_property
     def task_spectrum(self):
-        """Eigenvalues lambda (K,) of D R D, D = diag(sqrt(counts)), and a = E^T D r (K,), E its eigenvectors.
-
-        The non-zero eigenvalues are those of the n x n correlation matrix of the examples.
-        Eigenvalues that rounding cannot tell from zero are zero, and so is a there.
-        """
-        counts = np.array(self.counts, dtype=np.float64)
-        root, (values, vectors) = np.sqrt(counts), self._spectrum_R
-        if is_diagonal(self.R):
-            return _frozen(counts), _frozen(root * self.r)
-        if counts.min() == counts.max():
-            lam, a = counts[0] * values, vectors.T @ (root * self.r)
-        else:
-            # D R D = G^T G: the squares of G's singular values, and a = V^T G^T z with R^1/2 z = r. So small
-            # eigenvalues keep their digits beside large ones, and a its small entries.
-            live = values > 0
-            half = np.sqrt(values)
-            z = np.divide(vectors.T @ self.r, half, out=np.zeros(self.K), where=live)
-            U, singular, _ = svd(half[:, None] * vectors.T * root, scales=root, rank=np.count_nonzero(live))
-            lam, a = singular**2, singular * (U.T @ z)
-        return _frozen(lam), _frozen(np.where(lam > 0, a, 0.0))
+        """Eigenvalues lambda (K,) of D R D, D = diag(sqrt(counts)), and a = E^T D r (K,), E its eigenvectors."""
+        return spectra.task_spectrum(self.counts, self.r, *self._spectrum_R)
 
     @cached_property
     def signal_spectrum(self):
-        """Eigenvalues s (d,) of Sigma = Sx^1/2 C Sx^1/2, and a matrix B (d, d) that goes with them.
-
-        C (M I + gamma Sx C)^-1 = B diag(1 / (M + gamma s)) B^T. Where Sx is singular this holds on its range, and B
-        stays inside it. Eigenvalues that rounding cannot tell from zero are zero.
-        """
-        values, vectors = eigh(self.Sx)
-        if self._plain[1]:
-            return _frozen(values), _frozen(vectors * (values > 0))
-        values_C, vectors_C = eigh(self.C)
-        if is_diagonal(self.Sx) and is_diagonal(self.C):
-            return _frozen(values * values_C), _frozen(np.diag(np.sqrt(values_C) * (values > 0)))
-        half_Sx, half_C = (vectors * np.sqrt(values)) @ vectors.T, (vectors_C * np.sqrt(values_C)) @ vectors_C.T
-        rank = min(np.count_nonzero(values), np.count_nonzero(values_C))
-        diagonal = next((v for v, S in ((values, self.Sx), (values_C, self.C)) if is_diagonal(S)), None)
-        if diagonal is None:  # the product's rounding is at the scale of its factors
-            U, singular, _ = svd(half_C @ half_Sx, scales=(1.0,), rank=rank)
-            floor = self.d * EPS * np.sqrt(values.max() * values_C.max())
-            singular = np.where(singular > floor, singular, 0.0)
-        else:  # one factor is known at all its scales, and so is the product
-            U, singular, _ = svd(half_C @ half_Sx, scales=np.sqrt(diagonal[diagonal > 0]), rank=rank)
-        live = vectors[:, values > 0]
-        return _frozen(singular**2), _frozen(live @ (live.T @ half_C @ U))
+        """Eigenvalues s (d,) of Sigma = Sx^1/2 C Sx^1/2, and the B (d, d) that goes with them: `spectra`."""
+        return spectra.signal_spectrum(self.Sx, self.C)
 
     # Weights: one per task, or one per example.
 
@@ -328,7 +260,7 @@ class PromptDistribution:
         """Square roots for the sampler: of [[R, r], [r^T, 1]], of Sx and of C; None stands for the identity."""
         half_Sx = None if self._plain[0] else psd_root(self.Sx)
         half_C = None if self._plain[1] else psd_root(self.C)
-        return psd_root(self._joint()), half_Sx, half_C
+        return psd_root(spectra.joint(self.R, self.r)), half_Sx, half_C
 
 
 def check_prompts(value, dist: PromptDistribution | None = None) -> None:
@@ -352,50 +284,3 @@ def check_prompts(value, dist: PromptDistribution | None = None) -> None:
         raise _check.fail(
             "prompts", f"of this distribution, with counts {_check.short(dist.counts)}", _check.short(value.counts)
         )
-
-
-def _counts(counts):
-    try:
-        if isinstance(counts, (set, frozenset, dict, bytes, bytearray)):  # no order, equal counts lost, or characters
-            raise TypeError
-        counts = tuple(counts)
-    except TypeError:
-        raise TypeError(f"counts must be a sequence of positive integers; got {counts!r}") from None
-    if not counts:
-        raise _check.fail("counts", "a non-empty sequence of positive integers", "()")
-    return tuple(_check.positive_int(f"counts[{k}]", value) for k, value in enumerate(counts))
-
-
-def _symmetric(name, value, size):
-    value = _check.array(name, value, (size, size))
-    skew = np.abs(value - value.T).max()
-    if skew > 1e-12 * np.abs(value).max():
-        raise _check.fail(name, "symmetric", f"a matrix whose entries differ from its transpose's by up to {skew:.3g}")
-    return np.where(value == value.T, value, value / 2 + value.T / 2)  # halves of the least numbers are zero
-
-
-def _correlation(name, value, size):
-    value = _symmetric(name, value, size)
-    if np.abs(np.diag(value) - 1).max() > 1e-12:
-        raise _check.fail(name, "a correlation matrix, with ones on its diagonal", f"diagonal {np.diag(value)}")
-    return value
-
-
-def _covariance(name, value, size):
-    value = _check.array(name, value)
-    if value.shape == (size,):
-        value = np.diag(value)
-    elif value.shape != (size, size):
-        raise _check.fail(name, f"of shape ({size}, {size}), or ({size},) for a diagonal", f"shape {value.shape}")
-    value = _symmetric(name, value, size)
-    diagonal = is_diagonal(value)
-    eigenvalues = np.sort(np.diag(value)) if diagonal else np.linalg.eigvalsh(value)
-    if eigenvalues[0] < (0.0 if diagonal else -16 * EPS * size * max(eigenvalues[-1], 0.0)):
-        raise _check.fail(name, "positive semidefinite", f"a matrix with smallest eigenvalue {eigenvalues[0]:.3g}")
-    return value
-
-
-def _frozen(array):
-    """The array over memory that nothing can write to, with one zero for both signs."""
-    array = np.ascontiguousarray(array) + 0
-    return np.frombuffer(array.tobytes(), dtype=array.dtype).reshape(array.shape)

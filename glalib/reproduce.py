@@ -19,8 +19,8 @@ import torch
 from . import __version__, _check
 from .layout import DELIMITED
 from .model import GLA
+from .optima import optimal_wpgd
 from .prompts import PromptDistribution
-from .risk import optimal_wpgd
 from .simulate import simulate_risk
 from .training import code_fingerprint, fit, orthogonal_start, seconds_spent, sweep
 

@@ -13,8 +13,9 @@ import torch
 from glalib import GLA, PromptDistribution, Prompts, optimal_wpgd, population_risk, stationary_points, uniqueness
 from glalib.baselines import bayes, least_squares
 from glalib.constant_gate import constant_gate
+from glalib.fixed_points import fixed_points
 from glalib.layout import Layout
-from glalib.risk import fixed_points, h1, h2, slope
+from glalib.risk import h1, h2, slope
 
 D = PromptDistribution(2, (3, 4), (0.2, 0.1))
 NULL = D.replace(r=(0, 0))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from glalib import PromptDistribution, optimal_wpgd, stationary_points, uniqueness
-from glalib.risk import fixed_points, h1, h2, slope
+from glalib.fixed_points import fixed_points
+from glalib.risk import h1, h2, slope
 
 
 def spectra(dist):

@@ -8,7 +8,8 @@ import pytest
 from cases import correlations, covariance
 
 from glalib import PromptDistribution, optimal_wpgd, population_risk, stationary_points, uniqueness
-from glalib.risk import fixed_points, h1, h2, slope
+from glalib.fixed_points import fixed_points
+from glalib.risk import h1, h2, slope
 from glalib.spectra import svd
 
 EPS = np.finfo(float).eps

@@ -16,7 +16,8 @@ from glalib import (
     stationary_points,
     uniqueness,
 )
-from glalib.risk import WEIGHTS, h1, h2
+from glalib.optima import WEIGHTS
+from glalib.risk import h1, h2
 
 # The authors' table (their answer to the second review): theory, risk / d, four decimals.
 TABLE = {100: (0.8344, 0.7748), 200: (0.7512, 0.6617), 400: (0.6678, 0.5482), 1000: (0.5840, 0.4343)}

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression, lsq_linear
 
 from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, simulate_risk, stationary_points, wpgd
+from glalib.fixed_points import fixed_points
 from glalib.gates import gates_to_weights
 from glalib.layout import DELIMITED, Layout
-from glalib.risk import _monotone_points, fixed_points, h2
+from glalib.optima import monotone_points
+from glalib.risk import h2
 
 PANELS = {"a": (0, 1), "b": (0.2, 0.8), "c": (0.5, 0.5), "d": (0.8, 0.2)}
 seeds = st.integers(0, 2**32 - 1)
@@ -215,7 +217,7 @@ def test_the_optimum_over_the_cone_beats_a_grid_of_all_its_directions(dist):
 def test_every_point_of_the_cone_is_a_fixed_point_of_both_half_problems(dist):
     assume(np.abs(dist.r).max() > 1e-3)
     for sign in remaining_signs(dist):
-        points = _monotone_points(dist, sign * dist.r)
+        points = monotone_points(dist, sign * dist.r)
         assert points
         for point in points:
             again = in_cone(dist, h2(dist, point.gamma), sign)
@@ -248,7 +250,7 @@ def test_below_nine_there_is_one_fixed_point_on_the_cone():
         B = (M + Lam.min() * s.max()) * (M + Lam.max() * s.min())
         bound = 4 * ((A**0.5 - B**0.5) / (A**0.5 + B**0.5)) ** 2
         for sign in remaining_signs(dist):
-            points = _monotone_points(dist, sign * dist.r)
+            points = monotone_points(dist, sign * dist.r)
             several += len(points) > 1
             below += A < 9 * B
             assert len(points) == 1 or A >= 9 * B
@@ -288,7 +290,7 @@ def test_nine_is_sharp_on_the_cone(kappa):
     A = (1 + 2 * s[1]) * (1 + (1 + n) * s[0])
     B = (1 + 2 * s[0]) * (1 + (1 + n) * s[1])
     assert (A < 9 * B) == (kappa < 9) and A / B > 0.99 * kappa
-    points = _monotone_points(dist, dist.r)
+    points = monotone_points(dist, dist.r)
     assert len(points) == (1 if kappa < 9 else 3)
     middle = min(points, key=lambda point: abs(point.gamma * delta - kappa**0.5))
     bound = 4 * ((A**0.5 - B**0.5) / (A**0.5 + B**0.5)) ** 2
@@ -301,9 +303,9 @@ def test_nine_is_sharp_on_the_cone(kappa):
 def test_five_is_sharp_on_the_cone():
     for rank, number in ((5, 1), (6, 3)):
         dist = crossing(9e4, 10**8, np.array([1.0] + [0.003] * (rank - 1)), 300.0)
-        assert len(_monotone_points(dist, dist.r)) == number
+        assert len(monotone_points(dist, dist.r)) == number
     steep = crossing(1e10, 10**14, np.array([1.0] + [1e-6] * 4), 1e4)
-    (only,) = _monotone_points(steep, steep.r)
+    (only,) = monotone_points(steep, steep.r)
     assert 0.99 < steepest(steep, only.gamma) < 1
 
 
@@ -324,7 +326,7 @@ def test_zero_eigenvalues_count_on_the_cone():
 
     assert cross_ratio(*lam) < 4 and cross_ratio(0.0, lam[1]) > 100
     assert len(stationary_points(dist)) == 1
-    assert len(_monotone_points(dist, dist.r)) == 3
+    assert len(monotone_points(dist, dist.r)) == 3
     x = np.geomspace(1, 1 + lam[1], 2000)
     F = np.array([1 + ratio(dist, in_cone(dist, h, 1)) for h in h2(dist, x)])
     assert np.count_nonzero(np.diff(np.sign(F - x))) == 3  # by another solver, and a scan
@@ -335,7 +337,7 @@ def test_the_order_can_exchange_the_wells():
     """Three fixed points on the cone and three without it; the deepest are far apart."""
     Sx = np.diag([1.0] + [1 / 299] * 299)
     dist = PromptDistribution(300, (1000, 2, 1), (0.35**0.5, 0.8, 0.1), Sx=Sx)
-    points = sorted(_monotone_points(dist, dist.r), key=lambda point: point.risk)
+    points = sorted(monotone_points(dist, dist.r), key=lambda point: point.risk)
     assert [round(point.gamma, 2) for point in points] == [876.03, 11.44, 103.7]
     assert len(stationary_points(dist)) == 3 and stationary_points(dist)[0].gamma < 20
     x = np.geomspace(1, 1 + dist.task_spectrum[0].max(), 1000)
