@@ -2,9 +2,10 @@
 
 The rooms, in the order in which data flows through them:
 
-    prompts     Definitions 1 and 2: the distribution of multitask prompts, and its sampler
-    layout      from prompts to tokens: delimiters, context
+    prompts     a batch of prompts
     spectra     eigenvalues that keep what is exactly given
+    distribution    Definitions 1 and 2: the distribution of multitask prompts, and its sampler
+    layout      from prompts to tokens: delimiters, context
     risk        the exact risk, and the two half-problems of Theorem 2; no torch
     fixed_points    all of them, of a function that does not decrease
     constant_gate   the best constant gate, by branch and bound
@@ -27,9 +28,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from .distribution import PromptDistribution
 from .layout import Layout
 from .optima import optimal_wpgd, stationary_points
-from .prompts import PromptDistribution, Prompts
+from .prompts import Prompts
 from .risk import WPGD, Uniqueness, population_risk, uniqueness
 from .wpgd import wpgd
 

@@ -5,35 +5,44 @@ from __future__ import annotations
 import math
 import numbers
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+Array = NDArray[np.float64]
+T = TypeVar("T")
 
 
-def fail(name: str, expected: str, given) -> ValueError:
+def fail(name: str, expected: str, given: object) -> ValueError:
     """The one sentence in which the package complains."""
     return ValueError(f"{name} must be {expected}; got {given}")
 
 
-def instance(name: str, value, kinds, expected: str) -> None:
+def instance(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
     if not isinstance(value, kinds):
         raise TypeError(f"{name} must be {expected}; got {type(value).__name__}")
 
 
-def integer(name: str, value, low: int | None = None, expected: str = "an integer") -> int:
+def integer(name: str, value: Any, low: int | None = None, expected: str = "an integer") -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be {expected}; got {short(value)}")
-    if low is not None and value < low:
+    if low is not None and int(value) < low:
         raise fail(name, expected, short(value))
-    if not -(2**63) <= value < 2**63:
+    if not -(2**63) <= int(value) < 2**63:
         raise fail(name, f"{expected} that fits in 64 bits", short(value))
     return int(value)
 
 
-def positive_int(name: str, value) -> int:
+def positive_int(name: str, value: Any) -> int:
     return integer(name, value, 1, "a positive integer")
 
 
-def positive_ints(name: str, value) -> tuple[int, ...]:
+def positive_ints(name: str, value: Any) -> tuple[int, ...]:
     """A sequence of at least one positive integer, as a tuple."""
     try:
         if isinstance(value, (set, frozenset, dict, bytes, bytearray)):  # no order, equal ones lost, or characters
@@ -46,7 +55,7 @@ def positive_ints(name: str, value) -> tuple[int, ...]:
     return tuple(positive_int(f"{name}[{k}]", entry) for k, entry in enumerate(out))
 
 
-def real(name: str, value, low: float = -np.inf, high: float = np.inf, expected: str = "a finite number") -> float:
+def real(name: str, value: Any, low: float = -np.inf, high: float = np.inf, expected: str = "a finite number") -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be {expected}; got {short(value)}")
     try:
@@ -58,13 +67,13 @@ def real(name: str, value, low: float = -np.inf, high: float = np.inf, expected:
     return out
 
 
-def option(name: str, value, options: tuple) -> None:
+def option(name: str, value: Any, options: tuple[object, ...]) -> None:
     value = bool(value) if isinstance(value, np.bool_) else value
     if not any(value is o or (isinstance(value, str) and value == o) for o in options):
         raise fail(name, "one of " + ", ".join(map(repr, options)), short(value))
 
 
-def array(name: str, value, shape: tuple[int, ...] | None = None) -> np.ndarray:
+def array(name: str, value: Any, shape: tuple[int, ...] | None = None) -> Array:
     """A finite float64 array of that shape; of a tensor, its values without their history."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be an array without a mask; got {short(value)}")
@@ -87,11 +96,12 @@ def array(name: str, value, shape: tuple[int, ...] | None = None) -> np.ndarray:
     return out
 
 
-def tensor(name: str, value, ndim: int = 1, finite: bool = True):
+def tensor(name: str, value: Any, ndim: int = 1, finite: bool = True) -> torch.Tensor:
     """A finite dense floating-point torch tensor with at least `ndim` axes. finite=False leaves numbers to another."""
     import torch
 
-    instance(name, value, torch.Tensor, "a torch tensor")
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name} must be a torch tensor; got {type(value).__name__}")
     if not _computes(value.dtype) or value.layout != torch.strided or value.is_nested:
         expected = "a floating-point tensor, dense and of 16 bits or more"
         raise TypeError(f"{name} must be {expected}; got {value.dtype}, {value.layout}")
@@ -102,7 +112,7 @@ def tensor(name: str, value, ndim: int = 1, finite: bool = True):
     return value
 
 
-def look(question):
+def look(question: Callable[[], T]) -> T | None:
     """The answer of question() on the numbers in an array or a tensor, or None where there are none to look at.
 
     So it is while torch compiles or exports, inside `torch.func.vmap`, and for fake and meta tensors: a branch on
@@ -117,13 +127,13 @@ def look(question):
         return None
 
 
-def _is_finite(value) -> bool:
+def _is_finite(value: torch.Tensor) -> bool:
     """One pass over memory in the good case: any NaN or infinity shows in the sum. A sum may also overflow, so only
     the slow look condemns."""
-    return math.isfinite(value.detach().sum().item()) or value.detach().isfinite().all().item()
+    return math.isfinite(value.detach().sum().item()) or bool(value.detach().isfinite().all())
 
 
-def cast(name: str, value, dtype):
+def cast(name: str, value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """A finite tensor in that dtype, if its largest entry is in the dtype's range: not infinite there, nor zero."""
     import torch
 
@@ -135,26 +145,26 @@ def cast(name: str, value, dtype):
     return value.to(dtype)
 
 
-def array_or_tensor(name: str, value):
+def array_or_tensor(name: str, value: Any) -> Any:
     """A torch tensor as in `tensor`, of any number of axes; anything else as in `array`."""
     torch = sys.modules.get("torch")  # a tensor can only exist once torch is imported
     return tensor(name, value, 0) if torch is not None and isinstance(value, torch.Tensor) else array(name, value)
 
 
-def dtype(name: str, value) -> None:
+def dtype(name: str, value: Any) -> None:
     import torch
 
     if value is not None and not (isinstance(value, torch.dtype) and _computes(value)):
         raise TypeError(f"{name} must be a floating-point torch dtype of 16 bits or more, or None; got {short(value)}")
 
 
-def generator(value) -> None:
+def generator(value: object) -> None:
     import torch
 
     instance("generator", value, (torch.Generator, type(None)), "a torch.Generator or None")
 
 
-def unit_interval(name: str, value) -> None:
+def unit_interval(name: str, value: Any) -> None:
     """Gates are numbers in [0, 1]; `value` is a numpy array or a torch tensor. NaN is not in [0, 1]."""
     if 0 in value.shape:
         return
@@ -169,12 +179,12 @@ def unit_interval(name: str, value) -> None:
     raise fail(name, "in [0, 1]", f"values from {low!r} to {high!r}")
 
 
-def _computes(dtype) -> bool:
+def _computes(dtype: torch.dtype) -> bool:
     """Not the 8-bit formats, which store numbers only."""
     return dtype.is_floating_point and dtype.itemsize > 1
 
 
-def short(value) -> str:
+def short(value: object) -> str:
     try:
         text = " ".join(repr(value).split())
     except ValueError:  # an integer of thousands of digits

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from . import _check
+from .distribution import PromptDistribution
 from .gates import widen
-from .prompts import PromptDistribution, Prompts, check_prompts
+from .prompts import Prompts, check_prompts
 from .spectra import psd_root
 
 
@@ -46,7 +47,7 @@ def bayes(dist: PromptDistribution):
     query = np.linalg.pinv(F) @ dist.r
 
     def predictor(prompts: Prompts) -> torch.Tensor:
-        check_prompts(prompts, dist)
+        dist.check(prompts)
 
         def like(array):
             return torch.as_tensor(array, dtype=x.dtype)

@@ -11,8 +11,8 @@ from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 from . import __version__, _check
+from .distribution import PromptDistribution
 from .optima import optimal_wpgd
-from .prompts import PromptDistribution
 from .risk import uniqueness
 
 MOST_FEATURES = 10_000  # about 5 GB

@@ -28,7 +28,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from . import _check
-from .prompts import PromptDistribution
+from .distribution import PromptDistribution
 from .spectra import EPS
 
 TOLERANCE = 1e-9  # of the gain M - risk

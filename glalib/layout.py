@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _check
-from .prompts import PromptDistribution, Prompts, check_prompts
+from .distribution import PromptDistribution
+from .prompts import Prompts, check_prompts
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
+
+    from ._check import Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Layout:
     """Prompts as tokens Z (batch, T + queries, width): a token is a row, the label's column after the features'.
 
@@ -34,21 +37,20 @@ class Layout:
     Raises ValueError or TypeError, naming the argument, for bad ones and for prompts that do not say where blocks end.
     """
 
-    delimiters: bool = False
-    context: ArrayLike | bool = False  # kept as a tuple of rows
+    delimiters: bool
+    context: bool | tuple[tuple[float, ...], ...]
 
-    def __post_init__(self) -> None:
-        _check.option("delimiters", self.delimiters, (True, False))
-        context = self.context
+    def __init__(self, delimiters: bool = False, context: ArrayLike | None = False) -> None:
+        _check.option("delimiters", delimiters, (True, False))
         if context is None or isinstance(context, (bool, np.bool_)):
-            context = bool(context)
+            kept: object = bool(context)
         else:
             rows = _check.array("context", context)
             if rows.ndim != 2:
                 expected = "of shape (kinds, p), one row per kind of token"
                 raise _check.fail("context", expected, f"shape {rows.shape}")
-            context = tuple(map(tuple, rows.tolist()))
-        self.__dict__.update(delimiters=bool(self.delimiters), context=context)
+            kept = tuple(map(tuple, rows.tolist()))
+        self.__dict__.update(delimiters=bool(delimiters), context=kept)
 
     def __call__(self, prompts: Prompts) -> torch.Tensor:
         """The tokens Z (batch, T + queries, width) of these prompts, in their dtype and on their device."""
@@ -74,27 +76,27 @@ class Layout:
         c = _check.cast("context", torch.tensor(vectors[kind]), Z.dtype).to(Z.device)
         return torch.cat([Z, c.expand(len(Z), -1, -1)], dim=2)
 
-    def weights(self, dist: PromptDistribution, omega: ArrayLike) -> np.ndarray:
+    def weights(self, dist: PromptDistribution, omega: ArrayLike) -> Array:
         """Weights of the context tokens, (T,): what `gates.weights_to_gates` needs.
 
         omega (K,), per task, or (n,), per example. A delimiter carries the weight of the next block (1 after the
         last), so that the gate that tells two blocks apart falls on the delimiter between them.
         """
-        omega = dist.expand(_check.array("omega", omega))
-        if omega.ndim != 1:
-            raise _check.fail("omega", f"of shape ({dist.K},) or ({dist.n},)", f"shape {omega.shape}")
+        each = dist.expand(_check.array("omega", omega))
+        if each.ndim != 1:
+            raise _check.fail("omega", f"of shape ({dist.K},) or ({dist.n},)", f"shape {each.shape}")
         _, is_delimiter = self.blocks(dist.counts)
         out = np.ones(len(is_delimiter))
-        out[~is_delimiter] = omega
+        out[~is_delimiter] = each
         before_last = np.flatnonzero(is_delimiter[:-1])
         out[before_last] = out[before_last + 1]
         return out
 
     def width(self, dist: PromptDistribution) -> int:
         """Columns of the tokens of such prompts: d + 1 + p."""
-        return dist.d + 1 + self.vectors(dist.K).shape[1]
+        return dist.d + 1 + len(self.vectors(dist.K)[0])
 
-    def blocks(self, counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    def blocks(self, counts: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """Of every context token, (T,): its block, and whether it is a delimiter."""
         sizes = np.array(counts) + self.delimiters
         is_delimiter = np.zeros(sizes.sum(), dtype=bool)
@@ -102,7 +104,7 @@ class Layout:
             is_delimiter[np.cumsum(sizes) - 1] = True
         return np.repeat(np.arange(len(counts)), sizes), is_delimiter
 
-    def vectors(self, K: int) -> np.ndarray:
+    def vectors(self, K: int) -> Array:
         """Context vectors (kinds, p): of the K blocks, of the delimiters if there are any, of the query."""
         kinds = K * (2 if self.delimiters else 1) + 1
         if isinstance(self.context, bool):

@@ -15,8 +15,8 @@ from scipy.optimize import nnls
 
 from . import _check
 from .constant_gate import constant_gate
+from .distribution import PromptDistribution
 from .fixed_points import fixed_points
-from .prompts import PromptDistribution
 from .risk import WPGD, best_omega, best_P, check_distribution, h1, h2, predictor, unit
 from .spectra import EPS, psd_root
 

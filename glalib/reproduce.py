@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from . import __version__, _check
+from .distribution import PromptDistribution
 from .layout import DELIMITED
 from .model import GLA
 from .optima import optimal_wpgd
-from .prompts import PromptDistribution
 from .simulate import simulate_risk
 from .training import code_fingerprint, fit, orthogonal_start, seconds_spent, sweep
 

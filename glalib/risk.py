@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from . import _check
-from .prompts import PromptDistribution
+from .distribution import PromptDistribution
 from .spectra import psd_root
 
 

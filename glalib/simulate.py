@@ -9,8 +9,8 @@ import torch
 from tqdm import tqdm
 
 from . import _check
+from .distribution import PromptDistribution
 from .layout import Layout
-from .prompts import PromptDistribution
 from .risk import WPGD, population_risk
 from .wpgd import wpgd
 

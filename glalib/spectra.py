@@ -7,21 +7,24 @@ diagonal D1 and D2, are known as well as those of A. Here both kinds keep their 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 from scipy.linalg.lapack import dgejsv
 
 from . import _check
+from ._check import Array
 
-EPS = np.finfo(np.float64).eps
+EPS = float(np.finfo(np.float64).eps)
 GRADED = 1e4  # from this spread of scales on, singular values are computed with relative accuracy, which takes longer
 
 
-def is_diagonal(matrix) -> bool:
+def is_diagonal(matrix: Array) -> bool:
     """Whether all entries off the diagonal are exactly zero."""
     return bool(np.count_nonzero(matrix) == np.count_nonzero(np.diagonal(matrix)))
 
 
-def eigh(matrix):
+def eigh(matrix: Array) -> tuple[Array, Array]:
     """Eigenvalues >= 0 (d,) and eigenvectors (d, d) of a positive semidefinite matrix (d, d).
 
     Of a diagonal matrix, its entries in their order; else ascending, and zero where rounding cannot tell from zero.
@@ -33,13 +36,13 @@ def eigh(matrix):
     return np.where(values > floor, values, 0.0), vectors
 
 
-def psd_root(matrix):
+def psd_root(matrix: Array) -> Array:
     """The symmetric square root of a positive semidefinite matrix, singular or not. (d, d) to (d, d)."""
     values, vectors = eigh(matrix)
     return (vectors * np.sqrt(values)) @ vectors.T
 
 
-def svd(matrix, scales, rank):
+def svd(matrix: Array, scales: Collection[float], rank: int) -> tuple[Array, Array, Array]:
     """U, singular values (descending, zero beyond the rank) and V of a square matrix = U diag(values) V^T.
 
     scales: numbers between which its diagonal factors range. Where they are far apart, the Jacobi method keeps the
@@ -57,30 +60,30 @@ def svd(matrix, scales, rank):
     return U, np.where(np.arange(len(values)) < rank, values, 0.0), V
 
 
-def task_spectrum(counts, r, values, vectors):
+def task_spectrum(counts: Sequence[int], r: Array, values: Array, vectors: Array) -> tuple[Array, Array]:
     """Eigenvalues lambda (K,) of D R D, D = diag(sqrt(counts)), and a = E^T D r (K,), E its eigenvectors.
 
     values, vectors: those of R, by `eigh`. The non-zero eigenvalues are those of the n x n correlation matrix of the
     examples. Eigenvalues that rounding cannot tell from zero are zero, and so is a there.
     """
-    counts = np.array(counts, dtype=np.float64)
-    root = np.sqrt(counts)
+    N = np.array(counts, dtype=np.float64)
+    root = np.sqrt(N)
     if is_diagonal(vectors):  # R is the identity
-        return frozen(counts), frozen(root * r)
-    if counts.min() == counts.max():
-        lam, a = counts[0] * values, vectors.T @ (root * r)
+        return frozen(N), frozen(root * r)
+    if N.min() == N.max():
+        lam, a = N[0] * values, vectors.T @ (root * r)
     else:
         # D R D = G^T G: the squares of G's singular values, and a = V^T G^T z with R^1/2 z = r. So small eigenvalues
         # keep their digits beside large ones, and a its small entries.
         live = values > 0
         half = np.sqrt(values)
         z = np.divide(vectors.T @ r, half, out=np.zeros(len(r)), where=live)
-        U, singular, _ = svd(half[:, None] * vectors.T * root, scales=root, rank=np.count_nonzero(live))
+        U, singular, _ = svd(half[:, None] * vectors.T * root, scales=root.tolist(), rank=int(np.count_nonzero(live)))
         lam, a = singular**2, singular * (U.T @ z)
     return frozen(lam), frozen(np.where(lam > 0, a, 0.0))
 
 
-def signal_spectrum(Sx, C):
+def signal_spectrum(Sx: Array, C: Array) -> tuple[Array, Array]:
     """Eigenvalues s (d,) of Sigma = Sx^1/2 C Sx^1/2, and a matrix B (d, d) that goes with them:
 
         C (M I + gamma Sx C)^-1 = B diag(1 / (M + gamma s)) B^T.
@@ -94,55 +97,53 @@ def signal_spectrum(Sx, C):
     if np.array_equal(C, np.eye(len(C))):
         return frozen(values), frozen(vectors * (values > 0))
     half_Sx, half_C = (vectors * np.sqrt(values)) @ vectors.T, (vectors_C * np.sqrt(values_C)) @ vectors_C.T
-    rank = min(np.count_nonzero(values), np.count_nonzero(values_C))
+    rank = int(min(np.count_nonzero(values), np.count_nonzero(values_C)))
     diagonal = next((v for v, S in ((values, Sx), (values_C, C)) if is_diagonal(S)), None)
     if diagonal is None:  # the product's rounding is at the scale of its factors
         U, singular, _ = svd(half_C @ half_Sx, scales=(1.0,), rank=rank)
         floor = len(Sx) * EPS * np.sqrt(values.max() * values_C.max())
         singular = np.where(singular > floor, singular, 0.0)
     else:  # one factor is known at all its scales, and so is the product
-        U, singular, _ = svd(half_C @ half_Sx, scales=np.sqrt(diagonal[diagonal > 0]), rank=rank)
+        U, singular, _ = svd(half_C @ half_Sx, scales=np.sqrt(diagonal[diagonal > 0]).tolist(), rank=rank)
     live = vectors[:, values > 0]
     return frozen(singular**2), frozen(live @ (live.T @ half_C @ U))
 
 
-def _symmetric(name, value, size):
-    value = _check.array(name, value, (size, size))
-    skew = np.abs(value - value.T).max()
-    if skew > 1e-12 * np.abs(value).max():
+def _symmetric(name: str, value: object, size: int) -> Array:
+    A = _check.array(name, value, (size, size))
+    skew = np.abs(A - A.T).max()
+    if skew > 1e-12 * np.abs(A).max():
         raise _check.fail(name, "symmetric", f"a matrix whose entries differ from its transpose's by up to {skew:.3g}")
-    return np.where(value == value.T, value, value / 2 + value.T / 2)  # halves of the least numbers are zero
+    return np.where(A == A.T, A, A / 2 + A.T / 2)  # halves of the least numbers are zero
 
 
-def correlation(name, value, size):
+def correlation(name: str, value: object, size: int) -> Array:
     """A correlation matrix (size, size), exactly symmetric, or a complaint."""
-    value = _symmetric(name, value, size)
-    if np.abs(np.diag(value) - 1).max() > 1e-12:
-        raise _check.fail(name, "a correlation matrix, with ones on its diagonal", f"diagonal {np.diag(value)}")
-    return value
+    A = _symmetric(name, value, size)
+    if np.abs(np.diag(A) - 1).max() > 1e-12:
+        raise _check.fail(name, "a correlation matrix, with ones on its diagonal", f"diagonal {np.diag(A)}")
+    return A
 
 
-def covariance(name, value, size):
+def covariance(name: str, value: object, size: int) -> Array:
     """A positive semidefinite matrix (size, size), also from its diagonal (size,), or a complaint."""
-    value = _check.array(name, value)
-    if value.shape == (size,):
-        value = np.diag(value)
-    elif value.shape != (size, size):
-        raise _check.fail(name, f"of shape ({size}, {size}), or ({size},) for a diagonal", f"shape {value.shape}")
-    value = _symmetric(name, value, size)
-    diagonal = is_diagonal(value)
-    eigenvalues = np.sort(np.diag(value)) if diagonal else np.linalg.eigvalsh(value)
+    given = _check.array(name, value)
+    if given.shape not in ((size, size), (size,)):
+        raise _check.fail(name, f"of shape ({size}, {size}), or ({size},) for a diagonal", f"shape {given.shape}")
+    A = _symmetric(name, np.diag(given) if given.shape == (size,) else given, size)
+    diagonal = is_diagonal(A)
+    eigenvalues = np.sort(np.diag(A)) if diagonal else np.linalg.eigvalsh(A)
     if eigenvalues[0] < (0.0 if diagonal else -16 * EPS * size * max(eigenvalues[-1], 0.0)):
         raise _check.fail(name, "positive semidefinite", f"a matrix with smallest eigenvalue {eigenvalues[0]:.3g}")
-    return value
+    return A
 
 
-def joint(R, r):
+def joint(R: Array, r: Array) -> Array:
     """[[R, r], [r^T, 1]], the correlations of all tasks, the query's among them."""
     return np.block([[R, r[:, None]], [r[None, :], np.ones((1, 1))]])
 
 
-def in_range(r, values, vectors):
+def in_range(r: Array, values: Array, vectors: Array) -> Array:
     """r without what rounding put outside the range of R = vectors diag(values) vectors^T.
 
     A second time it changes nothing.
@@ -152,7 +153,7 @@ def in_range(r, values, vectors):
     return r - outside if np.linalg.norm(outside) > 8 * len(r) * EPS else r
 
 
-def check_joint(R, r, values, vectors):
+def check_joint(R: Array, r: Array, values: Array, vectors: Array) -> None:
     """Refuse [[R, r], [r^T, 1]] that is not positive semidefinite, and an r outside the range of R."""
     K, independent = len(r), is_diagonal(R)
     if independent:  # eigenvalues 1 and 1 +- |r|
@@ -173,7 +174,7 @@ def check_joint(R, r, values, vectors):
         raise _check.fail("R and r", expected, f"an r with a part of length {outside:.3g} outside")
 
 
-def frozen(array):
+def frozen(array: Array) -> Array:
     """The array over memory that nothing can write to, with one zero for both signs."""
     array = np.ascontiguousarray(array) + 0
     return np.frombuffer(array.tobytes(), dtype=array.dtype).reshape(array.shape)

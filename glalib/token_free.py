@@ -18,10 +18,10 @@ from __future__ import annotations
 import torch
 
 from . import _check
+from .distribution import PromptDistribution
 from .gates import gates_to_weights, widen
 from .layout import DELIMITED, Layout
 from .model import GLA
-from .prompts import PromptDistribution
 
 
 def token_free_losses(model, dist, batch, generator=None, tokens=DELIMITED):

@@ -32,10 +32,10 @@ import torch
 from tqdm import tqdm
 
 from . import _check
+from .distribution import PromptDistribution
 from .gates import widen
 from .layout import Layout
 from .model import GLA
-from .prompts import PromptDistribution
 from .simulate import query_option
 from .token_free import token_free_losses
 

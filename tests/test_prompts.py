@@ -15,7 +15,6 @@ from glalib import PromptDistribution, optimal_wpgd
 from glalib.baselines import bayes
 from glalib.gates import gates_to_weights, weights_to_gates
 from glalib.layout import DELIMITED, Layout
-from glalib.prompts import check_prompts
 
 
 def gen(seed=0):
@@ -192,14 +191,14 @@ def test_bad_input_is_named(change, complaint):
         (lambda d: d.expand(torch.tensor([1j, 1])), "omega must be a floating-point tensor"),
         (lambda d: d.expand(torch.tensor([torch.nan, 1])), "omega must be finite"),
         (
-            lambda d: check_prompts(PromptDistribution(2, (7,), (1,)).sample(2), d),
+            lambda d: d.check(PromptDistribution(2, (7,), (1,)).sample(2)),
             "prompts must be of this .* got .* with K=1",
         ),
         (lambda d: d.sample(2, queries=0), "queries must be a positive integer"),
         (lambda d: d.expand((1.0, 2.0, 3.0)), r"omega must be of shape \(..., 2\)"),
         (lambda d: Layout()("prompts"), "prompts must be a Prompts record"),
         (
-            lambda d: check_prompts(PromptDistribution(3, (3,), (1,)).sample(2), d),
+            lambda d: d.check(PromptDistribution(3, (3,), (1,)).sample(2)),
             "prompts must be of this distribution",
         ),
         (lambda d: Layout(context=np.eye(3)[0])(d.sample(2)), r"context must be of shape \(kinds, p\)"),
@@ -269,7 +268,7 @@ def test_prompts_know_where_their_blocks_end():
     """Five and three examples are not four and four, though shapes agree."""
     of, other = PromptDistribution(2, (5, 3), (0.2, 0.8)), PromptDistribution(2, (4, 4), (0.2, 0.8))
     prompts = of.sample(2)
-    for call in (lambda: check_prompts(prompts, other), lambda: bayes(other)(prompts)):
+    for call in (lambda: other.check(prompts), lambda: bayes(other)(prompts)):
         with pytest.raises(
             ValueError, match=r"prompts must be of this distribution, with counts \(4, 4\); got \(5, 3\)"
         ):

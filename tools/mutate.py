@@ -48,7 +48,8 @@ FIRST = {
     "layout.py": ["prompts", "vector_gates"],
     "optima.py": ["risk", "precision", "scalar_gates"],
     "plotting.py": ["package"],
-    "prompts.py": ["prompts", "risk", "simulate"],
+    "distribution.py": ["prompts", "risk", "simulate"],
+    "prompts.py": ["prompts", "bad_inputs"],
     "reproduce.py": ["reproduce"],
     "risk.py": ["risk", "precision", "landscape"],
     "simulate.py": ["simulate"],
@@ -142,14 +143,18 @@ MUTATIONS = [
     Mutation("where an eigenvalue is zero", "spectra.py", "floor = len(values) * EPS * values[-1]", "floor = -1.0"),
     Mutation("graded singular values", "spectra.py", "GRADED = 1e4", "GRADED = np.inf"),
     # Prompts.
-    Mutation("which task a block has", "prompts.py", "beta.unbind(1), strict", "beta.flip(1).unbind(1), strict"),
-    Mutation("the query's task", "prompts.py", "tasks[:, :-1], tasks[:, -1]", "tasks[:, :-1], tasks[:, 0]"),
-    Mutation("label noise", "prompts.py", "y = y + self.sigma * normal", "y = y + 0.9 * self.sigma * normal"),
+    Mutation("which task a block has", "distribution.py", "beta.unbind(1), strict", "beta.flip(1).unbind(1), strict"),
+    Mutation("the query's task", "distribution.py", "tasks[:, :-1], tasks[:, -1]", "tasks[:, :-1], tasks[:, 0]"),
+    Mutation("label noise", "distribution.py", "y = y + self.sigma * normal", "y = y + 0.9 * self.sigma * normal"),
     Mutation(
-        "the query's noise", "prompts.py", "y_query = y_query + self.sigma", "y_query = y_query + 0.9 * self.sigma"
+        "the query's noise", "distribution.py", "y_query = y_query + self.sigma", "y_query = y_query + 0.9 * self.sigma"
     ),
-    Mutation("M", "prompts.py", "put(M=self.sigma * self.sigma + signal)", "put(M=self.sigma + signal)"),
-    Mutation("equality", "prompts.py", "return self.d, self.counts, self.sigma, *(", "return self.d, self.counts, *("),
+    Mutation(
+        "M", "distribution.py", "return self.sigma * self.sigma + self._signal", "return self.sigma + self._signal"
+    ),
+    Mutation(
+        "equality", "distribution.py", "return self.d, self.counts, self.sigma, *(", "return self.d, self.counts, *("
+    ),
     Mutation("the range of R", "spectra.py", "kernel = vectors[:, values == 0]", "kernel = vectors[:, values < 0]"),
     Mutation("a for graded counts", "spectra.py", "singular**2, singular * (U.T @ z)", "singular**2, U.T @ z"),
     Mutation("B where C is not the identity", "spectra.py", "live @ (live.T @ half_C @ U)", "live @ (live.T @ U)"),
@@ -166,7 +171,10 @@ MUTATIONS = [
         "out[before_last] = out[before_last - 1]",
     ),
     Mutation("the context of delimiters", "layout.py", "block + len(counts) * is_delimiter, np.full", "block, np.full"),
-    Mutation("prompts of other counts", "prompts.py", "value.counts not in (None, dist.counts)", "False"),
+    Mutation(
+        "prompts of two precisions", "prompts.py", "part.shape != shape or part.dtype != x.dtype", "part.shape != shape"
+    ),
+    Mutation("prompts of other counts", "distribution.py", "prompts.counts not in (None, self.counts)", "False"),
     Mutation("masks", "_check.py", "isinstance(value, np.ma.MaskedArray)", "False"),
     # The recurrence, its gates and its module.
     Mutation("the recurrence", "attention.py", "S = G_i * S + v_i[..., :, None] *", "S = S + v_i[..., :, None] *"),
