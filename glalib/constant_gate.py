@@ -22,12 +22,14 @@ best value found is done; the others are halved. Rounding is bounded and counted
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from . import _check
+from ._check import Array
 from .distribution import PromptDistribution
 from .spectra import EPS
 
@@ -43,7 +45,7 @@ class ConstantGate:
     bound: float
     evaluations: int
 
-    def certificate(self, dist, risk: float) -> str:
+    def certificate(self, dist: PromptDistribution, risk: float) -> str:
         """What is known of a predictor with this gate and that risk. Its digits are rounded up."""
         reached = max(TOLERANCE, 1.06 * (risk - self.bound) / dist.M)
         return f"branch and bound over the gate: no constant gate has a risk more than {reached:.1e} M below this one"
@@ -52,15 +54,15 @@ class ConstantGate:
 class Points(NamedTuple):
     """At gates 1 - c, of which there are m: block sums S of the weights (m, K), R S (m, K), and all else (m,)."""
 
-    c: np.ndarray
-    S: np.ndarray
-    RS: np.ndarray
-    p: np.ndarray
-    V: np.ndarray
-    W: np.ndarray
-    gain: np.ndarray
+    c: Array
+    S: Array
+    RS: Array
+    p: Array
+    V: Array
+    W: Array
+    gain: Array
 
-    def at(self, index):
+    def at(self, index: Any) -> Points:
         return Points(*(value[index] for value in self))
 
 
@@ -70,7 +72,7 @@ class Objective:
     The largest |r_k| and the largest s_i are taken out: G is `unit` times what is computed.
     """
 
-    def __init__(self, dist):
+    def __init__(self, dist: PromptDistribution) -> None:
         counts = np.array(dist.counts, dtype=np.float64)
         size = np.abs(dist.r).max()
         self.r, self.R, self.counts, self.n = dist.r / size, dist.R, counts, float(dist.n)
@@ -81,10 +83,11 @@ class Objective:
         # A sum of K products is good to K half EPS of the sum of their sizes; geometric sums lose 8 half EPS.
         self.rounding = (dist.K + len(s) + 16) * EPS
 
-    def gain(self, p, V, W):
-        return p**2 * ((self.times * self.s**2) / (self.own * V[..., None] + self.s * W[..., None])).sum(-1)
+    def gain(self, p: Array, V: Array, W: Array) -> Array:
+        G: Array = p**2 * ((self.times * self.s**2) / (self.own * V[..., None] + self.s * W[..., None])).sum(-1)
+        return G
 
-    def points(self, c):
+    def points(self, c: Array) -> Points:
         with np.errstate(divide="ignore"):
             t = np.minimum(-np.log1p(-c), 800.0)  # at 800 all powers but the zeroth are zero
         S = np.exp(-self.after * t[:, None]) * _geometric(self.counts, t[:, None])
@@ -92,7 +95,7 @@ class Objective:
         p, W = S @ self.r, np.maximum(np.sum(S * RS, axis=1), 0.0)
         return Points(c, S, RS, p, V, W, self.gain(p, V, W))
 
-    def errors(self, low, high):
+    def errors(self, low: Points, high: Points) -> tuple[Array, Array, Array]:
         """Between gates 1 - high.c < 1 - low.c: how far |p| may be above, V and W below, the lines between the ends."""
         n, c = self.n, low.c
         y, square = (1 - c) ** 2, (high.c - c) ** 2 / 8
@@ -108,7 +111,7 @@ class Objective:
         off_p = np.minimum(e1, np.sqrt(self.counts @ self.r**2) * e2)
         return off_p, square * three, chord / 4 + 2 * E * np.sqrt(np.maximum(low.W, high.W))
 
-    def bounds(self, low, high):
+    def bounds(self, low: Points, high: Points) -> tuple[Array, NDArray[np.bool_]]:
         """An upper bound of G on each cell, and whether rounding is most of its errors."""
         off_p, off_V, off_W = self.errors(low, high)
         total = low.S.sum(axis=1)  # the larger of both ends
@@ -122,7 +125,7 @@ class Objective:
         W = np.where(W.min(axis=0) > 0, W, 0.0)
         return self.gain(p, V, W).max(axis=0) * (1 + self.rounding), exhausted
 
-    def slope(self, t):
+    def slope(self, t: float) -> float:
         """d log G / dt at a gate exp(-t), 0 < t < inf."""
         S, V = np.exp(-self.after * t) * _geometric(self.counts, t), _geometric(self.n, 2 * t)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
@@ -131,10 +134,10 @@ class Objective:
             line = self.own * V + self.s * (S @ self.R @ S)
             change = self.own * dV + self.s * 2 * (dS @ self.R @ S)
             of = self.times * (self.s / line) ** 2  # d log T = -sum of * change / sum of * line
-            return 2 * (self.r @ dS) / (self.r @ S) - of @ change / (of @ line)
+            return float(2 * (self.r @ dS) / (self.r @ S) - of @ change / (of @ line))
 
 
-def constant_gate(dist) -> ConstantGate:
+def constant_gate(dist: PromptDistribution) -> ConstantGate:
     """The gate value exp(-t) of the largest gain; t = 0 and t = inf, its ends, are among those tried. r is not zero."""
     _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
     if not dist.r.any():
@@ -148,7 +151,7 @@ def constant_gate(dist) -> ConstantGate:
     while low.c.size:
         bounds, done = objective.bounds(low, high)
         done |= bounds <= best * (1 + TOLERANCE)
-        numbers += np.count_nonzero(~done) * (dist.K + 10)
+        numbers += int(np.count_nonzero(~done)) * (dist.K + 10)
         if numbers > LARGEST:
             done[:] = True
         upper = max(upper, bounds[done].max(initial=0.0))
@@ -158,12 +161,12 @@ def constant_gate(dist) -> ConstantGate:
         best = max(best, middle.gain.max(initial=0.0))
         low, high = (Points(*map(np.concatenate, zip(*pair, strict=True))) for pair in ((low, middle), (middle, high)))
     c, gain = (np.concatenate(values) for values in zip(*seen, strict=True))
-    t, gain = _refined(objective, c, gain)
-    bound = dist.M * (1 - EPS) - objective.unit * max(upper, gain)
+    t, largest = _refined(objective, c, gain)
+    bound = dist.M * (1 - EPS) - objective.unit * max(upper, largest)
     return ConstantGate(t, max(0.0, float(bound)), len(c))
 
 
-def _refined(objective, c, gain):
+def _refined(objective: Objective, c: Array, gain: Array) -> tuple[float, float]:
     """t and gain of the best point: an end that rounding cannot tell from it, else where the slope is zero nearby."""
     order = np.argsort(c)
     c, gain = c[order], gain[order]
@@ -183,7 +186,7 @@ def _refined(objective, c, gain):
     )
 
 
-def _geometric(m, t):
+def _geometric(m: Array | float, t: Array | float) -> Array:
     """1 + e^-t + ... + e^-(m-1)t for m and t that broadcast."""
     with np.errstate(invalid="ignore"):
         return np.where(t > 0, np.expm1(-m * t) / np.expm1(-t), m)

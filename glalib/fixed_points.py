@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import brentq
 
 from . import _check
+from ._check import Array
 from .spectra import EPS
 
 
-def fixed_points(F, low, high, resolution=1e-7, rounding=64 * EPS):
+def fixed_points(
+    F: Callable[[Array], Array], low: float, high: float, resolution: float = 1e-7, rounding: float = 64 * EPS
+) -> Array:
     """All fixed points of a non-decreasing function F on [low, high], with F(low) >= low and F(high) <= high.
 
     A fixed point in [a, b] lies in [F(a), F(b)] too. So every interval is cut to its intersection with that, dropped
@@ -31,13 +35,13 @@ def fixed_points(F, low, high, resolution=1e-7, rounding=64 * EPS):
     resolution = _check.real("resolution", resolution, 1e-14, 1.0, "a number from 1e-14 to 1")
     rounding = _check.real("rounding", rounding, 0.0, 0.1, "a number from 0 to 0.1")
 
-    def part_of(x):
+    def part_of(x: Array) -> Array:
         out = F(x)
         if np.shape(out) != x.shape:
             raise _check.fail("F", "a function from arrays to arrays of one shape", f"{x.shape} to {np.shape(out)}")
         return out
 
-    def values(x):  # in parts, as F may need much memory for every number
+    def values(x: Array) -> Array:  # in parts, as F may need much memory for every number
         return np.concatenate([part_of(part) for part in np.array_split(x, 1 + x.size // 4096)])
 
     first, last = values(np.array([low, high]))
@@ -45,7 +49,8 @@ def fixed_points(F, low, high, resolution=1e-7, rounding=64 * EPS):
         expected = "such that F(low) >= low and F(high) <= high"
         raise _check.fail("F", expected, f"F({low:g}) = {first:g} and F({high:g}) = {last:g}")
 
-    a, b, ends = np.array([low]), np.array([high]), [low, high]
+    a, b = np.array([low]), np.array([high])
+    ends = [low, high]
     while a.size:
         Fa, Fb = np.split(values(np.concatenate([a, b])), 2)
         if not np.isfinite([Fa, Fb]).all():
@@ -65,22 +70,22 @@ def fixed_points(F, low, high, resolution=1e-7, rounding=64 * EPS):
     signs = [1, *np.sign(excess[clear]), -1]
     found = []
     for (i, j), (before, after) in zip(pairwise([-1, *clear, len(x)]), pairwise(signs), strict=True):
-        a, b = max(i, 0), min(j, len(x) - 1)
-        nearest = a + np.argmin(np.abs(excess[a : b + 1]))
+        start, stop = max(i, 0), min(j, len(x) - 1)
+        nearest = start + int(np.argmin(np.abs(excess[start : stop + 1])))
         if before == after:  # at most one point, as rounding cannot tell more apart
             if abs(excess[nearest]) <= rounding * x[nearest]:
                 found.append(x[nearest])
         else:
-            found.append(_crossing(F, x[a], x[b]) if excess[a] * excess[b] < 0 else x[nearest])
+            found.append(_crossing(F, x[start], x[stop]) if excess[start] * excess[stop] < 0 else x[nearest])
     return np.array(found)
 
 
-def _crossing(F, a, b):
+def _crossing(F: Callable[[Array], Array], a: float, b: float) -> float:
     """The fixed point between a and b, where F(x) - x changes its sign."""
 
-    def excess(x):
+    def excess(x: float) -> float:
         return float(F(np.array([x]))[0]) - x
 
     if excess(a) * excess(b) >= 0:  # one place alone is rounded otherwise than among many
         return min(a, b, key=lambda x: abs(excess(x)))
-    return brentq(excess, a, b, xtol=EPS, rtol=4 * EPS)
+    return float(brentq(excess, a, b, xtol=EPS, rtol=4 * EPS))

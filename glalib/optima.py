@@ -6,14 +6,16 @@ can be enumerated, and none is lost.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.optimize import nnls
 
 from . import _check
+from ._check import Array
 from .constant_gate import constant_gate
 from .distribution import PromptDistribution
 from .fixed_points import fixed_points
@@ -24,7 +26,7 @@ Weights = Literal["free", "uniform", "monotone", "constant-gate"]
 WEIGHTS = ("free", "uniform", "monotone", "constant-gate")
 
 
-def optimal_wpgd(dist: PromptDistribution, weights="free") -> WPGD:
+def optimal_wpgd(dist: PromptDistribution, weights: Weights | Array | Sequence[float] = "free") -> WPGD:
     """The best WPGD predictor for a class of weights, or for given weights: P and the scale are always free.
 
     - "free": any weights; the global minimum, also where several stationary points exist (Theorem 2).
@@ -72,7 +74,7 @@ def stationary_points(dist: PromptDistribution) -> list[WPGD]:
         return []
     lam, _ = dist.task_spectrum
 
-    def F(gamma):
+    def F(gamma: Array) -> Array:
         return 1 + h1(dist, h2(dist, gamma))
 
     found = fixed_points(F, 1.0, 1.0 + lam.max())
@@ -81,18 +83,18 @@ def stationary_points(dist: PromptDistribution) -> list[WPGD]:
     return sorted(points, key=lambda point: point.risk)
 
 
-def _some(dist, weights):
+def _some(dist: PromptDistribution, weights: object) -> Array:
     """Given weights as an array, complained of if they are all zero or of the wrong shape."""
-    weights = _check.array("weights", weights)
-    if weights.shape not in ((dist.K,), (dist.n,)):
+    omega = _check.array("weights", weights)
+    if omega.shape not in ((dist.K,), (dist.n,)):
         expected = f"a class of weights or of shape ({dist.K},), per task, or ({dist.n},), per example"
-        raise _check.fail("weights", expected, f"shape {weights.shape}")
-    if not weights.any():
+        raise _check.fail("weights", expected, f"shape {omega.shape}")
+    if not omega.any():
         raise _check.fail("weights", "not all zero", "zeros")
-    return weights
+    return omega
 
 
-def monotone_points(dist, r):
+def monotone_points(dist: PromptDistribution, r: Array) -> list[WPGD]:
     """Stationary points over the cone 0 <= omega_1 <= ... <= omega_K, for weights with r^T w > 0.
 
     For a fixed h the best weights minimise w^T (h R + I) w - 2 r^T w over the cone: a convex problem, non-negative
@@ -109,15 +111,16 @@ def monotone_points(dist, r):
     target = np.concatenate([np.sqrt(counts) * unit(r), np.zeros(dist.K)])
     target /= np.linalg.norm(target)
 
-    def omega(h):
+    def omega(h: Array | float) -> Array:
         A = np.concatenate([own, np.sqrt(h) * shared])
         scale = 1 / np.linalg.norm(A, axis=0)
         z, _ = nnls(A * scale, target, maxiter=30 * dist.K)
         if not z.any():  # all that can be gained is below nnls's tolerance: any way up will do
             z = np.eye(dist.K)[np.argmax(gain * scale)]
-        return L @ (scale * z)
+        weights: Array = L @ (scale * z)
+        return weights
 
-    def F(gamma):
+    def F(gamma: Array) -> Array:
         out = []
         for h in h2(dist, gamma):
             _, ww, wRw = dist.moments(unit(omega(h)))
@@ -131,7 +134,7 @@ def monotone_points(dist, r):
     return [best_P(dist, omega(h2(dist, gamma)), certificate) for gamma in found]
 
 
-def _constant_gate(dist):
+def _constant_gate(dist: PromptDistribution) -> WPGD:
     """The best over one gate value; what is known of it stands in the certificate."""
     if not dist.r.any():
         return _constant(dist, 0.0, "r = 0: no weights tell of the query's task")
@@ -140,7 +143,7 @@ def _constant_gate(dist):
     return replace(point, certificate=found.certificate(dist, point.risk))
 
 
-def _constant(dist, t, certificate):
+def _constant(dist: PromptDistribution, t: float, certificate: str) -> WPGD:
     """The best predictor with the constant gate e^-t; at t = inf, all weight on the last example, the limit."""
     last = np.append(np.zeros(dist.K - 1), 1.0)
     if t == np.inf:
@@ -148,16 +151,16 @@ def _constant(dist, t, certificate):
     counts = np.array(dist.counts, dtype=np.float64)
     after = dist.n - np.cumsum(counts)  # examples after each block
 
-    def geometric(m, t):  # e^-t + ... + e^-mt
+    def geometric(m: Any, t: float) -> Any:  # e^-t + ... + e^-mt
         return m if t == 0 else np.exp(-t) * np.expm1(-m * t) / np.expm1(-t)
 
     sums, ww = np.exp(-after * t) * geometric(counts, t), geometric(float(dist.n), 2 * t)
     return predictor(dist, sums, ww, partial(_geometric_weights, dist.n, t), certificate, float(np.exp(-t)))
 
 
-def _last_alone(n):
+def _last_alone(n: int) -> Array:
     return np.append(np.zeros(n - 1), 1.0)
 
 
-def _geometric_weights(n, t):
+def _geometric_weights(n: int, t: float) -> Array:
     return np.exp(-t * np.arange(n, 0, -1.0))

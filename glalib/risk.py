@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import _check
+from ._check import Array
 from .distribution import PromptDistribution
 from .spectra import psd_root
 
@@ -30,20 +32,20 @@ class WPGD:
     Only P times omega matters. Here omega has largest absolute value 1, so that it can be a product of gates.
     """
 
-    P: np.ndarray
-    weights: np.ndarray | Callable[[], np.ndarray]  # omega, or what makes it when it is first asked for
+    P: Array
+    weights: Array | Callable[[], Array]  # omega, or what makes it when it is first asked for
     gamma: float
     risk: float
     certificate: str
     gate: float | None = None
 
     @cached_property
-    def omega(self) -> np.ndarray:
+    def omega(self) -> Array:
         omega = self.weights() if callable(self.weights) else self.weights
         omega.flags.writeable = False  # the risk is that of these weights
         return omega
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if self.gate is None:
             weights = "omega=" + np.array2string(self.omega, precision=4, threshold=6, edgeitems=3, separator=", ")
         else:
@@ -66,7 +68,7 @@ class Uniqueness:
     holds_sharp: bool
 
 
-def population_risk(dist: PromptDistribution, P, omega) -> float:
+def population_risk(dist: PromptDistribution, P: ArrayLike, omega: ArrayLike) -> float:
     """The exact risk E (y - x^T P X^T (omega * y))^2 of a WPGD predictor.
 
         L(P, w) = M - 2 (r^T w) tr(Sigma Q) + M |w|^2 tr(Q^T Q) + (|w|^2 + w^T R w) tr(Sigma Q^T Q),
@@ -97,7 +99,7 @@ def population_risk(dist: PromptDistribution, P, omega) -> float:
     return risk
 
 
-def h1(dist: PromptDistribution, h):
+def h1(dist: PromptDistribution, h: ArrayLike) -> Array:
     """w^T R w / |w|^2 at w = (h R + I)^-1 r; h may be an array. The first of the two functions of Theorem 2.
 
     h1(h) = [sum lambda_i a_i^2 / (1 + lambda_i h)^2] / [sum a_i^2 / (1 + lambda_i h)^2], a = E^T D r.
@@ -105,10 +107,11 @@ def h1(dist: PromptDistribution, h):
     h = _numbers(dist, "h", h)
     lam, a = dist.task_spectrum
     terms = (unit(a) / (1 + lam * h[..., None])) ** 2
-    return terms @ lam / terms.sum(-1)
+    mean: Array = terms @ lam / terms.sum(-1)
+    return mean
 
 
-def h2(dist: PromptDistribution, gamma):
+def h2(dist: PromptDistribution, gamma: ArrayLike) -> Array:
     """tr(Sigma Q^2) / (M tr Q^2 + tr(Sigma Q^2)) at the best Q for gamma; gamma may be an array.
 
     h2(gamma) = 1 / (1 + M [sum s_i^2 / (M + gamma s_i)^2] / [sum s_i^3 / (M + gamma s_i)^2]).
@@ -117,7 +120,7 @@ def h2(dist: PromptDistribution, gamma):
     s, _ = dist.signal_spectrum
     terms = s / (dist.M + gamma[..., None] * s)
     terms = (terms / terms.max(-1, keepdims=True)) ** 2
-    m = terms @ s / terms.sum(-1)
+    m: Array = terms @ s / terms.sum(-1)
     return m / (dist.M + m)
 
 
@@ -127,10 +130,10 @@ def slope(dist: PromptDistribution, gamma: float) -> float:
     h1' = -2 Cov_u(lambda, lambda / (1 + lambda h)) and h2' = -2 M / (M + m)^2 Cov_v(s, s / (M + gamma s)), where u and
     v are the weights of the means h1 and m (Theorem 2), so F' >= 0. The index is this book's addition.
     """
-    gamma = _numbers(dist, "gamma", gamma)
-    if gamma.ndim:
-        raise _check.fail("gamma", "one number", f"shape {gamma.shape}")
-    h = float(h2(dist, gamma))
+    given = _numbers(dist, "gamma", gamma)
+    if given.ndim:
+        raise _check.fail("gamma", "one number", f"shape {given.shape}")
+    gamma, h = float(given), float(h2(dist, given))
     lam, a = dist.task_spectrum
     s, _ = dist.signal_spectrum
     M = dist.M
@@ -141,7 +144,7 @@ def slope(dist: PromptDistribution, gamma: float) -> float:
     return float(dh1 * dh2)
 
 
-def _numbers(dist, name, value):
+def _numbers(dist: PromptDistribution, name: str, value: ArrayLike) -> Array:
     """Arguments of h1, h2 and slope, which are not defined at r = 0."""
     check_distribution(dist)
     if not dist.r.any():
@@ -152,9 +155,9 @@ def _numbers(dist, name, value):
     return value
 
 
-def _covariance(x, y, weights):
+def _covariance(x: Array, y: Array, weights: Array) -> float:
     weights = weights / weights.sum()
-    return weights @ ((x - weights @ x) * (y - weights @ y))
+    return float(weights @ ((x - weights @ x) * (y - weights @ y)))
 
 
 def uniqueness(dist: PromptDistribution) -> Uniqueness:
@@ -187,23 +190,32 @@ def uniqueness(dist: PromptDistribution) -> Uniqueness:
 # The two half-problems: the best weights for a given h, the best P for given weights.
 
 
-def best_omega(dist, h):
+def best_omega(dist: PromptDistribution, h: Array | float) -> Array:
     """(h R + I)^-1 r for the n weights, written for the K: the counts N weigh the columns, (h R N + I) omega = r."""
     return np.linalg.solve(h * dist.R * np.array(dist.counts, dtype=np.float64) + np.eye(dist.K), unit(dist.r))
 
 
-def _own(dist, sums, ww):
+def _own(dist: PromptDistribution, sums: Array, ww: float) -> float:
     """|w|^2 + w^T (R - r r^T) w: what the weights gather besides the query's task. No cancellation of large numbers."""
     return ww + max(0.0, float(sums @ (dist.R - np.outer(dist.r, dist.r)) @ sums))
 
 
-def best_P(dist, omega, certificate="the best P for these weights, in closed form"):
+def best_P(
+    dist: PromptDistribution, omega: Array, certificate: str = "the best P for these weights, in closed form"
+) -> WPGD:
     """The best predictor with given weights, per task or per example."""
     omega = unit(omega)
     return predictor(dist, *dist.block_sums(omega), omega, certificate)
 
 
-def predictor(dist, sums, ww, omega, certificate, gate=None):
+def predictor(
+    dist: PromptDistribution,
+    sums: Array,
+    ww: float,
+    omega: Array | Callable[[], Array],
+    certificate: str,
+    gate: float | None = None,
+) -> WPGD:
     """P = (r^T w)/|w|^2 C (M I + gamma Sx C)^-1, gamma = 1 + w^T R w / |w|^2, from the block sums of w and |w|^2.
 
     Its risk is M - (r^T w)^2/|w|^2 T(gamma), T(gamma) = sum s_i^2/(M + gamma s_i), in a form that keeps its digits near
@@ -218,11 +230,12 @@ def predictor(dist, sums, ww, omega, certificate, gate=None):
     return WPGD(P, omega, float(gamma), float(min(risk, dist.M)), certificate, gate)
 
 
-def unit(vector):
+def unit(vector: Array) -> Array:
     """Only the direction of r matters for the weights; at unit scale no square underflows."""
-    return vector / np.abs(vector).max()
+    direction: Array = vector / np.abs(vector).max()
+    return direction
 
 
-def check_distribution(dist):
+def check_distribution(dist: object) -> None:
     if not isinstance(dist, PromptDistribution):
         raise TypeError(f"dist must be a PromptDistribution; got {type(dist).__name__}")

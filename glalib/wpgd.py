@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, overload
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import _check
+from ._check import Array
 from .gates import _module, widen
 
+if TYPE_CHECKING:
+    import torch
 
-def wpgd(x, y, x_query, P, omega):
+
+@overload
+def wpgd(x: torch.Tensor, y: torch.Tensor, x_query: torch.Tensor, P: ArrayLike, omega: ArrayLike) -> torch.Tensor: ...
+
+
+@overload
+def wpgd(x: ArrayLike, y: ArrayLike, x_query: ArrayLike, P: ArrayLike, omega: ArrayLike) -> Array: ...
+
+
+def wpgd(x: Any, y: Any, x_query: Any, P: Any, omega: Any) -> Any:
     """Predict the query's label by x^T P X^T (omega * y): one WPGD step from zero.
 
     The step is taken on the weighted least-squares loss 1/2 sum_i omega_i (y_i - beta^T x_i)^2 at beta = 0, with
@@ -46,7 +61,7 @@ def wpgd(x, y, x_query, P, omega):
     return prediction if isinstance(prediction, np.ndarray) else prediction.to(given.dtype)
 
 
-def _alike(**values):
+def _alike(**values: Any) -> Any:
     """All arguments as finite arrays of the kind of x: NumPy float64, or torch tensors to compute with."""
     x = values["x"]
     if _module(x) is np:
