@@ -38,11 +38,14 @@ class Mutation(NamedTuple):
 # The tests that see the break of a module soonest; without .py, in tests/.
 FIRST = {
     "_check.py": ["prompts", "risk", "package", "gates"],
+    "_records.py": ["wpgd"],
     "attention.py": ["attention"],
     "baselines.py": ["simulate"],
     "cli.py": ["package"],
     "constant_gate.py": ["constant_gates"],
     "gates.py": ["gates", "model"],
+    "layer.py": ["model", "depth", "vector_gates"],
+    "layout.py": ["prompts", "token_free"],
     "model.py": ["model", "depth", "vector_gates"],
     "plotting.py": ["package"],
     "prompts.py": ["prompts", "risk", "simulate"],
@@ -146,18 +149,18 @@ MUTATIONS = [
     Mutation("B where C is not the identity", "prompts.py", "live @ (live.T @ half_C @ U)", "live @ (live.T @ U)"),
     Mutation(
         "a delimiter's place",
-        "prompts.py",
+        "layout.py",
         "is_delimiter[np.cumsum(sizes) - 1] = True",
         "is_delimiter[np.cumsum(sizes) - 2] = True",
     ),
     Mutation(
         "a delimiter's weight",
-        "prompts.py",
+        "layout.py",
         "out[before_last] = out[before_last + 1]",
         "out[before_last] = out[before_last - 1]",
     ),
-    Mutation("the context of delimiters", "prompts.py", "block + self.K * is_delimiter, np.full", "block, np.full"),
-    Mutation("prompts of other counts", "_check.py", "value.counts not in (None, dist.counts)", "False"),
+    Mutation("the context of delimiters", "layout.py", "block + K * is_delimiter, np.full", "block, np.full"),
+    Mutation("prompts of other counts", "prompts.py", "value.counts not in (None, dist.counts)", "False"),
     Mutation("masks", "_check.py", "isinstance(value, np.ma.MaskedArray)", "False"),
     # The recurrence, its gates and its module.
     Mutation("the recurrence", "attention.py", "S = G_i * S + v_i[..., :, None] *", "S = S + v_i[..., :, None] *"),
@@ -185,16 +188,22 @@ MUTATIONS = [
     ),
     Mutation(
         "the state without causal mask",
-        "model.py",
+        "layer.py",
         "[q[..., :n, :] @ S.mT, apply_state",
         "[q[..., :n, :] @ (0.9 * S).mT, apply_state",
     ),
     Mutation(
         "the query's own write",
-        "model.py",
+        "layer.py",
         "own = v * (k * q).sum(-1, keepdim=True)",
         "own = 0 * v * (k * q).sum(-1, keepdim=True)",
     ),
+    Mutation(
+        "the state before the first token", "attention.py", "o = o + apply_state(S, q, P", "o = o - apply_state(S, q, P"
+    ),
+    Mutation("the query's gate in a weight", "model.py", " * g_q[..., :, None, :]", " * g_q[..., :, None, :] ** 0"),
+    Mutation("logits of gates", "layer.py", "np.log(g) - np.log1p(-g)", "np.log(g) - 0.9 * np.log1p(-g)"),
+    Mutation("arrays as lists", "_records.py", 'if hasattr(value, "tolist") else', 'if hasattr(value, "list") else'),
     Mutation("WPGD's preconditioner", "wpgd.py", "(P @ gradient)", "(P.swapaxes(-1, -2) @ gradient)"),
     Mutation("Bayes and ridge", "baselines.py", "rows = penalty**0.5", "rows = penalty"),
     Mutation(
