@@ -15,10 +15,10 @@ from torch import nn
 from . import _check
 from ._records import table
 from .attention import GATES
+from .distribution import PromptDistribution
 from .gates import later_products, signed_weights_to_gates, weights_to_gates, widen
 from .layer import Layer, copied, is_sequence, per_layer
 from .layout import DELIMITED, Layout
-from .prompts import PromptDistribution
 from .risk import WPGD
 
 
