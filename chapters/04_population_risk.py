@@ -249,7 +249,7 @@ def theorem_2(dist, gamma):
 # Five checks. The printed formulas give the same points. The gradient of the risk vanishes there. Plain numerical
 # minimisation over $P$ and one weight per task ends at the same value; L-BFGS stops a little above the minimum, and we
 # ask for $10^{-6}$. Where there are three stationary points, all three are found, the best one first. And where covariances are singular the formulas hold as well,
-# $P$ up to its action on the kernel.
+# $P$ up to what it and $P^\top$ do on the kernel.
 
 # %% tags=["asserts-thm-stationary-points"]
 from scipy.optimize import minimize

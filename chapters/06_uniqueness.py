@@ -15,7 +15,7 @@
 # # One minimum, or several
 #
 # **Where we are.** Every stationary point is a fixed point of $F$. When is there only one? The paper gives a condition.
-# This page proves it with room to spare and gives sharper ones. It shows that no constant in the sharper ones can be improved, the rank five only where
+# This page proves it with room to spare and gives sharper ones. It shows that no constant in Theorems A and B can be improved, the rank five only where
 # there is noise. Then it goes where they fail, and looks at the landscape there.
 #
 # ```{symbols}
@@ -24,7 +24,7 @@
 #
 # Below, $s_- \le s_+$ and $\lambda_- \le \lambda_+$ are the extreme non-zero eigenvalues of $\Sigma$ and of the correlation
 # matrix $R$ of the examples, $\Lambda_\pm = 1 + \lambda_\pm$, $s_{\min} = s_-$, and $\kappa(\Sigma) = s_+/s_-$. Always $r \ne 0$.
-# "Unique" means up to the scale $(cP, \omega/c)$, and where $\Sigma_x$ is singular, up to the action of $P$ on its kernel.
+# "Unique" means up to the scale $(cP, \omega/c)$, and where $\Sigma_x$ is singular, up to the action of $P$ and $P^\top$ on its kernel.
 #
 # ```{prf:definition} Effective spectral gap
 # :label: def-effective-gap
@@ -108,8 +108,8 @@ assert uniqueness(dist).gap_Sigma == 2
 # $$
 #
 # the second step as there. Here $B \ge (M + s_-)^2$ and, as $s_+ \mathrm{gap}(R) \ge \Delta$, $A \ge (M + s_-)^2 + (M + s_-) \Delta$. With $\Delta < M + s_-$ this makes
-# $F' < \frac{M^2}{(M + s_-)^2 (\sqrt2 + 1)^2} < (\sqrt2 - 1)^2$. It is the supremum: let $s_+/M$, $s_-/s_+$ and $\Delta/M - 1$ tend to zero, with $\mu$ in the middle and $m =
-# (\sqrt2 - 1)\, s_+$ at $\gamma = 1$.
+# $F' < \frac{M^2}{(M + s_-)^2 (\sqrt2 + 1)^2} < (\sqrt2 - 1)^2$. It is the supremum: with $\lambda_- = 1$ and $M \ge \tr \Sigma$, let $s_-/s_+$ and $s_+/M$ tend to zero and $\Delta$ to $M$, below $M + s_-$, with $\mu$ in the middle
+# and $m = (\sqrt2 - 1)\, s_+$ at $\gamma = 1$. Such an $m$ needs about $\sqrt2\, s_+^2/s_-^2$ eigenvalues $s_-$, which bounds $s_+/M$ by about $s_-/(\sqrt2\, s_+)$.
 # ```
 # ````
 #
@@ -433,7 +433,7 @@ for name, share in nearest.items():
 # has the same limit. $A/B < \Lambda_+/\Lambda_-$ always.
 #
 # *The eight.* Let $M = 1$, $s_+ = \delta$, $\Lambda_+ = \ell/\delta$, and $N = \kappa^2/3$ eigenvalues $s_- = \delta/\kappa$; let $\delta \to 0$ and then $\kappa \to \infty$. At $\gamma = 2/\delta$ the weights of the $v$-mean are as $1 : 3$, so $\bar m = \frac14$, and $F' \to 4\;
-# \frac{2 (\ell - 2)}{3}\; \frac{3/16}{1 + \ell/4}$, which is $1$ at $\ell = 8$ and increases with $\ell$, while $\mathrm{gap}(\Sigma)\, \mathrm{gap}(R) M / (M + s_-)^2 \to \ell$.
+# \frac{2 (\ell - 2)}{3}\; \frac{3/16}{1 + \ell/4}$, which is $1$ at $\ell = 8$ and increases with $\ell$, while $\mathrm{gap}(\Sigma)\, \mathrm{gap}(R) M / (M + s_-)^2 \to \ell$. Without noise: take every eigenvalue $p$ times and $M = \tr \Sigma$, as above.
 # ```
 # ````
 #

@@ -375,13 +375,13 @@ plotting.FigureData(
 # Why this? Of $\omega_i v_i\, k_i^\top q$ look at what is linear in the label, in the features of its example and in the query. There are two such terms. A value that reads the label meets a key that reads features, $w_y y_i \cdot x_i^\top K_x Q_x^\top x$; and a value that reads features meets a key that reads the label, $w_x^\top x_i \cdot y_i K_y^\top Q_x^\top x$.
 # Together they are $\omega_i y_i\, x_i^\top P^\top x$, the prediction $f_P$ of WPGD.
 #
-# *All the rest can only harm.* Flip, one at a time, the sign of all tasks and noise, of the query's $x$, and of the context's $x$ and noise. None changes the law of prompts. The query's label changes its sign with the first two and keeps it with the third. So does $f_P$, and of the prediction no other term does. The rest is therefore uncorrelated with $y_{n+1} - f_P$, and
+# *All the rest can only harm.* Flip, one at a time, the sign of all tasks and noise, of the query's $x$ and noise, and of the context's $x$ and noise. None changes the law of prompts. The query's label changes its sign with the first two and keeps it with the third. So does $f_P$, and of the prediction no other term does. The rest is therefore uncorrelated with $y_{n+1} - f_P$, and
 #
 # $$
 # \text{risk}(f) = \text{risk}(P, \omega) + \E (f - f_P)^2 .
 # $$
 #
-# A layer whose gate reads neither features nor labels never passes below the optimum over WPGD, whatever its weights. We take the layer with all weights at random from above. Averaged over the flips, with the signs of the label, its prediction is that of WPGD.
+# One layer without a gate, or with a *scalar* gate that reads neither features nor labels, never passes below the optimum over WPGD, whatever its weights. (A vector gate has a matrix for each channel, and can: {doc}`12_vector_gates`, {prf:ref}`prop-beyond-wpgd`.) We take the layer with all weights at random from above. Averaged over the flips, with the signs of the label, its prediction is that of WPGD.
 
 
 # %%
