@@ -7,12 +7,13 @@ import subprocess
 from pathlib import Path
 
 import jupytext
-import pairs
 import pytest
 import yaml
-from check_book import listed
 
-ROOT = Path(__file__).resolve().parents[1]
+from book import pairs
+from book.check_book import listed
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", pairs.chapters())

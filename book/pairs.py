@@ -1,7 +1,7 @@
 """Keep the two files of each chapter, NAME.md and NAME.py, in step.
 
-    python tools/pairs.py                  bring every pair in step
-    python tools/pairs.py --from md NAME   the .md of this chapter wins (or --from py)
+    python -m book.pairs                  bring every pair in step
+    python -m book.pairs --from md NAME   the .md of this chapter wins (or --from py)
 
 Which of the two was edited is never read off file times, which a checkout or a copy changes. The file whose cells
 are those of the last time the two agreed is the old one; without such a record, the one whose cells are those of
@@ -128,7 +128,7 @@ def main():
     for name in undecided:
         print(
             f"chapters/{name}: the .md and the .py both differ from when they last agreed; nothing was written.\n"
-            f"  Compare them, then: python tools/pairs.py --from md {name}   (or --from py)",
+            f"  Compare them, then: python -m book.pairs --from md {name}   (or --from py)",
             file=sys.stderr,
         )
     sys.exit(1 if undecided else 0)

@@ -9,9 +9,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from lowest import lowest
 
-ROOT = Path(__file__).resolve().parents[1]
+from book.lowest import lowest
+
+ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Made by running something, or by git.
 UNSHIPPED = {".git", ".venv", "_build", "build", "dist", "glalib-runs", "__pycache__"}

@@ -1,7 +1,7 @@
 """Check the built book: its pages and their titles are there, no cell failed, links inside it lead somewhere, and
 opening a page asks no other host.
 
-Run as `python tools/check_book.py [_build/html]`.
+Run as `python -m book.check_book [_build/html]`.
 """
 
 import re

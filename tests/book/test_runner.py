@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = """\
 ---
 jupytext:
@@ -50,8 +50,8 @@ assert 1 + 1 == 3
 @pytest.fixture
 def book(tmp_path):
     shutil.copy(ROOT / "conftest.py", tmp_path)
-    shutil.copytree(ROOT / "_ext", tmp_path / "_ext")
-    (tmp_path / "pytest.ini").write_text("[pytest]\npythonpath = _ext\n")
+    shutil.copytree(ROOT / "book", tmp_path / "book")
+    (tmp_path / "pytest.ini").touch()
     (tmp_path / "chapters" / "outputs").mkdir(parents=True)
     (tmp_path / "chapters" / "01_page.md").write_text(PAGE)
     return tmp_path

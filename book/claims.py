@@ -1,6 +1,6 @@
 """The claims of the book, and what asserts each: read from claims.yml, the chapters' cells and the tests' markers.
 
-python tools/claims.py        print the ledger as text
+python -m book.claims        print the ledger as text
 """
 
 from __future__ import annotations
@@ -118,10 +118,14 @@ def _unkept(claim):
         yield "listed as asserted, but with no tolerance"
 
 
+def test_files(root=ROOT):
+    return sorted((root / "tests").rglob("test_*.py"))
+
+
 def marked(root=ROOT):
     """Pairs (test, claim) for every @pytest.mark.claim("ID", ...) in the tests."""
-    for path in sorted((root / "tests").glob("test_*.py")):
-        text = path.read_text(encoding="utf-8")
+    for path in test_files(root):
+        file, text = path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")
         for node in ast.parse(text).body:
             if not isinstance(node, ast.FunctionDef):
                 continue
@@ -130,7 +134,7 @@ def marked(root=ROOT):
                     first = min(d.lineno for d in node.decorator_list)
                     source = "\n".join(text.split("\n")[first - 1 : node.end_lineno])
                     for argument in decorator.args:
-                        yield Test(f"tests/{path.name}", node.name, first, source), ast.literal_eval(argument)
+                        yield Test(file, node.name, first, source), ast.literal_eval(argument)
 
 
 def main():
