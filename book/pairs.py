@@ -37,10 +37,16 @@ def notebook(path, text=None):
 
 
 def cells(path, text=None):
-    """What the two files of a chapter must agree on: each cell's type, source, tags and display settings."""
+    """What the two files of a chapter must agree on: what it settles, then each cell's type, source, tags and display
+    settings.
+    """
+    read = notebook(path, text)
     return [
-        (cell.cell_type, cell.source, sorted(cell.metadata.get("tags", [])), cell.metadata.get("mystnb", {}))
-        for cell in notebook(path, text).cells
+        ("header", read.metadata.get("settles", ""), [], {}),
+        *(
+            (cell.cell_type, cell.source, sorted(cell.metadata.get("tags", [])), cell.metadata.get("mystnb", {}))
+            for cell in read.cells
+        ),
     ]
 
 

@@ -9,6 +9,8 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: what a scalar gate can reach, and what the order of the tasks costs (Theorem
+#     4, Figure 1)
 # ---
 
 # %% [markdown]

@@ -9,6 +9,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: 'gates that cannot tell where they are: decay, drift and the Kalman filter'
 # ---
 
 # %% [markdown]

@@ -9,6 +9,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: how many channels a vector gate needs to undo the order (Theorem 5)
 # ---
 
 # %% [markdown]

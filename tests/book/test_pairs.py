@@ -37,10 +37,11 @@ def test_a_file_is_written_in_one_way_only(name):
 
 
 @pytest.mark.parametrize("name", pairs.chapters())
-def test_the_header_makes_the_page_executable(name):
+def test_the_header_makes_the_page_executable_and_says_what_it_settles(name):
     head = jupytext.read(ROOT / "chapters" / f"{name}.md").metadata
     assert head["jupytext"]["text_representation"]["format_name"] == "myst"
     assert head["kernelspec"]["name"] == "python3"
+    assert head["settles"], f"the header of chapters/{name} lacks `settles: ...`, half a line for the front page"
 
 
 def test_every_chapter_is_in_the_table_of_contents():
@@ -170,6 +171,16 @@ def test_two_edits_are_left_alone_until_one_is_chosen(book, capsys):
     assert "x = 2" in md.read_text() and "x = 3" in py.read_text()
     assert pairs.sync(book, ["01_one"], wins="py") == []
     assert "x = 3" in md.read_text()
+
+
+def test_what_a_page_settles_is_carried_over(book):
+    files = [book / "chapters" / f"01_one.{kind}" for kind in ("md", "py")]
+    edit(files[0], "kernelspec:", "settles: 'one thing: this'\nkernelspec:")
+    assert pairs.sync(book) == []
+    assert all("settles: 'one thing: this'" in path.read_text() for path in files)
+    edit(files[1], "one thing", "another thing")
+    assert pairs.sync(book) == []
+    assert "another thing" in files[0].read_text()
 
 
 def test_without_a_memory_the_last_commit_tells_which_file_is_old(book):
