@@ -9,20 +9,18 @@ from book import pairs
 from book.generated import Generated
 
 
-def settles(path):
-    """What a chapter settles, in half a line; empty if its header does not say."""
-    return pairs.notebook(path).metadata.get("settles", "")
+def rows(root):
+    """The table in MyST, a line a chapter, in their order."""
+    yield "| page | what it settles |"
+    yield "|---|---|"
+    for name in pairs.chapters(root):
+        header = pairs.notebook(root / "chapters" / f"{name}.md").metadata
+        yield f"| [](/chapters/{name}) | {header.get('settles', '')} |"
 
 
 class Chapters(Generated):
-    """The chapters in their order."""
-
     def lines(self, claims):
-        yield "| page | what it settles |"
-        yield "|---|---|"
-        root = Path(self.env.srcdir)
-        for name in pairs.chapters(root):
-            yield f"| [](/chapters/{name}) | {settles(root / 'chapters' / f'{name}.md')} |"
+        return rows(Path(self.env.srcdir))
 
 
 def setup(app):

@@ -10,7 +10,7 @@ import jupytext
 import pytest
 import yaml
 
-from book import pairs
+from book import contents, pairs
 from book.check_book import listed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +48,19 @@ def test_every_chapter_is_in_the_table_of_contents():
     pages = listed(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
     assert {f"chapters/{name}" for name in pairs.chapters()} <= set(pages)
     assert len(pages) == len(set(pages))
+
+
+def test_the_front_page_has_a_line_for_every_chapter():
+    lines = list(contents.rows(ROOT))[2:]
+    assert [line.partition(")")[0] for line in lines] == [f"| [](/chapters/{name}" for name in pairs.chapters()]
+
+
+def test_a_page_is_found_by_its_file(tmp_path):
+    (tmp_path / "chapters").mkdir()
+    for name in ("10_ten.md", "02_two.md", "02_two.py", "notes.md"):
+        (tmp_path / "chapters" / name).touch()
+    toc = {"root": "index", "parts": [{"chapters": [{"glob": "chapters/[0-9]*"}]}, {"chapters": [{"file": "last"}]}]}
+    assert listed(toc, tmp_path) == ["index", "chapters/02_two", "chapters/10_ten", "last"]
 
 
 def test_stored_outputs_belong_to_chapters():

@@ -62,6 +62,12 @@ def run(book, *options):
     return subprocess.run(command, cwd=book, capture_output=True, text=True, timeout=120).stdout
 
 
+def test_threads_are_limited_before_libraries_read_the_limit():
+    code = "import sys, book.runner; print({'numpy', 'scipy', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
+
+
 def test_failures_and_stored_outputs(book):
     store = book / "chapters" / "outputs" / "01_page.json"
     store.write_text(json.dumps({"1: print(6 * 7)": "41", "9: gone": "1"}))
