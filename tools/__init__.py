@@ -1,1 +1,1 @@
-"""Tools that neither the book nor the tests need: `python -m tools.mutate` breaks formulas, `tools.picture` draws."""
+"""Tools run by hand: `python -m tools.mutate` breaks formulas to test the tests, `python -m tools.picture` draws."""
