@@ -1,7 +1,7 @@
 # Two commands: `make book` and `make test`. Each makes the environment .venv first if it is not there or is old.
 
 # Who has activated another environment, or set a path for one, gets this project's own all the same.
-unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSAFEPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
 export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -32,8 +32,8 @@ help:
 	@echo "Each makes the environment .venv if needed. PYTHON=python3.12 chooses the Python to make it with."
 
 book: .venv/ready
-	"$(VENV)" tools/build.py $(BOOKFLAGS)
-	@"$(VENV)" tools/check_book.py
+	"$(VENV)" -m book.build $(BOOKFLAGS)
+	@"$(VENV)" -m book.check_book
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
 test: .venv/ready
@@ -41,10 +41,10 @@ test: .venv/ready
 
 # As other processors would, with other numbers of threads, from a folder with a space, with SIGINT ignored.
 test-elsewhere: .venv/ready
-	"$(VENV)" tools/elsewhere.py
+	"$(VENV)" -m book.elsewhere
 
 sync: .venv/ready
-	@"$(VENV)" tools/pairs.py
+	@"$(VENV)" -m book.pairs
 
 # Interrupted, it goes on where it stopped.
 data: .venv/ready
@@ -52,7 +52,7 @@ data: .venv/ready
 	"$(VENV)" -m glalib.cli reproduce table --free --json chapters/data/table_free.json
 
 lock: .venv/ready
-	"$(VENV)" tools/lock.py
+	"$(VENV)" -m book.lock
 
 clean:
 	rm -rf _build build *.egg-info .pytest_cache .ruff_cache .hypothesis

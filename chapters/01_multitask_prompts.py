@@ -9,6 +9,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: what a prompt with several tasks is (Definitions 1 and 2)
 # ---
 
 # %% [markdown]

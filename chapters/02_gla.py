@@ -9,6 +9,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: the recurrence, and fast forms that agree with it to rounding
 # ---
 
 # %% [markdown]

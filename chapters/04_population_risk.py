@@ -9,6 +9,8 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: how good the best weights are (Theorem 2, Corollaries 1 to 3, the authors'
+#     table)
 # ---
 
 # %% [markdown]

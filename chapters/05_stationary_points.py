@@ -9,6 +9,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: how to find every stationary point, with proof (Theorem 2 in full)
 # ---
 
 # %% [markdown]

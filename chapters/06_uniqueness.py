@@ -9,6 +9,8 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: when there is one minimum, when several, and how sharp the conditions are
+#     (Theorem 3 and ours)
 # ---
 
 # %% [markdown]

@@ -9,6 +9,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: whether $P$ lowers a condition number (Eq. (15))
 # ---
 
 # %% [markdown]

@@ -9,6 +9,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: why gradient flow finds the optimum, and what is open
 # ---
 
 # %% [markdown]

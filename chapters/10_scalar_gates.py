@@ -9,6 +9,8 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: what a scalar gate can reach, and what the order of the tasks costs (Theorem
+#     4, Figure 1)
 # ---
 
 # %% [markdown]
@@ -294,10 +296,10 @@ assert (constant[apart] < linear[apart]).all()
 # *New here.* Let $r \ne 0$. For a remaining sign $\epsilon$ and $h \ge 0$ let $w_{\mathcal C}(h)$ minimise $w^\top (hR + I) w - 2 \epsilon\, r^\top w$ over $\mathcal C$, and $F_{\mathcal C}(\gamma) = 1 + \rho\bigl( w_{\mathcal C}(h_2(\gamma)) \bigr)$.
 #
 # 1. $w_{\mathcal C}(h)$ is unique, not zero, and continuous in $h$. $F_{\mathcal C}$ is continuous, does not decrease, and maps $[1, 1 + \lambda_+]$ into itself, where $\lambda_+$ is the largest eigenvalue of $R$.
-# 2. Every minimiser of the risk over $P$ and $w \in \mathcal C$ is, up to scale (and the action of $P$ on the kernel of $\Sigma_x$), $w_{\mathcal C}(h_2(\gamma))$ with its best $P$, at a fixed point $\gamma$ of $F_{\mathcal C}$ for one of the signs. So the optimum over the cone is the best
+# 2. Every minimiser of the risk over $P$ and $w \in \mathcal C$ is, up to scale (and the action of $P$ and $P^\top$ on the kernel of $\Sigma_x$), $w_{\mathcal C}(h_2(\gamma))$ with its best $P$, at a fixed point $\gamma$ of $F_{\mathcal C}$ for one of the signs. So the optimum over the cone is the best
 #    of these fixed points, and {prf:ref}`prop-enumeration` encloses all of them.
 # 3. Theorems A and B carry over. There is just one fixed point for each remaining sign if $\Sigma$ has at most five non-zero eigenvalues, or if $A < 9B$ in {prf:ref}`thm-cross-ratio`, where $\lambda_-$ is now the smallest eigenvalue of the $K \times K$ matrix $D R_K D$, $D = \diag(\sqrt{n_k})$, be it zero or not.
-# 4. The nine and the five cannot be larger on the cone either. The examples of {prf:ref}`prop-nine-sharp` and {prf:ref}`prop-rank-six`, with the larger of their two tasks first in the prompt, have at least three fixed points on the cone.
+# 4. The nine and the five cannot be larger on the cone either. The examples of {prf:ref}`prop-nine-sharp` and {prf:ref}`prop-rank-six`, with $r_1, r_2 > 0$ and the larger of their two tasks first in the prompt, have at least three fixed points on the cone.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -326,8 +328,8 @@ assert (constant[apart] < linear[apart]).all()
 # {prf:ref}`thm-rank-five` works for any $\lambda \ge 0$ with mean $\mu > 0$, and $\mu = 0$ means $F_V' = 0$. So all one-sided slopes are below one: $F_{\mathcal C}(\gamma) - \gamma$ passes from plus to minus at each zero. Two neighbouring zeros would need a passage from minus to plus between them. There is a
 # zero, as the interval is mapped into itself.
 #
-# **4.** Let two tasks be independent, the first of $n_1 > 1$ examples, the second a single one, and let $\gamma$ be a fixed point of the free problem. With $u_k \propto n_k r_k^2/(1 + h n_k)^2$ and $u_1 + u_2 = 1$, $\gamma - 1 = u_1 n_1 + u_2$, so the free weights $w_k = r_k/(1 + h n_k)$ obey
-# $w_1^2/w_2^2 = u_1/(n_1 u_2) = (\gamma - 2)/\bigl(n_1 (1 + n_1 - \gamma)\bigr)$, which is at most one just if $\gamma \le n_1 + 2/(n_1 + 1)$. Then $0 \le w_1 \le w_2$, the free weights are those on the cone, and $\gamma$ is a fixed point of $F_{\mathcal C}$, too. In the two examples at least one fixed point $\gamma < n_1$ has $F' > 1$. Near it $F_{\mathcal C} = F$, so $F_{\mathcal C}(\gamma) - \gamma$ passes from
+# **4.** Let two tasks be independent, of $n_1 > n_2$ examples, with $r_1, r_2 > 0$, and let $\gamma$ be a fixed point of the free problem. With $u_k \propto n_k r_k^2/(1 + h n_k)^2$ and $u_1 + u_2 = 1$, $\gamma - 1 = u_1 n_1 + u_2 n_2$, so the free weights $w_k = r_k/(1 + h n_k)$ obey
+# $w_1^2/w_2^2 = n_2 (\gamma - 1 - n_2)/\bigl(n_1 (n_1 + 1 - \gamma)\bigr)$. For $n_2 = 1$ this is at most one just if $\gamma \le n_1 + 2/(n_1 + 1)$. In the family of $\Lambda_+/\Lambda_-$, with $n_2 = L - 1$, $n_1 = \kappa L - 1$ and $\gamma = \sqrt\kappa\, L$, it tends to $\kappa^{-3/2}$ for large $L$. Where it is at most one, $0 \le w_1 \le w_2$, the free weights are those on the cone, and $\gamma$ is a fixed point of $F_{\mathcal C}$, too. In each example at least one such fixed point has $F' > 1$. Near it $F_{\mathcal C} = F$, so $F_{\mathcal C}(\gamma) - \gamma$ passes from
 # minus to plus there, and has another zero on either side of it.
 # ```
 # ````

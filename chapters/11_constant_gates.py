@@ -9,6 +9,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: 'gates that cannot tell where they are: decay, drift and the Kalman filter'
 # ---
 
 # %% [markdown]
@@ -241,13 +242,13 @@ plotting.FigureData(
 #
 # and $\theta (1-\theta) \le \frac14$. So $W$ is at most $\varepsilon_W$ below its line.
 #
-# *The ends.* $T$ falls in $V$ and in $W$. So $G(g)$ is at most $f(\theta)^2/H(\theta)$, where $f \ge 0$ is linear in $\theta$ and $H(\theta) = 1/T$ at a $V > 0$ and a $W \ge 0$ that are linear in $\theta$. $1/T = 1/\sum_i (1/l_i)$ with linear functions $l_i > 0$ of $(V, W)$, which is concave, as the harmonic mean is. And $f^2/H$
+# *The ends.* $T$ falls in $V$ and in $W$. So $G(g)$ is at most $f(\theta)^2/H(\theta)$, where $f \ge 0$ is linear in $\theta$ and $H(\theta) = 1/T$ at a $V > 0$ and a $W \ge 0$ that are linear in $\theta$. For the $s_i \ne 0$, the others add nothing to $T$, let $l_i = ((M + s_i) V + s_i W)/s_i^2 > 0$; then $1/T = 1/\sum_i (1/l_i)$, which is concave, as the harmonic mean of linear functions is. And $f^2/H$
 # is convex for a linear $f$ and a concave $H > 0$, since $(x, y) \mapsto x^2/y$ is convex and falls in $y$. A convex function is largest at an end of $[0, 1]$. Finally $V \ge V_1$, since $V$ rises with $g$, and $W \ge 0$: these are constants, and linear too.
 # ```
 # ````
 #
-# All sums are known in closed form (the package takes the smaller of the sum to infinity and of that at $g_2 = 1$), so a cell $[g_1, g_2]$ costs no more than a value of $\ell$. Cells start at ratios of two in $1 - g$. A cell whose bound is at most $1 + 10^{-9}$ times the best gain found is done, and the others are halved: errors go with the square of the width, so
-# a hundred values of $\ell$ are mostly enough. What remains is that **no constant gate gains more than $1 + 10^{-9}$ times what the returned one gains**. Rounding is counted in: where $n$ is large and tasks cancel, $S^\top R S$ is known less well, and the record's `certificate` says what was reached.
+# All sums are known in closed form (the package takes the smaller of the sum to infinity and of that at $g_2 = 1$), so a cell $[g_1, g_2]$ costs no more than a value of $\ell$. Cells start at ratios of two in $1 - g$. A cell whose bound is at most $1 + 10^{-9}$ times the best gain found is done, and the others are halved: errors go with the square of the width, for
+# prompts of up to some hundreds of examples a hundred values of $\ell$ are mostly enough. Where the gain is nearly flat in $g$, as in long prompts of few tasks, it takes thousands, and more with $n$. Unless rounding or a limit on the work stops the search first, **no constant gate gains more than $1 + 10^{-9}$ times what the returned one gains**. Rounding is counted in: where $n$ is large and tasks cancel, $S^\top R S$ is known less well. The record's `certificate` says what was reached, in units of $M$.
 
 
 # %% tags=["asserts-prop-gate-certificate"]

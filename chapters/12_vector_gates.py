@@ -9,6 +9,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: how many channels a vector gate needs to undo the order (Theorem 5)
 # ---
 
 # %% [markdown]
@@ -261,7 +262,7 @@ for (rho, m), errors in tried.items():
 # \max_j \norm{P_q D_j P_k^\top - \omega_j A} \ge \sigma_\rho\, e^* > 0 ,
 # $$
 #
-# and if all non-zero singular values of $A$ are equal, some layer attains this: $\rho$ key channels can then do no better than one common scalar gate. The distance is
+# and if all non-zero singular values of $A$ are equal, some layer with $\rho$ channels attains this. In this measure, the worst error over tasks and directions, $\rho$ key channels can then do no better than one common scalar gate. (In risk they can: see the end of this page.) The distance is
 #
 # $$
 # e^* = \min \Bigl\{ \max_{0 < i < j} \bigl( \tfrac12 (\omega_i - \omega_j)^+,\, \omega_j^- \bigr),\; \max_{0 < i < j} \bigl( \tfrac12 (\omega_j - \omega_i)^+,\, \omega_j^+ \bigr) \Bigr\} ,
@@ -431,14 +432,14 @@ for _ in range(300):
 #    \max_j \norm{P_q D_j P_k^\top - \omega_j A} \le 2 \varepsilon\, \omega^\downarrow_K \norm{A} \quad \text{and} \quad \norm{P_q} \norm{P_k} \le \tfrac83\, v \norm{A} \left( \frac4\varepsilon \right)^{s} .
 #    $$
 #
-# 2. Conversely, let $\sigma_\rho$ be as in {prf:ref}`prop-limit-channels` and $\delta$ the smaller of the largest rise and the largest fall. If $\max_j \norm{P_q D_j P_k^\top - \omega_j A} \le e\, \sigma_\rho$ with $0 < e < \delta/2$, put $\eta = 4e/\delta$. Then
+# 2. Conversely, let $\sigma_\rho$ be as in {prf:ref}`prop-limit-channels` and $\delta$ the smaller of the largest rise and the largest fall. If $\max_j \norm{P_q D_j P_k^\top - \omega_j A} \le e\, \sigma_\rho$ with $0 < e < \delta/2$ (or $e = 0$, where $s = 0$), put $\eta = 4e/\delta$. Then
 #
 #    $$
 #    \norm{P_q} \norm{P_k} \ge \delta\, \sigma_\rho\, (2 - \eta) \left( \frac{2 - \eta}{\eta} \right)^{s} .
 #    $$
 #
-#    For $s = 0$ this is sharp: with $\omega = (1, 0)$, $A = I$ and $2\rho$ channels $e = 0$ takes $\norm{P_q} \norm{P_k} = 2$, no less.
-# 3. The same for a reversal: if $Q, P$ have $\rho + \ell$ columns, $0 \le D \le I$, $Q D P^\top = I$ and $\norm{Q P^\top} \le e < 2$, then $\norm{Q} \norm{P} \ge (2 - e) \bigl( (2 - e)/e \bigr)^s$ ($2 - e$ if $s = 0$).
+#    For $s = 0$ the last factor is one, and this is sharp: with $\omega = (1, 0)$, $A = I$ and $2\rho$ channels $e = 0$ takes $\norm{P_q} \norm{P_k} = 2$, no less.
+# 3. The same for a reversal: if $Q, P$ have $\rho + \ell$ columns, $0 \le D \le I$, $Q D P^\top = I$ and $\norm{Q P^\top} \le e$ with $0 < e < 2$ (or $e = 0$, where $s = 0$), then $\norm{Q} \norm{P} \ge (2 - e) \bigl( (2 - e)/e \bigr)^s$ ($2 - e$ if $s = 0$).
 #
 # So for an error $\varepsilon$ the weights must grow like $\varepsilon^{-s}$, and they need not grow faster. With one spare channel $s = \rho - 1$; with half as many spares as directions ($\rho$ even) $s = 1$; with $\rho$ spares $s = 0$.
 # ```

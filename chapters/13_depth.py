@@ -9,6 +9,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: many layers as many steps, with the causal mask and without (Theorem 6)
 # ---
 
 # %% [markdown]

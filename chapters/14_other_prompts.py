@@ -9,6 +9,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: labels that come one token later, noise, ill-conditioned features
 # ---
 
 # %% [markdown]

@@ -9,6 +9,8 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: what trained models find, beside the authors' table, and errors drawn without
+#     tokens
 # ---
 
 # %% [markdown]

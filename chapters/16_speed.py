@@ -9,6 +9,8 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   settles: why the forms are fast, and what they cost beside what the machine can
+#     do
 # ---
 
 # %% [markdown]

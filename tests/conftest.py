@@ -1,4 +1,7 @@
-"""One thread per process, and hypothesis that draws the same examples on every run."""
+"""One thread per process, and hypothesis that draws the same examples on every run.
+
+As this file is here, pytest puts this folder on Python's path: tests below it import `brute` and `cases`.
+"""
 
 import os
 

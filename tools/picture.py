@@ -1,6 +1,6 @@
 """Draw the picture of the front page and the README: assets/picture.svg.
 
-python tools/picture.py
+python -m tools.picture
 """
 
 from pathlib import Path

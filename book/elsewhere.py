@@ -1,7 +1,7 @@
 """Run the chapters and the tests as other machines would: other processors, other numbers of threads.
 
-    python tools/elsewhere.py              chapters and tests under every setting that this processor can play
-    python tools/elsewhere.py --chapters --other      the chapters alone, as the processor most unlike this one
+    python -m book.elsewhere              chapters and tests under every setting that this processor can play
+    python -m book.elsewhere --chapters --other      the chapters alone, as the processor most unlike this one
 
 Numerical libraries choose their kernels by the processor, and each kernel rounds in its own way. Environment variables
 make them choose as on another one. Everything runs on a copy in a folder with a space in its name, with SIGINT ignored,

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from freshness import fingerprint, versions
 
-ROOT = Path(__file__).resolve().parents[1]
+from book.freshness import fingerprint, versions
+
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = """\
 ---
 jupytext:
@@ -36,8 +37,7 @@ def book(tmp_path):
     """A book of one page, with the settings of the real one and a package that it can change."""
     for name in ("_config.yml", "requirements.lock", "references.bib"):
         shutil.copy(ROOT / name, tmp_path)
-    for name in ("_ext", "tools"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "book", tmp_path / "book")
     (tmp_path / "claims.yml").write_text("{}\n")
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "custom.css").touch()

@@ -4,9 +4,10 @@ import os
 import subprocess
 import sys
 
-import build
 import pytest
 from test_freshness import PAGE, book  # noqa: F401
+
+from book import build
 
 REPORT = """\
 Traceback (most recent call last):
@@ -112,7 +113,7 @@ def failed(book):  # noqa: F811
     (book / "_toc.yml").write_text("format: jb-book\nroot: chapters/01_page\nchapters:\n- file: chapters/02_two\n")
     environment = os.environ | {"PYTHONPATH": str(book), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "tools/build.py"], cwd=book, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "book.build"], cwd=book, env=environment, capture_output=True, text=True, timeout=120
     )
     return book, done
 

@@ -1,7 +1,7 @@
 """Check the built book: its pages and their titles are there, no cell failed, links inside it lead somewhere, and
 opening a page asks no other host.
 
-Run as `python tools/check_book.py [_build/html]`.
+Run as `python -m book.check_book [_build/html]`.
 """
 
 import re
@@ -65,12 +65,14 @@ class Page(HTMLParser):
             self.remote += REMOTE_IN_CSS.findall(data)
 
 
-def listed(toc):
-    """The names of all pages of a table of contents."""
+def listed(toc, root=ROOT):
+    """The names of all pages of a table of contents; those of a pattern in their order."""
     names = [toc[key] for key in ("root", "file") if key in toc]
+    if "glob" in toc:
+        names += sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.glob(toc["glob"] + ".md"))
     for key in ("parts", "chapters", "sections"):
         for entry in toc.get(key, []):
-            names += listed(entry)
+            names += listed(entry, root)
     return names
 
 

@@ -1,123 +1,23 @@
 """Sphinx extension: the claims ledger, and the links between a claim's statement, proof, cells, tests and row.
 
-Nothing here is typed: the evidence comes from tools/claims.py. Directives:
+Nothing here is typed: the evidence comes from `claims`. Directives:
 
     {claims}           the ledger, all claims with marks, tolerances and evidence
     {claim-tests}      the source of every test that carries a claim's marker, with links back
     {paper-map}        the paper's numbers, in their order, and where each stands in the book
-    {symbols}          the symbols it lists, from symbols.yml; all of them, with their places, if it lists none
-    {api} MODULE       the names of a module of glalib that it lists, from their signatures and docstrings
 
 A build fails, as a warning under -W, when a promise in claims.yml is not kept.
 """
 
-import importlib
-import inspect
-import sys
 from pathlib import Path
 
 from docutils import nodes
-from docutils.statemachine import StringList
-from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
-import claims as evidence
-import symbols
+from book import claims as evidence
+from book.generated import Generated, claims_of
 
-logger = logging.getLogger(__name__)
-
-LEDGER, TESTS, PACKAGE = "reference/ledger", "reference/tests", "reference/api"
+LEDGER, TESTS = "reference/ledger", "reference/tests"
 MARKS = {"paper": "[paper]", "derived": "[derived]", "new": "[new]"}
-
-
-def claims_of(app):
-    """Read once a build."""
-    if not hasattr(app, "claims"):
-        app.claims, faults = evidence.read(Path(app.srcdir))
-        for fault in faults:
-            logger.warning("%s", fault)
-    return app.claims
-
-
-def evidence_files(app):
-    """What the pages below are made from: Sphinx reads them again when one of these changes."""
-    root = Path(app.srcdir)
-    return [
-        root / "claims.yml",
-        root / "symbols.yml",
-        *(root / "tests").glob("test_*.py"),
-        *(root / "chapters").glob("*.md"),
-    ]
-
-
-class Generated(SphinxDirective):
-    """A directive whose content is made from the claims: it writes MyST, which the page's own parser reads."""
-
-    def run(self):
-        for path in evidence_files(self.env.app):
-            self.env.note_dependency(str(path))
-        text = "\n".join(self.lines(claims_of(self.env.app)))
-        node = nodes.container(classes=["generated"])
-        self.state.nested_parse(StringList(text.split("\n"), source=self.env.docname), self.content_offset, node)
-        return node.children
-
-
-class Symbols(Generated):
-    """The symbol table, or the part of it that a page uses."""
-
-    has_content = True
-
-    def lines(self, claims):
-        table, chosen = symbols.read(Path(self.env.app.srcdir)), " ".join(self.content).split()
-        yield "| symbol | code | shape | meaning |" + ("" if chosen else " place in the paper |")
-        yield "|---|---|---|---|" + ("" if chosen else "---|")
-        for symbol in (table[name] for name in chosen or table):
-            shape = f"`{symbol.shape}`" if symbol.shape else ""
-            code = symbol.shown if chosen else symbol.code
-            up = "../" * self.env.docname.count("/")
-            code = f'<a href="{up}{PACKAGE}.html#{symbols.anchor(symbol)}"><code>{code}</code></a>'
-            row = f"| {symbol.symbol} | {code} | {shape} | {symbol.meaning} |"
-            yield row if chosen else f"{row} {symbol.place} |"
-
-
-class Api(Generated):
-    """Signatures and docstrings. Docstrings are plain text that reads as Markdown; indented lines are formulas."""
-
-    has_content = True
-    required_arguments = 1
-
-    def lines(self, claims):
-        module = importlib.import_module(self.arguments[0])
-        yield inspect.getdoc(module)
-        for name in " ".join(self.content).split():
-            thing = getattr(module, name)
-            home = "glalib" if name in importlib.import_module("glalib").__all__ else module.__name__
-            kind = "class" if inspect.isclass(thing) else "function"
-            yield from self.entry(kind, name, thing, home)
-
-    def entry(self, kind, name, thing, home, indent=8):
-        fence = "`" * indent
-        yield ""
-        yield f"{fence}{{py:{kind}}} {name}{self.signature(thing)}"
-        yield f":module: {home}"
-        yield ""
-        yield inspect.getdoc(thing)
-        for method, member in vars(thing).items() if kind == "class" else ():
-            member = getattr(member, "__func__", getattr(member, "fget", getattr(member, "func", member)))
-            if not method.startswith("_") and inspect.isfunction(member) and inspect.getdoc(member):
-                static = inspect.getattr_static(thing, method)
-                what = "method" if callable(static) or isinstance(static, classmethod) else "attribute"
-                yield from self.entry(what, method, member, home, indent - 1)
-        yield fence
-
-    def signature(self, thing):
-        """The parameters and their defaults; types are in the docstrings, in words."""
-        if isinstance(thing, type) and "__init__" not in vars(thing):
-            return ""
-        found = inspect.signature(thing)
-        plain = [p.replace(annotation=p.empty) for name, p in found.parameters.items() if name not in ("self", "cls")]
-        return str(found.replace(parameters=plain, return_annotation=found.empty))
 
 
 class Claims(Generated):
@@ -219,7 +119,7 @@ def set_anchors(app, doctree):
             seen[claim.id] = seen.get(claim.id, 0) + 1
         if asserted:
             cell.append(back("asserts", asserted, here))
-    for path in (Path(app.srcdir) / "claims.yml", *(Path(app.srcdir) / "tests").glob("test_*.py")):
+    for path in (Path(app.srcdir) / "claims.yml", *evidence.test_files(Path(app.srcdir))):
         if seen:
             app.env.note_dependency(str(path))
 
@@ -254,8 +154,6 @@ def setup(app):
     app.add_directive("claims", Claims)
     app.add_directive("claim-tests", ClaimTests)
     app.add_directive("paper-map", PaperMap)
-    app.add_directive("symbols", Symbols)
-    app.add_directive("api", Api)
     app.connect("doctree-read", set_anchors)
     app.connect("doctree-resolved", link_statements)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,17 +4,19 @@ import ast
 import json
 import math
 
-import asserts
 import numpy as np
 import pytest
 import torch
+
+from book import asserts, margins
+from book.recorder import Recorder
 
 
 def run(source, log=None, **names):
     tree = ast.fix_missing_locations(asserts.Explain("here").visit(ast.parse(source)))
     exec(
         compile(tree, "here", "exec"),
-        names | {asserts.NAME: asserts.Recorder(log), "np": np, "math": math, "torch": torch},
+        names | {asserts.NAME: Recorder(log), "np": np, "math": math, "torch": torch},
     )
 
 
@@ -78,7 +80,7 @@ for x in (1e-3, 8e-3):
     assert x < 1e-2
 """
     run(source, log=log)
-    lines = list(asserts.report([log]))
+    lines = list(margins.report([log]))
     assert [line.split(":")[1].split()[0] for line in lines] == ["3", "5", "6", "8"]
     assert "0.008 against 0.01, 80% used" in lines[-1]
     other = tmp_path / "other.jsonl"
@@ -86,4 +88,4 @@ for x in (1e-3, 8e-3):
     records = [json.loads(line) for line in log.read_text().splitlines()]
     assert records[-1]["where"] == "here:3" and records[-1]["used"] == pytest.approx(0.2)
     run("x = 1e-14\n\nassert x < 1e-12", log=other)
-    assert any(line.startswith("here:3  x < 1e-12") and "from 1%" in line for line in asserts.report([log, other]))
+    assert any(line.startswith("here:3  x < 1e-12") and "from 1%" in line for line in margins.report([log, other]))

@@ -1,6 +1,6 @@
 """Build the book strictly; a failure ends with the page, the cell, the assertion and what it saw.
 
-    python tools/build.py [--all and other options of `jupyter-book build`]
+    python -m book.build [--all and other options of `jupyter-book build`]
 
 Pages whose cells hold are built whatever happens to the others. The log with every trace is _build/build.log.
 """

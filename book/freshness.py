@@ -18,18 +18,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 STARTUP = """\
-def explain_assertions():
-    import sys
-    sys.path.insert(0, {folder!r})
-    try:
-        import asserts
-    finally:
-        sys.path.pop(0)
-    asserts.in_kernel()
+from book.asserts import in_kernel
 
-
-explain_assertions()
-del explain_assertions
+in_kernel()
+del in_kernel
 """
 UNSEEN = {"__pycache__", ".ipynb_checkpoints"}
 
@@ -37,7 +29,7 @@ UNSEEN = {"__pycache__", ".ipynb_checkpoints"}
 def watched(root):
     """Every file that cells or pages are made with, but for the chapters, whose cells are the cache's own key."""
     chapters = root / "chapters"
-    found = [root / "requirements.lock", *(root / "_ext").glob("*.py"), *(root / "tools").glob("*.py")]
+    found = [root / "requirements.lock", *(root / "book").glob("*.py")]
     for folder in (root / "glalib", chapters):
         found += [p for p in folder.rglob("*") if p.is_file() and not UNSEEN & set(p.parts)]
     pages = {p for p in chapters.glob("*.md")}
@@ -74,10 +66,12 @@ def use_own_kernel(root):
     # Without the notice that a kernel's local connection is not encrypted, once per chapter.
     (home / "profile_default").mkdir(parents=True, exist_ok=True)
     (home / "profile_default" / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 40\n")
-    # An assertion that fails prints what it saw.
+    # An assertion that fails prints what it saw. Kernels find `book`, and glalib, in the folder of the book.
+    paths = [str(root), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in paths if path))
     startup = home / "profile_default" / "startup" / "asserts.py"
     startup.parent.mkdir(exist_ok=True)
-    startup.write_text(STARTUP.format(folder=str(root / "_ext")))
+    startup.write_text(STARTUP)
 
 
 def check_package(root):

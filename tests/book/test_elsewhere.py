@@ -3,8 +3,9 @@
 import subprocess
 import sys
 
-import elsewhere
 import pytest
+
+from book import elsewhere
 
 # What NumPy's BLAS, torch and NumPy say of the kernels that they run.
 KERNELS = """

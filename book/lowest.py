@@ -1,6 +1,6 @@
 """Print the lowest versions that pyproject.toml allows, as constraints for pip.
 
-    python tools/lowest.py > lowest.txt
+    python -m book.lowest > lowest.txt
     pip install -c lowest.txt '.[test]'
 
 Only what the package itself needs, at run time and for figures: the tools of book and tests are as the lock has them.

@@ -7,12 +7,13 @@ import subprocess
 from pathlib import Path
 
 import jupytext
-import pairs
 import pytest
 import yaml
-from check_book import listed
 
-ROOT = Path(__file__).resolve().parents[1]
+from book import contents, pairs
+from book.check_book import listed
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", pairs.chapters())
@@ -36,16 +37,30 @@ def test_a_file_is_written_in_one_way_only(name):
 
 
 @pytest.mark.parametrize("name", pairs.chapters())
-def test_the_header_makes_the_page_executable(name):
+def test_the_header_makes_the_page_executable_and_says_what_it_settles(name):
     head = jupytext.read(ROOT / "chapters" / f"{name}.md").metadata
     assert head["jupytext"]["text_representation"]["format_name"] == "myst"
     assert head["kernelspec"]["name"] == "python3"
+    assert head["settles"], f"the header of chapters/{name} lacks `settles: ...`, half a line for the front page"
 
 
 def test_every_chapter_is_in_the_table_of_contents():
     pages = listed(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
     assert {f"chapters/{name}" for name in pairs.chapters()} <= set(pages)
     assert len(pages) == len(set(pages))
+
+
+def test_the_front_page_has_a_line_for_every_chapter():
+    lines = list(contents.rows(ROOT))[2:]
+    assert [line.partition(")")[0] for line in lines] == [f"| [](/chapters/{name}" for name in pairs.chapters()]
+
+
+def test_a_page_is_found_by_its_file(tmp_path):
+    (tmp_path / "chapters").mkdir()
+    for name in ("10_ten.md", "02_two.md", "02_two.py", "notes.md"):
+        (tmp_path / "chapters" / name).touch()
+    toc = {"root": "index", "parts": [{"chapters": [{"glob": "chapters/[0-9]*"}]}, {"chapters": [{"file": "last"}]}]}
+    assert listed(toc, tmp_path) == ["index", "chapters/02_two", "chapters/10_ten", "last"]
 
 
 def test_stored_outputs_belong_to_chapters():
@@ -169,6 +184,16 @@ def test_two_edits_are_left_alone_until_one_is_chosen(book, capsys):
     assert "x = 2" in md.read_text() and "x = 3" in py.read_text()
     assert pairs.sync(book, ["01_one"], wins="py") == []
     assert "x = 3" in md.read_text()
+
+
+def test_what_a_page_settles_is_carried_over(book):
+    files = [book / "chapters" / f"01_one.{kind}" for kind in ("md", "py")]
+    edit(files[0], "kernelspec:", "settles: 'one thing: this'\nkernelspec:")
+    assert pairs.sync(book) == []
+    assert all("settles: 'one thing: this'" in path.read_text() for path in files)
+    edit(files[1], "one thing", "another thing")
+    assert pairs.sync(book) == []
+    assert "another thing" in files[0].read_text()
 
 
 def test_without_a_memory_the_last_commit_tells_which_file_is_old(book):

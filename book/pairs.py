@@ -1,7 +1,7 @@
 """Keep the two files of each chapter, NAME.md and NAME.py, in step.
 
-    python tools/pairs.py                  bring every pair in step
-    python tools/pairs.py --from md NAME   the .md of this chapter wins (or --from py)
+    python -m book.pairs                  bring every pair in step
+    python -m book.pairs --from md NAME   the .md of this chapter wins (or --from py)
 
 Which of the two was edited is never read off file times, which a checkout or a copy changes. The file whose cells
 are those of the last time the two agreed is the old one; without such a record, the one whose cells are those of
@@ -37,10 +37,16 @@ def notebook(path, text=None):
 
 
 def cells(path, text=None):
-    """What the two files of a chapter must agree on: each cell's type, source, tags and display settings."""
+    """What the two files of a chapter must agree on: what it settles, then each cell's type, source, tags and display
+    settings.
+    """
+    read = notebook(path, text)
     return [
-        (cell.cell_type, cell.source, sorted(cell.metadata.get("tags", [])), cell.metadata.get("mystnb", {}))
-        for cell in notebook(path, text).cells
+        ("header", read.metadata.get("settles", ""), [], {}),
+        *(
+            (cell.cell_type, cell.source, sorted(cell.metadata.get("tags", [])), cell.metadata.get("mystnb", {}))
+            for cell in read.cells
+        ),
     ]
 
 
@@ -128,7 +134,7 @@ def main():
     for name in undecided:
         print(
             f"chapters/{name}: the .md and the .py both differ from when they last agreed; nothing was written.\n"
-            f"  Compare them, then: python tools/pairs.py --from md {name}   (or --from py)",
+            f"  Compare them, then: python -m book.pairs --from md {name}   (or --from py)",
             file=sys.stderr,
         )
     sys.exit(1 if undecided else 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = """\
 ---
 jupytext:
@@ -50,8 +50,8 @@ assert 1 + 1 == 3
 @pytest.fixture
 def book(tmp_path):
     shutil.copy(ROOT / "conftest.py", tmp_path)
-    shutil.copytree(ROOT / "_ext", tmp_path / "_ext")
-    (tmp_path / "pytest.ini").write_text("[pytest]\npythonpath = _ext\n")
+    shutil.copytree(ROOT / "book", tmp_path / "book")
+    (tmp_path / "pytest.ini").touch()
     (tmp_path / "chapters" / "outputs").mkdir(parents=True)
     (tmp_path / "chapters" / "01_page.md").write_text(PAGE)
     return tmp_path
@@ -60,6 +60,12 @@ def book(tmp_path):
 def run(book, *options):
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--nbval-lax", "-rA", "chapters", *options]
     return subprocess.run(command, cwd=book, capture_output=True, text=True, timeout=120).stdout
+
+
+def test_threads_are_limited_before_libraries_read_the_limit():
+    code = "import sys, book.runner; print({'numpy', 'scipy', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
 
 
 def test_failures_and_stored_outputs(book):

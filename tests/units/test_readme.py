@@ -6,7 +6,7 @@ from pathlib import Path
 
 from glalib.cli import main
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_library_example_runs_and_prints_what_it_says(capsys):

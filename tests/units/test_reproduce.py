@@ -13,7 +13,7 @@ from glalib.cli import main
 from glalib.reproduce import AUTHORS, RECIPES, start, summary, table, train_cell
 from glalib.training import code_fingerprint, seconds_spent
 
-DATA = Path(__file__).parents[1] / "chapters" / "data"
+DATA = Path(__file__).parents[2] / "chapters" / "data"
 KEYS = {
     "model",
     "d",

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
-from lowest import lowest
 
-ROOT = Path(__file__).resolve().parents[1]
+from book.lowest import lowest
+
+ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Made by running something, or by git.
 UNSHIPPED = {".git", ".venv", "_build", "build", "dist", "glalib-runs", "__pycache__"}
@@ -19,16 +21,28 @@ UNSHIPPED |= {".pytest_cache", ".hypothesis", ".ruff_cache", ".ipynb_checkpoints
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    """The source distribution of a copy of this tree: name within it to text."""
-    copy, out = (tmp_path_factory.mktemp(name) for name in ("tree", "sdist"))
+def copy(tmp_path_factory):
+    """A copy of this tree, to build in."""
+    copy = tmp_path_factory.mktemp("tree")
     for path in tree():
         (copy / path).parent.mkdir(parents=True, exist_ok=True)
         (copy / path).write_bytes((ROOT / path).read_bytes())
-    code = f"from setuptools import build_meta; build_meta.build_sdist({str(out)!r})"
+    return copy
+
+
+def built(copy, what, out):
+    """The file that setuptools makes: a distribution (sdist, wheel or editable) of the copy."""
+    out.mkdir()
+    code = f"from setuptools import build_meta; build_meta.build_{what}({str(out)!r})"
     subprocess.run([sys.executable, "-c", code], cwd=copy, check=True, capture_output=True)
-    (path,) = out.glob("*.tar.gz")
-    with tarfile.open(path) as tar:
+    (path,) = (path for path in out.iterdir() if path.is_file())
+    return path
+
+
+@pytest.fixture(scope="module")
+def archive(copy, tmp_path_factory):
+    """The source distribution: name within it to text."""
+    with tarfile.open(built(copy, "sdist", tmp_path_factory.mktemp("out") / "sdist")) as tar:
         return {
             name.partition("/")[2]: tar.extractfile(name).read()
             for name in tar.getnames()
@@ -54,6 +68,15 @@ def test_the_source_distribution_holds_the_whole_tree(archive):
     wanted = {path.as_posix() for path in tree()}
     assert {"tests/brute.py", "tests/cases.py", "tests/conftest.py", "conftest.py", "chapters/02_gla.md"} <= wanted
     assert wanted - set(archive) == set()
+
+
+def test_a_wheel_holds_the_package_alone_and_an_editable_install_finds_the_book(copy, tmp_path):
+    """Which makes `jupyter-book build .` find the extension `book`."""
+    with zipfile.ZipFile(built(copy, "wheel", tmp_path / "wheel")) as wheel:
+        assert {Path(name).parts[0] for name in wheel.namelist() if ".dist-info/" not in name} == {"glalib"}
+    with zipfile.ZipFile(built(copy, "editable", tmp_path / "editable")) as wheel:
+        (path,) = (wheel.read(name).decode().strip() for name in wheel.namelist() if name.endswith(".pth"))
+    assert Path(path).resolve() == copy.resolve()
 
 
 def test_the_description_shows_nothing_by_a_relative_path(archive):

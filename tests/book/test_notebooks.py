@@ -5,10 +5,11 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from notebooks import definitions, with_macros
 from test_freshness import book, build  # noqa: F401
 
-ROOT = Path(__file__).resolve().parents[1]
+from book.notebooks import definitions, with_macros
+
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 MACROS = CONFIG["sphinx"]["config"]["mathjax3_config"]["tex"]["macros"]
 

@@ -1,8 +1,9 @@
 """The script that breaks formulas breaks what it says, and tells caught from missed."""
 
-import mutate
 import pytest
-from mutate import Mutation
+
+from tools import mutate
+from tools.mutations import Mutation
 
 
 def test_every_text_occurs_once():

@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
-import symbols
 
-ROOT = Path(__file__).parents[1]
+from book import symbols
+
+ROOT = Path(__file__).parents[2]
 TABLE = symbols.read(ROOT)
 
 

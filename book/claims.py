@@ -1,6 +1,6 @@
 """The claims of the book, and what asserts each: read from claims.yml, the chapters' cells and the tests' markers.
 
-python tools/claims.py        print the ledger as text
+python -m book.claims        print the ledger as text
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 TAG = "asserts-"
-STATEMENT = re.compile(r"^`{3,}\{prf:(?!proof)\w+\}[^\n]*\n:label: *(\S+)", re.MULTILINE)
+STATEMENT = re.compile(r"^`{3,}\{prf:(?!proof)\w+\} *([^\n]*)\n:label: *(\S+)", re.MULTILINE)
 TARGET = re.compile(r"^\((\S+)\)=$", re.MULTILINE)
 # What a place in the paper may begin with, in the order in which the map of the paper lists them.
 PLACES = (
@@ -41,13 +41,13 @@ class Test:
 @dataclass
 class Claim:
     id: str
-    title: str
     mark: str
     says: str
+    title: str = ""  # that of its statement, unless claims.yml has another
     place: str = ""
     known: str = ""
     tolerance: str = ""
-    asserted: bool = False
+    asserted: bool = True
     page: str | None = None  # the chapter that states it
     proof: bool = False
     cells: list[str] = field(default_factory=list)  # the chapters with a cell that asserts it
@@ -67,9 +67,9 @@ def read(root=ROOT):
 
     for path in sorted((root / "chapters").glob("*.md")):
         text, page = path.read_text(encoding="utf-8"), f"chapters/{path.stem}"
-        for label in STATEMENT.findall(text):
+        for title, label in STATEMENT.findall(text):
             if claim := find(label, f"the statement in {page}"):
-                claim.page = page
+                claim.page, claim.title = page, claim.title or title.strip()
         for target in TARGET.findall(text):
             if target.startswith("proof-") and (claim := find(target.removeprefix("proof-"), f"the proof in {page}")):
                 claim.proof = True
@@ -101,27 +101,33 @@ def _unkept(claim):
         yield f"place must begin with one of {', '.join(PLACES)}; got {claim.place!r}"
     if claim.mark not in ("paper", "derived", "new"):
         yield f"mark must be paper, derived or new; got {claim.mark!r}"
+    if not claim.title:
+        yield "neither a statement on a page nor claims.yml gives its title"
     if not claim.asserted:
         if claim.page or claim.cells:
-            yield f"{claim.page or claim.cells[0]} states or asserts it, but it is not listed as asserted"
+            yield f"{claim.page or claim.cells[0]} states or asserts it, but claims.yml has `asserted: false`"
         return
     # The authors' table and the figures have no statement in a box; the cell that asserts them stands for it.
     if claim.page is None and not claim.id.startswith(("table-", "fig-")):
-        yield "listed as asserted, but no page states it"
+        yield "no page states it"
     if claim.id.startswith(("thm-", "prop-", "lem-", "cor-")) and not claim.proof:
-        yield "listed as asserted, but no proof is marked (proof-ID)="
+        yield "no proof is marked (proof-ID)="
     if not claim.cells:
-        yield "listed as asserted, but no cell asserts it"
+        yield "no cell asserts it"
     if not claim.tests:
-        yield "listed as asserted, but no test asserts it"
+        yield "no test asserts it"
     if not claim.tolerance:
-        yield "listed as asserted, but with no tolerance"
+        yield "no tolerance is given"
+
+
+def test_files(root=ROOT):
+    return sorted((root / "tests").rglob("test_*.py"))
 
 
 def marked(root=ROOT):
     """Pairs (test, claim) for every @pytest.mark.claim("ID", ...) in the tests."""
-    for path in sorted((root / "tests").glob("test_*.py")):
-        text = path.read_text(encoding="utf-8")
+    for path in test_files(root):
+        file, text = path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")
         for node in ast.parse(text).body:
             if not isinstance(node, ast.FunctionDef):
                 continue
@@ -130,7 +136,7 @@ def marked(root=ROOT):
                     first = min(d.lineno for d in node.decorator_list)
                     source = "\n".join(text.split("\n")[first - 1 : node.end_lineno])
                     for argument in decorator.args:
-                        yield Test(f"tests/{path.name}", node.name, first, source), ast.literal_eval(argument)
+                        yield Test(file, node.name, first, source), ast.literal_eval(argument)
 
 
 def main():

@@ -1,0 +1,30 @@
+"""What makes the book of the sources, and keeps its promises. None of it is needed to use `glalib`.
+
+In the order in which a page meets them:
+
+    pairs        the two files of each chapter, NAME.md and NAME.py, kept in step
+    symbols      the symbol table, bound to names in the code
+    claims       the claims, and what asserts each: statements, proofs, cells, tests
+    runner       the chapter runner, a plugin of pytest: every cell, every solution, the stored outputs
+    asserts      assertions that print what they saw; recorder is what they call, margins lists the close ones
+    elsewhere    chapters and tests as other processors would run them
+    freshness    Sphinx: no page shows what has since changed; the kernel that cells run in
+    generated    Sphinx: what generated pages have in common
+    contents     Sphinx: the table of chapters on the front page
+    ledger       Sphinx: the ledger of claims, and the links to and from it
+    api          Sphinx: the pages on symbols and on the package
+    notebooks    Sphinx: the notebook that each page offers
+    build        the strict build, whose failure ends in a few lines
+    check_book   the pages that were built
+    lock         the locked versions, and `lowest` the lowest
+
+Commands are `python -m book.NAME`, from the folder above. Sphinx loads the whole as one extension.
+"""
+
+EXTENSIONS = ["book.freshness", "book.contents", "book.ledger", "book.api", "book.notebooks"]
+
+
+def setup(app):
+    for name in EXTENSIONS:
+        app.setup_extension(name)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

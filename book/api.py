@@ -1,0 +1,79 @@
+"""Sphinx extension: the symbol table and the pages on the package, read from the code. Directives:
+
+    {symbols}          the symbols it lists, from symbols.yml; all of them, with their places, if it lists none
+    {api} MODULE       the names of a module of glalib that it lists, from their signatures and docstrings
+
+Docstrings are plain text that reads as Markdown; indented lines in them are formulas.
+"""
+
+import importlib
+import inspect
+from pathlib import Path
+
+from book import symbols
+from book.generated import Generated
+
+PACKAGE = "reference/api"
+
+
+class Symbols(Generated):
+    """The symbol table, or the part of it that a page uses."""
+
+    has_content = True
+
+    def lines(self, claims):
+        table, chosen = symbols.read(Path(self.env.app.srcdir)), " ".join(self.content).split()
+        yield "| symbol | code | shape | meaning |" + ("" if chosen else " place in the paper |")
+        yield "|---|---|---|---|" + ("" if chosen else "---|")
+        for symbol in (table[name] for name in chosen or table):
+            shape = f"`{symbol.shape}`" if symbol.shape else ""
+            code = symbol.shown if chosen else symbol.code
+            up = "../" * self.env.docname.count("/")
+            code = f'<a href="{up}{PACKAGE}.html#{symbols.anchor(symbol)}"><code>{code}</code></a>'
+            row = f"| {symbol.symbol} | {code} | {shape} | {symbol.meaning} |"
+            yield row if chosen else f"{row} {symbol.place} |"
+
+
+class Api(Generated):
+    """Signatures and docstrings."""
+
+    has_content = True
+    required_arguments = 1
+
+    def lines(self, claims):
+        module = importlib.import_module(self.arguments[0])
+        yield inspect.getdoc(module)
+        for name in " ".join(self.content).split():
+            thing = getattr(module, name)
+            home = "glalib" if name in importlib.import_module("glalib").__all__ else module.__name__
+            kind = "class" if inspect.isclass(thing) else "function"
+            yield from self.entry(kind, name, thing, home)
+
+    def entry(self, kind, name, thing, home, indent=8):
+        fence = "`" * indent
+        yield ""
+        yield f"{fence}{{py:{kind}}} {name}{self.signature(thing)}"
+        yield f":module: {home}"
+        yield ""
+        yield inspect.getdoc(thing)
+        for method, member in vars(thing).items() if kind == "class" else ():
+            member = getattr(member, "__func__", getattr(member, "fget", getattr(member, "func", member)))
+            if not method.startswith("_") and inspect.isfunction(member) and inspect.getdoc(member):
+                static = inspect.getattr_static(thing, method)
+                what = "method" if callable(static) or isinstance(static, classmethod) else "attribute"
+                yield from self.entry(what, method, member, home, indent - 1)
+        yield fence
+
+    def signature(self, thing):
+        """The parameters and their defaults; types are in the docstrings, in words."""
+        if isinstance(thing, type) and "__init__" not in vars(thing):
+            return ""
+        found = inspect.signature(thing)
+        plain = [p.replace(annotation=p.empty) for name, p in found.parameters.items() if name not in ("self", "cls")]
+        return str(found.replace(parameters=plain, return_annotation=found.empty))
+
+
+def setup(app):
+    app.add_directive("symbols", Symbols)
+    app.add_directive("api", Api)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,253 @@
+"""The breaks that `mutate` makes in glalib, one a formula: add a line for a new one."""
+
+from typing import NamedTuple
+
+
+class Mutation(NamedTuple):
+    """What is broken, the file, a text that stands in it once, and what stands there instead."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+
+
+MUTATIONS = [
+    # The closed forms.
+    Mutation("the bias of a predictor", "risk.py", "np.eye(dist.d) - rw * PSx", "np.eye(dist.d) - 1.1 * rw * PSx"),
+    Mutation("the noise in a predictor", "risk.py", "dist.M * ww * trace_QQ", "0.9 * dist.M * ww * trace_QQ"),
+    Mutation("what weights gather of other tasks", "risk.py", "+ own * trace_SQQ", "+ 0.9 * own * trace_SQQ"),
+    Mutation(
+        "r r^T, taken off what weights gather",
+        "risk.py",
+        "- np.outer(dist.r, dist.r)",
+        "- 0.5 * np.outer(dist.r, dist.r)",
+    ),
+    Mutation("h1's weights", "risk.py", "(unit(a) / (1 + lam * h[", "(unit(a) / (1 + 2 * lam * h["),
+    Mutation("h2's moments", "risk.py", "return m / (dist.M + m)", "return m / (2 * dist.M + m)"),
+    Mutation("the slope of h1", "risk.py", "dh1 = -2 * ", "dh1 = -1.8 * "),
+    Mutation("the slope of h2", "risk.py", "M / (M + m) ** 2", "M / (M + m)"),
+    Mutation("gamma", "risk.py", "gamma = 1 + max(0.0,", "gamma = 1.01 + max(0.0,"),
+    Mutation(
+        "P's denominator", "risk.py", "denominator = dist.M + gamma * s", "denominator = dist.M + (gamma - 1) * s"
+    ),
+    Mutation("the scale of P", "risk.py", "sums) / ww / denominator)", "sums) / denominator)"),
+    Mutation(
+        "the best weights", "risk.py", "h * dist.R * np.array(dist.counts", "2 * h * dist.R * np.array(dist.counts"
+    ),
+    Mutation(
+        "only one stationary point",
+        "optima.py",
+        "return sorted(points, key=lambda point: point.risk)",
+        "return points[:1]",
+    ),
+    Mutation(
+        "where enumeration ends",
+        "optima.py",
+        "fixed_points(F, 1.0, 1.0 + lam.max())",
+        "fixed_points(F, 1.0, lam.max())",
+    ),
+    Mutation(
+        "the cut of an interval",
+        "fixed_points.py",
+        "a, b = np.maximum(a, Fa * (1 - rounding))",
+        "a, b = np.maximum(a, Fa * (1 + 1e-3))",
+    ),
+    Mutation(
+        "what is clear of rounding",
+        "fixed_points.py",
+        "np.abs(excess) > 4 * rounding * x",
+        "np.abs(excess) > 1e-3 * rounding * x",
+    ),
+    Mutation(
+        "what is a touch",
+        "fixed_points.py",
+        "if abs(excess[nearest]) <= rounding * x[nearest]:",
+        "if abs(excess[nearest]) <= 1e6 * rounding * x[nearest]:",
+    ),
+    Mutation("Theorem A's constant", "risk.py", "bound_sharp = 8 / M", "bound_sharp = 8.8 / M"),
+    Mutation("Theorem B's rank", "risk.py", "len(s) <= 5", "len(s) <= 6"),
+    Mutation(
+        "the paper's condition", "risk.py", "    bound_paper = M + s_min\n", "    bound_paper = M + 1.1 * s_min\n"
+    ),
+    Mutation(
+        "uniqueness without relevance", "risk.py", "holds_paper=bool(dist.r.any() and", "holds_paper=bool(True and"
+    ),
+    Mutation("the sign of P for a monotone gate", "optima.py", " + monotone_points(dist, -dist.r)", ""),
+    Mutation("the weights of the cone", "optima.py", "L = np.tril(np.ones((dist.K, dist.K)))", "L = np.eye(dist.K)"),
+    Mutation("the noise of blocks on the cone", "optima.py", "np.sqrt(h) * shared", "h * shared"),
+    Mutation("the last gate of a constant gate", "optima.py", "np.arange(n, 0, -1.0)", "np.arange(n - 1, -1, -1.0)"),
+    Mutation(
+        "the sums of a constant gate",
+        "optima.py",
+        "sums, ww = np.exp(-after * t)",
+        "sums, ww = np.exp(-(after + 1) * t)",
+    ),
+    # Spectra.
+    Mutation(
+        "small eigenvalues of a diagonal",
+        "spectra.py",
+        "return np.diagonal(matrix).copy(), np.eye",
+        "return np.diagonal(matrix) * (np.diagonal(matrix) > EPS * matrix.max()), np.eye",
+    ),
+    Mutation("where an eigenvalue is zero", "spectra.py", "floor = len(values) * EPS * values[-1]", "floor = -1.0"),
+    Mutation("graded singular values", "spectra.py", "GRADED = 1e4", "GRADED = np.inf"),
+    # Prompts.
+    Mutation("which task a block has", "distribution.py", "beta.unbind(1), strict", "beta.flip(1).unbind(1), strict"),
+    Mutation("the query's task", "distribution.py", "tasks[:, :-1], tasks[:, -1]", "tasks[:, :-1], tasks[:, 0]"),
+    Mutation("label noise", "distribution.py", "y = y + self.sigma * normal", "y = y + 0.9 * self.sigma * normal"),
+    Mutation(
+        "the query's noise", "distribution.py", "y_query = y_query + self.sigma", "y_query = y_query + 0.9 * self.sigma"
+    ),
+    Mutation(
+        "M", "distribution.py", "return self.sigma * self.sigma + self._signal", "return self.sigma + self._signal"
+    ),
+    Mutation(
+        "equality", "distribution.py", "return self.d, self.counts, self.sigma, *(", "return self.d, self.counts, *("
+    ),
+    Mutation("the range of R", "spectra.py", "kernel = vectors[:, values == 0]", "kernel = vectors[:, values < 0]"),
+    Mutation("a for graded counts", "spectra.py", "singular**2, singular * (U.T @ z)", "singular**2, U.T @ z"),
+    Mutation("B where C is not the identity", "spectra.py", "live @ (live.T @ half_C @ U)", "live @ (live.T @ U)"),
+    Mutation(
+        "a delimiter's place",
+        "layout.py",
+        "is_delimiter[np.cumsum(sizes) - 1] = True",
+        "is_delimiter[np.cumsum(sizes) - 2] = True",
+    ),
+    Mutation(
+        "a delimiter's weight",
+        "layout.py",
+        "out[before_last] = out[before_last + 1]",
+        "out[before_last] = out[before_last - 1]",
+    ),
+    Mutation("the context of delimiters", "layout.py", "block + K * is_delimiter, np.full", "block, np.full"),
+    Mutation(
+        "prompts of two precisions", "prompts.py", "part.shape != shape or part.dtype != x.dtype", "part.shape != shape"
+    ),
+    Mutation("prompts of other counts", "distribution.py", "prompts.counts not in (None, self.counts)", "False"),
+    Mutation("masks", "_check.py", "isinstance(value, np.ma.MaskedArray)", "False"),
+    # The recurrence, its gates and its module.
+    Mutation("the recurrence", "attention.py", "S = G_i * S + v_i[..., :, None] *", "S = S + v_i[..., :, None] *"),
+    Mutation(
+        "the decay within a chunk",
+        "attention.py",
+        "torch.addcmul(e_t, row, g_t[..., None, :])",
+        "torch.addcmul(e_t, row, g_t[..., None, :] ** 1.01)",
+    ),
+    Mutation("the state between chunks", "attention.py", "S = torch.addcmul(write, decay, S)", "S = write + S"),
+    Mutation(
+        "whose gate acts on whose write",
+        "gates.py",
+        "later = xp.concatenate((_part(g, axis, 1, None), xp.ones_like(_part(g, axis, 0, 1))), axis)",
+        "later = g",
+    ),
+    Mutation("the falls of signed weights", "gates.py", "for sign in (1, -1))", "for sign in (1, -0.9))"),
+    Mutation("Eq. (9)'s value matrix", "model.py", "layer.W_v[d, d] = sign", "layer.W_v[d - 1, d] = sign"),
+    Mutation("the sign of deeper layers", "model.py", "sign = 1 if layers == 1 else -1", "sign = 1"),
+    Mutation(
+        "the key channels of a difference",
+        "model.py",
+        "torch.cat([scaled(scale), -scaled(scale)], 1)",
+        "torch.cat([scaled(scale), scaled(scale)], 1)",
+    ),
+    Mutation(
+        "the state without causal mask",
+        "layer.py",
+        "[q[..., :n, :] @ S.mT, apply_state",
+        "[q[..., :n, :] @ (0.9 * S).mT, apply_state",
+    ),
+    Mutation(
+        "the query's own write",
+        "layer.py",
+        "own = v * (k * q).sum(-1, keepdim=True)",
+        "own = 0 * v * (k * q).sum(-1, keepdim=True)",
+    ),
+    Mutation(
+        "the state before the first token", "attention.py", "o = o + apply_state(S, q, P", "o = o - apply_state(S, q, P"
+    ),
+    Mutation("the query's gate in a weight", "model.py", " * g_q[..., :, None, :]", " * g_q[..., :, None, :] ** 0"),
+    Mutation("logits of gates", "layer.py", "np.log(g) - np.log1p(-g)", "np.log(g) - 0.9 * np.log1p(-g)"),
+    Mutation("arrays as lists", "_records.py", 'if hasattr(value, "tolist") else', 'if hasattr(value, "list") else'),
+    Mutation("WPGD's preconditioner", "wpgd.py", "(P @ gradient)", "(P.swapaxes(-1, -2) @ gradient)"),
+    Mutation("Bayes and ridge", "baselines.py", "rows = penalty**0.5", "rows = penalty"),
+    Mutation(
+        "the query's task for Bayes", "baselines.py", "np.linalg.pinv(F) @ dist.r", "np.linalg.pinv(F) @ (0.9 * dist.r)"
+    ),
+    Mutation(
+        "the standard error", "simulate.py", "losses.std().item() / prompts**0.5", "losses.std().item() / prompts"
+    ),
+    Mutation("the risk known exactly", "simulate.py", "known + losses.mean()", "losses.mean()"),
+    # Errors without tokens, training, data.
+    Mutation(
+        "across the direction of the values",
+        "token_free.py",
+        "f = f - (f * u).sum(-1, keepdim=True) * u",
+        "f = f - 0 * (f * u).sum(-1, keepdim=True) * u",
+    ),
+    Mutation("the sixth moment", "token_free.py", "8 * (Hw @ Hw)", "7 * (Hw @ Hw)"),
+    Mutation("the fourth moment", "token_free.py", "+ 2 * (A**2).sum()", "+ (A**2).sum()"),
+    Mutation(
+        "the query's label noise",
+        "token_free.py",
+        "return even + odd + cubic + dist.sigma**2",
+        "return even + odd + cubic",
+    ),
+    Mutation("the state of a run", "training.py", 'generator.set_state(torch.from_numpy(arrays["generator"]))', "pass"),
+    Mutation("Adam's memory", "training.py", "BETAS = (0.9, 0.99)", "BETAS = (0.9, 0.999)"),
+    Mutation("the schedule's cosine", "training.py", "return 0.5 * (1 + math.cos(", "return 0.5 * (1 - math.cos("),
+    Mutation("how fast gates learn", "training.py", "[gate_lr if name.endswith", "[1.0 if name.endswith"),
+    Mutation(
+        "the authors' numbers", "reproduce.py", '("gla", 200): (0.6619, 0.6617)', '("gla", 200): (0.6619, 0.6671)'
+    ),
+    Mutation("risk over d", "reproduce.py", '"risk": estimate.risk / d', '"risk": estimate.risk'),
+    Mutation("the command's digits", "cli.py", "if 1e-3 <= value < 1e4 else", "if True else"),
+    Mutation("negative numbers on the command line", "cli.py", 'out[-1] += "=" + word', "out.append(word)"),
+    Mutation(
+        "quotes in a figure's data",
+        "plotting.py",
+        "table.writerow(map(_entry, columns))",
+        'body.write(",".join(columns) + "\\n")',
+    ),
+    # The certificate of the constant gate.
+    Mutation(
+        "the chord's error",
+        "constant_gate.py",
+        "square = (1 - c) ** 2, (high.c - c) ** 2 / 8",
+        "square = (1 - c) ** 2, (high.c - c) ** 2 / 800",
+    ),
+    Mutation(
+        "the largest of a cell's ends",
+        "constant_gate.py",
+        "return self.gain(p, V, W).max(axis=0)",
+        "return self.gain(p, V, W).min(axis=0)",
+    ),
+    Mutation(
+        "the chord's error by a tenth",
+        "constant_gate.py",
+        "square = (1 - c) ** 2, (high.c - c) ** 2 / 8\n",
+        "square = (1 - c) ** 2, (high.c - c) ** 2 / 8.8\n",
+    ),
+    Mutation(
+        "the chord's error in W",
+        "constant_gate.py",
+        "return off_p, square * three, chord / 4 +",
+        "return off_p, square * three, chord / 4.4 +",
+    ),
+    Mutation("the sum of second derivatives", "constant_gate.py", "np.minimum(2 / c**3,", "np.minimum(1.8 / c**3,"),
+    Mutation(
+        "the second derivative of V", "constant_gate.py", "np.minimum((2 + 6 * y) *", "np.minimum((1.8 + 5.4 * y) *"
+    ),
+    Mutation("the chord's error in p", "constant_gate.py", "np.abs(p) + off_p + slack_p", "np.abs(p) + slack_p"),
+    Mutation(
+        "the slope of the gain",
+        "constant_gate.py",
+        "return float(2 * (self.r @ dS) / (self.r @ S)",
+        "return float(1.9 * (self.r @ dS) / (self.r @ S)",
+    ),
+    Mutation(
+        "examples after a block",
+        "constant_gate.py",
+        "float(dist.n) - np.cumsum(counts)",
+        "float(dist.n) - np.cumsum(counts) + 1",
+    ),
+]
