@@ -34,7 +34,7 @@ import torch
 from tqdm import tqdm
 
 from glalib import GLA, PromptDistribution, gla, gla_readout, optimal_wpgd, reproduce, simulate_risk
-from glalib.attention import _chunked, chunk_length
+from glalib.attention import chunk_length
 from glalib.layout import DELIMITED, Layout
 from glalib.token_free import token_free_losses
 from glalib.training import code_fingerprint, fit, orthogonal_start
@@ -302,9 +302,8 @@ def _reference(quick, folder):
                 o, state = function(q, k, v, g, output_final_state=True)
                 return o.squeeze(2), state.squeeze(1)
 
-            channels = g[..., None] if gate == "scalar" else g
             with torch.no_grad():
-                o, S = _chunked(*(x.double() for x in (q, k, v, channels)), gate)
+                o, S = gla(*(x.double() for x in inputs), gate, "chunked", output_final_state=True)
                 their_o, their_S = call()
             # They compute in float32, with logs of gates: 1e-4 allows for that. Their state is key x value.
             hold_together([o, S], [their_o.double(), their_S.mT.double()], 1e-4)

@@ -15,8 +15,8 @@ read-out multiplies as well, but in its backward pass `torch.cumprod` divides by
 takes another path where one is: gradients are right at zeros; but a weight that underflows (below 1e-38 in float32)
 takes what it adds to the gradient with it.
 
-Inputs of 16 bits, bfloat16 or float16, are computed with in float32: states, weights and products of gates round once,
-at the end, to the dtype of k. Gates may then be float32 too, and near one they should be: see `gates`.
+Inputs of 16 bits, bfloat16 or float16, are computed with in float32: outputs round once, at the end, to the dtype of k.
+Gates may then be float32 too, and near one they should be: see `gates`. States between calls are float32 and unrounded.
 
 Checks of numbers step aside while torch traces, as under `torch.compile`, `torch.export` and `torch.func.vmap`.
 
@@ -36,8 +36,8 @@ from .gates import later_products, widen
 GATES = ("scalar", "key", "value")
 
 
-def gla(q, k, v, gates=None, gate="scalar", form="recurrent"):
-    """Outputs o (..., T, dv) of gated linear attention at all positions.
+def gla(q, k, v, gates=None, gate="scalar", form="recurrent", initial_state=None, output_final_state=False):
+    """Outputs o (..., T, dv) of gated linear attention at all positions; with output_final_state, the pair (o, S_T).
 
     q, k: (..., T, dk); v: (..., T, dv); gates in [0, 1]: (..., T), (..., T, dk) or (..., T, dv) by `gate`, or None
     for linear attention. Leading axes broadcast. `form` changes cost only, per prompt and with gradients:
@@ -50,20 +50,20 @@ def gla(q, k, v, gates=None, gate="scalar", form="recurrent"):
 
     The chunk length C is about (dk dv)^(1/4), times 4.5 for a scalar gate.
 
-    q, k and v have one dtype, that of o; gates too, or float32 where the others have 16 bits.
+    initial_state: S_0 (..., dv, dk), zero if None. So a sequence cut anywhere goes on from the final state of the part
+    before: `o, S = gla(*first, output_final_state=True)`, then `gla(*second, initial_state=S)`.
+
+    q, k and v have one dtype, that of o; gates and initial_state too, or float32 where the others have 16 bits, and
+    float32 is then the dtype of S_T. Its leading axes are those of k, v, gates and initial_state.
 
     Raises TypeError or ValueError for wrong types, shapes or options, NaN, or gates outside [0, 1]. An output too large
     for its dtype is infinite or NaN, as in all of torch.
     """
-    _check.option("form", form, ("recurrent", "parallel", "chunked"))
-    dtype, (q, k, v, g), gate = _arguments("q", q, k, v, gates, gate)
-    if form == "recurrent":
-        o = _recurrent(q, k, v, g, gate)
-    elif form == "parallel":
-        o = _within(q, k, v, _decay(g)[0], gate)
-    else:
-        o = chunked(q, k, v, g, gate)[0]
-    return o.to(dtype)
+    _check.option("form", form, tuple(FORMS))
+    _check.option("output_final_state", output_final_state, (True, False))
+    dtype, inputs, gate = _arguments("q", q, k, v, gates, gate, initial_state)
+    o, S = FORMS[form](*inputs, gate, output_final_state)
+    return (o.to(dtype), S) if output_final_state else o.to(dtype)
 
 
 def gla_readout(q_last, k, v, gates=None, gate="scalar"):
@@ -72,7 +72,7 @@ def gla_readout(q_last, k, v, gates=None, gate="scalar"):
     o_T = sum_i (Omega_i * v_i k_i^T) q, with Omega_i = prod_{j>i} G_j the weights of Theorem 1. Other arguments and
     errors as in `gla`.
     """
-    dtype, (q, k, v, g), gate = _arguments("q_last", q_last, k, v, gates, gate)
+    dtype, (q, k, v, g, _), gate = _arguments("q_last", q_last, k, v, gates, gate)
     omega = 1 if gates is None else later_products(g, -2)
     if gate == "key":
         k = omega * k
@@ -84,13 +84,22 @@ def gla_readout(q_last, k, v, gates=None, gate="scalar"):
     return (score @ v)[..., 0, :].to(dtype)
 
 
-def _recurrent(q, k, v, g, gate):
-    S = v.new_zeros(v.shape[-1], k.shape[-1])
-    o = []
+def _recurrent(q, k, v, g, S, gate, final):
+    S, o = v.new_zeros(v.shape[-1], k.shape[-1]) if S is None else S, []
     for q_i, k_i, v_i, G_i in zip(*(x.unbind(-2) for x in (q, k, v)), _on_state(g, gate).unbind(-3), strict=True):
         S = G_i * S + v_i[..., :, None] * k_i[..., None, :]
         o.append((S @ q_i[..., :, None])[..., 0])
-    return torch.stack(o, -2)
+    return torch.stack(o, -2), S
+
+
+def _parallel(q, k, v, g, S, gate, final):
+    D, P, R, p = _decay(g)
+    o = _within(q, k, v, D, gate)
+    after = _writes(k, v, R, gate) if final else None
+    if S is not None:
+        o = o + apply_state(S, q, P, gate)
+        after = torch.addcmul(after, _on_state(p, gate), S) if final else None
+    return o, after
 
 
 def _within(q, k, v, D, gate):
@@ -138,7 +147,7 @@ def chunk_length(T, dk, dv, gate):
     return best
 
 
-def chunked(q, k, v, g, gate):
+def chunked(q, k, v, g, S, gate, final=True):
     """Outputs (..., T, dv) and the final state (..., dv, dk): all pairs within a chunk, the state between chunks."""
     T = q.shape[-2]
     C = chunk_length(T, k.shape[-1], v.shape[-1], gate)
@@ -149,9 +158,9 @@ def chunked(q, k, v, g, gate):
     q, k, v, g = (x.unflatten(-2, (-1, C)) for x in (q, k, v, g))
     D, P, R, p = _decay(g)
 
-    writes = v.mT @ (R * k) if gate == "key" else (R * v).mT @ k
-    decays = _on_state(p, gate)
-    S = writes.new_zeros(torch.broadcast_shapes(writes.shape, decays.shape)).select(-3, 0)
+    writes, decays = _writes(k, v, R, gate), _on_state(p, gate)
+    S = v.new_zeros(v.shape[-1], k.shape[-1]) if S is None else S
+    S = S.expand(torch.broadcast_shapes(S.shape, *(x.select(-3, 0).shape for x in (writes, decays))))
     before = []
     for write, decay in zip(writes.unbind(-3), decays.unbind(-3), strict=True):
         before.append(S)
@@ -161,6 +170,14 @@ def chunked(q, k, v, g, gate):
     o = _within(q, k, v, D, gate) + apply_state(before, q, P, gate)
     o = o.flatten(-3, -2)
     return (o[..., :T, :] if fill else o), S
+
+
+FORMS = {"recurrent": _recurrent, "parallel": _parallel, "chunked": chunked}
+
+
+def _writes(k, v, R, gate):
+    """What is left of all writes of a span after it, (..., dv, dk), by R of `_decay`."""
+    return v.mT @ (R * k) if gate == "key" else (R * v).mT @ k
 
 
 def apply_state(S, q, g, gate):
@@ -173,8 +190,8 @@ def _on_state(g, gate):
     return g[..., None, :] if gate == "key" else g[..., :, None]
 
 
-def _arguments(name, q, k, v, gates, gate):
-    """Check all arguments. The dtype of the output; q, k, v and gates to compute with, and what the gates act on.
+def _arguments(name, q, k, v, gates, gate, S=None):
+    """Check all arguments. The dtype of the output; q, k, v, gates and S to compute with, and what the gates act on.
 
     The gates have a channel axis; no gates are a scalar gate of ones.
     """
@@ -206,12 +223,16 @@ def _arguments(name, q, k, v, gates, gate):
 
     leading = fits(name, q, (T, dk) if name == "q" else (dk,), (dtype,))
     leading = fits("v", v, (T, dv), (dtype,))
+    wide = (dtype,) if dtype.itemsize > 2 else (dtype, torch.float32)
     if gates is None:
         g, gate = k.new_ones(T, 1), "scalar"
     else:
         _check.tensor("gates", gates, finite=False)
         channels = {"scalar": (T,), "key": (T, dk), "value": (T, dv)}[gate]
-        fits("gates", gates, channels, (dtype,) if dtype.itemsize > 2 else (dtype, torch.float32))
+        leading = fits("gates", gates, channels, wide)
         _check.unit_interval("gates", gates)
         g = gates[..., None] if gate == "scalar" else gates
-    return dtype, [widen(x) for x in (q, k, v, g)], gate
+    if S is not None:
+        fits("initial_state", _check.tensor("initial_state", S, 2), (dv, dk), wide)
+        S = widen(S)
+    return dtype, [*map(widen, (q, k, v, g)), S], gate

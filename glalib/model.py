@@ -268,7 +268,7 @@ class _Layer(nn.Module):
             k, v, omega = k[..., :n, :], v[..., :n, :], later_products(g, -2)
             S = v.mT @ (omega * k) if gate == "key" else (omega * v).mT @ k
             return torch.cat([q[..., :n, :] @ S.mT, apply_state(S, q[..., n:, :], g_q, gate)], -2)
-        o, S = chunked(q[..., :n, :], k[..., :n, :], v[..., :n, :], g, gate)
+        o, S = chunked(q[..., :n, :], k[..., :n, :], v[..., :n, :], g, None, gate)
         q, k, v = (x[..., n:, :] for x in (q, k, v))
         own = v * (k * q).sum(-1, keepdim=True)
         return torch.cat([o, apply_state(S, q, g_q, gate) + own], -2)

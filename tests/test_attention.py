@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -58,8 +59,8 @@ def with_gradients(f, inputs):
     return [o.detach(), *torch.autograd.grad((o * probe).sum(), [x for x in inputs if x is not None])]
 
 
-def assert_equal(ours, theirs):
-    for a, b, tolerance in zip(ours, theirs, (1e-10, *[1e-8] * 4), strict=False):
+def assert_equal(ours, theirs, outputs=1e-10, gradients=1e-8):
+    for a, b, tolerance in zip(ours, theirs, (outputs, *[gradients] * 5), strict=False):
         assert a.shape == b.shape
         assert (a - b).abs().max() <= tolerance * b.abs().max()  # false for NaN
 
@@ -125,6 +126,70 @@ def test_gradients_at_zero_gates_are_the_difference_quotients(gate):
         assert abs(quotient - slope[tuple(index)]) < 1e-9 * (1 + abs(quotient))
 
 
+@given(
+    st.sampled_from(KINDS),
+    st.sampled_from(GATES),
+    shapes,
+    st.sampled_from(
+        [((),) * 5, ((2,),) * 5, ((2, 1), (3,), (), (1, 3), (2, 1)), ((), (), (), (), (2,)), ((2,),) * 4 + ((),)]
+    ),
+    st.sampled_from(["recurrent", "parallel", "chunked"]),
+    st.data(),
+)
+@settings(max_examples=200)
+def test_a_sequence_cut_in_two_goes_on(kind, gate, shape, leads, form, data):
+    """Outputs, last state and gradients, the first state's too: whole by the loop, or in two parts by any form."""
+    T, dk, dv = shape
+    T += 1
+    inputs = problem(kind, gate, T, dk, dv, leads=leads, seed=T)
+    S = torch.randn(*leads[4], dv, dk, generator=torch.Generator().manual_seed(T), dtype=torch.float64)
+    cut = data.draw(st.integers(1, T - 1))
+
+    def run(parts, form):
+        def f(q, k, v, S, g=None):
+            outputs = []
+            for part in parts:
+                tail = (slice(None),) * (0 if gate == "scalar" else 1)
+                now = None if g is None else g[(..., part, *tail)]
+                o, S = gla(*(x[..., part, :] for x in (q, k, v)), now, gate, form, S, True)
+                outputs.append(o)
+            return torch.cat([torch.cat(outputs, -2).flatten(), S.flatten()])
+
+        return with_gradients(f, (*inputs[:3], S, *inputs[3:]))
+
+    assert_equal(run([slice(0, cut), slice(cut, T)], form), run([slice(0, T)], "recurrent"), 1e-12, 1e-12)
+
+
+@pytest.mark.parametrize("form", ["recurrent", "parallel", "chunked"])
+@pytest.mark.parametrize("gate", GATES)
+def test_the_first_state_is_a_write_before_the_first_token(gate, form):
+    """S_0 = v k^T is what a token before the sequence writes; so the definition covers states of rank one."""
+    q, k, v, g = problem("some zeros", gate, 12, 3, 2)
+    o, S = gla(*(x[1:] for x in (q, k, v, g)), gate, form, torch.outer(v[0], k[0]), True)
+    torch.testing.assert_close(o, reference(q, k, v, g, gate)[1:], rtol=1e-12, atol=1e-12)
+    last = [gla_readout(e, k, v, g, gate) for e in torch.eye(3, dtype=torch.float64)]
+    torch.testing.assert_close(S, torch.stack(last, -1), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("gate", GATES)
+def test_step_by_step_is_the_whole(gate, dtype):
+    """Tokens one at a time; in 16 bits too, nothing is lost between them, as the state stays in float32."""
+    q, k, v, g = (x.to(dtype) for x in problem("mild", gate, 40, 5, 3, leads=((2,),) * 4))
+    wanted, last = gla(q, k, v, g, gate, "chunked", output_final_state=True)
+    S, steps = None, []
+    for t in range(40):
+        now = slice(t, t + 1)
+        g_t = g[:, now] if gate == "scalar" else g[:, now, :]
+        o, S = gla(q[:, now], k[:, now], v[:, now], g_t, gate, initial_state=S, output_final_state=True)
+        steps.append(o)
+    wide = torch.float32 if dtype == torch.bfloat16 else dtype
+    assert S.dtype == last.dtype == wide and o.dtype == dtype
+    error = 8 * max(torch.finfo(wide).eps * 10, torch.finfo(dtype).eps / 8)
+    assert (S - last).abs().max() <= 80 * torch.finfo(wide).eps * last.abs().max()
+    assert (torch.cat(steps, 1) - wanted).abs().max() <= error * wanted.abs().max()
+
+
 @pytest.mark.parametrize("gate", GATES)
 def test_no_form_sees_the_future(gate):
     q, k, v, g = problem("mild", gate, 30, 3, 3)
@@ -177,6 +242,22 @@ T, DK, DV = 4, 2, 3
         ({"gates": torch.full((T,), torch.nan)}, ValueError, "gates must be finite"),
         ({"gate": "both"}, ValueError, "gate must be one of 'scalar', 'key', 'value'; got 'both'"),
         ({"form": "fast"}, ValueError, "form must be one of 'recurrent', 'parallel', 'chunked'; got 'fast'"),
+        ({"initial_state": torch.ones(DK, DV)}, ValueError, r"initial_state must be of shape \(..., 3, 2\)"),
+        ({"initial_state": np.ones((DV, DK))}, TypeError, "initial_state must be a torch tensor; got ndarray"),
+        ({"initial_state": torch.ones(DV)}, ValueError, "initial_state must be a tensor with at least 2 axes"),
+        ({"initial_state": torch.ones(DV, DK).double()}, ValueError, "initial_state must be of k's dtype and device"),
+        (
+            {"initial_state": torch.ones(DV, DK, device="meta")},
+            ValueError,
+            "initial_state must be of .*; got .* on meta",
+        ),
+        ({"initial_state": torch.full((DV, DK), torch.nan)}, ValueError, "initial_state must be finite"),
+        (
+            {"initial_state": torch.ones(2, DV, DK), "k": torch.ones(3, T, DK)},
+            ValueError,
+            "initial_state must be of lead",
+        ),
+        ({"output_final_state": "no"}, ValueError, "output_final_state must be one of True, False; got 'no'"),
         ({"q": torch.ones(2, T, DK), "v": torch.ones(3, T, DV)}, ValueError, "v must be of leading axes"),
     ],
 )
@@ -184,6 +265,6 @@ def test_bad_arguments_are_named(change, error, words):
     good = {"q": torch.ones(T, DK), "k": torch.ones(T, DK), "v": torch.ones(T, DV)}
     with pytest.raises(error, match=words):
         gla(**{**good, **change})
-    if "q" not in change and "form" not in change:
+    if not change.keys() & {"q", "form", "initial_state", "output_final_state"}:
         with pytest.raises(error, match=words):
             gla_readout(**{"q_last": torch.ones(DK), "k": good["k"], "v": good["v"], **change})
