@@ -161,14 +161,14 @@ P_q, P_k = torch.from_numpy(rng.normal(size=(2, d, d)))
 errors = {}
 
 g = torch.from_numpy(rng.uniform(0.7, 1.0, size=n + 1))
-scalar = GLA.from_wpgd(P_q, P_k, gates=g)
+scalar = GLA.from_matrices(P_q, P_k, gates=g)
 omega = gates_to_weights(g)
 errors["scalar gate"] = relative_error(
     scalar(Z), wpgd(prompts.x, prompts.y, prompts.x_query, P_q @ P_k.T, omega)
 )
 
 a = torch.from_numpy(rng.uniform(0.7, 1.0, size=(n + 1, d)))
-vector = GLA.from_wpgd(P_q, P_k, gates=a, gate="key")
+vector = GLA.from_matrices(P_q, P_k, gates=a, gate="key")
 Omega = gates_to_weights(a, axis=-2)
 formula = theorem_1(prompts.x, prompts.y, prompts.x_query, P_q, P_k, Omega)
 errors["vector gate"] = relative_error(vector(Z), formula[..., 0])
@@ -187,7 +187,7 @@ errors["sum over channels"] = relative_error(sum(one_each), vector(Z))
 m = d + 3  # a key width other than d
 wide_q, wide_k = torch.from_numpy(rng.normal(size=(2, d, m)))
 wide_gates = torch.from_numpy(rng.uniform(0.7, 1.0, size=(n + 1, m)))
-wide = GLA.from_wpgd(wide_q, wide_k, gates=wide_gates, gate="key")
+wide = GLA.from_matrices(wide_q, wide_k, gates=wide_gates, gate="key")
 wide_Omega = gates_to_weights(wide_gates, axis=-2)
 formula = theorem_1(
     prompts.x, prompts.y, prompts.x_query, wide_q, wide_k, wide_Omega
@@ -204,7 +204,7 @@ errors["value gate"] = relative_error(value(Z), scalar(Z))
 g_with_zero = g.clone()
 g_with_zero[9] = 0.0
 errors["a gate of zero"] = relative_error(
-    GLA.from_wpgd(P_q, P_k, gates=g_with_zero)(Z),
+    GLA.from_matrices(P_q, P_k, gates=g_with_zero)(Z),
     wpgd(
         prompts.x,
         prompts.y,
@@ -324,7 +324,7 @@ assert (gates_to_weights(many).diff() >= 0).all()
 # no longer linear in $y$: it is no WPGD step with weights of its gates alone.
 
 # %%
-leaky = GLA.from_wpgd(P_q, P_k, gates=g)
+leaky = GLA.from_matrices(P_q, P_k, gates=g)
 with torch.no_grad():
     leaky.layers[0].W_k[d] = 0.1  # the label's row of W_k
 

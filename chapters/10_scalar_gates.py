@@ -82,7 +82,7 @@
 # ```
 # ````
 #
-# The layer, with its gate set by hand through $W_g$. The module's predictions are those of the formula:
+# The layer, which computes its gates from context. The module's predictions are those of the formula:
 
 # %%
 import numpy as np
@@ -115,25 +115,14 @@ def formula(counts, a, b, c):
     return np.concatenate(blocks[::-1])
 
 
-def gated_layer(dist, P, logits, context):
-    """A GLA whose gate has these logits at the kinds of tokens; context (kinds, p)."""
-    d, p = dist.d, context.shape[1]
-    model = GLA(d + 1 + p, "scalar", key_width=d, context=p, dtype=torch.float64)
-    layer, read = model.layers[0], np.linalg.lstsq(context, logits, rcond=None)[0]
-    with torch.no_grad():
-        for W in (layer.W_q, layer.W_k, layer.W_v, layer.W_g, layer.b_g):
-            W.zero_()
-        layer.W_q[:d], layer.W_k[:d] = torch.tensor(P), torch.eye(d)
-        layer.W_v[d, d] = 1.0
-        layer.W_g[d + 1 :, 0] = torch.tensor(read)
-    return model
+def gated_layer(dist, P, g, tokens):
+    """A GLA that computes these gates, one for each kind of token in a Layout."""
+    gates, p = g[tokens.kinds(dist.counts)], tokens.width(dist) - dist.d - 1
+    layer = GLA.from_matrices(P, np.eye(dist.d), gates, context=p)
+    return layer.with_computed_gates(dist, tokens)
 
 
 # %% tags=["asserts-thm-scalar-gate"]
-def logit(g):
-    return np.log(g / (1 - g))
-
-
 def nondecreasing(omega):
     return omega.min() >= 0 and (np.diff(omega) >= 0).all()
 
@@ -146,13 +135,13 @@ prompts = dist.sample(
 for _ in range(20):
     a, b, c = rng.random(3), rng.random(3), rng.random()
     P, context = rng.normal(size=(3, 3)), rng.normal(size=(7, 9))
-    Z = Layout(delimiters=True, context=context)(prompts)
-    model = gated_layer(dist, P, logit(np.array([*a, *b, c])), context)
+    tokens = Layout(delimiters=True, context=context)
+    model = gated_layer(dist, P, np.array([*a, *b, c]), tokens)
     omega = formula(dist.counts, a, b, c)
     expected = wpgd(prompts.x, prompts.y, prompts.x_query, P, omega)
     # The logits come out of a linear system with a condition number of up to a
     # few dozen, and are then added up again.
-    error = (model(Z)[:, 0] - expected[:, 0]).norm() / expected.norm()
+    error = (model(tokens(prompts))[:, 0] - expected[:, 0]).norm() / expected.norm()
     assert error.item() < 1e-12
     assert (np.diff(omega) > 0).all() and omega.min() > 0 and omega.max() < 1
     # Strictly above the infimum: some blocks have several examples.
@@ -895,7 +884,7 @@ for panel, row in table.items():
 # %% [markdown]
 # In panel (a) context alone comes close: the gate of the first block forgets all of that block but its last example. In (b), where the first block should be kept but weighted down, it has to decay.
 #
-# **Finite logits.** Now a module with $W_g$ set by hand, as in part 4. Its risk tends to the infimum at the rate stated: twice as fast in (a) and (b), where the best weights are also the best without order, as in (d), where the order binds.
+# **Finite logits.** Now a module that computes its gates, as in part 4. Its risk tends to the infimum at the rate stated: twice as fast in (a) and (b), where the best weights are also the best without order, as in (d), where the order binds.
 
 
 # %% tags=["asserts-prop-delimiters-context"]
@@ -906,7 +895,7 @@ def hand_set_logits(w, B):
     for k in range(K - 1):
         ratio = w[k] / w[k + 1] if w[k + 1] > 0 else 1.0
         if ratio < 1:
-            out[K + k] = logit(ratio) if ratio > 0 else -B
+            out[K + k] = np.log(ratio / (1 - ratio)) if ratio > 0 else -B
     return out
 
 
@@ -931,9 +920,8 @@ for panel in "abd":
 
 dist = PromptDistribution(10, (50, 50), panels["b"])
 best, height = optimal_wpgd(dist, "monotone"), 8.0
-logits = hand_set_logits(best.omega, height)
-module = gated_layer(dist, best.P, logits, np.eye(5))
-g = sigmoid(logits)
+g = sigmoid(hand_set_logits(best.omega, height))
+module = gated_layer(dist, best.P, g, DELIMITED)
 exact = population_risk(dist, best.P, formula(dist.counts, g[:2], g[2:4], g[4]))
 estimate = simulate_risk(
     module,

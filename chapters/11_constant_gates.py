@@ -559,7 +559,7 @@ p = riccati(rho, N, n + 1)
 gates = np.ones(n + 1)
 gates[1:n] = (1 - (1 - rho**2) / p[1:n]) / rho
 gain = rho * p[n - 1] / (p[n - 1] + N)
-layer = GLA.from_wpgd(gain * np.eye(d), np.eye(d), gates=gates)
+layer = GLA.from_matrices(gain * np.eye(d), np.eye(d), gates=gates)
 
 generator = torch.Generator().manual_seed(0)
 prompts = dist.sample(20_000, generator, dtype=torch.float64)

@@ -118,7 +118,6 @@ for K in range(2, 7):
         steps = np.diff(omega, prepend=0)
         assert np.isclose(v, max(steps.clip(0).sum(), (-steps).clip(0).sum()))
 
-
 # %% [markdown]
 # ## The key side: two channels for each direction
 #
@@ -160,31 +159,9 @@ for K in range(2, 7):
 # ````
 #
 # The construction keeps every direction twice, once to add and once to take away. Here are layers with given gates, and layers that compute the same gates themselves. Each token carries a one-hot context vector that says
-# "block 2", "delimiter 2" or "query". Then $W_g$ is a table of logits, $\log \frac{g}{1-g}$. A sigmoid never reaches $0$ or $1$; the logits $\pm 40$ miss them by less than float64 notices next to one.
-
+# "block 2", "delimiter 2" or "query". Then $W_g$ and $b_g$ are a table of logits, $\log \frac{g}{1-g}$, which `with_computed_gates` fills in. A sigmoid never reaches $0$ or $1$; the logits $\pm 40$ miss them by less than float64 notices next to one.
 
 # %% tags=["asserts-prop-key-side-reversal"]
-def computed(layer, dist):
-    """The same layer, with gates sigmoid(W_g^T z) from one-hot context."""
-    K, given = dist.K, layer.layers[0].given
-    ends = np.cumsum(np.array(dist.counts) + 1) - 1  # the delimiters
-    g = torch.ones(2 * K + 1, given.shape[1], dtype=torch.float64)
-    g[K:] = given[[*ends, -1]]  # gates of one on examples
-    out = GLA(
-        dist.d + 2 + 2 * K,
-        layer.gate,
-        key_width=layer.key_width,
-        value_width=layer.value_width,
-        context=2 * K + 1,
-        gate_bias=0.0,
-        dtype=torch.float64,
-    )
-    out.load_state_dict(layer.state_dict(), strict=False)
-    with torch.no_grad():
-        out.layers[0].W_g[dist.d + 1 :] = torch.logit(g).clip(-40, 40)
-    return out
-
-
 worst = {"given": 0.0, "computed": 0.0}
 for K in range(2, 7):
     dist = PromptDistribution(3, rng.integers(1, 4, size=K).tolist(), (0.0,) * K)
@@ -196,7 +173,7 @@ for K in range(2, 7):
             layer = GLA.from_weights(P, tokens, side, context=2 * K + 1)
             for kind, model in (
                 ("given", layer),
-                ("computed", computed(layer, dist)),
+                ("computed", layer.with_computed_gates(dist)),
             ):
                 error = np.abs(maps(model, dist, context=True) - target).max()
                 worst[kind] = max(worst[kind], error)
@@ -366,7 +343,7 @@ def key_layer(dist, A, omega, eps, spare=1):
     gates, v = signed_weights_to_gates(Layout(delimiters=True).weights(dist, omega))
     up, down = gates_to_weights(gates, axis=-2).T[..., None]
     channels = weights_to_gates(up * D + down * (1 - D), axis=-2)
-    return GLA.from_wpgd(v * A @ Q, P, channels, "key", context=2 * dist.K + 1)
+    return GLA.from_matrices(v * A @ Q, P, channels, "key", context=2 * dist.K + 1)
 
 
 for rho, eps in [(1, 0.1), (2, 1e-4), (3, 1e-3), (4, 1e-2), (6, 0.1)]:
@@ -382,7 +359,7 @@ for K in range(2, 7):  # d + 1 key channels, gates given and computed
         A = np.diag([1.0, 0.5, 2.0]) + 0.1
         falls = -np.diff(omega, prepend=0).clip(None, 0).sum()
         layer = key_layer(dist, A, omega, eps=1e-4)
-        for model in (layer, computed(layer, dist)):
+        for model in (layer, layer.with_computed_gates(dist)):
             B = maps(model, dist, context=True)
             # The limit's own error: omega-down times |A| times eps, and no more.
             error = np.abs(B - dist.expand(omega)[:, None, None] * A).max()
@@ -646,7 +623,7 @@ def reached(dist):
         for side in ("value", "key")
     )
     return [
-        risk_of_layer(computed(layer, dist), dist) for layer in layers
+        risk_of_layer(layer.with_computed_gates(dist), dist) for layer in layers
     ], best.risk
 
 
@@ -765,7 +742,7 @@ per_token = [
 ]
 gates, v = signed_weights_to_gates(np.stack(per_token))
 sign = np.concatenate([np.diag(v), -np.diag(v)], 1)
-layer = GLA.from_wpgd(
+layer = GLA.from_matrices(
     sign,
     np.hstack([np.eye(2)] * 2),
     np.concatenate(gates.transpose(2, 0, 1)).T,
@@ -950,7 +927,7 @@ assert three_directions < optimal_wpgd(dist, "monotone").risk - 0.02
 dist = PromptDistribution(d=3, counts=(2, 2), r=(0.0, 0.0))
 P = rng.normal(size=(3, 3))
 gates = weights_to_gates(Layout(delimiters=True).weights(dist, (0.0, 1.0)))
-layer = GLA.from_wpgd(-P, np.eye(3), np.tile(gates[:, None], 3), "key")
+layer = GLA.from_matrices(-P, np.eye(3), np.tile(gates[:, None], 3), "key")
 target = dist.expand((0.0, -1.0))[:, None, None] * P
 assert np.abs(maps(layer, dist) - target).max() < 1e-12
 
@@ -973,7 +950,7 @@ assert np.abs(maps(layer, dist) - target).max() < 1e-12
 # gates = np.ones((dist.n + 3, 6))  # four examples, two delimiters, the query
 # gates[2, 3:] = 0.0  # the delimiter after the first block
 # eye = np.eye(3)
-# layer = GLA.from_wpgd(np.hstack([eye, -eye]), np.hstack([eye, eye]), gates, "key")
+# layer = GLA.from_matrices(np.hstack([eye, -eye]), np.hstack([eye, eye]), gates, "key")
 # assert np.array_equal(maps(layer, dist), dist.expand((1.0, 0.0))[:, None, None] * eye)
 # ```
 # ````

@@ -144,7 +144,7 @@ for L in (1, 2, 3, 4, 5, 6):
             g = g[..., d]  # the label's entry
         for causal in (True, False):
             options = {"gate": gate or "scalar", "causal": causal}
-            model = GLA.from_wpgd(list(P_q), list(P_k), given, **options)
+            model = GLA.from_matrices(list(P_q), list(P_k), given, **options)
             beta = iterates(x, y, x_query, P_q, P_k, g, causal)
             errors.append(relative(model(Z).item(), x_query @ beta[-1]))
 assert max(errors) < 1e-12
@@ -155,9 +155,9 @@ assert max(errors) < 1e-12
 
 
 # %% tags=["asserts-thm-depth"]
-def with_computed_gates(P_q, P_k, gate, causal):
+def gates_of_their_own(P_q, P_k, gate, causal):
     """The layers of the theorem, with gates sigmoid(W_g^T z + b_g) of their own."""
-    like = GLA.from_wpgd(list(P_q), list(P_k), causal=causal)
+    like = GLA.from_matrices(list(P_q), list(P_k), causal=causal)
     L, d, m = P_q.shape
     options = {"key_width": m, "causal": causal, "dtype": torch.float64}
     model = GLA(d + 1, gate, L, gate_bias=1.5, **options)
@@ -171,9 +171,8 @@ def with_computed_gates(P_q, P_k, gate, causal):
 @torch.no_grad()
 def stream_and_gates(model, Z, n):
     """The stream after the last layer, and the gates (n + 1, ...) of every layer."""
-    gates = []
+    gates = [values.numpy() for values in model.gates(Z)]
     for layer in model.layers:
-        gates.append(torch.cat(layer.gates(Z, n), 0).numpy())
         Z = Z + layer.write(Z, n)
     return Z, gates
 
@@ -183,7 +182,7 @@ for L in (2, 3, 4, 6):
     P_q, P_k = rng.normal(size=(2, L, d, m)) / n**0.5
     for gate in ("scalar", "key", "value"):
         for causal in (True, False):
-            model = with_computed_gates(P_q, P_k, gate, causal)
+            model = gates_of_their_own(P_q, P_k, gate, causal)
             last, g = stream_and_gates(model, Z, n)
             spread.append(min(np.ptp(values) for values in g))
             g = [values[:, d] if gate == "value" else values for values in g]
@@ -255,15 +254,15 @@ for L in (1, 2, 3, 4, 5, 6):
     P_q, P_k = rng.normal(size=(2, L, d, m)) / n**0.5
     for gate in ("scalar", "key"):
         g = rng.uniform(0.6, 1.0, size=(L, n + 1, *{"key": (m,)}.get(gate, ())))
-        model = GLA.from_wpgd(list(P_q), list(P_k), list(g), gate, causal=False)
+        model = GLA.from_matrices(list(P_q), list(P_k), list(g), gate, causal=False)
         wanted = shared_iterate(x, y, x_query, P_q, P_k, g)[0]
         errors.append(relative(model(Z).item(), wanted))  # parts 1 and 3
         g[:, -1] = 1.0
-        model = GLA.from_wpgd(list(P_q), list(P_k), list(g), gate, causal=False)
+        model = GLA.from_matrices(list(P_q), list(P_k), list(g), gate, causal=False)
         wanted = shared_iterate(x, y, x_query, P_q, P_k, g)[1]
         errors.append(relative(model(Z).item(), wanted))  # part 2
 
-    ungated = GLA.from_wpgd(list(P_q), list(P_k), causal=False)
+    ungated = GLA.from_matrices(list(P_q), list(P_k), causal=False)
     more_x, more_y = np.vstack([x, x_query]), np.append(y, 0.0)
     beta = np.zeros(d)
     for Pq, Pk in zip(P_q, P_k):
@@ -338,7 +337,7 @@ def equal_layers(x, y, x_query, eta, g, depth, **options):
     eye, stack = np.eye(x.shape[1]), range(depth)
     gates = [g for _ in stack]
     P_q, P_k = [eta * eye for _ in stack], [eye for _ in stack]
-    return GLA.from_wpgd(P_q, P_k, gates, **options)(tokens(x, y, x_query)).item()
+    return GLA.from_matrices(P_q, P_k, gates, **options)(tokens(x, y, x_query)).item()
 
 
 n, d = 6, 3
@@ -475,7 +474,7 @@ def with_query_gates(steps, gates, n, d):
     g[:, n] = gates
     eye = np.eye(d)
     P_q, P_k = [step * eye for step in steps], [eye for _ in steps]
-    return GLA.from_wpgd(P_q, P_k, list(g), causal=False)
+    return GLA.from_matrices(P_q, P_k, list(g), causal=False)
 
 
 one_task = PromptDistribution(d=5, counts=(10,), r=(1.0,), sigma=2.0)
@@ -693,7 +692,7 @@ x, y, x_query = (v[0].numpy() for v in (prompt.x, prompt.y, prompt.x_query))
 
 eta, gates = there_and_back(mixed, T=1.0, N=4)  # 48 layers: the module agrees
 eyes = [np.eye(2)] * len(eta)
-model = GLA.from_wpgd([e * np.eye(2) for e in eta], eyes, list(gates), causal=False)
+model = GLA.from_matrices([e * np.eye(2) for e in eta], eyes, list(gates), causal=False)
 ours = model(Layout()(prompt)).item()
 wanted = x_query[0] @ descend(mixed, x, y, eta, gates)
 assert gates.min() >= 0 and gates.max() <= 1 and relative(ours, wanted) < 1e-10
@@ -852,7 +851,7 @@ def module(theta, causal):
         for w1, w2, v1, v2 in theta / half
     ]
     P_k, stacked = [torch.cat([eye] * 4, 1)] * len(theta), [gates] * len(theta)
-    return GLA.from_wpgd(P_q, P_k, stacked, "key", causal=causal)
+    return GLA.from_matrices(P_q, P_k, stacked, "key", causal=causal)
 
 
 Z = Layout()(held_out)[:200]
@@ -1018,7 +1017,7 @@ Z, wrong = tokens(x, y, x_query), []
 P_q = P_k = np.stack([np.eye(d) / n**0.5] * 6)
 g = np.full((6, n + 1), 0.9)
 for L in (1, 2, 3, 4, 5, 6):
-    exact = GLA.from_wpgd(list(P_q[:L]), list(P_k[:L]), list(g[:L]))(Z).item()
+    exact = GLA.from_matrices(list(P_q[:L]), list(P_k[:L]), list(g[:L]))(Z).item()
     wrong.append(relative(uncoupled(x, y, x_query, P_q[:L], P_k[:L], g[:L]), exact))
 assert wrong[0] < 1e-12 and min(wrong[1:]) > 0.01
 print([f"{error:.2g}" for error in wrong])
@@ -1056,8 +1055,8 @@ assert abs(equal_layers(x, y[:6], x_query, 1.0, g, 200)) > 1e6
 # x, y, x_query = rng.normal(size=(n, d)), rng.normal(size=n), rng.normal(size=d)
 # P_q, P_k = rng.normal(size=(2, 2, d, d)) / n**0.5
 # g = rng.uniform(0.6, 1.0, size=(2, n + 1))
-# exact = GLA.from_wpgd(list(P_q), list(P_k), list(g))
-# first = GLA.from_wpgd(P_q[0], P_k[0], g[0])
+# exact = GLA.from_matrices(list(P_q), list(P_k), list(g))
+# first = GLA.from_matrices(P_q[0], P_k[0], g[0])
 # without = x_query @ iterates(x, y, x_query, P_q, P_k, g, own_term=False)[-1]
 # own = x_query @ P_q[1] @ P_k[1].T @ x_query
 # Z = tokens(x, y, x_query)

@@ -302,7 +302,7 @@ assert relative_error(two_layers(P_q, P_k, a, "key")(Z), expected[..., 0]) < 1e-
 
 # All ones at the label tokens: the paired prompt with the feature tokens' gates.
 g[1:-1:2] = 1.0
-paired = GLA.from_wpgd(P_q, P_k, g[0::2])(Layout()(p))
+paired = GLA.from_matrices(P_q, P_k, g[0::2])(Layout()(p))
 assert relative_error(with_shift(Z, P_q, P_k, g), paired) < 1e-12
 
 # %% [markdown]
@@ -343,7 +343,7 @@ assert relative_error(with_shift(Z, P_q, P_k, g), paired) < 1e-12
 # %%
 reads_labels = random_layer(2, "scalar", 0, reads_labels=True)
 second_layer = random_layer(2, "scalar", 0, layers=2)
-pairs_in_tokens = GLA.from_wpgd(torch.eye(2).double(), torch.eye(2).double())
+pairs_in_tokens = GLA.from_matrices(torch.eye(2).double(), torch.eye(2).double())
 small = PromptDistribution(d=2, counts=(2, 2), r=(0.4, 0.8), sigma=0.3)
 for model, tokens in (
     (reads_labels, sequential),

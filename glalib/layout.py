@@ -63,8 +63,8 @@ class Layout:
                 raise _check.fail("prompts", "with counts, the examples of each block", "counts = None")
             counts = (prompts.x.shape[1],)
         x, d = prompts.x, prompts.x.shape[2]
-        block, is_delimiter = self.blocks(counts)
-        rows = x.new_zeros(len(x), len(block), d + 1)
+        _, is_delimiter = self.blocks(counts)
+        rows = x.new_zeros(len(x), len(is_delimiter), d + 1)
         example = torch.from_numpy(~is_delimiter).to(x.device)
         rows[:, example, :d], rows[:, example, d] = x, prompts.y
         query = torch.nn.functional.pad(prompts.x_query, (0, 1))
@@ -72,8 +72,7 @@ class Layout:
         vectors = self.vectors(len(counts))
         if not vectors.size:
             return Z
-        kind = np.concatenate([block + len(counts) * is_delimiter, np.full(query.shape[1], len(vectors) - 1)])
-        c = _check.cast("context", torch.tensor(vectors[kind]), Z.dtype).to(Z.device)
+        c = _check.cast("context", torch.tensor(vectors[self.kinds(counts, query.shape[1])]), Z.dtype).to(Z.device)
         return torch.cat([Z, c.expand(len(Z), -1, -1)], dim=2)
 
     def weights(self, dist: PromptDistribution, omega: ArrayLike) -> Array:
@@ -103,6 +102,12 @@ class Layout:
         if self.delimiters:
             is_delimiter[np.cumsum(sizes) - 1] = True
         return np.repeat(np.arange(len(counts)), sizes), is_delimiter
+
+    def kinds(self, counts: tuple[int, ...], queries: int = 1) -> Array:
+        """Of every token, (T + queries,): the row of its context vector in `vectors`."""
+        block, is_delimiter = self.blocks(counts)
+        K = len(counts)
+        return np.append(block + K * is_delimiter, np.full(queries, K * (2 if self.delimiters else 1)))
 
     def vectors(self, K: int) -> Array:
         """Context vectors (kinds, p): of the K blocks, of the delimiters if there are any, of the query."""

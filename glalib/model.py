@@ -7,12 +7,19 @@ gates sigmoid(W_g^T z + b_g); the state S is value x key. The prediction is h^T 
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
 from . import _check
-from .attention import GATES, apply_state, chunked
+from ._records import table
+from .attention import GATES
+from .distribution import PromptDistribution
 from .gates import later_products, signed_weights_to_gates, weights_to_gates, widen
+from .layer import Layer, copied, is_sequence, per_layer
+from .layout import DELIMITED, Layout
+from .risk import WPGD
 
 
 class GLA(nn.Module):
@@ -76,10 +83,10 @@ class GLA(nn.Module):
         gate_bias = _check.real("gate_bias", gate_bias, -most, most, f"a finite number in the range of {stored}")
         self.scale = _check.real("scale", scale)
         _check.cast("scale", torch.tensor(self.scale, dtype=torch.float64), widen(torch.empty(0, dtype=stored)).dtype)
-        given = [gates] if layers == 1 else _per_layer(gates, layers)
+        given = [gates] if layers == 1 else per_layer(gates, layers)
         self.gate, self.causal = gate, bool(causal)
         self.layers = nn.ModuleList(
-            _Layer(self, last=l == layers - 1, given=given[l], gate_bias=gate_bias, generator=generator, dtype=dtype)
+            Layer(self, last=l == layers - 1, given=given[l], gate_bias=gate_bias, generator=generator, dtype=dtype)
             for l in range(layers)
         )
         h = torch.full((self.value_width,), self.value_width**-0.5, dtype=dtype)
@@ -94,6 +101,39 @@ class GLA(nn.Module):
         state of the context and never see each other. One layer costs O(n width (key_width + value_width)) or less
         and forms neither a T x T matrix nor the state.
         """
+        written, streams, n = self._through(Z, queries)
+        return (written + self.scale * self.layers[-1].read(streams[-1], n, widen(self.h))).to(Z.dtype)
+
+    def gates(self, Z, queries=1):
+        """The gate values that act on these tokens: (..., n + queries), or (..., n + queries, m) for a vector gate.
+
+        One tensor, or a list of one per layer; in float32 for a model of 16 bits. Without a gate they are ones.
+        """
+        return self._by_layer(lambda g, g_q: torch.cat([g, g_q], -2), Z, queries)
+
+    def weights(self, Z, queries=1):
+        """Each query's weights of the context tokens: (..., queries, n), or (..., queries, n, m) for a vector gate.
+
+        omega_i = prod_{j>i} g_j, the query's own gate included, channel by channel (Theorem 1). One tensor, or a list
+        of one per layer; dtypes as in `gates`.
+        """
+
+        def omega(g, g_q):
+            return later_products(g, -2)[..., None, :, :] * g_q[..., :, None, :]
+
+        return self._by_layer(omega, Z, queries)
+
+    def _by_layer(self, made_of, Z, queries):
+        """made_of(gates of the context, gates of the queries), of every layer, without an axis of one channel."""
+        out, (_, streams, n) = [], self._through(Z, queries)
+        for layer, tokens in zip(self.layers, streams, strict=True):
+            g, g_q = (g.expand(*Z.shape[:-2], -1, -1) for g in layer.split_gates(tokens, n))
+            made = made_of(g, g_q.expand(*Z.shape[:-2], queries, -1))
+            out.append(made if self.gate in ("key", "value") else made[..., 0])
+        return out[0] if len(out) == 1 else out
+
+    def _through(self, Z, queries):
+        """What all layers but the last wrote at the queries, read by h; the tokens that enter each layer; and n."""
         queries = _check.positive_int("queries", queries)
         _check.tensor("Z", Z, 2)
         n = Z.shape[-2] - queries
@@ -103,15 +143,15 @@ class GLA(nn.Module):
         if Z.dtype != self.h.dtype or Z.device != self.h.device:
             expected = f"of the model's dtype and device, {self.h.dtype} on {self.h.device}"
             raise _check.fail("Z", expected, f"{Z.dtype} on {Z.device}")
-        dtype, Z, h, written = Z.dtype, widen(Z), widen(self.h), 0
+        written, streams, h = 0, [widen(Z)], widen(self.h)
         for layer in self.layers[:-1]:
-            o = self.scale * layer.write(Z, n)
+            o = self.scale * layer.write(streams[-1], n)
             written = written + o[..., n:, :] @ h
-            Z = Z + (o if layer.W_o is None else o @ widen(layer.W_o))
-        return (written + self.scale * self.layers[-1].read(Z, n, h)).to(dtype)
+            streams.append(streams[-1] + (o if layer.W_o is None else o @ widen(layer.W_o)))
+        return written, streams, n
 
     @classmethod
-    def from_wpgd(cls, P_q, P_k, gates=None, gate="scalar", context=0, causal=True):
+    def from_matrices(cls, P_q, P_k, gates=None, gate="scalar", context=0, causal=True):
         """The GLA that performs weighted preconditioned gradient descent: Eq. (9) and Theorem 6, as derived here.
 
         One layer, P_q and P_k (d, m): W_q = [[P_q], [0]], W_k = [[P_k], [0]] and W_v = [[0, 0], [0, 1]], all with
@@ -126,17 +166,17 @@ class GLA(nn.Module):
         """
         _check.option("gate", gate, (None, *GATES))
         context = _check.integer("context", context, 0, "an integer >= 0")
-        if not _is_sequence("P_q", P_q):
+        if not is_sequence("P_q", P_q):
             P_q, P_k, gates = [P_q], [P_k], [gates]
-        elif not _is_sequence("P_k", P_k) or len(P_k) != len(P_q):
+        elif not is_sequence("P_k", P_k) or len(P_k) != len(P_q):
             raise _check.fail("P_k", f"a sequence of {len(P_q)} matrices, like P_q", _check.short(P_k))
         layers = len(P_q)
-        gates = _per_layer(gates, layers)
-        P_q = [_tensor("P_q", P) for P in P_q]
+        gates = per_layer(gates, layers)
+        P_q = [copied("P_q", P) for P in P_q]
         d, m = P_q[0].shape
         dtype = P_q[0].dtype
-        P_q = [_tensor("P_q", P, (d, m), dtype) for P in P_q]
-        P_k = [_tensor("P_k", P, (d, m), dtype) for P in P_k]
+        P_q = [copied("P_q", P, (d, m), dtype) for P in P_q]
+        P_k = [copied("P_k", P, (d, m), dtype) for P in P_k]
         ungated = all(g is None for g in gates)
         model = cls(
             d + 1 + context,
@@ -170,10 +210,10 @@ class GLA(nn.Module):
         - "key": any signed weights. 2d key channels, P_q P_k^T = c [P, -P] [I, I]^T with the gates on the two halves.
         """
         _check.option("gate", gate, GATES)
-        P = _tensor("P", P)
+        P = copied("P", P)
         d, dtype = len(P), P.dtype
-        P = widen(_tensor("P", P, (d, d)))
-        omega = _tensor("omega", omega, (None,), P.dtype)
+        P = widen(copied("P", P, (d, d)))
+        omega = copied("omega", omega, (None,), P.dtype)
         eye = torch.eye(d, dtype=P.dtype)
 
         def scaled(scale):
@@ -184,11 +224,11 @@ class GLA(nn.Module):
 
         if gate == "scalar":
             scale = omega.max() if omega.max() > 0 else 1.0
-            return cls.from_wpgd(scaled(scale), eye, weights_to_gates(omega / scale), context=context)
+            return cls.from_matrices(scaled(scale), eye, weights_to_gates(omega / scale), context=context)
         gates, scale = signed_weights_to_gates(omega)
         if gate == "key":
             halves = torch.cat([scaled(scale), -scaled(scale)], 1), torch.cat([eye, eye], 1)
-            return cls.from_wpgd(*halves, gates.repeat_interleave(d, -1), "key", context)
+            return cls.from_matrices(*halves, gates.repeat_interleave(d, -1), "key", context)
         model = cls(d + 1 + context, "value", key_width=d, value_width=2, gates=gates, dtype=dtype)
         layer = model.layers[0]
         with torch.no_grad():
@@ -198,139 +238,55 @@ class GLA(nn.Module):
             model.h.copy_(torch.tensor([1.0, -1.0]))
         return model
 
+    @classmethod
+    def from_wpgd(cls, best, dist, gate="scalar", tokens=None):
+        """The one-layer GLA that performs a `WPGD` record on prompts of `dist`, with given gates: see `from_weights`.
+
+        tokens: the `Layout` in which it reads them, Layout() if None. Delimiters get the weights of `Layout.weights`.
+        """
+        tokens = Layout() if tokens is None else tokens
+        for name, value, kind in (("best", best, WPGD), ("dist", dist, PromptDistribution), ("tokens", tokens, Layout)):
+            _check.instance(name, value, kind, f"a {kind.__name__}")
+        P = _check.array("best.P", best.P, (dist.d, dist.d))
+        return cls.from_weights(P, tokens.weights(dist, best.omega), gate, tokens.width(dist) - dist.d - 1)
+
+    def with_computed_gates(self, dist, tokens=DELIMITED):
+        """The same layers with gates sigmoid(W_g^T z + b_g) computed from context, in place of given ones.
+
+        For gates given for prompts of `dist` in the `Layout` tokens, equal on all tokens of a kind: the examples of a
+        block, a delimiter, the query (Theorems 4 and 5). The gate of the very first token, on an empty state, is free.
+
+        A sigmoid is never 0 nor 1. Gates nearer to them than eps / 64, eps of the model's dtype, move to that distance:
+        so a gate of one is one after rounding. Raises ValueError where gates of a kind differ, or where the context
+        vectors do not allow all gates to come within sqrt(eps).
+        """
+        _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
+        _check.instance("tokens", tokens, Layout, "a Layout")
+        kind = tokens.kinds(dist.counts)
+        if any(layer.given is None or len(layer.given) != len(kind) for layer in self.layers):
+            raise _check.fail("model", f"with gates given for {len(kind)} tokens, as dist and tokens have", repr(self))
+        if self.width != tokens.width(dist):
+            raise _check.fail("model", f"of width {tokens.width(dist)}, as dist and tokens have", f"width {self.width}")
+        out = copy.deepcopy(self)
+        for layer in out.layers:
+            layer.compute_gates(kind, tokens.vectors(dist.K))
+        return out
+
+    def _repr_html_(self):
+        rows = {name: getattr(self, name) for name in ("width", "gate", "key_width", "value_width", "causal", "scale")}
+        given = {"gates": self._given() or "computed"} if self.gate else {}
+        free = {"parameters": sum(p.numel() for p in self.parameters())}
+        return table("GLA", rows | {"layers": len(self.layers)} | given | free)
+
+    def _given(self):
+        """On how many tokens gates are given, in words; empty if they are not."""
+        first = self.layers[0].given
+        return "" if first is None else f"given for {len(first)} tokens"
+
     def __repr__(self):
-        given = [layer.given.shape[0] for layer in self.layers if layer.given is not None]
-        held = f" (given for {given[0]} tokens)" if given else ""
+        held = f" ({self._given()})" if self._given() else ""
         more = ("" if self.causal else ", causal=False") + ("" if self.scale == 1 else f", scale={self.scale:g}")
         return (
             f"GLA(width={self.width}, gate={self.gate!r}{held}, layers={len(self.layers)}, "
             f"key_width={self.key_width}, value_width={self.value_width}{more})"
         )
-
-
-class _Layer(nn.Module):
-    def __init__(self, model, last, given, gate_bias, generator, dtype):
-        super().__init__()
-        width, dk, dv = model.width, model.key_width, model.value_width
-
-        def draw(rows, columns):
-            return nn.Parameter(torch.randn(rows, columns, generator=generator, dtype=dtype) / rows**0.5)
-
-        self.gate, self.causal = model.gate, model.causal
-        self.W_q, self.W_k, self.W_v = draw(width, dk), draw(width, dk), draw(width, dv)
-        self.W_o = None if last or dv == width else draw(dv, width)
-        channels = {None: 0, "scalar": 1, "key": dk, "value": dv}[self.gate]
-        computed = self.gate is not None and given is None
-        self.W_g = nn.Parameter(torch.zeros(width, channels, dtype=dtype)) if computed else None
-        self.b_g = nn.Parameter(torch.full((channels,), gate_bias, dtype=dtype)) if computed else None
-        if given is not None:
-            given = _tensor("gates", given, (None,) if self.gate == "scalar" else (None, channels))
-            _check.unit_interval("gates", given)
-            given = given.to(widen(self.W_q).dtype).reshape(-1, channels)
-        self.register_buffer("given", given)
-
-    def _apply(self, fn, recurse=True):
-        """`.half()` and `.bfloat16()` leave given gates in float32: those near one would become one."""
-        given = self.given
-        super()._apply(fn, recurse)
-        if given is not None and self.given.dtype.itemsize < 4:
-            self.given = given.to(self.given.device)
-        return self
-
-    def _load_from_state_dict(self, *args):
-        super()._load_from_state_dict(*args)
-        if self.given is not None:
-            _check.unit_interval("gates", self.given)
-
-    def weights(self):
-        """W_q, W_k, W_v to compute with."""
-        return widen(self.W_q), widen(self.W_k), widen(self.W_v)
-
-    def gates(self, Z, n):
-        """Gates of the context (..., n, m) and of the queries (..., queries, m); ones without a gate."""
-        if self.gate is None:
-            g = Z.new_ones(n + 1, 1)
-        elif self.given is None:
-            return torch.sigmoid(Z @ widen(self.W_g) + widen(self.b_g)).split((n, Z.shape[-2] - n), -2)
-        elif self.given.shape[0] == n + 1:
-            g = self.given
-        else:
-            expected = f"prompts of {self.given.shape[0]} tokens, the query among them, as the given gates are"
-            raise _check.fail("Z", expected, f"{n + 1} tokens")
-        return g[..., :n, :], g[..., n:, :]
-
-    def write(self, Z, n):
-        """Outputs (..., n + queries, value_width) of the context and of each query as its (n+1)-th token."""
-        g, g_q = self.gates(Z, n)
-        q, k, v = (Z @ W for W in self.weights())
-        gate = self.gate or "scalar"
-        if not self.causal:
-            k, v, omega = k[..., :n, :], v[..., :n, :], later_products(g, -2)
-            S = v.mT @ (omega * k) if gate == "key" else (omega * v).mT @ k
-            return torch.cat([q[..., :n, :] @ S.mT, apply_state(S, q[..., n:, :], g_q, gate)], -2)
-        o, S = chunked(q[..., :n, :], k[..., :n, :], v[..., :n, :], g, None, gate)
-        q, k, v = (x[..., n:, :] for x in (q, k, v))
-        own = v * (k * q).sum(-1, keepdim=True)
-        return torch.cat([o, apply_state(S, q, g_q, gate) + own], -2)
-
-    def read(self, Z, n, h):
-        """h^T o (..., queries) at each query: the row h^T S takes the place of the state (Theorem 1).
-
-        h^T (G_q * S) q + (h^T v_q) (k_q^T q), where row i of Omega weighs write i and S = sum_i (Omega_i * v_i k_i^T).
-        """
-        W_q, W_k, W_v = self.weights()
-        X, X_q = Z[..., :n, :], Z[..., n:, :]
-        u, u_q = (Z @ (W_v @ h)).split((n, X_q.shape[-2]), -1)
-        q = X_q @ W_q
-        q_token = q @ W_k.mT  # k^T q = z^T W_k q: keys that no gate touches need not be formed
-        own = u_q * (X_q * q_token).sum(-1) if self.causal else 0.0  # the query's own write
-        g, g_q = self.gates(Z, n)
-        if self.gate is None:
-            return _rows(u[..., None, :], X, q_token) + own
-        omega = later_products(g, -2)
-        if self.gate == "scalar":
-            return g_q[..., 0] * _rows((omega[..., 0] * u)[..., None, :], X, q_token) + own
-        if self.gate == "key":
-            return _rows(u[..., None, :], omega * (X @ W_k), g_q * q) + own
-        return _rows((h * g_q) @ (omega * (X @ W_v)).mT, X, q_token) + own
-
-
-def _rows(u, k, q):
-    """(sum_i u_i k_i)^T q for u (..., 1 or queries, n), k (..., n, m), q (..., queries, m)."""
-    return ((u @ k) * q).sum(-1)
-
-
-def _per_layer(gates, layers):
-    """The gates of every layer in a list, all None or none of them."""
-    try:
-        out = [None] * layers if gates is None else list(gates)
-    except TypeError:
-        out = []
-    if len(out) != layers:
-        raise _check.fail("gates", f"a sequence of {layers} gate arrays, one per layer", _check.short(gates))
-    if 0 < sum(g is None for g in out) < layers:
-        expected = "given for every layer or for none (gates of one are linear attention)"
-        raise _check.fail("gates", expected, _check.short(gates))
-    return out
-
-
-def _is_sequence(name, P):
-    """A list, tuple or stack of matrices rather than one matrix (which may be a list of rows)."""
-    if isinstance(P, (list, tuple)):
-        return len(P) > 0 and _check.array_or_tensor(name, P[0]).ndim == 2
-    return getattr(P, "ndim", 2) == 3 and len(P) > 0
-
-
-def _tensor(name, value, shape=(None, None), dtype=None):
-    """A copy as a finite tensor of that shape (None: any positive size), from a numpy array, nested lists or a tensor.
-
-    Of another dtype if one is given, with its largest entry in that one's range.
-    """
-    value = value.detach() if isinstance(value, torch.Tensor) else torch.from_numpy(_check.array(name, value))
-    _check.tensor(name, value)
-    if value.is_meta:
-        raise _check.fail(name, "a tensor with numbers in it", "a meta tensor")
-    if value.ndim != len(shape) or any(a != b if b else a < 1 for a, b in zip(value.shape, shape, strict=True)):
-        expected = "of shape (" + ", ".join("T or d" if b is None else str(b) for b in shape) + ")"
-        raise _check.fail(name, expected, f"shape {tuple(value.shape)}")
-    return (value if dtype is None else _check.cast(name, value, dtype)).clone()

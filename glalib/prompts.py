@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from . import _check
@@ -27,6 +28,28 @@ class Prompts:
     beta: torch.Tensor
     beta_query: torch.Tensor
     counts: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        """The number of prompts."""
+        return len(self.x)
+
+    def __getitem__(self, index: int | slice) -> Prompts:
+        """One prompt or a slice of them: a batch again, also of one."""
+        if not isinstance(index, slice):
+            i, batch = _check.integer("index", index, expected="an integer or a slice"), len(self)
+            if not -batch <= i < batch:  # what ends a loop over prompts
+                raise IndexError(f"index must be from {-batch} to {batch - 1}; got {i}")
+            index = slice(i % batch, i % batch + 1)
+        return self._each(lambda part: part[index])
+
+    def to(self, *args: Any, **kwargs: Any) -> Prompts:
+        """The same prompts on another device or in another floating-point dtype: arguments of `torch.Tensor.to`."""
+        out = self._each(lambda part: part.to(*args, **kwargs))
+        check_prompts(out)
+        return out
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Prompts:
+        return replace(self, **{f.name: change(getattr(self, f.name)) for f in fields(self) if f.name != "counts"})
 
     def __repr__(self) -> str:
         (batch, n, d), queries = self.x.shape, self.x_query.shape[1]

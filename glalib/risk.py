@@ -10,12 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _check
+from ._records import plain, table
 from .distribution import PromptDistribution
+from .prompts import Prompts, check_prompts
 from .spectra import psd_root
+from .wpgd import wpgd
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,12 +50,33 @@ class WPGD:
         omega.flags.writeable = False  # the risk is that of these weights
         return omega
 
-    def __repr__(self):
+    def __call__(self, prompts: Prompts) -> torch.Tensor:
+        """Predictions (batch, queries) on prompts; omega per task goes by their counts."""
+        check_prompts(prompts)
+        counts, omega = prompts.counts, self.omega
+        if counts is not None and len(counts) == len(omega):
+            omega = np.repeat(omega, counts)
+        if len(omega) != prompts.x.shape[1]:
+            expected = f"of counts for {len(omega)} tasks, or of {len(omega)} examples, as there are weights"
+            raise _check.fail("prompts", expected, f"counts = {counts}, {prompts.x.shape[1]} examples")
+        return wpgd(prompts.x, prompts.y, prompts.x_query, self.P, omega)
+
+    def to_dict(self) -> dict[str, Any]:
+        """P, omega, gamma, risk, certificate and gate as JSON values."""
+        return plain(self, "P", "omega", "gamma", "risk", "certificate", "gate")
+
+    def _shown(self) -> dict[str, Any]:
         if self.gate is None:
-            weights = "omega=" + np.array2string(self.omega, precision=4, threshold=6, edgeitems=3, separator=", ")
+            weights = {"omega": np.array2string(self.omega, precision=4, threshold=6, edgeitems=3, separator=", ")}
         else:
-            weights = f"gate={self.gate:.6g}"
-        return f"WPGD(risk={self.risk:.6g}, gamma={self.gamma:.6g}, {weights}, P: {self.P.shape})"
+            weights = {"gate": f"{self.gate:.6g}"}
+        return {"risk": f"{self.risk:.6g}", "gamma": f"{self.gamma:.6g}", **weights}
+
+    def __repr__(self) -> str:
+        return f"WPGD({', '.join(f'{name}={value}' for name, value in self._shown().items())}, P: {self.P.shape})"
+
+    def _repr_html_(self) -> str:
+        return table("WPGD", self._shown() | {"P": self.P.shape, "certificate": self.certificate})
 
 
 @dataclass(frozen=True)
@@ -64,6 +92,10 @@ class Uniqueness:
     bound_sharp: float
     holds_paper: bool
     holds_sharp: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return plain(self)
 
 
 def population_risk(dist: PromptDistribution, P, omega) -> float:

@@ -9,6 +9,7 @@ import torch
 from tqdm import tqdm
 
 from . import _check
+from ._records import plain
 from .distribution import PromptDistribution
 from .layout import Layout
 from .risk import WPGD, population_risk
@@ -22,6 +23,10 @@ class Estimate:
     risk: float
     stderr: float
     prompts: int
+
+    def to_dict(self) -> dict:
+        """The fields as JSON values."""
+        return plain(self)
 
     def __repr__(self):
         return f"Estimate({self.risk:.6g} +- {self.stderr:.2g}, {self.prompts} prompts)"

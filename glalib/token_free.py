@@ -57,7 +57,7 @@ def token_free_losses(model, dist, batch, generator=None, tokens=DELIMITED):
         """What a matrix (or vector) does to white features, to the label, and to each kind of context."""
         return (W[:d] if half_Sx is None else constant(half_Sx) @ W[:d]), W[d], c @ W[d + 1 :]
 
-    W_q, W_k, W_v = layer.weights()
+    W_q, W_k, W_v = layer.matrices()
     Q_x, _, Q_c = rows(W_q)
     K_x, K_y, K_c = rows(W_k)
     w_x, w_y, w_c = rows(model.scale * (W_v @ widen(model.h)))
@@ -65,8 +65,8 @@ def token_free_losses(model, dist, batch, generator=None, tokens=DELIMITED):
         expected = "with values that read the features or the label, where gradients are wanted"
         raise _check.fail("model", expected, "values that read neither")
 
-    block, is_delimiter = tokens.blocks(dist.counts)
-    kind = torch.from_numpy(block + K * is_delimiter)
+    _, is_delimiter = tokens.blocks(dist.counts)
+    kind = torch.from_numpy(tokens.kinds(dist.counts, queries=0))
     if model.gate is None:
         omega = torch.ones(len(kind), dtype=dtype)
     else:

@@ -486,7 +486,7 @@ def test_a_layer_with_kalmans_gates_reaches_the_optimum():
     omega = gates_to_weights(gates)
     assert population_risk(dist, P, omega) == pytest.approx(promised, abs=1e-12 * dist.M)
     assert optimal_wpgd(dist).risk == pytest.approx(promised, abs=1e-12 * dist.M)
-    model = GLA.from_wpgd(P, np.eye(d), gates=gates)
+    model = GLA.from_matrices(P, np.eye(d), gates=gates)
     prompts = dist.sample(20_000, torch.Generator().manual_seed(3), dtype=torch.float64)
     with torch.no_grad():
         error = (model(Layout()(prompts)) - prompts.y_query) ** 2

@@ -77,7 +77,7 @@ def test_layers_are_coupled_descents(layers, n, d, m, gate, causal, zero, contex
         given_gates = [np.column_stack([g, rng.uniform(size=(n + 1, context))]) for g in gates]
         effective = gates[..., d]
     wanted, size = prediction_and_size(x, y, x_query, P_q, P_k, effective, causal)
-    model = GLA.from_wpgd(list(P_q), list(P_k), given_gates, gate or "scalar", context, causal)
+    model = GLA.from_matrices(list(P_q), list(P_k), given_gates, gate or "scalar", context, causal)
     ours = model(tokens(x, y, x_query, context, rng)).item()
     assert abs(ours - wanted) <= 1e-12 * size
 
@@ -97,7 +97,7 @@ def test_gates_computed_from_the_stream(layers, n, d, m, gate, causal, seed):
     rng = np.random.default_rng(seed)
     x, y, x_query, P_q, P_k, _ = draw_layers(rng, layers, n, d, m, None)
     P_q = P_q / 3  # residuals of order one
-    like = GLA.from_wpgd(list(P_q), list(P_k), causal=causal)
+    like = GLA.from_matrices(list(P_q), list(P_k), causal=causal)
     model = GLA(d + 1, gate, layers, m, causal=causal, dtype=torch.float64)
     model.load_state_dict(like.state_dict(), strict=False)
     X, gates = np.vstack([x, x_query]), []
@@ -120,7 +120,7 @@ def test_every_token_holds_its_own_residual():
     """The residual stream itself: label coordinates y_i - x_i^T beta_i, and features untouched."""
     rng = np.random.default_rng(0)
     x, y, x_query, P_q, P_k, gates = draw_layers(rng, 4, 8, 3, 2, "key")
-    model = GLA.from_wpgd(list(P_q), list(P_k), list(gates), "key")
+    model = GLA.from_matrices(list(P_q), list(P_k), list(gates), "key")
     Z = tokens(x, y, x_query)
     with torch.no_grad():
         stream = Z
@@ -139,7 +139,7 @@ def test_the_coupling_matters(n, seed):
     rng = np.random.default_rng(seed)
     x, y, x_query, P_q, P_k, gates = draw_layers(rng, 2, n, 3, 3, "scalar")
     X = np.vstack([x, x_query])
-    exact = GLA.from_wpgd(list(P_q), list(P_k), list(gates))(tokens(x, y, x_query)).item()
+    exact = GLA.from_matrices(list(P_q), list(P_k), list(gates))(tokens(x, y, x_query)).item()
     first = iterates(x, y, x_query, P_q[:1], P_k[:1], gates[:1])
     keys = [(P_k[1].T @ X[j]) * gates[1, j + 1 :].prod() for j in range(n + 1)]
     coupling = sum(key * (X[j] @ (first[-1] - first[j])) for j, key in enumerate(keys))
@@ -166,7 +166,7 @@ def test_without_the_mask_examples_share_one_iterate(layers, n, d, m, gate, unit
     assert abs(x_query @ query - wanted) <= 1e-12 * size
     if unit:
         assert abs(x_query @ beta - wanted) <= 1e-12 * size
-    model = GLA.from_wpgd(list(P_q), list(P_k), list(gates), gate, causal=False)
+    model = GLA.from_matrices(list(P_q), list(P_k), list(gates), gate, causal=False)
     assert abs(model(tokens(x, y, x_query)).item() - x_query @ query) <= 1e-12 * size
 
 
@@ -183,7 +183,7 @@ def test_a_query_that_writes_is_an_extra_example(layers, n, d, m, seed):
         label = label - np.array([(X[i] @ Pq) @ (X @ Pk).T @ label for i in range(n + 1)])
         size = size + np.abs(X) @ np.abs(Pq) @ np.abs(Pk.T) @ np.abs(X.T) @ size
     assert abs(-label[-1] - x_query @ beta) <= 1e-12 * size[-1]
-    model = GLA.from_wpgd(list(P_q), list(P_k), causal=False)
+    model = GLA.from_matrices(list(P_q), list(P_k), causal=False)
     Z = tokens(X, np.append(y, 0.0), x_query)
     assert abs(model(Z).item() - x_query @ beta) <= 1e-12 * size[-1]
 
@@ -206,13 +206,13 @@ def test_equal_causal_layers_end_at_the_delta_rule(n, d, seed):
     eyes, gates = [np.eye(d)] * n, [g] * n
     wanted = g[n] * x_query @ delta_rule(x, y, g[:n])
     _, size = prediction_and_size(x, y, x_query, eyes, eyes, np.array(gates))
-    ours = GLA.from_wpgd(eyes, eyes, gates)(tokens(x, y, 1e-6 * x_query)).item() / 1e-6
+    ours = GLA.from_matrices(eyes, eyes, gates)(tokens(x, y, 1e-6 * x_query)).item() / 1e-6
     assert abs(ours - wanted) <= 1e-10 * (1 + x_query @ x_query) * size
     # The query as it stands, also of length one: after n + 1 layers every residual is gone, its own too.
     x_query = x_query / np.linalg.norm(x_query)
     eyes, gates = [np.eye(d)] * (n + 2), [g] * (n + 2)
     _, size = prediction_and_size(x, y, x_query, eyes, eyes, np.array(gates))
-    assert abs(GLA.from_wpgd(eyes, eyes, gates)(tokens(x, y, x_query)).item()) <= 1e-12 * size
+    assert abs(GLA.from_matrices(eyes, eyes, gates)(tokens(x, y, x_query)).item()) <= 1e-12 * size
 
 
 @pytest.mark.claim("prop-delta-limit")
@@ -241,7 +241,7 @@ def test_equal_layers_without_the_mask_end_at_least_squares():
         omega = np.array([g[j + 1 : n].prod() for j in range(n)])
         S = x.T @ (omega[:, None] * x)
         eta, eyes = 1.5 / np.linalg.eigvalsh(S)[-1], [np.eye(d)] * 800
-        model = GLA.from_wpgd([eta * eye for eye in eyes], eyes, [g] * 800, causal=False)
+        model = GLA.from_matrices([eta * eye for eye in eyes], eyes, [g] * 800, causal=False)
         wanted = g[n] * x_query @ np.linalg.pinv(S) @ x.T @ (omega * y)
         assert abs(model(tokens(x, y, x_query)).item() - wanted) < 1e-9
 
@@ -290,7 +290,7 @@ def test_query_gates_reach_every_polynomial(degree, seed):
     x, y, x_query = rng.normal(size=(n, d)) / n**0.5, rng.normal(size=n), rng.normal(size=d)
     S, g = x.T @ x, np.ones((len(steps), n + 1))
     g[:, n] = gates
-    model = GLA.from_wpgd([s * np.eye(d) for s in steps], [np.eye(d)] * len(steps), list(g), causal=False)
+    model = GLA.from_matrices([s * np.eye(d) for s in steps], [np.eye(d)] * len(steps), list(g), causal=False)
     values, V = np.linalg.eigh(S)
     wanted = x_query @ V @ (q(values) * (V.T @ x.T @ y))
     # What the layers sum up, with absolute values: Newton's form may cancel.
@@ -442,7 +442,7 @@ def test_there_and_back(counts, r, sigma):
 
     eta, gates = zip(*layers(1.0, 3), strict=True)
     assert len(eta) == 4 * len(r) * 3 and np.min(gates) >= 0 and np.max(gates) <= 1
-    model = GLA.from_wpgd([e * np.eye(d) for e in eta], [np.eye(d)] * len(eta), list(gates), causal=False)
+    model = GLA.from_matrices([e * np.eye(d) for e in eta], [np.eye(d)] * len(eta), list(gates), causal=False)
     wanted, size = prediction_and_size(
         x, y, x_query[0], np.multiply.outer(eta, np.eye(d)), [np.eye(d)] * len(eta), np.array(gates), False
     )

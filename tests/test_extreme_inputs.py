@@ -107,15 +107,18 @@ BAD = {
     "integer tokens": (lambda: GLA(3)(ones(4, 3).long()), "Z must be a floating-point tensor"),
     "tokens elsewhere": (lambda: GLA(3)(ones(4, 3, **meta)), "Z must be of the model's dtype and device"),
     "prompts for tokens": (lambda: GLA(3)(D.sample(2)), "Z must be a torch tensor; got Prompts"),
-    "P_k too large": (lambda: GLA.from_wpgd(ones(2, 2), 1e300 * I), "P_k must be in the range of torch.float32"),
-    "P_k too small": (lambda: GLA.from_wpgd(ones(2, 2), 1e-300 * I), "P_k must be in the range of torch.float32"),
-    "P_q without numbers": (lambda: GLA.from_wpgd(ones(2, 2, **meta), I), "P_q must be a tensor with numbers in it"),
-    "P_q of integers, torch": (lambda: GLA.from_wpgd(ones(2, 2).long(), I), "P_q must be a floating-point tensor"),
-    "P_q a vector": (lambda: GLA.from_wpgd(np.ones(2), np.ones(2)), "P_q must be of shape"),
-    "no P_q": (lambda: GLA.from_wpgd([], []), "P_q must be of shape"),
-    "P_q once only": (lambda: GLA.from_wpgd((P for P in [I]), [I]), "P_q must be an array of real numbers"),
-    "a masked P_q": (lambda: GLA.from_wpgd(masked(I), I), "P_q must be an array without a mask"),
-    "gates for no gate": (lambda: GLA.from_wpgd(I, I, [0.5] * 3, None), "gates must be None when gate is None"),
+    "P_k too large": (lambda: GLA.from_matrices(ones(2, 2), 1e300 * I), "P_k must be in the range of torch.float32"),
+    "P_k too small": (lambda: GLA.from_matrices(ones(2, 2), 1e-300 * I), "P_k must be in the range of torch.float32"),
+    "P_q without numbers": (
+        lambda: GLA.from_matrices(ones(2, 2, **meta), I),
+        "P_q must be a tensor with numbers in it",
+    ),
+    "P_q of integers, torch": (lambda: GLA.from_matrices(ones(2, 2).long(), I), "P_q must be a floating-point tensor"),
+    "P_q a vector": (lambda: GLA.from_matrices(np.ones(2), np.ones(2)), "P_q must be of shape"),
+    "no P_q": (lambda: GLA.from_matrices([], []), "P_q must be of shape"),
+    "P_q once only": (lambda: GLA.from_matrices((P for P in [I]), [I]), "P_q must be an array of real numbers"),
+    "a masked P_q": (lambda: GLA.from_matrices(masked(I), I), "P_q must be an array without a mask"),
+    "gates for no gate": (lambda: GLA.from_matrices(I, I, [0.5] * 3, None), "gates must be None when gate is None"),
     "no weights": (lambda: GLA.from_weights(I, []), "omega must be of shape"),
     "one weight, not a list": (lambda: GLA.from_weights(I, 0.5), "omega must be a tensor with at least 1 axes"),
     "weights of NaN": (lambda: GLA.from_weights(I, [np.nan]), "omega must be finite"),
@@ -264,7 +267,7 @@ def test_numpy_numbers_are_numbers():
     Z = torch.rand(7, 4, generator=gen())
     assert repr(a) == repr(b) and a.causal is False
     assert torch.equal(a(Z, np.int64(2)), b(Z, 2))
-    assert GLA.from_wpgd(I, I, context=np.int8(1), causal=np.bool_(True)).causal is True
+    assert GLA.from_matrices(I, I, context=np.int8(1), causal=np.bool_(True)).causal is True
     assert gates_to_weights(I, axis=np.int64(-1)).shape == (2, 1)
     estimates = [simulate_risk(least_squares, D, n, 2, b, gen(), progress=p)
                  for n, b, p in ((9, 4, False), (np.int64(9), np.int64(4), np.bool_(False)))]  # fmt: skip
@@ -274,7 +277,7 @@ def test_numpy_numbers_are_numbers():
 def test_history_is_not_carried_into_a_construction():
     """Weights are copies: leaves of their own, and what they were made from stays as it was."""
     P = ones(2, 2, requires_grad=True)
-    model = GLA.from_wpgd(P, I)
+    model = GLA.from_matrices(P, I)
     with torch.no_grad():
         model.layers[0].W_q.mul_(3)
     assert model.layers[0].W_q.is_leaf and P.eq(1).all() and P.grad is None

@@ -206,7 +206,7 @@ def test_risk_of_a_model_of_16_bits(dtype):
     P = np.eye(3) / 64
 
     def risk(dtype, P, prompts):
-        model = GLA.from_wpgd(P, np.eye(3)).to(dtype)
+        model = GLA.from_matrices(P, np.eye(3)).to(dtype)
         return simulate_risk(model, DIST, prompts, queries=2, generator=torch.Generator().manual_seed(1)).risk
 
     assert risk(dtype, P, 4000) == pytest.approx(risk(torch.float32, P, 4000), rel=CLOSE)

@@ -8,9 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glalib import GLA, gla
+from glalib import GLA, Layout, PromptDistribution, gla, optimal_wpgd
+from glalib.gates import gates_to_weights
+from glalib.layout import DELIMITED
 
 GATES = (None, "scalar", "key", "value")
+CLOSE = {"rtol": 1e-12, "atol": 1e-12}
 
 
 def tokens(x, y, x_query, context=0, rng=None):
@@ -108,7 +111,7 @@ def test_theorem_1(n, d, m, context, gate, zero, seed):
     Omega = np.array([gates[i + 1 :].prod(0) for i in range(n)]).reshape(n, -1)
     wanted = x_query @ P_q @ (x @ P_k * Omega).T @ y
     scale = np.abs(x_query @ P_q) @ np.abs(x @ P_k * Omega).T @ np.abs(y)  # the size of the terms: sums may cancel
-    model = GLA.from_wpgd(P_q, P_k, gates, gate, context)
+    model = GLA.from_matrices(P_q, P_k, gates, gate, context)
     Z = torch.from_numpy(tokens(x, y, x_query, context, rng))
     assert abs(model(Z).item() - wanted) <= 1e-12 * scale
     if gate == "scalar":
@@ -144,7 +147,7 @@ def test_theorem_6(layers, kind, context):
         gates[0, 4] = 0
     wanted = coupled_iterates(x, y, x_query, P_q, P_k, gates)
     given_gates = None if kind == "none" else list(gates)
-    model = GLA.from_wpgd(list(P_q), list(P_k), given_gates, "key" if kind == "key" else "scalar", context)
+    model = GLA.from_matrices(list(P_q), list(P_k), given_gates, "key" if kind == "key" else "scalar", context)
     ours = model(torch.from_numpy(tokens(x, y, x_query, context, rng))).item()
     assert abs(ours - wanted) <= 1e-10 * abs(wanted)  # a sum with terms of both signs: 1e-13, as a rule
 
@@ -176,12 +179,123 @@ def test_a_module_with_given_weights(n, d, kind, gate, context, seed):
 @pytest.mark.claim("def-construction")
 def test_equation_9_is_what_it_says():
     P_q, P_k = np.arange(6.0).reshape(3, 2), -np.arange(6.0).reshape(3, 2)
-    model = GLA.from_wpgd(P_q, P_k, context=1)
+    model = GLA.from_matrices(P_q, P_k, context=1)
     layer = model.layers[0]
     np.testing.assert_array_equal(layer.W_q.detach(), np.vstack([P_q, np.zeros((2, 2))]))
     np.testing.assert_array_equal(layer.W_k.detach(), np.vstack([P_k, np.zeros((2, 2))]))
     assert layer.W_v.nonzero().tolist() == [[3, 3]] and model.h.nonzero().tolist() == [[3]]
     assert {name.split(".")[-1] for name, _ in model.named_parameters()} == {"W_q", "W_k", "W_v", "h"}
+
+
+DIST = PromptDistribution(3, (4, 1, 5), (0.3, -0.2, 0.5), sigma=0.4)
+
+
+@pytest.mark.claim("thm-gla-is-wpgd", "thm-vector-gate")
+@pytest.mark.parametrize("tokens", [None, Layout(delimiters=True), Layout(context=True), DELIMITED], ids=str)
+@pytest.mark.parametrize("gate", ["scalar", "key", "value"])
+@pytest.mark.parametrize("weights", ["free", "monotone", "uniform", "constant-gate"])
+def test_a_record_as_a_layer(weights, gate, tokens):
+    best = optimal_wpgd(DIST, weights)
+    if gate == "scalar" and (np.diff(best.omega, prepend=0) < 0).any():
+        with pytest.raises(ValueError, match="omega must be non-decreasing"):
+            GLA.from_wpgd(best, DIST, gate, tokens)
+        return
+    prompts = DIST.sample(5, torch.Generator().manual_seed(0), 3, torch.float64)
+    model = GLA.from_wpgd(best, DIST, gate, tokens)
+    torch.testing.assert_close(model((tokens or Layout())(prompts), 3), best(prompts), rtol=1e-12, atol=1e-12)
+
+
+def weighted_prediction(model, Z, queries, Omega):
+    """h^T (sum_i Omega_i * v_i k_i^T) q, and the query's own write, for Omega (queries, n) or (queries, n, m)."""
+    (layer,) = model.layers
+    n = len(Z) - queries
+    q, k, v = Z[n:] @ layer.W_q, Z @ layer.W_k, Z @ layer.W_v
+    mask = (
+        Omega[..., None, None]
+        if Omega.ndim == 2
+        else {"key": Omega[..., None, :], "value": Omega[..., None]}[model.gate]
+    )
+    S = (mask * v[:n, :, None] * k[:n, None, :]).sum(1) + v[n:, :, None] * k[n:, None, :] * model.causal
+    return (S @ q[..., None])[..., 0] @ model.h
+
+
+@pytest.mark.claim("thm-gla-is-wpgd")
+@given(
+    gate=st.sampled_from(GATES),
+    held=st.booleans(),
+    n=st.integers(1, 12),
+    queries=st.integers(1, 3),
+    causal=st.booleans(),
+    seed=st.integers(0, 9),
+)
+def test_gates_and_weights_are_those_of_the_predictions(gate, held, n, queries, causal, seed):
+    rng = np.random.default_rng(seed)
+    m = {None: (), "scalar": (), "key": (2,), "value": (3,)}[gate]
+    given_gates = rng.uniform(size=(n + 1, *m)) * rng.integers(0, 3, size=(n + 1, *m)).clip(0, 1)
+    options = {"gates": given_gates if held and gate else None, "causal": causal}
+    model = random_model(seed, 4, gate, 1, key_width=2, value_width=3, **options)
+    Z = torch.randn(2, n + queries, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    gates, Omega = model.gates(Z, queries), model.weights(Z, queries)
+    assert gates.shape == (2, n + queries, *m) and Omega.shape == (2, queries, n, *m)
+    for b, row in enumerate(Z):
+        torch.testing.assert_close(model(row, queries), weighted_prediction(model, row, queries, Omega[b]), **CLOSE)
+        for j in range(queries):
+            own = torch.cat([gates[b, :n], gates[b, n + j, None]])
+            torch.testing.assert_close(Omega[b, j], gates_to_weights(own, -1 - len(m)), **CLOSE)
+    if held and gate:
+        np.testing.assert_array_equal(gates[1, : n + 1].detach(), given_gates)
+
+
+def test_gates_and_weights_of_several_layers():
+    """Each layer's are those of a model of that layer alone, on the stream that reaches it; 16 bits give float32."""
+    model = random_model(0, 4, "key", 3)
+    Z = torch.randn(2, 7, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    gates, Omega = model.gates(Z, 2), model.weights(Z, 2)
+    for l, layer in enumerate(model.layers):
+        torch.testing.assert_close(gates[l], torch.sigmoid(Z @ layer.W_g + layer.b_g), **CLOSE)
+        assert Omega[l].shape == (2, 2, 5, 4)
+        Z = Z + layer.write(Z, 5)
+    short = GLA(4, dtype=torch.bfloat16)
+    assert short.gates(torch.ones(6, 4, dtype=torch.bfloat16)).dtype == torch.float32
+    for method in (model.gates, model.weights):
+        with pytest.raises(ValueError, match=r"Z must be of shape \(..., n \+ 2, 4\) with n >= 1"):
+            method(Z[:, :2], 2)
+
+
+@pytest.mark.claim("thm-scalar-gate", "thm-vector-gate")
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("gate", ["scalar", "key", "value"])
+@given(kind=st.sampled_from(["random", "zeros and ones"]), one_hot=st.booleans(), seed=st.integers(0, 99))
+def test_gates_given_and_gates_computed_from_context(gate, dtype, kind, one_hot, seed):
+    """Gates come out as given, up to rounding of their logits, and to what reading random context vectors loses."""
+    rng, d, eps = np.random.default_rng(seed), DIST.d, torch.finfo(dtype).eps
+    tokens = DELIMITED if one_hot else Layout(True, rng.normal(size=(7, 7)) + 3 * np.eye(7))
+    kinds = tokens.kinds(DIST.counts)
+    shape = (7,) if gate == "scalar" else (7, d if gate == "key" else d + 1 + 7)
+    values = rng.uniform(size=shape) if kind == "random" else rng.integers(0, 2, size=shape) * 1.0
+    P = torch.from_numpy(rng.normal(size=(d, d))).to(dtype)
+    given_layer = GLA.from_matrices(P, torch.eye(d, dtype=dtype), values[kinds], gate, context=7)
+    layer = given_layer.with_computed_gates(DIST, tokens)
+    Z = tokens(DIST.sample(3, torch.Generator().manual_seed(seed), 2, dtype))
+    off = (layer.gates(Z, 2) - given_layer.gates(Z, 2)).abs().max()
+    assert off <= (8 if one_hot else 1e4) * eps
+    torch.testing.assert_close(layer(Z, 2), given_layer(Z, 2), rtol=1e5 * eps, atol=1e5 * eps)
+    if kind == "zeros and ones" and one_hot:
+        ones = given_layer.gates(Z, 2) == 1
+        assert (layer.gates(Z, 2)[ones] == 1).all() and (layer.gates(Z, 2) > 0).all()
+    assert given_layer.layers[0].W_g is None and layer.layers[0].given is None
+    assert {"layers.0.W_g", "layers.0.b_g"} < set(layer.state_dict())
+
+
+def test_without_context_one_gate_can_be_computed():
+    for tokens in (Layout(), Layout(delimiters=True)):
+        T = len(tokens.kinds(DIST.counts))
+        model = GLA.from_matrices(np.eye(3), np.eye(3), np.full(T, 0.9)).with_computed_gates(DIST, tokens)
+        assert torch.sigmoid(model.layers[0].b_g).item() == pytest.approx(0.9, rel=1e-15)
+    three = GLA.from_matrices([np.eye(3)] * 3, [np.eye(3)] * 3, [np.full(T, g) for g in (0.2, 0.5, 0.8)])
+    wanted = three.with_computed_gates(DIST, tokens)
+    Z = tokens(DIST.sample(2, torch.Generator().manual_seed(0), dtype=torch.float64))
+    torch.testing.assert_close(wanted(Z), three(Z), rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("gate", GATES)
@@ -211,11 +325,16 @@ def test_state_dict_round_trip(held, tmp_path):
 def test_repr():
     assert repr(GLA(4)) == "GLA(width=4, gate='scalar', layers=1, key_width=4, value_width=4)"
     assert repr(GLA(4, causal=False)).endswith("value_width=4, causal=False)")
-    held = GLA.from_wpgd(np.eye(2), np.eye(2), np.ones(6))
+    held = GLA.from_matrices(np.eye(2), np.eye(2), np.ones(6))
     assert repr(held) == "GLA(width=3, gate='scalar' (given for 6 tokens), layers=1, key_width=2, value_width=3)"
 
 
 I2 = np.eye(2)
+TWO = PromptDistribution(2, (2, 1), (0.2, 0.8))
+
+
+def computed(gates, tokens=DELIMITED, dist=TWO, context=5):
+    return GLA.from_matrices(I2, I2, gates, context=context).with_computed_gates(dist, tokens)
 
 
 @pytest.mark.parametrize(
@@ -237,18 +356,26 @@ I2 = np.eye(2)
         (lambda: GLA(3)(np.ones((2, 3))), TypeError, "Z must be a torch tensor; got ndarray"),
         (lambda: GLA(3)(torch.ones(2, 3).double()), ValueError, "Z must be of the model's dtype"),
         (lambda: GLA(3, gates=[1.0, 1.0])(torch.ones(3, 3)), ValueError, "Z must be prompts of 2 tokens"),
-        (lambda: GLA.from_wpgd(np.eye(2), np.eye(3)), ValueError, r"P_k must be of shape \(2, 2\); got shape \(3, 3\)"),
-        (lambda: GLA.from_wpgd([np.eye(2)] * 2, np.eye(2)), ValueError, "P_k must be a sequence of 2 matrices"),
-        (lambda: GLA.from_wpgd([np.eye(2)] * 2, [np.eye(2)] * 2, np.ones(3)), ValueError, "gates must be a sequence"),
-        (lambda: GLA.from_wpgd("P", "P"), TypeError, "P_q must be an array of real numbers"),
-        (lambda: GLA.from_wpgd([None, I2], [I2, I2]), TypeError, "P_q must be an array of real numbers; got None"),
-        (lambda: GLA.from_wpgd([I2, None], [I2, I2]), TypeError, "P_q must be an array of real numbers; got None"),
-        (lambda: GLA.from_wpgd([[None]], I2), TypeError, "P_q must be an array of real numbers"),
-        (lambda: GLA.from_wpgd([["a"]], I2), TypeError, "P_q must be an array of real numbers"),
-        (lambda: GLA.from_wpgd(np.zeros((0, 2, 2)), I2), ValueError, "P_q must be of shape"),
-        (lambda: GLA.from_wpgd(I2, I2, context=0.0), TypeError, "context must be an integer >= 0; got 0.0"),
-        (lambda: GLA.from_wpgd(I2, I2, gate="x"), ValueError, "gate must be one of None, 'scalar'"),
-        (lambda: GLA.from_wpgd([I2] * 2, [I2] * 2, [None, [0.5] * 3]), ValueError, "gates must be given for every"),
+        (
+            lambda: GLA.from_matrices(np.eye(2), np.eye(3)),
+            ValueError,
+            r"P_k must be of shape \(2, 2\); got shape \(3, 3\)",
+        ),
+        (lambda: GLA.from_matrices([np.eye(2)] * 2, np.eye(2)), ValueError, "P_k must be a sequence of 2 matrices"),
+        (
+            lambda: GLA.from_matrices([np.eye(2)] * 2, [np.eye(2)] * 2, np.ones(3)),
+            ValueError,
+            "gates must be a sequence",
+        ),
+        (lambda: GLA.from_matrices("P", "P"), TypeError, "P_q must be an array of real numbers"),
+        (lambda: GLA.from_matrices([None, I2], [I2, I2]), TypeError, "P_q must be an array of real numbers; got None"),
+        (lambda: GLA.from_matrices([I2, None], [I2, I2]), TypeError, "P_q must be an array of real numbers; got None"),
+        (lambda: GLA.from_matrices([[None]], I2), TypeError, "P_q must be an array of real numbers"),
+        (lambda: GLA.from_matrices([["a"]], I2), TypeError, "P_q must be an array of real numbers"),
+        (lambda: GLA.from_matrices(np.zeros((0, 2, 2)), I2), ValueError, "P_q must be of shape"),
+        (lambda: GLA.from_matrices(I2, I2, context=0.0), TypeError, "context must be an integer >= 0; got 0.0"),
+        (lambda: GLA.from_matrices(I2, I2, gate="x"), ValueError, "gate must be one of None, 'scalar'"),
+        (lambda: GLA.from_matrices([I2] * 2, [I2] * 2, [None, [0.5] * 3]), ValueError, "gates must be given for every"),
         (lambda: GLA(4, layers=2, gates=[[0.5], None]), ValueError, "gates must be given for every layer or for none"),
         (lambda: GLA(4, layers=2, gates=5), ValueError, "gates must be a sequence of 2 gate arrays"),
         (lambda: GLA(4, context=0.0), TypeError, "context must be an integer >= 0; got 0.0"),
@@ -261,6 +388,27 @@ I2 = np.eye(2)
         (lambda: GLA.from_weights(np.ones((2, 3)), [0.5]), ValueError, r"P must be of shape \(2, 2\)"),
         (lambda: GLA.from_weights(I2, I2), ValueError, r"omega must be of shape"),
         (lambda: GLA.from_weights(I2, [0.8, 0.2]), ValueError, "omega must be non-decreasing"),
+        (lambda: GLA.from_wpgd((I2, [1.0]), TWO), TypeError, "best must be a WPGD; got tuple"),
+        (lambda: GLA.from_wpgd(optimal_wpgd(TWO), 3), TypeError, "dist must be a PromptDistribution; got int"),
+        (lambda: GLA.from_wpgd(optimal_wpgd(TWO), TWO, tokens=len), TypeError, "tokens must be a Layout; got builtin"),
+        (lambda: GLA.from_wpgd(optimal_wpgd(DIST), TWO), ValueError, r"best.P must be of shape \(2, 2\)"),
+        (
+            lambda: GLA.from_wpgd(optimal_wpgd(TWO), TWO.replace(counts=(9,), r=(0.5,))),
+            ValueError,
+            "omega must be of",
+        ),
+        (lambda: computed(None), ValueError, "model must be with gates given for 6 tokens"),
+        (lambda: computed(np.ones(5)), ValueError, "model must be with gates given for 6 tokens"),
+        (lambda: computed(np.ones(6), context=4), ValueError, "model must be of width 8, .*; got width 7"),
+        (
+            lambda: computed([1, 0.5, 0.4, 0.9], Layout(context=True), PromptDistribution(2, (3,), (0.2,)), 2),
+            ValueError,
+            "gates must be the same for all tokens of one kind",
+        ),
+        (lambda: computed([1, 0.5, 1, 0.4, 1, 1], Layout(context=True), context=3), ValueError, "model must be with"),
+        (lambda: computed([1, 0.5, 0.4, 1], Layout(context=False), context=0), ValueError, "tokens must be of context"),
+        (lambda: computed(np.ones(6), dist=3), TypeError, "dist must be a PromptDistribution; got int"),
+        (lambda: computed(np.ones(6), tokens=None), TypeError, "tokens must be a Layout; got NoneType"),
         (lambda: GLA(10**30), ValueError, "width must be a positive integer that fits in 64 bits; got 10{30}"),
     ],
 )

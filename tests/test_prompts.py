@@ -300,3 +300,42 @@ def test_masked_arrays_are_refused(name):
     value = np.ma.masked_array(np.eye(2) if name != "r" else np.zeros(2), mask=False)
     with pytest.raises(TypeError, match=f"{name} must be an array without a mask"):
         PromptDistribution(**{"d": 2, "counts": (1, 2), "r": (0, 0)} | {name: value})
+
+
+def test_prompts_index_and_move():
+    """Along the batch: a batch again, of which all that takes prompts can be asked."""
+    dist = PromptDistribution(2, (3, 1), (0.2, 0.5))
+    prompts = dist.sample(5, torch.Generator().manual_seed(0), 2, torch.float64)
+    for index, rows in ((3, [3]), (-1, [4]), (slice(2, 5), [2, 3, 4]), (slice(None, None, 2), [0, 2, 4])):
+        part = prompts[index]
+        assert len(part) == len(rows) and part.counts == prompts.counts
+        for name in ("x", "y", "x_query", "y_query", "beta", "beta_query"):
+            assert torch.equal(getattr(part, name), getattr(prompts, name)[rows])
+        assert torch.equal(DELIMITED(part), DELIMITED(prompts)[rows])
+    assert [len(one) for one in prompts] == [1] * 5 == [len(prompts[i : i + 1]) for i in range(5)]
+    assert len(prompts[5:]) == 0
+    for index in (5, -6):
+        with pytest.raises(IndexError, match=f"index must be from -5 to 4; got {index}"):
+            prompts[index]
+    for index in (1.0, True, "a", None, (0, 1)):
+        with pytest.raises(TypeError, match="index must be an integer or a slice; got"):
+            prompts[index]
+
+    assert prompts.to(torch.float32).beta_query.dtype == torch.float32
+    assert prompts.to("meta", torch.bfloat16).y.is_meta and torch.equal(prompts.to("cpu").x, prompts.x)
+    with pytest.raises(TypeError, match=r"prompts\.x must be a floating-point tensor"):
+        prompts.to(torch.int64)
+    with pytest.raises(ValueError, match=r"prompts\..* must be finite"):
+        replace(prompts, y=prompts.y * 1e6).to(torch.float16)
+
+
+@pytest.mark.parametrize("tokens", [Layout(), Layout(True), Layout(False, True), DELIMITED], ids=str)
+def test_the_kind_of_a_token_is_its_context(tokens):
+    counts = (3, 1, 2)
+    kinds = tokens.kinds(counts, queries=2)
+    block, is_delimiter = tokens.blocks(counts)
+    assert kinds[:-2].tolist() == (block + 3 * is_delimiter).tolist()
+    assert kinds[-2:].tolist() == [6 if tokens.delimiters else 3] * 2 == [len(tokens.vectors(3)) - 1] * 2
+    if tokens.context:
+        Z = tokens(PromptDistribution(2, counts, (0, 0, 1)).sample(1, queries=2))
+        assert torch.equal(Z[0, :, 3:].argmax(1), torch.from_numpy(kinds))

@@ -33,21 +33,10 @@ def in_order(r):
     return any(s * r[0] >= 0 and (np.diff(s * np.asarray(r)) >= 0).all() for s in (1, -1))
 
 
-def logit(g):
-    return np.log(g / (1 - g))
-
-
-def layer(dist, P, logits, context):
-    """A module whose gate reads the context alone and has these logits at the kinds of tokens."""
-    d, p = dist.d, context.shape[1]
-    model = GLA(d + 1 + p, "scalar", key_width=d, context=p, dtype=torch.float64)
-    part = model.layers[0]
-    with torch.no_grad():
-        for W in (part.W_q, part.W_k, part.W_v, part.W_g, part.b_g):
-            W.zero_()
-        part.W_q[:d], part.W_k[:d], part.W_v[d, d] = torch.tensor(P), torch.eye(d), 1.0
-        part.W_g[d + 1 :, 0] = torch.tensor(np.linalg.lstsq(context, logits, rcond=None)[0])
-    return model
+def layer(dist, P, gates, tokens):
+    """A module that computes these gates, one for each kind of token in that layout."""
+    given, context = gates[tokens.kinds(dist.counts)], tokens.width(dist) - dist.d - 1
+    return GLA.from_matrices(P, np.eye(dist.d), given, context=context).with_computed_gates(dist, tokens)
 
 
 # Theorem 4.
@@ -73,8 +62,8 @@ def test_a_layer_that_reads_context_has_exactly_these_weights(counts, seed):
     basis, _ = np.linalg.qr(rng.normal(size=(2 * K + 3, 2 * K + 3)))
     context, P = basis[: 2 * K + 1], rng.normal(size=(2, 2))
     drawn = dist.sample(4, torch.Generator().manual_seed(seed), queries=2, dtype=torch.float64)
-    Z = Layout(delimiters=True, context=context)(drawn)
-    ours = layer(dist, P, logit(np.array([*a, *b, c])), context)(Z, queries=2)
+    tokens = Layout(delimiters=True, context=context)
+    ours = layer(dist, P, np.array([*a, *b, c]), tokens)(tokens(drawn), queries=2)
     wanted = wpgd(drawn.x, drawn.y, drawn.x_query, P, expected)
     assert (ours - wanted).norm() <= 1e-12 * wanted.norm()  # logits through an orthogonal system
 
@@ -516,25 +505,16 @@ def test_the_table_of_four_kinds(dist, seed):
     least = optimal_wpgd(dist, "monotone").risk if dist.r.any() else dist.M
     for (context, delimiters), expected in table.items():
         assert expected[-1] == pytest.approx(1)
-        kinds = (2 * K if delimiters else K) + 1
-        if context:
-            values = g if delimiters else np.append(a, g[-1])
-            model = layer(dist, P, logit(values), np.eye(kinds))
-        else:
-            model = GLA(dist.d + 1, "scalar", key_width=dist.d, dtype=torch.float64)
-            part = model.layers[0]
-            with torch.no_grad():
-                for W in (part.W_q, part.W_k, part.W_v, part.W_g):
-                    W.zero_()
-                part.W_q[: dist.d], part.W_k[: dist.d], part.W_v[-1, -1] = torch.tensor(P), torch.eye(dist.d), 1.0
-                part.b_g[:] = logit(g[0])
+        tokens = Layout(delimiters=delimiters, context=context)
+        values = g if delimiters else np.append(a, g[-1])
+        model = layer(dist, P, values if context else np.full_like(values, g[0]), tokens)
         factor = {
             (False, False): g[0],
             (False, True): g[0] ** 2,
             (True, False): g[-1],
             (True, True): g[-1] * b[-1],
         }[context, delimiters]
-        ours = model(Layout(delimiters=delimiters, context=context)(drawn))
+        ours = model(tokens(drawn))
         wanted = wpgd(drawn.x, drawn.y, drawn.x_query, P, factor * expected)
         assert (ours - wanted).norm() <= 1e-11 * wanted.norm()
         assert optimal_wpgd(dist, expected).risk >= least - 1e-10 * dist.M
@@ -624,7 +604,8 @@ def test_finite_logits_approach_the_optimum_at_their_rate(r, counts, rate):
 def test_a_module_with_finite_logits_by_monte_carlo():
     dist, B = PromptDistribution(5, (10, 15), (0.3, 0.8)), 7.0
     best = optimal_wpgd(dist, "monotone")
-    model = layer(dist, best.P, np.array([B, B, logit(best.omega[0]), B, B]), np.eye(5))
+    kept = 1 / (1 + np.exp(-B))
+    model = layer(dist, best.P, np.array([kept, kept, best.omega[0], kept, kept]), DELIMITED)
     estimate = simulate_risk(
         model, dist, prompts=20_000, queries=4, generator=torch.Generator().manual_seed(1),
         tokens=DELIMITED,

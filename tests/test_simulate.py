@@ -20,7 +20,7 @@ def test_all_kinds_of_predictor_give_one_answer():
     """A pair, a record, a callable and a module that compute the same prediction have the same simulated risk."""
     best = optimal_wpgd(DIST)
     omega = DIST.expand(best.omega)
-    module = GLA.from_wpgd(P_q=best.P, P_k=np.eye(3), gates=DIST_GATES(best.omega)).double()
+    module = GLA.from_matrices(P_q=best.P, P_k=np.eye(3), gates=DIST_GATES(best.omega)).double()
     risks = [
         simulate_risk(predictor, DIST, prompts=500, queries=2, generator=gen()).risk
         for predictor in (

@@ -34,27 +34,6 @@ def maps(model, dist, context):
     return B
 
 
-def computed(layer, dist):
-    """The layer with gates sigmoid(W_g^T z), z carrying one-hot context: logits at +-40 for gates of 0 and 1."""
-    K, given_gates = dist.K, layer.layers[0].given.numpy()
-    logits, position = np.full((2 * K + 1, given_gates.shape[1]), 40.0), -1
-    for k, count in enumerate(dist.counts):
-        position += count + 1
-        logits[K + k] = logit(given_gates[position])
-    logits[2 * K] = logit(given_gates[-1])
-    widths = {"key_width": layer.key_width, "value_width": layer.value_width, "context": 2 * K + 1}
-    out = GLA(dist.d + 2 + 2 * K, layer.gate, gate_bias=0.0, dtype=torch.float64, **widths)
-    out.load_state_dict(layer.state_dict(), strict=False)
-    with torch.no_grad():
-        out.layers[0].W_g[dist.d + 1 :] = torch.from_numpy(logits)
-    return out
-
-
-def logit(g):
-    with np.errstate(divide="ignore"):
-        return np.clip(np.log(g) - np.log1p(-g), -40, 40)
-
-
 def weights(rng, K, kind):
     return {"falling": np.sort(rng.uniform(0.05, 1, K))[::-1], "signed": rng.normal(size=K)}[kind]
 
@@ -75,7 +54,7 @@ def test_layers_meet_weights_in_any_order(K, d, side, kind, how, seed):
     omega, P = weights(rng, K, kind), rng.normal(size=(d, d))
     layer = GLA.from_weights(P, Layout(delimiters=True).weights(dist, omega), side, context=2 * K + 1)
     assert (layer.key_width, layer.value_width) == ((d, 2) if side == "value" else (2 * d, d + 2 + 2 * K))
-    B = maps(computed(layer, dist) if how == "computed" else layer, dist, context=True)
+    B = maps(layer.with_computed_gates(dist) if how == "computed" else layer, dist, context=True)
     target = omega[dist.task_index, None, None] * P
     assert np.abs(B - target).max() < 1e-10 * max(1.0, np.abs(target).max())
 
@@ -160,9 +139,9 @@ def test_a_layer_with_one_spare_channel(K, how, kind):
     gates, v = signed_weights_to_gates(Layout(delimiters=True).weights(dist, omega))
     up, down = gates_to_weights(gates, axis=-2).T[..., None]
     channels = weights_to_gates(up * D + down * (1 - D), axis=-2)
-    layer = GLA.from_wpgd(v * A @ Q, P, channels, "key", context=2 * K + 1)
+    layer = GLA.from_matrices(v * A @ Q, P, channels, "key", context=2 * K + 1)
     assert layer.key_width == d + 1
-    B = maps(computed(layer, dist) if how == "computed" else layer, dist, context=True)
+    B = maps(layer.with_computed_gates(dist) if how == "computed" else layer, dist, context=True)
     falls = np.cumsum(-np.diff(omega, prepend=0).clip(None, 0))
     # What the theory leaves is exactly omega-down times A E; the rest is rounding at the size of the weights, 1e8.
     expected = omega[:, None, None] * A + falls[:, None, None] * (A @ Q @ P.T)

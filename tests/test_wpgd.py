@@ -1,12 +1,14 @@
 """The algorithm itself."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glalib import wpgd
+from glalib import GLA, PromptDistribution, Uniqueness, optimal_wpgd, simulate_risk, uniqueness, wpgd
 
 
 def problem(seed, lead=(), n=4, d=3, queries=2):
@@ -81,3 +83,63 @@ def test_bad_input_is_named(change, complaint):
     arguments = dict(zip(("x", "y", "x_query", "P", "omega"), problem(0), strict=True)) | change
     with pytest.raises((ValueError, TypeError), match=complaint):
         wpgd(**arguments)
+
+
+DIST = PromptDistribution(3, (4, 2), (0.2, 0.7), sigma=0.3)
+
+
+@pytest.mark.claim("def-wpgd")
+@pytest.mark.parametrize("weights", ["free", "uniform", "constant-gate", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]], ids=str)
+def test_a_record_predicts(weights):
+    """On prompts, by the formula, with weights per task or per example; and `simulate_risk` sees the same."""
+    best = optimal_wpgd(DIST, weights)
+    prompts = DIST.sample(7, torch.Generator().manual_seed(0), 2, torch.float64)
+    predictions = best(prompts)
+    omega = DIST.expand(best.omega)
+    for b in range(7):
+        x, y = prompts.x[b].numpy(), prompts.y[b].numpy()
+        wanted = prompts.x_query[b].numpy() @ best.P @ x.T @ (omega * y)
+        assert predictions[b].numpy() == pytest.approx(wanted, rel=1e-12, abs=1e-13)
+    assert best(prompts.to(torch.float32)).dtype == torch.float32 and best(prompts.to("meta")).is_meta
+    as_record, as_function = (
+        simulate_risk(predictor, DIST, 100, generator=torch.Generator().manual_seed(0))
+        for predictor in (best, lambda prompts: best(prompts))
+    )
+    assert as_record == as_function
+
+
+def test_a_record_asks_for_prompts_with_its_tasks():
+    best, prompts = optimal_wpgd(DIST), DIST.sample(2)
+    with pytest.raises(TypeError, match="prompts must be a Prompts record"):
+        best(prompts.x)
+    for other in (DIST.replace(counts=(3, 2, 1), r=(0, 0, 1)), DIST.replace(counts=(6,), r=(1,))):
+        with pytest.raises(ValueError, match="prompts must be of counts for 2 tasks, or of 2 examples"):
+            best(other.sample(2))
+    with pytest.raises(ValueError, match="P must be of shape"):
+        best(DIST.replace(d=4).sample(2))
+
+
+def test_records_are_json():
+    best, gated = optimal_wpgd(DIST), optimal_wpgd(DIST, "constant-gate")
+    estimate = simulate_risk(best, DIST, 10)
+    for record in (best, gated, uniqueness(DIST), estimate):
+        values = json.loads(json.dumps(record.to_dict(), allow_nan=False))
+        for name, value in values.items():
+            assert np.array_equal(value, getattr(record, name)) or value is getattr(record, name) is None
+    assert list(best.to_dict()) == ["P", "omega", "gamma", "risk", "certificate", "gate"]
+    assert set(uniqueness(DIST).to_dict()) == set(Uniqueness.__dataclass_fields__)
+    assert uniqueness(DIST).to_dict()["holds_sharp"] is True and len(gated.to_dict()["omega"]) == DIST.n
+
+
+def test_records_and_layers_are_small_tables_in_notebooks():
+    best, gated = optimal_wpgd(DIST), optimal_wpgd(DIST, "constant-gate")
+    for shown, words in (
+        (best, ["WPGD", f"{best.risk:.6g}", "omega", "(3, 3)", best.certificate]),
+        (gated, ["gate", f"{gated.gate:.6g}"]),
+        (GLA.from_wpgd(best, DIST), ["GLA", "width", "4", "given for 7 tokens"]),
+        (GLA(5, "key", 2), ["layers", "computed", "<td>2</td>", "causal"]),
+        (GLA(5, None), ["None"]),
+    ):
+        html = shown._repr_html_()
+        assert all(word in html for word in words) and len(html) < 1000
+        assert html.startswith("<table>") and html.count("<tr>") == html.count("</tr>") <= 10

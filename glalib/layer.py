@@ -1,0 +1,158 @@
+"""One layer of gated linear attention on tokens: its weights, its gates, what it writes, and what a query reads."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from . import _check
+from .attention import apply_state, chunked
+from .gates import later_products, widen
+
+
+class Layer(nn.Module):
+    """W_q, W_k, W_v, and W_o if more layers follow; gates given, or computed with W_g and b_g. See `model.GLA`."""
+
+    def __init__(self, model, last, given, gate_bias, generator, dtype):
+        super().__init__()
+        width, dk, dv = model.width, model.key_width, model.value_width
+
+        def draw(rows, columns):
+            return nn.Parameter(torch.randn(rows, columns, generator=generator, dtype=dtype) / rows**0.5)
+
+        self.gate, self.causal = model.gate, model.causal
+        self.W_q, self.W_k, self.W_v = draw(width, dk), draw(width, dk), draw(width, dv)
+        self.W_o = None if last or dv == width else draw(dv, width)
+        channels = {None: 0, "scalar": 1, "key": dk, "value": dv}[self.gate]
+        computed = self.gate is not None and given is None
+        self.W_g = nn.Parameter(torch.zeros(width, channels, dtype=dtype)) if computed else None
+        self.b_g = nn.Parameter(torch.full((channels,), gate_bias, dtype=dtype)) if computed else None
+        if given is not None:
+            given = copied("gates", given, (None,) if self.gate == "scalar" else (None, channels))
+            _check.unit_interval("gates", given)
+            given = given.to(widen(self.W_q).dtype).reshape(-1, channels)
+        self.register_buffer("given", given)
+
+    def _apply(self, fn, recurse=True):
+        """`.half()` and `.bfloat16()` leave given gates in float32: those near one would become one."""
+        given = self.given
+        super()._apply(fn, recurse)
+        if given is not None and self.given.dtype.itemsize < 4:
+            self.given = given.to(self.given.device)
+        return self
+
+    def _load_from_state_dict(self, *args):
+        super()._load_from_state_dict(*args)
+        if self.given is not None:
+            _check.unit_interval("gates", self.given)
+
+    def matrices(self):
+        """W_q, W_k, W_v to compute with."""
+        return widen(self.W_q), widen(self.W_k), widen(self.W_v)
+
+    def split_gates(self, Z, n):
+        """Gates of the context (..., n, m) and of the queries (..., queries, m); ones without a gate."""
+        if self.gate is None:
+            g = Z.new_ones(n + 1, 1)
+        elif self.given is None:
+            return torch.sigmoid(Z @ widen(self.W_g) + widen(self.b_g)).split((n, Z.shape[-2] - n), -2)
+        elif self.given.shape[0] == n + 1:
+            g = self.given
+        else:
+            expected = f"prompts of {self.given.shape[0]} tokens, the query among them, as the given gates are"
+            raise _check.fail("Z", expected, f"{n + 1} tokens")
+        return g[..., :n, :], g[..., n:, :]
+
+    def compute_gates(self, kind, vectors):
+        """Put gates computed from context vectors (kinds, p) in place of those given for tokens of these kinds (T,)."""
+        eps, given = torch.finfo(self.W_q.dtype).eps, _check.array("gates", self.given)
+        g = given[len(kind) - 1 - np.unique(kind[::-1], return_index=True)[1]]  # of the last token of each kind
+        if np.abs(given - g[kind])[1:].max() > eps:  # the first of all gates acts on an empty state
+            raise _check.fail("gates", "the same for all tokens of one kind, from the second on", _check.short(given))
+        with np.errstate(divide="ignore"):
+            logits = np.clip(np.log(g) - np.log1p(-g), np.log(eps / 64), np.log(64 / eps))
+        read = np.column_stack([vectors, np.ones(len(vectors))])
+        W = torch.from_numpy(np.linalg.lstsq(read, logits, rcond=None)[0]).to(self.W_q)
+        off = np.abs(1 / (1 + np.exp(-read @ _check.array("W_g", W))) - g).max()
+        if off > eps**0.5:
+            expected = "of context vectors that tell apart kinds of token with unlike gates, as independent ones do"
+            raise _check.fail("tokens", expected, f"gates that miss the given ones by {off:.2g}")
+        self.given, self.b_g = None, nn.Parameter(W[-1].clone())
+        self.W_g = nn.Parameter(torch.cat([W.new_zeros(len(self.W_q) - len(W) + 1, W.shape[1]), W[:-1]]))
+
+    def write(self, Z, n):
+        """Outputs (..., n + queries, value_width) of the context and of each query as its (n+1)-th token."""
+        g, g_q = self.split_gates(Z, n)
+        q, k, v = (Z @ W for W in self.matrices())
+        gate = self.gate or "scalar"
+        if not self.causal:
+            k, v, omega = k[..., :n, :], v[..., :n, :], later_products(g, -2)
+            S = v.mT @ (omega * k) if gate == "key" else (omega * v).mT @ k
+            return torch.cat([q[..., :n, :] @ S.mT, apply_state(S, q[..., n:, :], g_q, gate)], -2)
+        o, S = chunked(q[..., :n, :], k[..., :n, :], v[..., :n, :], g, None, gate)
+        q, k, v = (x[..., n:, :] for x in (q, k, v))
+        own = v * (k * q).sum(-1, keepdim=True)
+        return torch.cat([o, apply_state(S, q, g_q, gate) + own], -2)
+
+    def read(self, Z, n, h):
+        """h^T o (..., queries) at each query: the row h^T S takes the place of the state (Theorem 1).
+
+        h^T (G_q * S) q + (h^T v_q) (k_q^T q), where row i of Omega weighs write i and S = sum_i (Omega_i * v_i k_i^T).
+        """
+        W_q, W_k, W_v = self.matrices()
+        X, X_q = Z[..., :n, :], Z[..., n:, :]
+        u, u_q = (Z @ (W_v @ h)).split((n, X_q.shape[-2]), -1)
+        q = X_q @ W_q
+        q_token = q @ W_k.mT  # k^T q = z^T W_k q: keys that no gate touches need not be formed
+        own = u_q * (X_q * q_token).sum(-1) if self.causal else 0.0  # the query's own write
+        g, g_q = self.split_gates(Z, n)
+        if self.gate is None:
+            return _rows(u[..., None, :], X, q_token) + own
+        omega = later_products(g, -2)
+        if self.gate == "scalar":
+            return g_q[..., 0] * _rows((omega[..., 0] * u)[..., None, :], X, q_token) + own
+        if self.gate == "key":
+            return _rows(u[..., None, :], omega * (X @ W_k), g_q * q) + own
+        return _rows((h * g_q) @ (omega * (X @ W_v)).mT, X, q_token) + own
+
+
+def _rows(u, k, q):
+    """(sum_i u_i k_i)^T q for u (..., 1 or queries, n), k (..., n, m), q (..., queries, m)."""
+    return ((u @ k) * q).sum(-1)
+
+
+def per_layer(gates, layers):
+    """The gates of every layer in a list, all None or none of them."""
+    try:
+        out = [None] * layers if gates is None else list(gates)
+    except TypeError:
+        out = []
+    if len(out) != layers:
+        raise _check.fail("gates", f"a sequence of {layers} gate arrays, one per layer", _check.short(gates))
+    if 0 < sum(g is None for g in out) < layers:
+        expected = "given for every layer or for none (gates of one are linear attention)"
+        raise _check.fail("gates", expected, _check.short(gates))
+    return out
+
+
+def is_sequence(name, P):
+    """A list, tuple or stack of matrices rather than one matrix (which may be a list of rows)."""
+    if isinstance(P, (list, tuple)):
+        return len(P) > 0 and _check.array_or_tensor(name, P[0]).ndim == 2
+    return getattr(P, "ndim", 2) == 3 and len(P) > 0
+
+
+def copied(name, value, shape=(None, None), dtype=None):
+    """A copy as a finite tensor of that shape (None: any positive size), from a numpy array, nested lists or a tensor.
+
+    Of another dtype if one is given, with its largest entry in that one's range.
+    """
+    value = value.detach() if isinstance(value, torch.Tensor) else torch.from_numpy(_check.array(name, value))
+    _check.tensor(name, value)
+    if value.is_meta:
+        raise _check.fail(name, "a tensor with numbers in it", "a meta tensor")
+    if value.ndim != len(shape) or any(a != b if b else a < 1 for a, b in zip(value.shape, shape, strict=True)):
+        expected = "of shape (" + ", ".join("T or d" if b is None else str(b) for b in shape) + ")"
+        raise _check.fail(name, expected, f"shape {tuple(value.shape)}")
+    return (value if dtype is None else _check.cast(name, value, dtype)).clone()
