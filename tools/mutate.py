@@ -38,11 +38,13 @@ class Mutation(NamedTuple):
 # The tests that see the break of a module soonest; without .py, in tests/.
 FIRST = {
     "_check.py": ["prompts", "risk", "package", "gates"],
+    "_records.py": ["wpgd"],
     "attention.py": ["attention"],
     "baselines.py": ["simulate"],
     "cli.py": ["package"],
     "constant_gate.py": ["constant_gates"],
     "gates.py": ["gates", "model"],
+    "layer.py": ["model", "depth", "vector_gates"],
     "model.py": ["model", "depth", "vector_gates"],
     "fixed_points.py": ["precision", "landscape"],
     "layout.py": ["prompts", "vector_gates"],
@@ -170,7 +172,7 @@ MUTATIONS = [
         "out[before_last] = out[before_last + 1]",
         "out[before_last] = out[before_last - 1]",
     ),
-    Mutation("the context of delimiters", "layout.py", "block + len(counts) * is_delimiter, np.full", "block, np.full"),
+    Mutation("the context of delimiters", "layout.py", "block + K * is_delimiter, np.full", "block, np.full"),
     Mutation(
         "prompts of two precisions", "prompts.py", "part.shape != shape or part.dtype != x.dtype", "part.shape != shape"
     ),
@@ -202,16 +204,22 @@ MUTATIONS = [
     ),
     Mutation(
         "the state without causal mask",
-        "model.py",
+        "layer.py",
         "[q[..., :n, :] @ S.mT, apply_state",
         "[q[..., :n, :] @ (0.9 * S).mT, apply_state",
     ),
     Mutation(
         "the query's own write",
-        "model.py",
+        "layer.py",
         "own = v * (k * q).sum(-1, keepdim=True)",
         "own = 0 * v * (k * q).sum(-1, keepdim=True)",
     ),
+    Mutation(
+        "the state before the first token", "attention.py", "o = o + apply_state(S, q, P", "o = o - apply_state(S, q, P"
+    ),
+    Mutation("the query's gate in a weight", "model.py", " * g_q[..., :, None, :]", " * g_q[..., :, None, :] ** 0"),
+    Mutation("logits of gates", "layer.py", "np.log(g) - np.log1p(-g)", "np.log(g) - 0.9 * np.log1p(-g)"),
+    Mutation("arrays as lists", "_records.py", 'if hasattr(value, "tolist") else', 'if hasattr(value, "list") else'),
     Mutation("WPGD's preconditioner", "wpgd.py", "(P @ gradient)", "(P.swapaxes(-1, -2) @ gradient)"),
     Mutation("Bayes and ridge", "baselines.py", "rows = penalty**0.5", "rows = penalty"),
     Mutation(
