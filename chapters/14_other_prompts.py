@@ -348,7 +348,7 @@ small = PromptDistribution(d=2, counts=(2, 2), r=(0.4, 0.8), sigma=0.3)
 for model, tokens in (
     (reads_labels, sequential),
     (second_layer, sequential),
-    (pairs_in_tokens, small.tokens),
+    (pairs_in_tokens, Layout()),
 ):
     assert agreement(lambda q: model(tokens(q))[:, 0], prompts) > 1e-3
 
