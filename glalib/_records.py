@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import fields
 from html import escape
+from typing import Any
 
 
-def plain(record, *names: str) -> dict:
+def plain(record: Any, *names: str) -> dict[str, Any]:
     """These attributes of a record, its fields if none are named, as JSON values: arrays become lists."""
     values = {name: getattr(record, name) for name in names or [field.name for field in fields(record)]}
     return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}
 
 
-def table(title: str, rows: dict) -> str:
+def table(title: str, rows: dict[str, Any]) -> str:
     """An HTML table of names and values."""
     cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
     return f"<table><caption>{escape(title)}</caption>{cells}</table>"

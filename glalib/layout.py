@@ -109,7 +109,7 @@ class Layout:
         K = len(counts)
         return np.append(block + K * is_delimiter, np.full(queries, K * (2 if self.delimiters else 1)))
 
-    def vectors(self, K: int) -> np.ndarray:
+    def vectors(self, K: int) -> Array:
         """Context vectors (kinds, p): of the K blocks, of the delimiters if there are any, of the query."""
         kinds = K * (2 if self.delimiters else 1) + 1
         if isinstance(self.context, bool):
