@@ -7,10 +7,13 @@ Prompts of 16 bits are solved in float32, and predictions rounded once, to their
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
 from . import _check
+from ._check import Array
 from .distribution import PromptDistribution
 from .gates import widen
 from .prompts import Prompts, check_prompts
@@ -23,7 +26,7 @@ def least_squares(prompts: Prompts) -> torch.Tensor:
     return _predict(prompts, _solve(prompts.x, prompts.y, 0.0))
 
 
-def ridge(penalty: float):
+def ridge(penalty: float) -> Callable[[Prompts], torch.Tensor]:
     """Ridge regression over all examples: the predictor that minimises |X beta - y|^2 + penalty |beta|^2."""
     penalty = _check.real("penalty", penalty, low=0.0, expected="a finite number >= 0")
 
@@ -34,7 +37,7 @@ def ridge(penalty: float):
     return predictor
 
 
-def bayes(dist: PromptDistribution):
+def bayes(dist: PromptDistribution) -> Callable[[Prompts], torch.Tensor]:
     """The Bayes predictor E[y_query | prompt]: the smallest risk any predictor can have.
 
     Tasks and labels are jointly Gaussian given the features, so it is linear in y: write the tasks as
@@ -49,8 +52,8 @@ def bayes(dist: PromptDistribution):
     def predictor(prompts: Prompts) -> torch.Tensor:
         dist.check(prompts)
 
-        def like(array):
-            return torch.as_tensor(array, dtype=x.dtype)
+        def like(array: Array) -> torch.Tensor:
+            return torch.as_tensor(array, dtype=x.dtype, device=x.device)
 
         x = widen(prompts.x)
         x = x @ like(half_C)
@@ -61,17 +64,18 @@ def bayes(dist: PromptDistribution):
     return predictor
 
 
-def _solve(A, y, penalty):
+def _solve(A: torch.Tensor, y: torch.Tensor, penalty: float) -> torch.Tensor:
     """The theta that minimises |A theta - y|^2 + penalty |theta|^2; of minimum norm where several do. (batch, p)."""
     A, y = widen(A), widen(y)
     if penalty > 0:
         most = torch.finfo(A.dtype).max
         if penalty**0.5 > most:
             raise _check.fail("penalty", f"below {most:.2g}^2, the range of {A.dtype}", penalty)
-        rows = penalty**0.5 * torch.eye(A.shape[-1], dtype=A.dtype).expand(len(A), -1, -1)
+        rows = penalty**0.5 * torch.eye(A.shape[-1], dtype=A.dtype, device=A.device).expand(len(A), -1, -1)
         A, y = torch.cat([A, rows], dim=1), torch.nn.functional.pad(y, (0, A.shape[-1]))
-    return torch.linalg.lstsq(A, y[..., None], driver="gelsd").solution[..., 0]
+    solution: torch.Tensor = torch.linalg.lstsq(A, y[..., None], driver="gelsd").solution
+    return solution[..., 0]
 
 
-def _predict(prompts, beta):
+def _predict(prompts: Prompts, beta: torch.Tensor) -> torch.Tensor:
     return torch.einsum("bqd,bd->bq", widen(prompts.x_query), beta).to(prompts.x.dtype)

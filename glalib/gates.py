@@ -8,13 +8,27 @@ tensor and return the same kind; numpy input does not import torch.
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import _check
+from ._check import Array
+
+if TYPE_CHECKING:
+    import torch
 
 
-def weights_to_gates(omega, axis: int = -1):
+@overload
+def weights_to_gates(omega: torch.Tensor, axis: int = -1) -> torch.Tensor: ...
+
+
+@overload
+def weights_to_gates(omega: ArrayLike, axis: int = -1) -> Array: ...
+
+
+def weights_to_gates(omega: Any, axis: int = -1) -> Any:
     """Scalar gates (..., n+1) that give the context tokens the weights omega (..., n).
 
     omega_i = prod_{j=i+1..n+1} g_j, so g_{i+1} = omega_i / omega_{i+1} and g_{n+1} = omega_n; g_1 acts on an empty
@@ -40,7 +54,15 @@ def weights_to_gates(omega, axis: int = -1):
     return _as(kind, xp.concatenate((one, ratio), axis))
 
 
-def signed_weights_to_gates(omega):
+@overload
+def signed_weights_to_gates(omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]: ...
+
+
+@overload
+def signed_weights_to_gates(omega: ArrayLike) -> tuple[Array, Array]: ...
+
+
+def signed_weights_to_gates(omega: Any) -> Any:
     """Two channels for weights (..., n) of any sign and order: gates (..., n+1, 2) and a scale (...) with
 
         omega = scale * (Omega[..., 0] - Omega[..., 1]),    Omega = gates_to_weights(gates, axis=-2).
@@ -60,7 +82,15 @@ def signed_weights_to_gates(omega):
     return _as(kind, weights_to_gates(xp.stack((up, down), -1) / safe, axis=-2)), _as(kind, scale)
 
 
-def gates_to_weights(gates, axis: int = -1):
+@overload
+def gates_to_weights(gates: torch.Tensor, axis: int = -1) -> torch.Tensor: ...
+
+
+@overload
+def gates_to_weights(gates: ArrayLike, axis: int = -1) -> Array: ...
+
+
+def gates_to_weights(gates: Any, axis: int = -1) -> Any:
     """Weights (..., n) that the gates (..., n+1) of a prompt and its query give the context tokens.
 
     omega_i = prod_{j=i+1..n+1} g_j. For vector gates (..., n+1, m) say axis=-2: the weights are (..., n, m), the
@@ -73,43 +103,59 @@ def gates_to_weights(gates, axis: int = -1):
     return _part(later_products(gates, axis), axis, 0, -1)
 
 
-def suffix_products(gates, axis: int = -1):
+@overload
+def suffix_products(gates: torch.Tensor, axis: int = -1) -> torch.Tensor: ...
+
+
+@overload
+def suffix_products(gates: ArrayLike, axis: int = -1) -> Array: ...
+
+
+def suffix_products(gates: Any, axis: int = -1) -> Any:
     """prod_{j>i} g_j for every i along `axis`; the last is the empty product, 1. Exact zeros are harmless."""
     _, gates = _array("gates", gates, axis)
     return later_products(gates, axis)
 
 
-def later_products(gates, axis):
+def later_products(gates: Any, axis: int) -> Any:
     """`suffix_products` of an array or tensor that has been checked."""
-    xp = _module(gates)
+    xp = array_module(gates)
     kind, g = gates.dtype, widen(gates)
     later = xp.concatenate((_part(g, axis, 1, None), xp.ones_like(_part(g, axis, 0, 1))), axis)
     return _as(kind, xp.flip(xp.cumprod(xp.flip(later, (axis,)), axis), (axis,)))
 
 
-def widen(value):
+@overload
+def widen(value: torch.Tensor) -> torch.Tensor: ...
+
+
+@overload
+def widen(value: Array) -> Array: ...
+
+
+def widen(value: Any) -> Any:
     """A torch tensor of 16 bits in float32, where its sums and products are taken; anything else as it is."""
-    return value.float() if value.dtype.itemsize < 4 and _module(value) is not np else value
+    return value.float() if value.dtype.itemsize < 4 and array_module(value) is not np else value
 
 
-def _as(dtype, value):
+def _as(dtype: Any, value: Any) -> Any:
     return value if value.dtype == dtype else value.to(dtype)
 
 
-def _part(value, axis, start, stop):
+def _part(value: Any, axis: int, start: int, stop: int | None) -> Any:
     """value[start:stop] along one axis."""
     axis = axis % value.ndim
     return value[(slice(None),) * axis + (slice(start, stop),)]
 
 
-def _module(value):
+def array_module(value: object) -> Any:
     """torch for its tensors, else numpy; a tensor can only exist once torch is imported."""
     torch = sys.modules.get("torch")
     return torch if torch is not None and isinstance(value, torch.Tensor) else np
 
 
-def _array(name, value, axis):
+def _array(name: str, value: Any, axis: int) -> tuple[Any, Any]:
     value, axis = _check.array_or_tensor(name, value), _check.integer("axis", axis)
     if not -value.ndim <= axis < value.ndim or value.shape[axis] == 0:
         raise _check.fail(name, f"an array with entries along axis {axis}", f"shape {tuple(value.shape)}")
-    return _module(value), value
+    return array_module(value), value

@@ -10,9 +10,11 @@ import csv
 import io
 import numbers
 from html import escape
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from cycler import cycler
 
 from . import _check
 
@@ -43,7 +45,7 @@ def use_style() -> None:
             "axes.axisbelow": True,
             "grid.alpha": 0.25,
             "legend.frameon": False,
-            "axes.prop_cycle": mpl.cycler(color=TASKS),
+            "axes.prop_cycle": cycler(color=TASKS),
             "svg.hashsalt": "glalib",  # the same figure is the same file
             "savefig.transparent": True,
         }
@@ -65,7 +67,7 @@ class FigureData:
     Raises ValueError if columns differ in length or have several axes, TypeError for what is neither number nor word.
     """
 
-    def __init__(self, name: str, columns: dict, **settings):
+    def __init__(self, name: str, columns: dict[str, Any], **settings: object) -> None:
         _check.instance("name", name, str, "a string")
         if not name or set(name) & set('/\\\0\n"'):
             raise _check.fail("name", "a file name without ending", _check.short(name))
@@ -84,10 +86,10 @@ class FigureData:
             table.writerow(map(_entry, row))
         self.name, self.csv = name, head + body.getvalue()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"FigureData({self.name}.csv, {self.csv.count(chr(10))} lines)"
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         data = base64.b64encode(self.csv.encode()).decode()
         return (
             f'<a class="figure-data" download="{escape(self.name)}.csv" href="data:text/csv;base64,{data}">'
@@ -95,12 +97,12 @@ class FigureData:
         )
 
 
-def _line(value):
+def _line(value: object) -> str:
     """As text without line breaks."""
     return " ".join(str(value).split())
 
 
-def _column(key, values):
+def _column(key: str, values: Any) -> Any:
     """One column as it is; numpy would make words of numbers that stand beside words."""
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(f"columns[{key!r}] must be without a mask; got {_check.short(values)}")
@@ -118,8 +120,8 @@ def _column(key, values):
     return column
 
 
-def _entry(value):
+def _entry(value: Any) -> str | None:
     """As it stands in the file. A word that begins with # would be taken for a comment without its space."""
     if value is None or isinstance(value, str):
-        return " " + value if (value or "").startswith("#") else value
+        return f" {value}" if (value or "").startswith("#") else value
     return f"{value:.10g}" if not isinstance(value, (numbers.Integral, np.bool_)) else str(int(value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from . import _check
@@ -49,7 +49,8 @@ class Prompts:
         return out
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Prompts:
-        return replace(self, **{f.name: change(getattr(self, f.name)) for f in fields(self) if f.name != "counts"})
+        parts = {f.name: change(getattr(self, f.name)) for f in fields(self) if f.name != "counts"}
+        return Prompts(**parts, counts=self.counts)
 
     def __repr__(self) -> str:
         (batch, n, d), queries = self.x.shape, self.x_query.shape[1]

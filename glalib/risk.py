@@ -224,7 +224,9 @@ def uniqueness(dist: PromptDistribution) -> Uniqueness:
 
 def best_omega(dist: PromptDistribution, h: Array | float) -> Array:
     """(h R + I)^-1 r for the n weights, written for the K: the counts N weigh the columns, (h R N + I) omega = r."""
-    return np.linalg.solve(h * dist.R * np.array(dist.counts, dtype=np.float64) + np.eye(dist.K), unit(dist.r))
+    A: Array = h * dist.R * np.array(dist.counts, dtype=np.float64) + np.eye(dist.K)
+    omega: Array = np.linalg.solve(A, unit(dist.r))
+    return omega
 
 
 def _own(dist: PromptDistribution, sums: Array, ww: float) -> float:

@@ -15,16 +15,26 @@ a finite variance where Sigma has rank three at least, or Sx rank one. (Chapter 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 
 from . import _check
+from ._check import Array
 from .distribution import PromptDistribution
 from .gates import gates_to_weights, widen
 from .layout import DELIMITED, Layout
 from .model import GLA
 
 
-def token_free_losses(model, dist, batch, generator=None, tokens=DELIMITED):
+def token_free_losses(
+    model: GLA,
+    dist: PromptDistribution,
+    batch: int,
+    generator: torch.Generator | None = None,
+    tokens: Layout = DELIMITED,
+) -> torch.Tensor:
     """E[(y - prediction)^2 | prompt] for `batch` prompts, (batch,), with gradients to the model's weights.
 
     The law is that of `dist.sample` and of `tokens`, a `Layout`, averaged over the query.
@@ -39,73 +49,97 @@ def token_free_losses(model, dist, batch, generator=None, tokens=DELIMITED):
     layer, c = _layer(model, dist, tokens)
     batch = _check.positive_int("batch", batch)
     _check.generator(generator)
-    dtype, d, K = widen(layer.W_q).dtype, dist.d, dist.K
+    d = dist.d
 
-    def normal(*shape):
-        return torch.randn(*shape, generator=generator, dtype=dtype)
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=c.dtype)
 
-    def constant(array):
-        return torch.as_tensor(array, dtype=dtype)
+    def constant(array: Array) -> torch.Tensor:
+        return torch.as_tensor(array, dtype=c.dtype)
 
     # Features are Sx^1/2 times white ones: the root goes into the weights that read features, and into the tasks.
     mix, half_Sx, half_C = dist.factors
-    tasks = constant(mix) @ normal(batch, K + 1, d)
-    tasks = tasks if half_C is None else tasks @ constant(half_C)
-    tasks = tasks if half_Sx is None else tasks @ constant(half_Sx)
+    tasks = constant(mix) @ normal(batch, dist.K + 1, d)
+    for root in (half_C, half_Sx):
+        tasks = tasks if root is None else tasks @ constant(root)
 
-    def rows(W):
-        """What a matrix (or vector) does to white features, to the label, and to each kind of context."""
-        return (W[:d] if half_Sx is None else constant(half_Sx) @ W[:d]), W[d], c @ W[d + 1 :]
+    def rows(W: torch.Tensor) -> Rows:
+        return Rows(W[:d] if half_Sx is None else constant(half_Sx) @ W[:d], W[d], c @ W[d + 1 :])
 
     W_q, W_k, W_v = layer.matrices()
-    Q_x, _, Q_c = rows(W_q)
-    K_x, K_y, K_c = rows(W_k)
-    w_x, w_y, w_c = rows(model.scale * (W_v @ widen(model.h)))
-    if w_y.requires_grad and _check.look(lambda: not (w_y.any() or w_x.any())):
+    q, k, v = rows(W_q), rows(W_k), rows(model.scale * (W_v @ widen(model.h)))
+    if v.y.requires_grad and _check.look(lambda: not (v.y.any() or v.x.any())):
         expected = "with values that read the features or the label, where gradients are wanted"
         raise _check.fail("model", expected, "values that read neither")
-
-    _, is_delimiter = tokens.blocks(dist.counts)
-    kind = torch.from_numpy(tokens.kinds(dist.counts, queries=0))
+    block, is_delimiter = tokens.blocks(dist.counts)
+    kind = torch.from_numpy(block + dist.K * is_delimiter)
     if model.gate is None:
-        omega = torch.ones(len(kind), dtype=dtype)
+        omega = torch.ones(len(kind), dtype=c.dtype)
     else:
         gates = torch.sigmoid(c @ widen(layer.W_g)[d + 1 :] + widen(layer.b_g))[:, 0]
         omega = gates_to_weights(torch.cat([gates[kind], gates[-1:]]))
 
     # Phi = sum_i omega_i v_i k_i: the row h^T S of the state.
-    Phi = (omega * w_c[kind])[is_delimiter] @ K_c[kind[is_delimiter]]
-    for k, D in enumerate(omega[torch.from_numpy(~is_delimiter)].split(dist.counts)):
-        beta = tasks[:, k]
-        t = w_x + w_y * beta
-        size = t.norm(dim=-1, keepdim=True)
-        u = t / size.clamp_min(torch.finfo(dtype).tiny)
-        g, f = normal(batch, len(D)), normal(batch, d)
-        v = size * g + w_c[k]
-        e_sum = 0.0
-        if dist.sigma > 0:
-            e = normal(batch, len(D))
-            v = v + (w_y * dist.sigma) * e
-            e_sum = dist.sigma * (e * D * v).sum(-1)
-        Dv = D * v
-        f = f - (f * u).sum(-1, keepdim=True) * u
-        x_sum = (g * Dv).sum(-1, keepdim=True) * u + Dv.norm(dim=-1, keepdim=True) * f
-        y_sum = (x_sum * beta).sum(-1) + e_sum
-        Phi = Phi + x_sum @ K_x + y_sum[:, None] * K_y + Dv.sum(-1, keepdim=True) * K_c[k]
+    Phi = (omega * v.c[kind])[is_delimiter] @ k.c[kind[is_delimiter]]
+    weights = torch.split(omega[torch.from_numpy(~is_delimiter)], list(dist.counts))
+    for b, D in enumerate(weights):
+        Phi = Phi + _write(normal, tasks[:, b], D, dist.sigma, k, v, b)
+    return _second_moment(tasks[:, dist.K], Phi, q, k, v) + dist.sigma**2
 
-    # y - prediction = line . x + const + x^T A x - (w_x . x)(x^T H x) + noise; the query's own write is
-    # (w_x . x + nu)(x^T H x + b . x + c_0).
-    q_0, nu = Q_c[-1], w_c[-1]
-    H = (K_x @ Q_x.T + Q_x @ K_x.T) / 2
-    b, c_0 = K_x @ q_0 + Q_x @ K_c[-1], K_c[-1] @ q_0
-    line = tasks[:, K] - Phi @ Q_x.T - (nu * b + c_0 * w_x)
+
+class Rows(NamedTuple):
+    """What a matrix (or vector) does to white features, to the label, and to each kind of context."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    c: torch.Tensor
+
+
+def _write(
+    normal: Callable[..., torch.Tensor],
+    beta: torch.Tensor,
+    D: torch.Tensor,
+    sigma: float,
+    k: Rows,
+    v: Rows,
+    b: int,
+) -> torch.Tensor:
+    """What block b, with task beta (batch, d) and weights D (m,), adds to Phi, in law."""
+    batch, d = beta.shape
+    t = v.x + v.y * beta
+    size = t.norm(dim=-1, keepdim=True)
+    u = t / size.clamp_min(torch.finfo(t.dtype).tiny)
+    g, f = normal(batch, len(D)), normal(batch, d)
+    values = size * g + v.c[b]
+    e_sum: torch.Tensor | float = 0.0
+    if sigma > 0:
+        e = normal(batch, len(D))
+        values = values + (v.y * sigma) * e
+        e_sum = sigma * (e * D * values).sum(-1)
+    Dv = D * values
+    f = f - (f * u).sum(-1, keepdim=True) * u
+    x_sum = (g * Dv).sum(-1, keepdim=True) * u + Dv.norm(dim=-1, keepdim=True) * f
+    y_sum = (x_sum * beta).sum(-1) + e_sum
+    return x_sum @ k.x + y_sum[:, None] * k.y + Dv.sum(-1, keepdim=True) * k.c[b]
+
+
+def _second_moment(beta: torch.Tensor, Phi: torch.Tensor, q: Rows, k: Rows, v: Rows) -> torch.Tensor:
+    """E (beta . x - prediction)^2 over the query's x ~ N(0, I). (batch,).
+
+    y - prediction = line . x + const + x^T A x - (v.x . x)(x^T H x): the query's own write is
+    (v.x . x + nu)(x^T H x + b . x + c_0).
+    """
+    q_0, nu = q.c[-1], v.c[-1]
+    H = (k.x @ q.x.T + q.x @ k.x.T) / 2
+    b, c_0 = k.x @ q_0 + q.x @ k.c[-1], k.c[-1] @ q_0
+    line = beta - Phi @ q.x.T - (nu * b + c_0 * v.x)
     const = -(Phi @ q_0) - nu * c_0
-    A = -nu * H - (torch.outer(w_x, b) + torch.outer(b, w_x)) / 2
-    Hw, trace = H @ w_x, H.trace()
+    A = -nu * H - (torch.outer(v.x, b) + torch.outer(b, v.x)) / 2
+    Hw, trace = H @ v.x, H.trace()
     even = (const + A.trace()) ** 2 + 2 * (A**2).sum()
-    odd = (line**2).sum(-1) - 2 * trace * (line @ w_x) - 4 * (line @ Hw)
-    cubic = (w_x @ w_x) * (trace**2 + 2 * (H**2).sum()) + 4 * trace * (w_x @ Hw) + 8 * (Hw @ Hw)
-    return even + odd + cubic + dist.sigma**2
+    odd = (line**2).sum(-1) - 2 * trace * (line @ v.x) - 4 * (line @ Hw)
+    cubic = (v.x @ v.x) * (trace**2 + 2 * (H**2).sum()) + 4 * trace * (v.x @ Hw) + 8 * (Hw @ Hw)
+    return even + odd + cubic
 
 
 def _layer(model, dist, tokens):

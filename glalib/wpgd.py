@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from . import _check
 from ._check import Array
-from .gates import _module, widen
+from .gates import array_module, widen
 
 if TYPE_CHECKING:
     import torch
@@ -64,13 +64,13 @@ def wpgd(x: Any, y: Any, x_query: Any, P: Any, omega: Any) -> Any:
 def _alike(**values: Any) -> Any:
     """All arguments as finite arrays of the kind of x: NumPy float64, or torch tensors to compute with."""
     x = values["x"]
-    if _module(x) is np:
+    if array_module(x) is np:
         return [_check.array(name, value) for name, value in values.items()]
     import torch
 
     dtype = widen(_check.tensor("x", x)).dtype
 
-    def like_x(name, value):
+    def like_x(name: str, value: Any) -> torch.Tensor:
         if not (isinstance(value, torch.Tensor) and value.is_floating_point()):
             value = torch.from_numpy(_check.array(name, value))
         if value.is_meta and not x.is_meta:
