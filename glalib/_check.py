@@ -79,7 +79,7 @@ def array(name: str, value: Any, shape: tuple[int, ...] | None = None) -> Array:
         raise TypeError(f"{name} must be an array without a mask; got {short(value)}")
     try:
         if hasattr(value, "detach"):
-            value = value.detach().resolve_neg()
+            value = value.detach().cpu().resolve_neg()
             value = value.double() if value.is_floating_point() else value  # numpy has no bfloat16
         out = np.asarray(value)
         if out.dtype.kind not in "iuf":
@@ -135,14 +135,18 @@ def _is_finite(value: torch.Tensor) -> bool:
 
 def cast(name: str, value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """A finite tensor in that dtype, if its largest entry is in the dtype's range: not infinite there, nor zero."""
+    in_range(name, look(lambda: value.detach().abs().max().item()) if value.numel() else None, dtype)
+    return value.to(dtype)
+
+
+def in_range(name: str, largest: float | None, dtype: torch.dtype) -> None:
+    """Complain of a largest entry, if it is known, that is infinite in that dtype, or is zero there and not here."""
     import torch
 
-    largest = look(lambda: value.detach().abs().max().item()) if value.numel() else None
     limits = torch.finfo(dtype)
     if largest and not limits.tiny <= largest <= limits.max:
         expected = f"in the range of {dtype}, {limits.tiny:.2g} to {limits.max:.2g}"
         raise fail(name, expected, f"a largest entry of {largest:.3g}")
-    return value.to(dtype)
 
 
 def array_or_tensor(name: str, value: Any) -> Any:

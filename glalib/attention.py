@@ -18,6 +18,8 @@ takes what it adds to the gradient with it.
 Inputs of 16 bits, bfloat16 or float16, are computed with in float32: outputs round once, at the end, to the dtype of k.
 Gates may then be float32 too, and near one they should be: see `gates`. States between calls are float32 and unrounded.
 
+Autocast changes nothing here: inputs come in its dtype, and their dtype counts.
+
 Checks of numbers step aside while torch traces, as under `torch.compile`, `torch.export` and `torch.func.vmap`.
 
 Inside the module gates have a channel axis, (..., T, m): m = 1 for a scalar gate, else dk or dv.
@@ -26,6 +28,7 @@ Inside the module gates have a channel axis, (..., T, m): m = 1 for a scalar gat
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import torch
 from torch.nn.functional import pad
@@ -62,7 +65,8 @@ def gla(q, k, v, gates=None, gate="scalar", form="recurrent", initial_state=None
     _check.option("form", form, tuple(FORMS))
     _check.option("output_final_state", output_final_state, (True, False))
     dtype, inputs, gate = _arguments("q", q, k, v, gates, gate, initial_state)
-    o, S = FORMS[form](*inputs, gate, output_final_state)
+    with unrounded(k):
+        o, S = FORMS[form](*inputs, gate, output_final_state)
     return (o.to(dtype), S) if output_final_state else o.to(dtype)
 
 
@@ -73,15 +77,23 @@ def gla_readout(q_last, k, v, gates=None, gate="scalar"):
     errors as in `gla`.
     """
     dtype, (q, k, v, g, _), gate = _arguments("q_last", q_last, k, v, gates, gate)
-    omega = 1 if gates is None else later_products(g, -2)
-    if gate == "key":
-        k = omega * k
-    score = q[..., None, :] @ k.mT  # (..., 1, T): a batched product with rows first is the fast layout
-    if gate == "value":
-        v = omega * v
-    elif gate == "scalar" and gates is not None:
-        score = score * omega.mT
-    return (score @ v)[..., 0, :].to(dtype)
+    with unrounded(k):
+        omega = 1 if gates is None else later_products(g, -2)
+        if gate == "key":
+            k = omega * k
+        score = q[..., None, :] @ k.mT  # (..., 1, T): a batched product with rows first is the fast layout
+        if gate == "value":
+            v = omega * v
+        elif gate == "scalar" and gates is not None:
+            score = score * omega.mT
+        return (score @ v)[..., 0, :].to(dtype)
+
+
+def unrounded(x):
+    """Where autocast is on, it steps aside: it would round the state at every product."""
+    kind = x.device.type
+    on = kind != "meta" and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if on else nullcontext()
 
 
 def _recurrent(q, k, v, g, S, gate, final):

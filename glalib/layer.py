@@ -14,24 +14,24 @@ from .gates import later_products, widen
 class Layer(nn.Module):
     """W_q, W_k, W_v, and W_o if more layers follow; gates given, or computed with W_g and b_g. See `model.GLA`."""
 
-    def __init__(self, model, last, given, gate_bias, generator, dtype):
+    def __init__(self, model, last, given, gate_bias, generator, **kind):
         super().__init__()
         width, dk, dv = model.width, model.key_width, model.value_width
 
         def draw(rows, columns):
-            return nn.Parameter(torch.randn(rows, columns, generator=generator, dtype=dtype) / rows**0.5)
+            return nn.Parameter(torch.randn(rows, columns, generator=generator, **kind) / rows**0.5)
 
         self.gate, self.causal = model.gate, model.causal
         self.W_q, self.W_k, self.W_v = draw(width, dk), draw(width, dk), draw(width, dv)
         self.W_o = None if last or dv == width else draw(dv, width)
         channels = {None: 0, "scalar": 1, "key": dk, "value": dv}[self.gate]
         computed = self.gate is not None and given is None
-        self.W_g = nn.Parameter(torch.zeros(width, channels, dtype=dtype)) if computed else None
-        self.b_g = nn.Parameter(torch.full((channels,), gate_bias, dtype=dtype)) if computed else None
+        self.W_g = nn.Parameter(torch.zeros(width, channels, **kind)) if computed else None
+        self.b_g = nn.Parameter(torch.full((channels,), gate_bias, **kind)) if computed else None
         if given is not None:
             given = copied("gates", given, (None,) if self.gate == "scalar" else (None, channels))
             _check.unit_interval("gates", given)
-            given = given.to(widen(self.W_q).dtype).reshape(-1, channels)
+            given = given.to(widen(self.W_q)).reshape(-1, channels)
         self.register_buffer("given", given)
 
     def _apply(self, fn, recurse=True):

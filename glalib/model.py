@@ -14,7 +14,7 @@ from torch import nn
 
 from . import _check
 from ._records import table
-from .attention import GATES
+from .attention import GATES, unrounded
 from .distribution import PromptDistribution
 from .gates import later_products, signed_weights_to_gates, weights_to_gates, widen
 from .layer import Layer, copied, is_sequence, per_layer
@@ -38,6 +38,7 @@ class GLA(nn.Module):
                  example, through its own gate if it is a query; queries write nothing
     scale        constant factor of every o_i: 1 in the paper; 1 / n makes sums over n examples means, which train well
     generator    draws W_q, W_k, W_v (and W_o), standard normal / sqrt(rows)
+    dtype, device     of the weights; torch's defaults if None
 
     A gate acts on every token, whatever the token writes: a row of zeros inside the context, as of padding, writes
     nothing but multiplies the state by sigmoid(b_g), or by its given gate, and so shifts predictions of a gated layer.
@@ -64,6 +65,7 @@ class GLA(nn.Module):
         scale=1.0,
         generator=None,
         dtype=None,
+        device=None,
     ):
         super().__init__()
         self.width = _check.positive_int("width", width)
@@ -82,16 +84,16 @@ class GLA(nn.Module):
         most = torch.finfo(stored).max
         gate_bias = _check.real("gate_bias", gate_bias, -most, most, f"a finite number in the range of {stored}")
         self.scale = _check.real("scale", scale)
-        _check.cast("scale", torch.tensor(self.scale, dtype=torch.float64), widen(torch.empty(0, dtype=stored)).dtype)
+        _check.in_range("scale", abs(self.scale), torch.float32 if stored.itemsize < 4 else stored)
         given = [gates] if layers == 1 else per_layer(gates, layers)
         self.gate, self.causal = gate, bool(causal)
         self.layers = nn.ModuleList(
-            Layer(self, last=l == layers - 1, given=given[l], gate_bias=gate_bias, generator=generator, dtype=dtype)
+            Layer(self, l == layers - 1, given[l], gate_bias, generator, dtype=dtype, device=device)
             for l in range(layers)
         )
-        h = torch.full((self.value_width,), self.value_width**-0.5, dtype=dtype)
+        h = torch.full((self.value_width,), self.value_width**-0.5, dtype=dtype, device=device)
         if self.value_width == self.width:
-            h = torch.eye(self.width, dtype=dtype)[self.width - 1 - context]
+            h = torch.eye(self.width, dtype=dtype, device=device)[self.width - 1 - context]
         self.h = nn.Parameter(h.clone())
 
     def forward(self, Z, queries=1):
@@ -101,8 +103,9 @@ class GLA(nn.Module):
         state of the context and never see each other. One layer costs O(n width (key_width + value_width)) or less
         and forms neither a T x T matrix nor the state.
         """
-        written, streams, n = self._through(Z, queries)
-        return (written + self.scale * self.layers[-1].read(streams[-1], n, widen(self.h))).to(Z.dtype)
+        with unrounded(self.h):
+            written, streams, n = self._through(Z, queries)
+            return (written + self.scale * self.layers[-1].read(streams[-1], n, widen(self.h))).to(Z.dtype)
 
     def gates(self, Z, queries=1):
         """The gate values that act on these tokens: (..., n + queries), or (..., n + queries, m) for a vector gate.
@@ -125,11 +128,13 @@ class GLA(nn.Module):
 
     def _by_layer(self, made_of, Z, queries):
         """made_of(gates of the context, gates of the queries), of every layer, without an axis of one channel."""
-        out, (_, streams, n) = [], self._through(Z, queries)
-        for layer, tokens in zip(self.layers, streams, strict=True):
-            g, g_q = (g.expand(*Z.shape[:-2], -1, -1) for g in layer.split_gates(tokens, n))
-            made = made_of(g, g_q.expand(*Z.shape[:-2], queries, -1))
-            out.append(made if self.gate in ("key", "value") else made[..., 0])
+        out = []
+        with unrounded(self.h):
+            _, streams, n = self._through(Z, queries)
+            for layer, tokens in zip(self.layers, streams, strict=True):
+                g, g_q = (g.expand(*Z.shape[:-2], -1, -1) for g in layer.split_gates(tokens, n))
+                made = made_of(g, g_q.expand(*Z.shape[:-2], queries, -1))
+                out.append(made if self.gate in ("key", "value") else made[..., 0])
         return out[0] if len(out) == 1 else out
 
     def _through(self, Z, queries):
@@ -161,8 +166,8 @@ class GLA(nn.Module):
         Sequences P_q, P_k (and gates) build one layer from each entry. With several layers W_v has -1 at the label:
         each token's label coordinate is then y_i - x_i^T beta_i^l (Theorem 6), and h reads minus the label.
 
-        Matrices and gates are numpy arrays or torch tensors; dtype as in P_q. gates None means linear attention in
-        all layers; for linear attention in one layer among gated ones, give it gates of one.
+        Matrices and gates are numpy arrays or torch tensors; dtype and device as in P_q. gates None means linear
+        attention in all layers; for linear attention in one layer among gated ones, give it gates of one.
         """
         _check.option("gate", gate, (None, *GATES))
         context = _check.integer("context", context, 0, "an integer >= 0")
@@ -187,6 +192,7 @@ class GLA(nn.Module):
             gates=None if ungated else gates[0] if layers == 1 else gates,
             causal=causal,
             dtype=dtype,
+            device=P_q[0].device,
         )
         sign = 1 if layers == 1 else -1
         with torch.no_grad():
@@ -213,8 +219,8 @@ class GLA(nn.Module):
         P = copied("P", P)
         d, dtype = len(P), P.dtype
         P = widen(copied("P", P, (d, d)))
-        omega = copied("omega", omega, (None,), P.dtype)
-        eye = torch.eye(d, dtype=P.dtype)
+        omega = copied("omega", omega, (None,), P.dtype).to(P.device)
+        eye = torch.eye(d, dtype=P.dtype, device=P.device)
 
         def scaled(scale):
             name, product = "P times the largest weight", scale * P.double()
@@ -229,7 +235,7 @@ class GLA(nn.Module):
         if gate == "key":
             halves = torch.cat([scaled(scale), -scaled(scale)], 1), torch.cat([eye, eye], 1)
             return cls.from_matrices(*halves, gates.repeat_interleave(d, -1), "key", context)
-        model = cls(d + 1 + context, "value", key_width=d, value_width=2, gates=gates, dtype=dtype)
+        model = cls(d + 1 + context, "value", key_width=d, value_width=2, gates=gates, dtype=dtype, device=P.device)
         layer = model.layers[0]
         with torch.no_grad():
             for W in (layer.W_q, layer.W_k, layer.W_v):

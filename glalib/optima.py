@@ -79,7 +79,7 @@ def stationary_points(dist: PromptDistribution) -> list[WPGD]:
 
     found = fixed_points(F, 1.0, 1.0 + lam.max())
     certificate = f"all {len(found)} stationary points enumerated"
-    points = [best_P(dist, best_omega(dist, h2(dist, gamma)), certificate) for gamma in found]
+    points = [best_P(dist, best_omega(dist, float(h2(dist, gamma))), certificate) for gamma in found]
     return sorted(points, key=lambda point: point.risk)
 
 
@@ -111,7 +111,7 @@ def monotone_points(dist: PromptDistribution, r: Array) -> list[WPGD]:
     target = np.concatenate([np.sqrt(counts) * unit(r), np.zeros(dist.K)])
     target /= np.linalg.norm(target)
 
-    def omega(h: Array | float) -> Array:
+    def omega(h: float) -> Array:
         A = np.concatenate([own, np.sqrt(h) * shared])
         scale = 1 / np.linalg.norm(A, axis=0)
         z, _ = nnls(A * scale, target, maxiter=30 * dist.K)
@@ -131,7 +131,7 @@ def monotone_points(dist: PromptDistribution, r: Array) -> list[WPGD]:
     # Least squares in turns over active sets knows omega less well than a formula would.
     found = fixed_points(F, 1.0, top, resolution=1e-6, rounding=1e-12)
     certificate = "all stationary points over the cone enumerated, for P of either sign"
-    return [best_P(dist, omega(h2(dist, gamma)), certificate) for gamma in found]
+    return [best_P(dist, omega(float(h2(dist, gamma))), certificate) for gamma in found]
 
 
 def _constant_gate(dist: PromptDistribution) -> WPGD:

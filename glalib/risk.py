@@ -222,11 +222,10 @@ def uniqueness(dist: PromptDistribution) -> Uniqueness:
 # The two half-problems: the best weights for a given h, the best P for given weights.
 
 
-def best_omega(dist: PromptDistribution, h: Array | float) -> Array:
+def best_omega(dist: PromptDistribution, h: float) -> Array:
     """(h R + I)^-1 r for the n weights, written for the K: the counts N weigh the columns, (h R N + I) omega = r."""
-    A: Array = h * dist.R * np.array(dist.counts, dtype=np.float64) + np.eye(dist.K)
-    omega: Array = np.linalg.solve(A, unit(dist.r))
-    return omega
+    A = h * dist.R * np.array(dist.counts, dtype=np.float64) + np.eye(dist.K)
+    return np.asarray(np.linalg.solve(A, unit(dist.r)), np.float64)
 
 
 def _own(dist: PromptDistribution, sums: Array, ww: float) -> float:

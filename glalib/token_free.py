@@ -16,7 +16,7 @@ a finite variance where Sigma has rank three at least, or Sx rank one. (Chapter 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -120,7 +120,8 @@ def _write(
     f = f - (f * u).sum(-1, keepdim=True) * u
     x_sum = (g * Dv).sum(-1, keepdim=True) * u + Dv.norm(dim=-1, keepdim=True) * f
     y_sum = (x_sum * beta).sum(-1) + e_sum
-    return x_sum @ k.x + y_sum[:, None] * k.y + Dv.sum(-1, keepdim=True) * k.c[b]
+    written: torch.Tensor = x_sum @ k.x + y_sum[:, None] * k.y + Dv.sum(-1, keepdim=True) * k.c[b]
+    return written
 
 
 def _second_moment(beta: torch.Tensor, Phi: torch.Tensor, q: Rows, k: Rows, v: Rows) -> torch.Tensor:
@@ -142,7 +143,7 @@ def _second_moment(beta: torch.Tensor, Phi: torch.Tensor, q: Rows, k: Rows, v: R
     return even + odd + cubic
 
 
-def _layer(model, dist, tokens):
+def _layer(model: Any, dist: PromptDistribution, tokens: Layout) -> tuple[Any, torch.Tensor]:
     """The layer and the context vectors (kinds, p), or a complaint."""
     _check.instance("model", model, GLA, "a GLA")
     _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")

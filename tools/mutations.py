@@ -189,8 +189,8 @@ MUTATIONS = [
     Mutation(
         "the query's label noise",
         "token_free.py",
-        "return even + odd + cubic + dist.sigma**2",
-        "return even + odd + cubic",
+        "Phi, q, k, v) + dist.sigma**2",
+        "Phi, q, k, v)",
     ),
     Mutation("the state of a run", "training.py", 'generator.set_state(torch.from_numpy(arrays["generator"]))', "pass"),
     Mutation("Adam's memory", "training.py", "BETAS = (0.9, 0.99)", "BETAS = (0.9, 0.999)"),

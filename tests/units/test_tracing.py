@@ -1,19 +1,39 @@
-"""Under vmap, compilers, export, fake and meta tensors: values and gradients are those of the plain call."""
+"""Under vmap, compilers, export, autocast, fake and meta tensors, and on other devices: what the plain call gives."""
 
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call, grad, jvp, stack_module_state, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from glalib import GLA, gla, gla_readout, wpgd
+from glalib import GLA, PromptDistribution, gla, gla_readout, optimal_wpgd, wpgd
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
+from glalib.layout import DELIMITED
 
 GATES = ("scalar", "key", "value")
 T, DK, DV = 6, 2, 3
 # The same operations in float64, perhaps in another order: sums of some ten products.
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}
 
+
+def on_from_a_state(form):
+    """The second half of a sequence, begun in the state after the first, and the last state."""
+
+    def run(q, k, v, g, gate):
+        cut = g.split(T // 2, -1 if gate == "scalar" else -2)
+        first, second = zip(*(x.split(T // 2, -2) for x in (q, k, v)), strict=True)
+        _, S = gla(*first, cut[0], gate, form, output_final_state=True)
+        o, S = gla(*second, cut[1], gate, form, S, True)
+        return torch.cat([o, S.mT], -2)
+
+    return run
+
+
 FUNCTIONS = {
+    "recurrent, on": on_from_a_state("recurrent"),
+    "parallel, on": on_from_a_state("parallel"),
+    "chunked, on": on_from_a_state("chunked"),
     "recurrent": lambda q, k, v, g, gate: gla(q, k, v, g, gate, "recurrent"),
     "parallel": lambda q, k, v, g, gate: gla(q, k, v, g, gate, "parallel"),
     "chunked": lambda q, k, v, g, gate: gla(q, k, v, g, gate, "chunked"),
@@ -24,7 +44,7 @@ FUNCTIONS = {
         g.sort(-1 if gate == "scalar" else -2).values, -2 + (g.ndim < 2)
     ),
     "signed": lambda q, k, v, g, gate: torch.cat([x.flatten() for x in signed_weights_to_gates(v.mT)]),
-    "wpgd": lambda q, k, v, g, gate: wpgd(k, v[..., 0], q, torch.eye(DK, dtype=q.dtype), v[..., 1]),
+    "wpgd": lambda q, k, v, g, gate: wpgd(k, v[..., 0], q, torch.eye(DK, dtype=q.dtype, device=q.device), v[..., 1]),
 }
 
 
@@ -100,7 +120,7 @@ def test_compiled(name):
     compiled_agrees(lambda *x: FUNCTIONS[name](*x, "scalar"), inputs("scalar"))
 
 
-@pytest.mark.parametrize("name", ["recurrent", "parallel", "chunked", "readout", "weights"])
+@pytest.mark.parametrize("name", ["recurrent", "parallel, on", "chunked, on", "readout", "weights"])
 def test_exported(name):
     class Module(torch.nn.Module):
         def forward(self, q, k, v, g):
@@ -155,6 +175,116 @@ def test_models_as_graphs(kind):
         assert GLA(4, kind[0], kind[1])(torch.rand(2, T + 1, 4), 2).shape == (2, 2)
     with torch.device("meta"):
         assert GLA(4, kind[0], kind[1])(torch.rand(2, T + 1, 4), 2).is_meta
+
+
+@pytest.mark.parametrize("what", ["gates", "weights"])
+@pytest.mark.parametrize("kind", [(None, 1, False), ("scalar", 1, True), ("key", 2, False)], ids=str)
+def test_gates_and_weights_are_traced(kind, what):
+    members = list(models(*kind))
+
+    def ask(Z, model=members[0]):
+        found = getattr(model, what)(Z, 2)
+        return torch.cat([x.flatten() for x in found]) if isinstance(found, list) else found
+
+    wanted = ask(TOKENS)
+    torch.compiler.reset()
+    torch.testing.assert_close(torch.compile(ask, fullgraph=True, backend="eager")(TOKENS), wanted, **CLOSE)
+    torch.testing.assert_close(vmap(ask)(TOKENS[:, None]).sum(), wanted.sum(), **CLOSE)
+    members[0].to("meta")
+    assert ask(TOKENS.to("meta")).shape == wanted.shape
+
+
+def test_forward_mode_through_a_model():
+    model = next(models("key", 2))
+    _, slope = jvp(lambda Z: model(Z, 2).sum(), (TOKENS,), (TOKENS.sin(),))
+    wanted = (grad(lambda Z: model(Z, 2).sum())(TOKENS) * TOKENS.sin()).sum()
+    torch.testing.assert_close(slope, wanted, **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["recurrent, on", "parallel, on", "chunked, on", "readout"])
+@pytest.mark.parametrize("gate", GATES)
+def test_autocast_rounds_no_state(name, gate):
+    """What is float32 stays so, to the last bit; what comes in autocast's dtype is computed with in float32."""
+    xs = [x.float() for x in inputs(gate)]
+    wanted = FUNCTIONS[name](*xs, gate)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(FUNCTIONS[name](*xs, gate), wanted)
+        q, k = (torch.nn.functional.linear(x, torch.eye(DK)) for x in xs[:2])
+        assert q.dtype == torch.bfloat16
+        o = gla(q, k, xs[2].to(q.dtype), xs[3], gate)
+        assert torch.equal(o, gla(*(x.to(q.dtype) for x in xs[:3]), xs[3], gate))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_autocast_changes_no_model(kind):
+    model, Z = next(models(*kind)).float(), TOKENS.float()
+    wanted = model(Z, 2), model.weights(Z, 2)
+    torch.compiler.reset()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = model(Z, 2), model.weights(Z, 2)
+        compiled = torch.compile(lambda Z: model(Z, 2), fullgraph=True, backend="eager")(Z)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+    torch.testing.assert_close(compiled, wanted[0], rtol=1e-5, atol=1e-6)
+
+
+class Devices(TorchDispatchMode):
+    """The devices of all tensors that operations return."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        out = op(*args, **(kwargs or {}))
+        parts = out if isinstance(out, (tuple, list)) else [out]
+        self.seen |= {x.device.type for x in parts if isinstance(x, torch.Tensor)}
+        return out
+
+
+@pytest.mark.parametrize("kind", [(None, 1), *((g, l) for g in GATES for l in (1, 2))], ids=str)
+@pytest.mark.parametrize("causal", [True, False])
+def test_no_tensor_is_made_elsewhere(kind, causal):
+    """Neither when a model is made nor when it runs, backward too."""
+    with Devices() as devices:
+        model = GLA(4, *kind, value_width=2, causal=causal, scale=0.3, device="meta")
+        Z = torch.ones(2, T + 1, 4, device="meta")
+        model(Z, 2).sum().backward()
+        model.gates(Z), model.weights(Z, 2)
+    assert devices.seen == {"meta"} and all(p.is_meta for p in model.parameters())
+
+
+def test_no_function_makes_a_tensor_elsewhere(function):
+    f, gate = function
+    xs = [x.to("meta").requires_grad_() for x in inputs(gate)]
+    with Devices() as devices:
+        out = f(*xs)
+        out.sum().backward()
+    assert devices.seen <= {"meta"} and out.is_meta
+
+
+ELSEWHERE = [kind for kind in ("cuda", "xpu") if getattr(torch, kind).is_available()]
+
+
+@pytest.mark.skipif(not ELSEWHERE, reason="needs an accelerator")
+def test_devices_follow_tensors(function):
+    f, gate = function
+    xs, (there, *_) = inputs(gate), ELSEWHERE
+    out = f(*(x.to(there) for x in xs))
+    assert out.device.type == there
+    torch.testing.assert_close(out.cpu(), f(*xs), **CLOSE)
+
+
+@pytest.mark.skipif(not ELSEWHERE, reason="needs an accelerator")
+@pytest.mark.parametrize("gate", GATES)
+def test_constructions_follow_their_matrices(gate):
+    dist, (there, *_) = PromptDistribution(3, (4, 2), (0.2, 0.7)), ELSEWHERE
+    best = optimal_wpgd(dist)
+    prompts = dist.sample(5, torch.Generator().manual_seed(0), 2, torch.float64)
+    omega = DELIMITED.weights(dist, best.omega)
+    model = GLA.from_weights(torch.from_numpy(np.array(best.P)).to(there), omega, gate, context=5)
+    for layer in (model, model.with_computed_gates(dist), GLA.from_wpgd(best, dist, gate, DELIMITED).to(there)):
+        assert {p.device.type for p in [*layer.parameters(), *layer.buffers()]} == {there}
+        torch.testing.assert_close(layer(DELIMITED(prompts.to(there)), 2).cpu(), best(prompts), **CLOSE)
 
 
 def test_shapes_are_checked_while_traced():
