@@ -35,9 +35,10 @@ from tqdm import tqdm
 
 from glalib import GLA, PromptDistribution, gla, gla_readout, optimal_wpgd, reproduce, simulate_risk
 from glalib.attention import chunk_length
+from glalib.fingerprints import code_fingerprint
 from glalib.layout import DELIMITED, Layout
 from glalib.token_free import token_free_losses
-from glalib.training import code_fingerprint, fit, orthogonal_start
+from glalib.training import Recipe, fit, orthogonal_start
 
 WHEELS = ("fla-core==0.6.0", "einops==0.8.2")
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -334,7 +335,7 @@ def single_task_run(seed, steps=300, prompts=8000):
     model = GLA(11, "scalar", scale=1 / dist.n, gate_bias=6.0, generator=generator, dtype=torch.float32)
     orthogonal_start(model, generator)
     began = perf_counter()
-    fit(model, dist, steps=steps, batch=256, queries=16, lr=0.02, seed=seed)
+    fit(model, dist, Recipe(steps=steps, batch=256, queries=16, lr=0.02, seed=seed))
     took = perf_counter() - began
     best = optimal_wpgd(dist)
     assert abs(best.risk / dist.d - (1 - dist.n / (dist.n + dist.d + 1))) < 1e-12

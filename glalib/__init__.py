@@ -18,8 +18,10 @@ The rooms, in the order in which data flows through them:
     baselines   least squares, ridge, and the Bayes predictor
     simulate    Monte Carlo: the twin of every closed form
     token_free  exact draws of a layer's error without drawing tokens
-    training    fitting a model, one run or many, with checkpoints
-    reproduce   the authors' table, trained again
+    training    fitting a model to a distribution by a recipe
+    checkpoint  a run that can be written down and gone on with
+    fingerprints    short names for numbers and for code; beside it files and progress, of runs
+    reproduce   the authors' table, trained again: many runs at a time, and how each number was made
     plotting    one style for all figures
 
 Importing `glalib` and using its closed forms does not import torch: the names that need it load on first use.

@@ -73,6 +73,11 @@ def option(name: str, value: Any, options: tuple[object, ...]) -> None:
         raise fail(name, "one of " + ", ".join(map(repr, options)), short(value))
 
 
+def flag(name: str, value: Any) -> bool:
+    option(name, value, (True, False))
+    return bool(value)
+
+
 def array(name: str, value: Any, shape: tuple[int, ...] | None = None) -> Array:
     """A finite float64 array of that shape; of a tensor, its values without their history."""
     if isinstance(value, np.ma.MaskedArray):

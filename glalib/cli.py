@@ -7,16 +7,19 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
+from typing import Any
 
 from . import __version__, _check
 from .distribution import PromptDistribution
+from .files import as_path
 from .optima import optimal_wpgd
 from .risk import uniqueness
 
 MOST_FEATURES = 10_000  # about 5 GB
-MOST_SEEDS = 10_000  # more is a slip: years of work
+WHOLE: dict[str, Any] = {"allow_abbrev": False}  # an option misspelt is an error, not another option
 
 
 class _Once(argparse.Action):
@@ -24,65 +27,17 @@ class _Once(argparse.Action):
 
     given = False
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
         if self.given:
             raise argparse.ArgumentError(self, "given twice")
         self.given = True
         setattr(namespace, self.dest, values)
 
 
-def main(argv=None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 2 for bad input, 1 where a run failed."""
-    whole = {"allow_abbrev": False}  # an option misspelt is an error, not another option
-    parser = argparse.ArgumentParser(
-        prog="glalib", description="Gated linear attention as weighted preconditioned GD.", **whole
-    )
-    parser.add_argument("--version", action="version", version=f"glalib {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    risk = commands.add_parser(
-        "risk",
-        help="exact risks of linear attention and of the optimum",
-        description="Exact risks on multitask prompts with identity covariances and independent tasks, unless --R.",
-        epilog="example: glalib risk --d 100 --counts 50,50 --r 0.2,0.8",
-        **whole,
-    )
-    risk.add_argument("--d", action=_Once, type=_number(int), required=True, help="feature dimension")
-    risk.add_argument("--counts", action=_Once, type=_numbers(int), required=True, help="examples per task, e.g. 50,50")
-    risk.add_argument(
-        "--r", action=_Once, type=_numbers(float), required=True, help="correlation of each task with the query's"
-    )
-    risk.add_argument(
-        "--R", action=_Once, type=_rows, help="task correlations, rows apart by ';', e.g. '1,0.5;0.5,1' (identity)"
-    )
-    risk.add_argument(
-        "--sigma", action=_Once, type=_number(float), default=0.0, help="standard deviation of the label noise (0)"
-    )
-    risk.add_argument("--json", action="store_true", help="print JSON")
-
-    reproduce = commands.add_parser("reproduce", help="train the models of the authors' table again", **whole)
-    table = reproduce.add_subparsers(dest="what", required=True).add_parser(
-        "table",
-        help="d = 100; n = 100, 200, 400, 1000; linear attention and scalar GLA",
-        description="Train the authors' table again, beside their numbers. The gate reads context coordinates only, "
-        "unless --free. An interrupted run goes on where it stopped when the same command is given again.",
-        **whole,
-    )
-    table.add_argument("--free", action="store_true", help="every weight free, from plain tokens (longer)")
-    table.add_argument("--seeds", action=_Once, type=_number(int), default=1, help="runs per cell, seeds 0, 1, ... (1)")
-    table.add_argument(
-        "--jobs", action=_Once, type=_number(int), help="processes, one thread each (this machine's cores)"
-    )
-    table.add_argument(
-        "--backend", action=_Once, default="loky", help="loky (this machine), dask (DASK_SCHEDULER_ADDRESS) or ray"
-    )
-    table.add_argument("--json", action=_Once, metavar="FILE", type=_path, help="write the cells to this file")
-    table.add_argument(
-        "--folder", action=_Once, type=_path, default="glalib-runs", help="where unfinished work is kept (glalib-runs)"
-    )
-
     try:
-        args = parser.parse_args(_join_negative(sys.argv[1:] if argv is None else argv))
+        args = _parser().parse_args(_join_negative(sys.argv[1:] if argv is None else argv))
     except SystemExit as stop:
         if not stop.code and _print("", None, end=""):  # of --help and --version nothing could be written
             return 1
@@ -105,7 +60,63 @@ def main(argv=None) -> int:
     return _print(text, args.command) or status
 
 
-def _print(text, command, **options) -> int:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="glalib", description="Gated linear attention as weighted preconditioned GD.", **WHOLE
+    )
+    parser.add_argument("--version", action="version", version=f"glalib {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_risk(commands)
+    _add_reproduce(commands)
+    return parser
+
+
+def _add_risk(commands: Any) -> None:
+    risk = commands.add_parser(
+        "risk",
+        help="exact risks of linear attention and of the optimum",
+        description="Exact risks on multitask prompts with identity covariances and independent tasks, unless --R.",
+        epilog="example: glalib risk --d 100 --counts 50,50 --r 0.2,0.8",
+        **WHOLE,
+    )
+    risk.add_argument("--d", action=_Once, type=_number(int), required=True, help="feature dimension")
+    risk.add_argument("--counts", action=_Once, type=_numbers(int), required=True, help="examples per task, e.g. 50,50")
+    risk.add_argument(
+        "--r", action=_Once, type=_numbers(float), required=True, help="correlation of each task with the query's"
+    )
+    risk.add_argument(
+        "--R", action=_Once, type=_rows, help="task correlations, rows apart by ';', e.g. '1,0.5;0.5,1' (identity)"
+    )
+    risk.add_argument(
+        "--sigma", action=_Once, type=_number(float), default=0.0, help="standard deviation of the label noise (0)"
+    )
+    risk.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_reproduce(commands: Any) -> None:
+    reproduce = commands.add_parser("reproduce", help="train the models of the authors' table again", **WHOLE)
+    table = reproduce.add_subparsers(dest="what", required=True).add_parser(
+        "table",
+        help="d = 100; n = 100, 200, 400, 1000; linear attention and scalar GLA",
+        description="Train the authors' table again, beside their numbers. The gate reads context coordinates only, "
+        "unless --free. An interrupted run goes on where it stopped when the same command is given again.",
+        **WHOLE,
+    )
+    table.add_argument("--free", action="store_true", help="every weight free, from plain tokens (longer)")
+    table.add_argument("--seeds", action=_Once, type=_number(int), default=1, help="runs per cell, seeds 0, 1, ... (1)")
+    table.add_argument(
+        "--jobs", action=_Once, type=_number(int), help="processes, one thread each (this machine's cores)"
+    )
+    table.add_argument(
+        "--backend", action=_Once, default="loky", help="loky (this machine), dask (DASK_SCHEDULER_ADDRESS) or ray"
+    )
+    table.add_argument("--json", action=_Once, metavar="FILE", type=_path, help="write the cells to this file")
+    table.add_argument(
+        "--folder", action=_Once, type=_path, default="glalib-runs", help="where unfinished work is kept (glalib-runs)"
+    )
+
+
+def _print(text: str, command: str | None, **options: Any) -> int:
     """Print, and complain in a line where nobody reads or nothing can be written."""
     try:
         print(text, flush=True, **options)
@@ -117,38 +128,20 @@ def _print(text, command, **options) -> int:
     return 0
 
 
-def _reproduce(args) -> tuple[str, int]:
-    from .reproduce import summary, table  # torch loads here only
+def _reproduce(args: argparse.Namespace) -> tuple[str, int]:
+    from .reproduce import reproduce_table  # torch loads here only
 
-    if args.seeds > MOST_SEEDS:
-        raise _check.fail("seeds", f"at most {MOST_SEEDS} here", _check.short(args.seeds))
-    part = None if args.json is None else args.json.with_name(f"{args.json.name}.{os.getpid()}.part")
-    if part:  # complain now rather than after the work, and leave no half of a file
-        if args.json.is_dir():
-            raise _check.fail("json", "a file", f"the folder {args.json}")
-        try:
-            part.touch()
-        except OSError as error:
-            raise _check.fail("json", "in a folder that can be written to", f"{args.json}: {error.strerror}") from None
-    try:
-        rows = table(args.free, args.seeds, args.jobs, args.backend, args.folder)
-        if part:
-            part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-            os.replace(part, args.json)
-    finally:
-        if part:
-            part.unlink(missing_ok=True)
-    return summary(rows), int(any("error" in row for row in rows))
+    return reproduce_table(args.free, args.seeds, args.jobs, args.backend, args.folder, args.json)
 
 
-def _risk(args) -> str:
+def _risk(args: argparse.Namespace) -> str:
     if args.d > MOST_FEATURES:
         raise _check.fail("d", f"at most {MOST_FEATURES} here, as d x d matrices are formed", _check.short(args.d))
     report = _report(PromptDistribution(args.d, args.counts, args.r, R=args.R, sigma=args.sigma))
     return json.dumps(report) if args.json else _table(report, args.d)
 
 
-def _report(dist) -> dict:
+def _report(dist: PromptDistribution) -> dict[str, Any]:
     optimum, certain = optimal_wpgd(dist), uniqueness(dist)
     return {
         "linear": optimal_wpgd(dist, "uniform").risk,
@@ -159,7 +152,7 @@ def _report(dist) -> dict:
     }
 
 
-def _table(report, d) -> str:
+def _table(report: dict[str, Any], d: int) -> str:
     weights = ", ".join(f"{value:.6g}" for value in report["omega"])
     unique = "yes, up to scale" if report["unique"] else "not certified"
     return "\n".join(
@@ -174,27 +167,28 @@ def _table(report, d) -> str:
     )
 
 
-def _six(value) -> str:
+def _six(value: float) -> str:
     """Six decimals, or six digits and a power of ten where decimals would be none or too many."""
     return f"{value:.6f}" if 1e-3 <= value < 1e4 else f"{value:.5e}"
 
 
-def _path(text):
-    if not text:
-        raise argparse.ArgumentTypeError("expected a path; got ''")
-    return Path(text).expanduser()
+def _path(text: str) -> Path:
+    try:
+        return as_path("path", text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a path; got {text!r}") from None
 
 
-def _number(kind):
+def _number(kind: type[Any]) -> Callable[[str], Any]:
     return lambda text: _parse(text, [text], kind, "an integer" if kind is int else "a number")[0]
 
 
-def _numbers(kind):
+def _numbers(kind: type[Any]) -> Callable[[str], list[Any]]:
     noun = "integers" if kind is int else "numbers"
     return lambda text: _parse(text, text.split(","), kind, f"{noun} with commas between them")
 
 
-def _parse(text, parts, kind, expected):
+def _parse(text: str, parts: list[str], kind: type[Any], expected: str) -> list[Any]:
     try:
         if "_" in text:  # Python would read 5_0 as 50
             raise ValueError
@@ -203,13 +197,13 @@ def _parse(text, parts, kind, expected):
         raise argparse.ArgumentTypeError(f"expected {expected}; got {text!r}") from None
 
 
-def _rows(text):
+def _rows(text: str) -> list[list[float]]:
     return [_numbers(float)(row) for row in text.split(";")]
 
 
-def _join_negative(argv):
+def _join_negative(argv: list[str]) -> list[str]:
     """Let `--r -0.2,0.8` be read as `--r=-0.2,0.8`: argparse would take the value for an option."""
-    out = []
+    out: list[str] = []
     for word in argv:
         if out and re.fullmatch(r"--\w+", out[-1]) and re.match("-[^-h]", word):
             out[-1] += "=" + word

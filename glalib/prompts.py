@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import _check
 
@@ -55,6 +55,29 @@ class Prompts:
     def __repr__(self) -> str:
         (batch, n, d), queries = self.x.shape, self.x_query.shape[1]
         return f"Prompts(batch={batch}, n={n}, d={d}, queries={queries}, dtype={self.x.dtype})"
+
+
+class Drawn(Protocol):
+    """What a `Sampler` returns at least: `Prompts`, or a record of one's own with these shapes.
+
+    x (batch, n, d), y (batch, n), x_query (batch, queries, d), y_query (batch, queries).
+    """
+
+    @property
+    def x(self) -> torch.Tensor: ...
+    @property
+    def y(self) -> torch.Tensor: ...
+    @property
+    def x_query(self) -> torch.Tensor: ...
+    @property
+    def y_query(self) -> torch.Tensor: ...
+
+
+class Sampler(Protocol):
+    """Whatever draws prompts, to train on or to simulate: `PromptDistribution`, or a distribution of one's own."""
+
+    def sample(self, batch: int, generator: torch.Generator | None, queries: int, dtype: torch.dtype | None) -> Drawn:
+        """Draw `batch` prompts with `queries` queries each, from the generator, in that dtype."""
 
 
 def check_prompts(value: Any) -> None:

@@ -12,6 +12,7 @@ from . import _check
 from ._records import plain
 from .distribution import PromptDistribution
 from .layout import Layout
+from .prompts import Drawn, Sampler
 from .risk import WPGD, population_risk
 from .wpgd import wpgd
 
@@ -35,7 +36,7 @@ class Estimate:
 @torch.no_grad()
 def simulate_risk(
     predictor,
-    dist: PromptDistribution,
+    dist: Sampler,
     prompts: int = 10_000,
     queries: int = 1,
     batch: int | None = None,
@@ -51,6 +52,7 @@ def simulate_risk(
       or a torch module from tokens Z to predictions (called as module(Z), or module(Z, queries=queries));
       or any callable from a `Prompts` record to predictions, such as those in `glalib.baselines`.
       Predictions are floating-point tensors of shape (batch, queries), or (batch,) for one query.
+    - dist: a `PromptDistribution`; for modules and callables, any `Sampler`.
     - prompts, queries, batch: prompts drawn in all, queries on each, prompts drawn at a time (chosen if None).
     - generator: torch.Generator; the same state gives the same estimate. None: torch's own.
     - tokens: for modules, how prompts become Z: a `Layout`, or another callable from a `Prompts` record; Layout() if
@@ -64,14 +66,12 @@ def simulate_risk(
     Raises ValueError or TypeError for bad arguments, and where predictions have the wrong type or shape or are not
     finite.
     """
-    _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
+    check_sampler(dist)
     _check.dtype("dtype", dtype)
     prompts, queries = _check.positive_int("prompts", prompts), _check.positive_int("queries", queries)
     if prompts < 2:
         raise _check.fail("prompts", "at least 2, for a standard error", prompts)
-    # About 2 million numbers at a time: large enough for speed, small enough for a laptop.
-    chosen = max(1, 2_000_000 // ((dist.n + queries) * dist.d))
-    batch = chosen if batch is None else _check.positive_int("batch", batch)
+    batch = _chosen_batch(dist, queries) if batch is None else _check.positive_int("batch", batch)
     _check.option("progress", progress, (True, False))
     predict, dtype = _as_predictor(predictor, dist, queries, tokens, dtype)
     known = 0.0
@@ -79,6 +79,7 @@ def simulate_risk(
         pair = (against.P, against.omega) if isinstance(against, WPGD) else against
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"against must be a WPGD record, a (P, omega) pair or None; got {_check.short(against)}")
+        _check.instance("dist", dist, PromptDistribution, "a PromptDistribution where `against` is given")
         P, omega = pair
         known = population_risk(dist, P, omega)
         compare = _as_predictor((P, omega), dist, queries, None, dtype)[0]
@@ -86,7 +87,7 @@ def simulate_risk(
     losses = []
     with tqdm(total=prompts, disable=not progress, unit="prompt") as bar:
         while (left := prompts - sum(map(len, losses))) > 0:
-            drawn = dist.sample(min(batch, left), generator, queries, dtype)
+            drawn = draw(dist, min(batch, left), generator, queries, dtype)
             predictions = _check.tensor("the predictor's output", predict(drawn))
             if queries == 1 and predictions.shape == drawn.y_query.shape[:1]:
                 predictions = predictions[:, None]
@@ -105,6 +106,33 @@ def simulate_risk(
     if not losses.isfinite().all():
         raise _check.fail("the predictor's output", "finite", "NaN or infinity")
     return Estimate(known + losses.mean().item(), losses.std().item() / prompts**0.5, prompts)
+
+
+def check_sampler(dist: object) -> None:
+    """Complain unless it draws prompts."""
+    if isinstance(dist, type) or not callable(getattr(dist, "sample", None)):
+        expected = "a PromptDistribution or another object with a method `sample`"
+        raise TypeError(f"dist must be {expected}; got {type(dist).__name__}")
+
+
+def draw(
+    dist: Sampler, batch: int, generator: torch.Generator | None, queries: int, dtype: torch.dtype | None
+) -> Drawn:
+    """Prompts of any distribution, or a complaint where what it returns are none."""
+    drawn = dist.sample(batch, generator, queries, dtype)
+    for name in ("x", "y", "x_query", "y_query"):
+        _check.instance(f"{name} of what dist.sample returns", getattr(drawn, name, None), torch.Tensor, "a tensor")
+    if drawn.y_query.shape != (batch, queries):
+        expected = f"of shape {(batch, queries)}"
+        raise _check.fail("y_query of what dist.sample returns", expected, f"shape {tuple(drawn.y_query.shape)}")
+    return drawn
+
+
+def _chosen_batch(dist: object, queries: int) -> int:
+    """About 2 million numbers at a time: large enough for speed, small enough for a laptop."""
+    if not isinstance(dist, PromptDistribution):  # of unknown size
+        return 256
+    return max(1, 2_000_000 // ((dist.n + queries) * dist.d))
 
 
 def query_option(model, queries) -> dict:
@@ -139,6 +167,7 @@ def _as_predictor(predictor, dist, queries, tokens, dtype):
     if tokens is not None:
         raise _check.fail("tokens", "None unless the predictor is a torch module", type(tokens).__name__)
     if isinstance(predictor, (tuple, list)) and len(predictor) == 2:
+        _check.instance("dist", dist, PromptDistribution, "a PromptDistribution where weights are the predictor")
         P = _check.array("P", predictor[0], (dist.d, dist.d))
         omega = _check.array("omega", predictor[1])
         dist.moments(omega)  # complains about a wrong shape

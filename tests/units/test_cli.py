@@ -12,7 +12,8 @@ import pytest
 
 from glalib import PromptDistribution, optimal_wpgd, uniqueness
 from glalib.cli import main
-from glalib.reproduce import RECIPES
+from glalib.reproduce import EVALUATION, RECIPES
+from glalib.training import Recipe
 
 RISK = ["risk", "--d", "3", "--counts", "5,5", "--r", "0.2,0.8"]
 
@@ -132,12 +133,13 @@ def test_a_table_that_was_there_stays_until_the_new_one_is_whole(tmp_path, monke
     def table(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("glalib.reproduce.table", table)
+    monkeypatch.setattr("glalib.reproduce.command.table", table)
     assert main(["reproduce", "table", "--json", str(file), "--folder", str(tmp_path)]) == 130
     assert file.read_text() == "[]" and [path.name for path in tmp_path.iterdir()] == ["table.json"]
 
 
 def test_a_cell_that_fails_is_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(RECIPES, "context", {"steps": -1})
+    monkeypatch.setitem(RECIPES, "context", Recipe(steps=1, batch=1, token_free=True))
+    monkeypatch.setitem(EVALUATION, "prompts", 1)
     assert main(["reproduce", "table", "--jobs", "1", "--folder", str(tmp_path)]) == 2
     assert "in cells[0] of the sweep, {'model': 'gla', 'd': 100" in capsys.readouterr().err

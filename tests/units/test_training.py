@@ -18,12 +18,23 @@ import torch
 with contextlib.suppress(ImportError):  # not on Windows
     import fcntl
 
-from glalib import GLA, PromptDistribution, optimal_wpgd, simulate_risk, training
+from glalib import GLA, PromptDistribution, files, optimal_wpgd, simulate_risk
+from glalib.checkpoint import seconds_spent
+from glalib.fingerprints import code_fingerprint
 from glalib.layout import DELIMITED, Layout
-from glalib.training import NonFiniteLoss, code_fingerprint, fit, orthogonal_start, seconds_spent, sweep
+from glalib.progress import Progress, Said
+from glalib.reproduce import sweep
+from glalib.reproduce.sweep import one_cell
+from glalib.training import NonFiniteLoss, Recipe, fit, orthogonal_start
 
 DIST = PromptDistribution(3, (6, 6), (0.2, 0.8))
 SHORT = {"steps": 40, "batch": 16, "queries": 4, "every": 7, "tokens": DELIMITED}
+
+
+def train(model, dist, **options):
+    """`fit`, with the numbers of its recipe among the options."""
+    recipe = Recipe(**{name: options.pop(name) for name in Recipe.__dataclass_fields__ if name in options})
+    return fit(model, dist, recipe, **options)
 
 
 def new_model(seed=0, gate="scalar", **options):
@@ -37,7 +48,7 @@ def weights(model):
 @pytest.mark.parametrize("token_free", [False, True])
 def test_an_interrupted_run_goes_on_to_the_same_numbers(token_free, tmp_path, monkeypatch):
     whole, parts = new_model(), new_model()
-    losses = fit(whole, DIST, token_free=token_free, **SHORT)
+    losses = train(whole, DIST, token_free=token_free, **SHORT)
     calls = 0
     step = torch.optim.Adam.step
 
@@ -53,14 +64,14 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(token_free, tmp_path, mo
     for _ in range(2):
         parts = new_model()
         with pytest.raises(KeyboardInterrupt):
-            fit(parts, DIST, token_free=token_free, checkpoint=path, **SHORT)
+            train(parts, DIST, token_free=token_free, checkpoint=path, **SHORT)
     parts = new_model()
     assert torch.equal(weights(parts), weights(new_model()))
-    resumed = fit(parts, DIST, token_free=token_free, checkpoint=path, **SHORT)
+    resumed = train(parts, DIST, token_free=token_free, checkpoint=path, **SHORT)
     assert torch.equal(weights(whole), weights(parts)) and np.array_equal(losses, resumed)
     assert calls < 2 * SHORT["steps"]  # what was done was not done again, but for the last few steps
     again = new_model()
-    assert np.array_equal(fit(again, DIST, token_free=token_free, checkpoint=path, **SHORT), losses)
+    assert np.array_equal(train(again, DIST, token_free=token_free, checkpoint=path, **SHORT), losses)
     assert torch.equal(weights(again), weights(whole))
     with np.load(path, allow_pickle=False) as file:  # plain arrays
         assert all(file[name].dtype != object for name in file.files)
@@ -69,39 +80,39 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(token_free, tmp_path, mo
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     path = tmp_path / "run.npz"
-    fit(new_model(), DIST, checkpoint=path, **SHORT)
+    train(new_model(), DIST, checkpoint=path, **SHORT)
     for change, words in [
         ({"lr": 0.1}, "lr"),
-        ({"steps": 41}, "steps"),
+        ({"steps": 39}, "steps"),
         ({"seed": 1}, "seed"),
         ({"token_free": True}, "token_free"),
     ]:
         with pytest.raises(ValueError, match=f"checkpoint must be of this run.*differs in {words}"):
-            fit(new_model(), DIST, checkpoint=path, **(SHORT | change))
+            train(new_model(), DIST, checkpoint=path, **(SHORT | change))
     with pytest.raises(ValueError, match=r"checkpoint must be of this run.*differs in start"):
-        fit(new_model(1), DIST, checkpoint=path, **SHORT)
+        train(new_model(1), DIST, checkpoint=path, **SHORT)
     with pytest.raises(ValueError, match="differs in dist"):
-        fit(new_model(), PromptDistribution(3, (6, 6), (0.3, 0.8)), checkpoint=path, **SHORT)
+        train(new_model(), PromptDistribution(3, (6, 6), (0.3, 0.8)), checkpoint=path, **SHORT)
 
 
 def test_what_is_not_trained_belongs_to_the_run(tmp_path):
     """Given gates and frozen weights: a checkpoint made with others would end at other numbers."""
     gates = np.linspace(0.2, 1, DIST.n + 3)
     path = tmp_path / "gates.npz"
-    fit(new_model(gates=gates), DIST, checkpoint=path, **SHORT)
+    train(new_model(gates=gates), DIST, checkpoint=path, **SHORT)
     with pytest.raises(ValueError, match=r"checkpoint must be of this run.*differs in start"):
-        fit(new_model(gates=gates**2), DIST, checkpoint=path, **SHORT)
+        train(new_model(gates=gates**2), DIST, checkpoint=path, **SHORT)
     frozen = new_model()
     frozen.h.requires_grad_(False)
     path = tmp_path / "frozen.npz"
-    fit(frozen, DIST, checkpoint=path, **SHORT)
+    train(frozen, DIST, checkpoint=path, **SHORT)
     with pytest.raises(ValueError, match=r"checkpoint must be of this run.*differs in trained"):
-        fit(new_model(), DIST, checkpoint=path, **SHORT)
+        train(new_model(), DIST, checkpoint=path, **SHORT)
 
 
 def test_a_broken_checkpoint_is_named(tmp_path):
     path = tmp_path / "run.npz"
-    fit(new_model(), DIST, checkpoint=path, **SHORT)
+    train(new_model(), DIST, checkpoint=path, **SHORT)
     whole = path.read_bytes()
     np.save(tmp_path / "array.npy", np.zeros(3))
     np.savez(tmp_path / "list.npz", run=np.array("[1]"))
@@ -109,7 +120,7 @@ def test_a_broken_checkpoint_is_named(tmp_path):
     for broken in [b"", b"no archive", whole[:3000], whole[:2000] + b"xyz" + whole[2003:], *others]:
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=r"checkpoint must be a file that `fit` wrote; remove it .*run\.npz"):
-            fit(new_model(), DIST, checkpoint=path, **SHORT)
+            train(new_model(), DIST, checkpoint=path, **SHORT)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +146,7 @@ def test_a_broken_checkpoint_is_named(tmp_path):
 )
 def test_an_edited_checkpoint_is_refused(name, change, tmp_path):
     path = tmp_path / "run.npz"
-    fit(new_model(), DIST, checkpoint=path, **SHORT)
+    train(new_model(), DIST, checkpoint=path, **SHORT)
     with np.load(path) as file:
         arrays = dict(file)
     if change is None:
@@ -144,7 +155,7 @@ def test_an_edited_checkpoint_is_refused(name, change, tmp_path):
         arrays[name] = change(arrays.get(name))
     np.savez(path, **arrays)
     with pytest.raises(ValueError, match=r"checkpoint must be a file that `fit` wrote; remove it .*run\.npz"):
-        fit(new_model(), DIST, checkpoint=path, **SHORT)
+        train(new_model(), DIST, checkpoint=path, **SHORT)
 
 
 def test_seconds_are_those_of_all_parts(tmp_path, monkeypatch):
@@ -160,36 +171,36 @@ def test_seconds_are_those_of_all_parts(tmp_path, monkeypatch):
         return DELIMITED(prompts)
 
     with pytest.raises(StopIteration):
-        fit(new_model(), DIST, checkpoint=path, **(SHORT | {"tokens": tokens}))
+        train(new_model(), DIST, checkpoint=path, **(SHORT | {"tokens": tokens}))
     assert seconds_spent(path) == 2
 
     def all_tokens(prompts):
         return DELIMITED(prompts)
 
-    fit(new_model(), DIST, checkpoint=path, **(SHORT | {"tokens": all_tokens}))
+    train(new_model(), DIST, checkpoint=path, **(SHORT | {"tokens": all_tokens}))
     assert seconds_spent(path) == 2 + 4  # after steps 21, 28, 35 and 40
 
 
 def test_flags_and_numbers_of_numpy_are_as_good(tmp_path):
     path = tmp_path / "run.npz"
-    losses = fit(new_model(), DIST, checkpoint=path, **SHORT)
+    losses = train(new_model(), DIST, checkpoint=path, **SHORT)
     same = {"steps": np.int64(40), "batch": np.int32(16), "tokens": Layout(np.bool_(True), np.bool_(True))}
     same |= {"lr": np.float64(0.005), "seed": np.uint8(0), "token_free": np.bool_(False)}
-    assert np.array_equal(fit(new_model(), DIST, checkpoint=str(path), **(SHORT | same)), losses)
-    assert np.array_equal(fit(new_model(), DIST, **(SHORT | same)), losses)
+    assert np.array_equal(train(new_model(), DIST, checkpoint=str(path), **(SHORT | same)), losses)
+    assert np.array_equal(train(new_model(), DIST, **(SHORT | same)), losses)
 
 
 def test_a_home_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    fit(new_model(), DIST, checkpoint="~/runs/run.npz", **SHORT)
+    train(new_model(), DIST, checkpoint="~/runs/run.npz", **SHORT)
     sweep(square, [{"x": 3}], folder="~/kept", jobs=1, progress=False)
     assert {p.name for p in tmp_path.iterdir()} == {"runs", "kept"}
 
 
 def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "run.npz"
-    fit(new_model(), DIST, checkpoint=path, **SHORT)
+    train(new_model(), DIST, checkpoint=path, **SHORT)
     kept = path.read_bytes()
 
     def full(file, **arrays):
@@ -199,7 +210,7 @@ def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "savez", full)
     other = tmp_path / "other.npz"
     with pytest.raises(OSError, match="no space left"):
-        fit(new_model(), DIST, checkpoint=other, **SHORT)
+        train(new_model(), DIST, checkpoint=other, **SHORT)
     assert [p.name for p in tmp_path.iterdir()] == ["run.npz"] and path.read_bytes() == kept
 
 
@@ -221,14 +232,14 @@ def test_bad_outputs_are_named(change, error, words):
             return change(super().forward(Z, queries))
 
     with pytest.raises(error, match=words):
-        fit(Changed(DIST.d + 6, context=5, scale=1 / DIST.n), DIST, **SHORT)
+        train(Changed(DIST.d + 6, context=5, scale=1 / DIST.n), DIST, **SHORT)
 
 
 @pytest.mark.parametrize("gate", ["scalar", "key", "value"])
 def test_double_precision_two_layers_and_vector_gates_resume(gate, tmp_path):
     options = {"gate": gate, "layers": 2, "dtype": torch.float64}
     whole, parts = new_model(**options), new_model(**options)
-    losses = fit(whole, DIST, **SHORT)
+    losses = train(whole, DIST, **SHORT)
     path = tmp_path / "run.npz"
     left = iter(range(10))
 
@@ -240,9 +251,9 @@ def test_double_precision_two_layers_and_vector_gates_resume(gate, tmp_path):
         return DELIMITED(prompts)
 
     with pytest.raises(StopIteration):
-        fit(parts, DIST, checkpoint=path, **(SHORT | {"tokens": tokens}))
+        train(parts, DIST, checkpoint=path, **(SHORT | {"tokens": tokens}))
     parts = new_model(**options)
-    assert np.array_equal(fit(parts, DIST, checkpoint=path, **(SHORT | {"tokens": all_tokens})), losses)
+    assert np.array_equal(train(parts, DIST, checkpoint=path, **(SHORT | {"tokens": all_tokens})), losses)
     assert torch.equal(weights(whole), weights(parts))
 
 
@@ -250,7 +261,7 @@ def test_double_precision_two_layers_and_vector_gates_resume(gate, tmp_path):
 def test_training_reaches_the_optimum(gate, token_free):
     """d = 3: within one per cent of theory, with a standard error below a third of that."""
     model = new_model(gate=gate)
-    losses = fit(model, DIST, steps=500, batch=256, lr=0.02, token_free=token_free, tokens=DELIMITED)
+    losses = train(model, DIST, steps=500, batch=256, lr=0.02, token_free=token_free, tokens=DELIMITED)
     best = optimal_wpgd(DIST, "free" if gate else "uniform")
     estimate = simulate_risk(
         model, DIST, 8000, 32, generator=torch.Generator().manual_seed(1), against=best,
@@ -275,21 +286,21 @@ def test_any_module_of_that_shape():
             return ((Z[:, -queries:, :3] @ self.P) * torch.einsum("bnd,bn->bd", X, y)[:, None]).sum(-1)
 
     model = Mean()
-    fit(model, DIST, steps=300, batch=128, lr=0.01)
+    train(model, DIST, steps=300, batch=128, lr=0.01)
     best = optimal_wpgd(DIST, "uniform")
     assert simulate_risk(model, DIST, 2000, 16, generator=torch.Generator(), against=best).risk < 1.02 * best.risk
     one = Mean()
-    losses = fit(one, DIST, steps=3, batch=8, queries=1)
+    losses = train(one, DIST, steps=3, batch=8, queries=1)
     assert losses.shape == (3,) and np.isfinite(losses).all()
     one.forward = lambda Z: Mean.forward(one, Z)
-    fit(one, DIST, steps=3, batch=8, queries=1)
+    train(one, DIST, steps=3, batch=8, queries=1)
     said = "queries must be 1 for a model whose forward takes no `queries`; got 4"
     with pytest.raises(ValueError, match=said):
-        fit(one, DIST, steps=3, batch=8, queries=4)
+        train(one, DIST, steps=3, batch=8, queries=4)
     with pytest.raises(ValueError, match=said):
         simulate_risk(one, DIST, 100, 4)
     with pytest.raises(TypeError, match="what tokens returns must be tokens; got None"):
-        fit(one, DIST, steps=3, batch=8, queries=1, tokens=lambda prompts: None)
+        train(one, DIST, steps=3, batch=8, queries=1, tokens=lambda prompts: None)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run():
@@ -297,7 +308,7 @@ def test_a_loss_that_is_not_finite_stops_the_run():
     with pytest.raises(
         NonFiniteLoss, match=r"the loss is (inf|nan) .* at step \d+ of 40; lr = 1e\+30 may be too large"
     ):
-        fit(model, DIST, **(SHORT | {"lr": 1e30, "warmup": 0.0}))
+        train(model, DIST, **(SHORT | {"lr": 1e30, "warmup": 0.0}))
 
 
 @pytest.mark.parametrize(
@@ -341,18 +352,20 @@ def test_a_loss_that_is_not_finite_stops_the_run():
 )
 def test_bad_arguments_are_named(options, error, words):
     with pytest.raises(error, match=words):
-        fit(new_model(), DIST, **(SHORT | options))
+        train(new_model(), DIST, **(SHORT | options))
     with pytest.raises(TypeError, match="model must be a torch module; got int"):
-        fit(3, DIST)
-    with pytest.raises(TypeError, match="dist must be a PromptDistribution; got int"):
-        fit(new_model(), 3)
-    with pytest.raises(ValueError, match=r"model must be on the CPU, in a precision that numpy has; got torch\.bfl"):
-        fit(new_model(dtype=torch.bfloat16), DIST)
-    with pytest.raises(ValueError, match="model must be with weights to train in float32 or float64; got torch"):
-        fit(new_model(dtype=torch.float16), DIST)
+        train(3, DIST)
+    with pytest.raises(TypeError, match=r"dist must be a PromptDistribution or another .* method `sample`; got int"):
+        train(new_model(), 3)
+    with pytest.raises(ValueError, match=r"model must be on the CPU; got h on meta"):
+        train(new_model().to("meta"), DIST)
+    with pytest.raises(ValueError, match=r"weights to train of 16, 32 or 64 bits; got torch\.comp"):
+        train(torch.nn.Linear(2, 1, dtype=torch.complex64), DIST)
+    with pytest.raises(TypeError, match="recipe must be a Recipe; got dict"):
+        fit(new_model(), DIST, {"steps": 3})
     frozen = new_model().requires_grad_(False)
     with pytest.raises(ValueError, match="model must be a module with weights to train"):
-        fit(frozen, DIST)
+        train(frozen, DIST)
 
 
 def test_weights_that_are_no_numbers_are_not_blamed_on_the_learning_rate():
@@ -360,10 +373,10 @@ def test_weights_that_are_no_numbers_are_not_blamed_on_the_learning_rate():
     with torch.no_grad():
         model.layers[0].W_v[0, 0] = float("nan")
     with pytest.raises(ValueError, match=r"model must be with finite weights; got NaN or infinity in layers\.0\.W_v"):
-        fit(model, DIST, **SHORT)
+        train(model, DIST, **SHORT)
     lazy = torch.nn.Sequential(torch.nn.LazyLinear(1))
     with pytest.raises(ValueError, match=r"model must be with weights that have been made; got a lazy one .* in 0\."):
-        fit(lazy, DIST, **SHORT)
+        train(lazy, DIST, **SHORT)
 
 
 def test_a_start_is_orthogonal_in_every_precision():
@@ -544,7 +557,7 @@ def test_leftovers_go_with_the_next_sweep(tmp_path):
     sweep(square, [{"x": 3}], folder=tmp_path, jobs=1, progress=False)
     (result,) = tmp_path.iterdir()
     result.with_suffix(".npz").touch()
-    host = training._host()
+    host = files.host()
     gone = [f"a.npz.{host}.{ended.pid}.part", f"a.json.{host}.{ended.pid}.part"]
     stay = [f"a.npz.{host}.{os.getpid()}.part", f"a.npz.elsewhere.{ended.pid}.part", "mine.part", "other.npz"]
     for name in gone + stay:
@@ -566,15 +579,15 @@ def test_what_another_sweep_has_finished_is_not_run_again(tmp_path):
     cell = {"x": 3, "log": str(tmp_path / "log")}
     sweep(square, [cell], folder=tmp_path / "runs", jobs=1, progress=False)
     (path,) = (tmp_path / "runs").iterdir()
-    assert json.loads(training._one(square, 0, cell, path, None, os.getpid())[1])["square"] == 9
+    assert json.loads(one_cell(square, 0, cell, path, None, os.getpid())[1])["square"] == 9
     assert (tmp_path / "log").read_text().split() == ["3"]
 
 
 def test_a_bar_moves_within_runs(tmp_path):
     """It shows the share of a run that is done before any has ended, and so an estimate of the time that is left."""
-    bar = training._Progress(4, 1, shown=False)
+    bar = Progress(4, 1, shown=False)
     with bar:
-        said = training._Said()
+        said = Said()
         with said.to(f"{bar.notes}/2"):
             said.step(3, 12)
         for note in Path(bar.notes).iterdir():
@@ -645,7 +658,7 @@ def test_results_of_other_code_are_not_used(tmp_path, monkeypatch):
     cells = [{"x": 2, "log": str(log)}]
     sweep(square, cells, folder=tmp_path, jobs=1, progress=False)
     sweep(square, cells, folder=tmp_path, jobs=1, progress=False)
-    monkeypatch.setattr("glalib.training.code_fingerprint", lambda run=None: "other")
+    monkeypatch.setattr(importlib.import_module("glalib.reproduce.sweep"), "code_fingerprint", lambda run=None: "other")
     sweep(square, cells, folder=tmp_path, jobs=1, progress=False)
     assert log.read_text() == "2\n2\n"
     assert code_fingerprint() != code_fingerprint(square)
@@ -660,7 +673,7 @@ def run_apart(code, **options):
     code = (
         f"import signal, sys, json; sys.path.insert(0, {here!r})\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from glalib.training import sweep; from test_training import held_run, long_run\n" + code
+        "from glalib.reproduce import sweep; from test_training import held_run, long_run\n" + code
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([here, *sys.path])}
     return subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, **options)
@@ -683,7 +696,7 @@ def answer(process):
 
 def long_run(seed, checkpoint=None):
     model = new_model(seed)
-    losses = fit(model, DIST, steps=300, batch=32, seed=seed, every=20, token_free=True, tokens=DELIMITED,
+    losses = train(model, DIST, steps=300, batch=32, seed=seed, every=20, token_free=True, tokens=DELIMITED,
                  checkpoint=checkpoint)  # fmt: skip
     return {"first": losses[0], "last": losses[-1], "sum": weights(model).sum().item()}
 
@@ -701,7 +714,7 @@ def held_run(seed, go, checkpoint=None):
             wait_for(Path(go).exists)
         return DELIMITED(prompts)
 
-    losses = fit(model, DIST, steps=120, batch=16, seed=seed, every=20, tokens=tokens, checkpoint=checkpoint)
+    losses = train(model, DIST, steps=120, batch=16, seed=seed, every=20, tokens=tokens, checkpoint=checkpoint)
     lock.close()
     return {"first": losses[0], "last": losses[-1], "sum": weights(model).sum().item(), "steps": calls}
 
@@ -770,7 +783,7 @@ def test_sweep_on_a_dask_cluster(tmp_path):
             "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
         }
         code = (
-            "from test_training import square; from glalib.training import sweep;"
+            "from test_training import square; from glalib.reproduce import sweep;"
             "print(sweep(square, [{'x': 5}], backend='dask', progress=False)[0]['square'])"
         )
         out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)

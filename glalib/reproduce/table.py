@@ -8,21 +8,27 @@ review. Both start from random weights, are trained by `fit`, and are evaluated 
 from __future__ import annotations
 
 import os
-import platform
 import time
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from . import __version__, _check
-from .distribution import PromptDistribution
-from .layout import DELIMITED
-from .model import GLA
-from .optima import optimal_wpgd
-from .simulate import simulate_risk
-from .training import code_fingerprint, fit, orthogonal_start, seconds_spent, sweep
+from .. import _check
+from ..checkpoint import seconds_spent
+from ..distribution import PromptDistribution
+from ..layout import DELIMITED
+from ..model import GLA
+from ..optima import optimal_wpgd
+from ..simulate import simulate_risk
+from ..training import Recipe, fit, orthogonal_start
+from .provenance import load_average, provenance, versions
+from .sweep import Backend, sweep
+
+Model = Literal["linear", "gla"]
+Row = dict[str, Any]
 
 D, R, LENGTHS, MODELS = 100, (0.2, 0.8), (100, 200, 400, 1000), ("linear", "gla")
 
@@ -39,41 +45,47 @@ AUTHORS = {
 }
 
 RECIPES = {
-    "context": {"steps": 1500, "batch": 512, "lr": 0.005, "gate_lr": 5.0},
-    "free": {"steps": 3000, "batch": 128, "queries": 64, "lr": 0.005, "gate_lr": 5.0},
+    "context": Recipe(steps=1500, batch=512, lr=0.005, gate_lr=5.0, token_free=True),
+    "free": Recipe(steps=3000, batch=128, queries=64, lr=0.005, gate_lr=5.0),
 }
-RECIPE = ("steps", "batch", "queries", "lr", "gate_lr", "warmup", "every")  # what a recipe may say to `fit`
+CHANGES = ("steps", "batch", "queries", "lr", "gate_lr", "warmup")  # what may be changed of a recipe
 GATE_BIAS = 6.0
 EVALUATION = {"prompts": 4000, "queries": 64}
 
 
-def train_cell(model, d, n, seed, free=False, r=R, recipe=None, evaluation=None, checkpoint=None, progress=False):
+def train_cell(
+    model: Model,
+    d: int,
+    n: int,
+    seed: int,
+    free: bool = False,
+    r: Sequence[float] = R,
+    recipe: dict[str, Any] | None = None,
+    evaluation: dict[str, Any] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: int = 100,
+    progress: bool = False,
+) -> Row:
     """Train and evaluate one cell; a dict with its risk / d, standard error, theory, seconds, and how it was made.
 
-    recipe, evaluation: changes to the arguments of `fit` and of `simulate_risk`. The standard error is that of the
-    difference to the WPGD optimum, with equal (linear) or free weights, on the same prompts; training and evaluation
-    draw from seeds apart. Seconds are those of training, over all interruptions.
+    recipe, evaluation: changes to the `Recipe` of `fit` and to the arguments of `simulate_risk`. The standard error is
+    that of the difference to the WPGD optimum, with equal (linear) or free weights, on the same prompts; training and
+    evaluation draw from seeds apart. Seconds are those of training, over all interruptions.
     """
     _check.option("model", model, MODELS)
-    _check.option("free", free, (True, False))
+    free = _check.flag("free", free)
     seed = _check.integer("seed", seed, 0, "an integer >= 0")
     n = _check.integer("n", n, 2, "an integer >= 2")
     dist = PromptDistribution(d, (n // 2, n - n // 2), r)
-    recipe = RECIPES["free" if free else "context"] | _changes("recipe", recipe, RECIPE)
+    plan = RECIPES["free" if free else "context"].replace(**_changes("recipe", recipe, CHANGES), seed=seed)
     evaluation = EVALUATION | _changes("evaluation", evaluation, tuple(EVALUATION))
     best = optimal_wpgd(dist, "uniform" if model == "linear" else "free")
     net = start(dist, model, seed)
     load, began = load_average(), time.perf_counter()
-    fit(net, dist, **recipe, tokens=DELIMITED, token_free=not free, seed=seed, checkpoint=checkpoint, progress=progress)
+    fit(net, dist, plan, tokens=DELIMITED, checkpoint=checkpoint, every=every, progress=progress)
     seconds = time.perf_counter() - began if checkpoint is None else seconds_spent(checkpoint)
-    estimate = simulate_risk(
-        net,
-        dist,
-        **evaluation,
-        generator=torch.Generator().manual_seed(10**6 + seed),
-        tokens=DELIMITED,
-        against=best,
-    )
+    generator = torch.Generator().manual_seed(10**6 + seed)
+    estimate = simulate_risk(net, dist, **evaluation, generator=generator, tokens=DELIMITED, against=best)
     return {
         "model": model,
         "d": d,
@@ -84,23 +96,21 @@ def train_cell(model, d, n, seed, free=False, r=R, recipe=None, evaluation=None,
         "stderr": estimate.stderr / d,
         "theory": best.risk / d,
         "seconds": round(seconds, 2),
-        "configuration": recipe
+        "configuration": numbers(plan)
         | {f"evaluation_{key}": value for key, value in evaluation.items()}
         | {"free": free, "gate_bias": GATE_BIAS, "warm_start": None},
         "versions": versions(),
-        "provenance": {
-            "code": code_fingerprint(train_cell),
-            "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "load_before": load,
-            "load_after": load_average(),
-        },
+        "provenance": provenance(train_cell, load),
     }
 
 
-def _changes(name, value, known):
+def numbers(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe may be changed, with its values; without tokens there are no queries."""
+    kept = [key for key in CHANGES if key != "queries" or not recipe.token_free]
+    return {key: asdict(recipe)[key] for key in kept}
+
+
+def _changes(name: str, value: Any, known: tuple[str, ...]) -> dict[str, Any]:
     """A dict with known keys only; None is an empty one."""
     _check.instance(name, value, (dict, type(None)), "a dict or None")
     for key in value or {}:
@@ -109,7 +119,7 @@ def _changes(name, value, known):
     return value or {}
 
 
-def start(dist, model, seed):
+def start(dist: PromptDistribution, model: Model, seed: int) -> GLA:
     """Random weights and outputs divided by n; a gate near one at every token."""
     _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
     _check.option("model", model, MODELS)
@@ -129,12 +139,21 @@ def start(dist, model, seed):
     return orthogonal_start(net, generator)
 
 
-def table(free=False, seeds=1, jobs=None, backend="loky", folder=None, progress=True, **changes) -> list[dict]:
+def table(
+    free: bool = False,
+    seeds: int = 1,
+    jobs: int | None = None,
+    backend: Backend = "loky",
+    folder: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    **changes: Any,
+) -> list[Row]:
     """All cells of the table, the longest first, by `sweep`; `changes` go to `train_cell`. In the order of printing."""
-    _check.option("free", free, (True, False))
+    free = _check.flag("free", free)
     _changes("changes", changes, ("r", "recipe", "evaluation"))
     # Spelled out, so that what is kept in `folder` goes by the numbers in use and not by their names.
-    changes["recipe"] = RECIPES["free" if free else "context"] | _changes("recipe", changes.get("recipe"), RECIPE)
+    plan = RECIPES["free" if free else "context"].replace(**_changes("recipe", changes.get("recipe"), CHANGES))
+    changes["recipe"] = numbers(plan)
     changes["evaluation"] = EVALUATION | _changes("evaluation", changes.get("evaluation"), tuple(EVALUATION))
     cells = [
         {"model": model, "d": D, "n": n, "seed": seed, "free": free} | changes
@@ -147,7 +166,7 @@ def table(free=False, seeds=1, jobs=None, backend="loky", folder=None, progress=
     return sorted(rows, key=lambda row: (MODELS.index(row["model"]), row["n"], row["seed"]))
 
 
-def summary(rows) -> str:
+def summary(rows: Sequence[Row]) -> str:
     """The table for reading: means over seeds beside the authors' sixteen numbers."""
     if not isinstance(rows, (list, tuple)):
         raise TypeError(f"rows must be a list of dicts; got {type(rows).__name__}")
@@ -174,26 +193,3 @@ def summary(rows) -> str:
             )
         lines += [f"{model:7}{n:6}  seed {row['seed']} stopped: {row['error']}" for row in failed]
     return "\n".join(lines)
-
-
-def versions() -> dict:
-    return {
-        "glalib": __version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-    }
-
-
-def processor() -> str:
-    """The name of this machine's processor, as far as the system tells."""
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def load_average() -> list[float] | None:
-    """How many processes wanted to run, over the last 1, 5 and 15 minutes; None where the system does not count."""
-    return [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else None
