@@ -66,7 +66,7 @@ class Api(Generated):
 
     def signature(self, thing):
         """The parameters and their defaults; types are in the docstrings, in words."""
-        if isinstance(thing, type) and "__init__" not in vars(thing):
+        if isinstance(thing, type) and ("__init__" not in vars(thing) or getattr(thing, "_is_protocol", False)):
             return ""
         found = inspect.signature(thing)
         plain = [p.replace(annotation=p.empty) for name, p in found.parameters.items() if name not in ("self", "cls")]

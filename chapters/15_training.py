@@ -141,7 +141,7 @@ from glalib.gates import gates_to_weights
 from glalib.layout import DELIMITED
 from glalib.reproduce import AUTHORS, start
 from glalib.token_free import token_free_losses
-from glalib.training import NonFiniteLoss, fit
+from glalib.training import NonFiniteLoss, Recipe, fit
 from myst_nb import glue
 from scipy.stats import ks_2samp
 
@@ -310,12 +310,12 @@ print(f"with tokens {with_tokens}, without {without_tokens}")
 
 # %% tags=["asserts-table-authors-trained"]
 small = PromptDistribution(d=5, counts=(20, 20), r=(0.2, 0.8))
-recipe = {"steps": 500, "batch": 256, "lr": 0.02, "tokens": DELIMITED}
+brisk = Recipe(steps=500, batch=256, lr=0.02, token_free=True)
 best = {"linear": optimal_wpgd(small, "uniform"), "gla": optimal_wpgd(small)}
 nets, history, excess = {}, {}, {}
 for model in ("linear", "gla"):
     nets[model] = start(small, model, seed=0)
-    history[model] = fit(nets[model], small, **recipe, token_free=True, seed=0)
+    history[model] = fit(nets[model], small, brisk, tokens=DELIMITED)
     estimate = simulate_risk(
         nets[model],
         small,
@@ -483,7 +483,7 @@ assert gates[:2].min() > 0.95 and 0.2 < gates[2] < 0.45
 # A long run will be interrupted some day. With `checkpoint=` all that a run needs to go on is kept in one file: weights, Adam's moments, the state of the generator. A run is a function of its arguments, so the resumed run ends at *equal* numbers, not at similar ones. Here prompts become tokens by a function that gives up after some calls.
 
 # %%
-brief = {"steps": 40, "batch": 32, "queries": 4, "seed": 3, "every": 10}
+brief = Recipe(steps=40, batch=32, queries=4, seed=3)
 
 
 def run(calls, **options):
@@ -496,7 +496,7 @@ def run(calls, **options):
         return DELIMITED(prompts)
 
     net = start(small, "gla", 3)
-    losses = fit(net, small, **brief, tokens=tokens, **options)
+    losses = fit(net, small, brief, tokens=tokens, every=10, **options)
     return torch.cat([p.detach().flatten() for p in net.parameters()]), losses
 
 
@@ -518,16 +518,8 @@ assert torch.equal(whole[0], resumed[0]) and np.array_equal(whole[1], resumed[1]
 # %%
 net = start(small, "gla", 0)
 try:
-    fit(
-        net,
-        small,
-        steps=50,
-        batch=32,
-        lr=1e30,
-        warmup=0.0,
-        token_free=True,
-        tokens=DELIMITED,
-    )
+    absurd = Recipe(steps=50, batch=32, lr=1e30, warmup=0.0, token_free=True)
+    fit(net, small, absurd, tokens=DELIMITED)
 except NonFiniteLoss as error:
     print(error)
 else:
@@ -689,9 +681,7 @@ plotting.FigureData(
 
 # %%
 free = start(small, "gla", seed=0)
-fit(
-    free, small, steps=400, batch=256, queries=16, lr=0.02, seed=0, tokens=DELIMITED
-)
+fit(free, small, Recipe(steps=400, batch=256, lr=0.02), tokens=DELIMITED)
 
 
 def against_theory(net):
@@ -775,7 +765,7 @@ assert spread(space, 10_000) < 0.3 * spread(space, 100)
 # assert reached.risk > 1.2 * optimal_wpgd(reversed_order).risk  # what order costs
 #
 # net = start(reversed_order, "gla", 0)
-# fit(net, reversed_order, steps=400, batch=256, lr=0.02, token_free=True, tokens=DELIMITED)
+# fit(net, reversed_order, brisk.replace(steps=400), tokens=DELIMITED)
 # P, omega = P_and_weights(net, reversed_order)
 # assert 0 <= population_risk(reversed_order, P, omega) / linear.risk - 1 < 0.01
 # assert omega.min() > 0.9 * omega.max()

@@ -192,14 +192,27 @@ MUTATIONS = [
         "Phi, q, k, v) + dist.sigma**2",
         "Phi, q, k, v)",
     ),
-    Mutation("the state of a run", "training.py", 'generator.set_state(torch.from_numpy(arrays["generator"]))', "pass"),
+    Mutation(
+        "the state of a run", "checkpoint.py", 'self.generator.set_state(torch.from_numpy(arrays["generator"]))', "pass"
+    ),
+    Mutation("the phases of a run", "checkpoint.py", 'kept["phases"] + [', 'kept["phases"][:0] + ['),
     Mutation("Adam's memory", "training.py", "BETAS = (0.9, 0.99)", "BETAS = (0.9, 0.999)"),
     Mutation("the schedule's cosine", "training.py", "return 0.5 * (1 + math.cos(", "return 0.5 * (1 - math.cos("),
-    Mutation("how fast gates learn", "training.py", "[gate_lr if name.endswith", "[1.0 if name.endswith"),
+    Mutation("how fast gates learn", "training.py", '"factor": recipe.gate_lr if name', '"factor": 1.0 if name'),
+    Mutation("weights of 16 bits", "training.py", "p.copy_(run.weights[name])", "pass"),
+    Mutation("whose leftovers go", "files.py", "owner == host() and ", ""),
+    Mutation("relative imports", "fingerprints.py", "if node.level:", "if False:"),
+    Mutation("the share of a run", "progress.py", "repr(done / steps)", "repr(done)"),
+    Mutation("the digest of a result", "reproduce/sweep.py", ' or kept["digest"] != _seal(json.dumps(result))', ""),
+    Mutation("the date of a result", "reproduce/provenance.py", "%Y-%m-%d %H:%M UTC", "%d.%m.%Y"),
+    Mutation("the status of a failed run", "reproduce/command.py", 'int(any("error" in row for row in rows))', "0"),
     Mutation(
-        "the authors' numbers", "reproduce.py", '("gla", 200): (0.6619, 0.6617)', '("gla", 200): (0.6619, 0.6671)'
+        "the authors' numbers",
+        "reproduce/table.py",
+        '("gla", 200): (0.6619, 0.6617)',
+        '("gla", 200): (0.6619, 0.6671)',
     ),
-    Mutation("risk over d", "reproduce.py", '"risk": estimate.risk / d', '"risk": estimate.risk'),
+    Mutation("risk over d", "reproduce/table.py", '"risk": estimate.risk / d', '"risk": estimate.risk'),
     Mutation("the command's digits", "cli.py", "if 1e-3 <= value < 1e4 else", "if True else"),
     Mutation("negative numbers on the command line", "cli.py", 'out[-1] += "=" + word', "out.append(word)"),
     Mutation(
