@@ -86,7 +86,7 @@ def test_a_model_that_was_trained_is_as_good_as_its_start(tmp_path):
     assert torch.equal(weights(model), weights(fresh)) and phases(path) == phases(other) == [12, 30]
 
 
-@pytest.mark.parametrize("calls", [3, 11])
+@pytest.mark.parametrize("calls", [2, 11])
 def test_a_continued_run_resumes(calls, tmp_path):
     path = tmp_path / "run.npz"
     options = {"checkpoint": path, "every": 5}
@@ -97,7 +97,7 @@ def test_a_continued_run_resumes(calls, tmp_path):
     path.write_bytes(finished)
     with pytest.raises(KeyboardInterrupt):
         fit(new_model(), DIST, LONG, tokens=stop_after(calls), **options)
-    assert phases(path) == ([12] if calls == 3 else [12, 30])
+    assert phases(path) == ([12] if calls == 2 else [12, 30])
     assert np.array_equal(fit(parts, DIST, LONG, tokens=stop_after(99), **options), losses)
     assert torch.equal(weights(whole), weights(parts)) and phases(path) == [12, 30]
 
@@ -118,8 +118,7 @@ def test_only_a_finished_run_with_fewer_steps_is_continued(tmp_path):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("token_free", [False, True])
 def test_weights_of_16_bits_train_as_those_of_32(dtype, token_free):
-    """The excess over theory after three hundred steps is that of float32 to 0.01 of the risk, far below the excess
-    that is left, and a fifth of what training took off."""
+    """The risk after three hundred steps, a third above theory still, is that of float32 to 0.01 of theory."""
     recipe = Recipe(steps=300, batch=128, lr=0.02, token_free=token_free)
     best, excess, generator = optimal_wpgd(DIST), {}, torch.Generator()
     for name in (torch.float32, dtype):
