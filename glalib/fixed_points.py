@@ -49,21 +49,7 @@ def fixed_points(
         expected = "such that F(low) >= low and F(high) <= high"
         raise _check.fail("F", expected, f"F({low:g}) = {first:g} and F({high:g}) = {last:g}")
 
-    a, b = np.array([low]), np.array([high])
-    ends = [low, high]
-    while a.size:
-        Fa, Fb = np.split(values(np.concatenate([a, b])), 2)
-        if not np.isfinite([Fa, Fb]).all():
-            raise FloatingPointError("the fixed-point map is not finite: the distribution is out of float64's range")
-        a, b = np.maximum(a, Fa * (1 - rounding)), np.minimum(b, Fb * (1 + rounding))
-        # Next to zero no length is relatively short; there the smallest normal number is short enough.
-        done = (b - a <= np.maximum(resolution * b, np.finfo(np.float64).tiny)) | (a.size > 2**17)
-        ends += [*a[done & (a <= b)], *b[done & (a <= b)]]
-        a, b = a[~done], b[~done]
-        middle = (a + b) / 2
-        a, b = np.concatenate([a, middle]), np.concatenate([middle, b])
-
-    x = np.unique(ends)
+    x = _covering(values, low, high, resolution, rounding)
     excess = values(x) - x
     # F(low) >= low and F(high) <= high, whatever rounding says: a clear sign before the first place and after the last.
     clear = np.flatnonzero(np.abs(excess) > 4 * rounding * x)
@@ -78,6 +64,24 @@ def fixed_points(
         else:
             found.append(_crossing(F, x[start], x[stop]) if excess[start] * excess[stop] < 0 else x[nearest])
     return np.array(found)
+
+
+def _covering(values: Callable[[Array], Array], low: float, high: float, resolution: float, rounding: float) -> Array:
+    """The ends of short intervals that cover all fixed points."""
+    a, b = np.array([low]), np.array([high])
+    ends = [low, high]
+    while a.size:
+        Fa, Fb = np.split(values(np.concatenate([a, b])), 2)
+        if not np.isfinite([Fa, Fb]).all():
+            raise FloatingPointError("the fixed-point map is not finite: the distribution is out of float64's range")
+        a, b = np.maximum(a, Fa * (1 - rounding)), np.minimum(b, Fb * (1 + rounding))
+        # Next to zero no length is relatively short; there the smallest normal number is short enough.
+        done = (b - a <= np.maximum(resolution * b, np.finfo(np.float64).tiny)) | (a.size > 2**17)
+        ends += [*a[done & (a <= b)], *b[done & (a <= b)]]
+        a, b = a[~done], b[~done]
+        middle = (a + b) / 2
+        a, b = np.concatenate([a, middle]), np.concatenate([middle, b])
+    return np.unique(ends)
 
 
 def _crossing(F: Callable[[Array], Array], a: float, b: float) -> float:
