@@ -190,7 +190,7 @@ def test_equation_9_is_what_it_says():
 DIST = PromptDistribution(3, (4, 1, 5), (0.3, -0.2, 0.5), sigma=0.4)
 
 
-@pytest.mark.claim("thm-gla-is-wpgd", "thm-vector-gate")
+@pytest.mark.claim("thm-vector-gate")
 @pytest.mark.parametrize("tokens", [None, Layout(delimiters=True), Layout(context=True), DELIMITED], ids=str)
 @pytest.mark.parametrize("gate", ["scalar", "key", "value"])
 @pytest.mark.parametrize("weights", ["free", "monotone", "uniform", "constant-gate"])
@@ -219,7 +219,7 @@ def weighted_prediction(model, Z, queries, Omega):
     return (S @ q[..., None])[..., 0] @ model.h
 
 
-@pytest.mark.claim("thm-gla-is-wpgd")
+@pytest.mark.claim("prop-unrolled")
 @given(
     gate=st.sampled_from(GATES),
     held=st.booleans(),
