@@ -277,9 +277,9 @@ class GLA(nn.Module):
         For gates given for prompts of `dist` in the `Layout` tokens, equal on all tokens of a kind: the examples of a
         block, a delimiter, the query (Theorems 4 and 5). The gate of the very first token, on an empty state, is free.
 
-        A sigmoid is never 0 nor 1. Gates nearer to them than eps / 64, eps of the model's dtype, move to that distance:
-        so a gate of one is one after rounding. Raises ValueError where gates of a kind differ, or where the context
-        vectors do not allow all gates to come within sqrt(eps).
+        A sigmoid is never 0 nor 1. Gates nearer to them than eps / 64 move to that distance, so a gate of one is one
+        after rounding (eps of what is computed in: float32 for 16 bits). Raises ValueError where gates of a kind differ
+        or the context vectors do not let all gates come within sqrt(eps), eps of the weights.
         """
         _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
         _check.instance("tokens", tokens, Layout, "a Layout")
