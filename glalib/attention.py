@@ -18,9 +18,8 @@ takes what it adds to the gradient with it.
 Inputs of 16 bits, bfloat16 or float16, are computed with in float32: outputs round once, at the end, to the dtype of k.
 Gates may then be float32 too, and near one they should be: see `gates`. States between calls are float32 and unrounded.
 
-Autocast changes nothing here: inputs come in its dtype, and their dtype counts.
-
-Checks of numbers step aside while torch traces, as under `torch.compile`, `torch.export` and `torch.func.vmap`.
+Autocast changes nothing here: the dtype of the inputs counts. Checks of numbers step aside while torch traces, as under
+`torch.compile`, `torch.export` and `torch.func.vmap`.
 
 Inside the module gates have a channel axis, (..., T, m): m = 1 for a scalar gate, else dk or dv.
 """
@@ -233,11 +232,7 @@ def chunked(
     return (o[..., :T, :] if fill else o), S
 
 
-FORMS: dict[str, Callable[..., tuple[Tensor, Any]]] = {
-    "recurrent": _recurrent,
-    "parallel": _parallel,
-    "chunked": chunked,
-}
+FORMS: dict[str, Callable[..., Any]] = {"recurrent": _recurrent, "parallel": _parallel, "chunked": chunked}
 
 
 def _writes(k: Tensor, v: Tensor, R: Tensor, gate: Gate) -> Tensor:

@@ -78,6 +78,14 @@ class Layer(nn.Module):
         """W_q, W_k, W_v to compute with."""
         return widen(self.W_q), widen(self.W_k), widen(self.W_v)
 
+    @torch.no_grad()
+    def construct(self, P_q: Tensor, P_k: Tensor, v: Tensor) -> None:
+        """Eq. (9): queries and keys read the features, by P_q and P_k (d, m); values are v times the label."""
+        for W in (self.W_q, self.W_k, self.W_v):
+            W.zero_()
+        d = len(P_q)
+        self.W_q[:d], self.W_k[:d], self.W_v[d] = P_q, P_k, v
+
     def split_gates(self, Z: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """Gates of the context (..., n, m) and of the queries (..., queries, m); ones without a gate."""
         if self.gate is None:
@@ -95,16 +103,17 @@ class Layer(nn.Module):
 
     def compute_gates(self, kind: NDArray[np.intp], vectors: Array) -> None:
         """Put gates computed from context vectors (kinds, p) in place of those given for tokens of these kinds (T,)."""
-        eps, given = torch.finfo(self.W_q.dtype).eps, _check.array("gates", self.given)
+        eps, given = torch.finfo(widen(self.W_q).dtype).eps, _check.array("gates", self.given)
         g = given[len(kind) - 1 - np.unique(kind[::-1], return_index=True)[1]]  # of the last token of each kind
         if np.abs(given - g[kind])[1:].max() > eps:  # the first of all gates acts on an empty state
             raise _check.fail("gates", "the same for all tokens of one kind, from the second on", _check.short(given))
         with np.errstate(divide="ignore"):
             logits = np.clip(np.log(g) - np.log1p(-g), np.log(eps / 64), np.log(64 / eps))
-        read = np.column_stack([vectors, np.ones(len(vectors))])
+        bias = float(vectors.shape[1] < len(vectors))  # zero where context alone can do: W_g is then a table of logits
+        read = np.column_stack([vectors, np.full(len(vectors), bias)])
         W = torch.from_numpy(np.linalg.lstsq(read, logits, rcond=None)[0]).to(self.W_q)
         off = np.abs(1 / (1 + np.exp(-read @ _check.array("W_g", W))) - g).max()
-        if off > eps**0.5:
+        if off > torch.finfo(W.dtype).eps ** 0.5:
             expected = "of context vectors that tell apart kinds of token with unlike gates, as independent ones do"
             raise _check.fail("tokens", expected, f"gates that miss the given ones by {off:.2g}")
         self.given, self.b_g = None, nn.Parameter(W[-1].clone())

@@ -208,13 +208,9 @@ class GLA(nn.Module):
             device=P_q[0].device,
         )
         sign = 1 if layers == 1 else -1
+        for layer, Pq, Pk in zip(model.layers, P_q, P_k, strict=True):
+            layer.construct(Pq, Pk, sign * model.h)
         with torch.no_grad():
-            for layer, Pq, Pk in zip(model.layers, P_q, P_k, strict=True):
-                for W in (layer.W_q, layer.W_k, layer.W_v):
-                    W.zero_()
-                layer.W_q[:d] = Pq
-                layer.W_k[:d] = Pk
-                layer.W_v[d, d] = sign
             model.h.mul_(sign)
         return model
 
@@ -249,11 +245,8 @@ class GLA(nn.Module):
             halves = torch.cat([scaled(scale), -scaled(scale)], 1), torch.cat([eye, eye], 1)
             return cls.from_matrices(*halves, gates.repeat_interleave(d, -1), "key", context)
         model = cls(d + 1 + context, "value", key_width=d, value_width=2, gates=gates, dtype=dtype, device=P.device)
-        layer = model.layers[0]
+        model.layers[0].construct(scaled(scale), eye, model.h.new_ones(2))
         with torch.no_grad():
-            for W in (layer.W_q, layer.W_k, layer.W_v):
-                W.zero_()
-            layer.W_q[:d], layer.W_k[:d], layer.W_v[d] = scaled(scale), eye, 1.0
             model.h.copy_(torch.tensor([1.0, -1.0]))
         return model
 
@@ -277,9 +270,9 @@ class GLA(nn.Module):
         For gates given for prompts of `dist` in the `Layout` tokens, equal on all tokens of a kind: the examples of a
         block, a delimiter, the query (Theorems 4 and 5). The gate of the very first token, on an empty state, is free.
 
-        A sigmoid is never 0 nor 1. Gates nearer to them than eps / 64, eps of the model's dtype, move to that distance:
-        so a gate of one is one after rounding. Raises ValueError where gates of a kind differ, or where the context
-        vectors do not allow all gates to come within sqrt(eps).
+        A sigmoid is never 0 nor 1. Gates nearer to them than eps / 64 move to that distance, so a gate of one is one
+        after rounding (eps of what is computed in: float32 for 16 bits). Raises ValueError where gates of a kind differ
+        or the context vectors do not let all gates come within sqrt(eps), eps of the weights.
         """
         _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
         _check.instance("tokens", tokens, Layout, "a Layout")
@@ -293,21 +286,15 @@ class GLA(nn.Module):
             layer.compute_gates(kind, tokens.vectors(dist.K))
         return out
 
-    def _repr_html_(self) -> str:
-        rows = {name: getattr(self, name) for name in ("width", "gate", "key_width", "value_width", "causal", "scale")}
-        given = {"gates": self._given() or "computed"} if self.gate else {}
-        free = {"parameters": sum(p.numel() for p in self.parameters())}
-        return table("GLA", rows | {"layers": len(self.layers)} | given | free)
-
-    def _given(self) -> str:
-        """On how many tokens gates are given, in words; empty if they are not."""
-        first = self.layers[0].given
-        return "" if first is None else f"given for {len(first)} tokens"
+    def _shown(self) -> dict[str, Any]:
+        given = self.layers[0].given
+        held = "" if given is None else f" (given for {len(given)} tokens)"
+        sizes = {"layers": len(self.layers), "key_width": self.key_width, "value_width": self.value_width}
+        more = ({} if self.causal else {"causal": False}) | ({} if self.scale == 1 else {"scale": f"{self.scale:g}"})
+        return {"width": self.width, "gate": f"{self.gate!r}{held}"} | sizes | more
 
     def __repr__(self) -> str:
-        held = f" ({self._given()})" if self._given() else ""
-        more = ("" if self.causal else ", causal=False") + ("" if self.scale == 1 else f", scale={self.scale:g}")
-        return (
-            f"GLA(width={self.width}, gate={self.gate!r}{held}, layers={len(self.layers)}, "
-            f"key_width={self.key_width}, value_width={self.value_width}{more})"
-        )
+        return f"GLA({', '.join(f'{name}={value}' for name, value in self._shown().items())})"
+
+    def _repr_html_(self) -> str:
+        return table("GLA", self._shown())
