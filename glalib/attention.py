@@ -140,16 +140,17 @@ def unrounded(x: Tensor) -> AbstractContextManager[object]:
 def _recurrent(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor, S: Tensor | None, gate: Gate, final: bool
 ) -> tuple[Tensor, Tensor]:
-    S, o = v.new_zeros(v.shape[-1], k.shape[-1]) if S is None else S, []
+    state: Tensor = v.new_zeros(v.shape[-1], k.shape[-1]) if S is None else S
+    o = []
     for q_i, k_i, v_i, G_i in zip(*(x.unbind(-2) for x in (q, k, v)), _on_state(g, gate).unbind(-3), strict=True):
-        S = G_i * S + v_i[..., :, None] * k_i[..., None, :]
-        o.append((S @ q_i[..., :, None])[..., 0])
-    return torch.stack(o, -2), S
+        state = G_i * state + v_i[..., :, None] * k_i[..., None, :]
+        o.append((state @ q_i[..., :, None])[..., 0])
+    return torch.stack(o, -2), state
 
 
 def _parallel(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor, S: Tensor | None, gate: Gate, final: bool
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Any]:
     D, P, R, p = _decay(g)
     o = _within(q, k, v, D, gate)
     after = _writes(k, v, R, gate) if final else None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from . import _check
 from ._check import Array
@@ -92,4 +92,9 @@ def _crossing(F: Callable[[Array], Array], a: float, b: float) -> float:
 
     if excess(a) * excess(b) >= 0:  # one place alone is rounded otherwise than among many
         return min(a, b, key=lambda x: abs(excess(x)))
-    return float(brentq(excess, a, b, xtol=EPS, rtol=4 * EPS))
+    return root(excess, a, b, EPS)
+
+
+def root(f: Callable[[float], float], a: float, b: float, xtol: float) -> float:
+    """Where f is zero between a and b, by Brent's method, to xtol or 4 EPS of it."""
+    return float(root_scalar(f, bracket=(a, b), method="brentq", xtol=xtol, rtol=4 * EPS).root)

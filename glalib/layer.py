@@ -28,6 +28,7 @@ class Sizes(Protocol):
 class Layer(nn.Module):
     """W_q, W_k, W_v, and W_o if more layers follow; gates given, or computed with W_g and b_g. See `model.GLA`."""
 
+    gate: Gate | None
     W_o: nn.Parameter | None
     W_g: nn.Parameter | None
     b_g: nn.Parameter | None
@@ -69,8 +70,8 @@ class Layer(nn.Module):
             self.given = given.to(self.given.device)
         return self
 
-    def _load_from_state_dict(self, *args: Any) -> None:
-        super()._load_from_state_dict(*args)
+    def _load_from_state_dict(self, *args: Any, **options: Any) -> None:
+        super()._load_from_state_dict(*args, **options)
         if self.given is not None:
             _check.unit_interval("gates", self.given)
 
@@ -123,7 +124,7 @@ class Layer(nn.Module):
         """Outputs (..., n + queries, value_width) of the context and of each query as its (n+1)-th token."""
         g, g_q = self.split_gates(Z, n)
         q, k, v = (Z @ W for W in self.matrices())
-        gate = self.gate or "scalar"
+        gate: Gate = self.gate or "scalar"
         if not self.causal:
             k, v, omega = k[..., :n, :], v[..., :n, :], later_products(g, -2)
             S = v.mT @ (omega * k) if gate == "key" else (omega * v).mT @ k

@@ -52,6 +52,13 @@ class GLA(nn.Module):
     Raises TypeError or ValueError for arguments, and prompts, of the wrong kind.
     """
 
+    width: int
+    key_width: int
+    value_width: int
+    gate: Gate | None
+    causal: bool
+    scale: float
+
     def __init__(
         self,
         width: int,
