@@ -252,11 +252,72 @@ from myst_nb import glue
 glue("worst_output", worst_output, display=False)
 glue("worst_gradient", worst_gradient, display=False)
 
-
 # %% [markdown]
 # The largest difference met was {glue:text}`worst_output:.1e` in outputs and {glue:text}`worst_gradient:.1e` in
 # gradients.
 #
+# ## Step by step
+#
+# The state is all that is kept of the past. So a sequence may be cut anywhere: run the first part, keep its last state,
+# and go on from there. Cut after every token, that is decoding, at the same cost for each new token.
+
+# %%
+g, S, outputs = gates_of_kind("exact zeros", (T,), generator), None, []
+for t in range(T):
+    now = [x[t : t + 1] for x in (q, k, v, g)]
+    o, S = gla(*now, initial_state=S, output_final_state=True)
+    outputs.append(o)
+whole, last = gla(q, k, v, g, form="chunked", output_final_state=True)
+assert relative(torch.cat(outputs), whole) < 1e-12 and relative(S, last) < 1e-12
+
+# %% [markdown]
+# ## Coming from other layers
+#
+# The same recurrence stands in other places, in other conventions: in the package
+# [flash-linear-attention](https://github.com/fla-org/flash-linear-attention) (`fla`), in Mamba-2
+# {cite}`dao2024transformers` and in RetNet {cite}`sun2023retentive`.
+#
+# | | `fla`, `chunk_gla` | Mamba-2 | RetNet | `gla` |
+# |---|---|---|---|---|
+# | decay | log gates, $\log a_t$, per key channel | $e^{\Delta_t A}$, with $A < 0$ for each head | $\gamma = 1 - 2^{-5-h}$ in head $h$ | `gates` in $[0, 1]$: `log_g.exp()` with `gate="key"`; one number per token with `gate="scalar"` |
+# | scale | queries times $d_k^{-1/2}$ | inputs times $\Delta_t$ | keys times $d_k^{-1/2}$ | none: multiply q, k or v |
+# | names | $q, k, v$ | $C, B, \Delta x$ | $Q, K$, rotated, and $V$ | `q`, `k`, `v` |
+# | tokens | (batch, T, heads, d) | (batch, T, heads, d) | (batch, heads, T, d) | (..., T, d): heads are one of the leading axes |
+# | heads | each its own | of one group, share $B$ and $C$ | each its own | leading axes of length one broadcast |
+# | state | key $\times$ value | value $\times$ key | key $\times$ value | value $\times$ key |
+# | packed sequences | `cu_seqlens` | `seq_idx` | | a gate of zero at the first token of each |
+#
+# What stands around the recurrence, as a skip $D x_t$, a normalisation or an output gate, stays outside. The cell writes
+# the three recurrences as they are written there, and holds `gla` to each line of the table.
+
+# %%
+n, heads, d_k, cut = 9, 3, 4, 5  # a second sequence starts at token `cut`
+Q, K, u = torch.randn(3, 2, n, heads, d_k, generator=generator, dtype=torch.float64)
+V = torch.randn(2, n, heads, 5, generator=generator, dtype=torch.float64)
+log_g, dt, h = -u.abs(), u[..., :1].exp(), torch.arange(heads)
+gamma, decay = 1 - 0.5 ** (5 + h.double()), (dt[..., 0] * -(1.0 + h)).exp()
+fla = mamba = retnet = 0
+theirs = []
+for t in range(n):
+    Q_t, C_t, B_t = Q[:, t, :, None], Q[:, t, :1, :, None], K[:, t, :1, None, :]
+    write = K[:, t, :, :, None] * V[:, t, :, None, :]  # key x value
+    fla = log_g[:, t, :, :, None].exp() * (fla if t != cut else 0) + write
+    mamba = decay[:, t, :, None, None] * mamba + (dt * V)[:, t, :, :, None] * B_t
+    retnet = gamma[:, None, None] * retnet + d_k**-0.5 * write
+    theirs.append((d_k**-0.5 * Q_t @ fla, (mamba @ C_t).mT, Q_t @ retnet))
+
+a = log_g.exp().index_fill(1, torch.tensor(cut), 0.0)
+Q, K, V, a, dt = (x.transpose(1, 2) for x in (Q, K, V, a, dt))
+ours = (
+    gla(d_k**-0.5 * Q, K, V, a, "key", output_final_state=True),
+    gla(Q[:, :1], K[:, :1], dt * V, decay.mT, output_final_state=True),
+    gla(Q, d_k**-0.5 * K, V, gamma[:, None].expand(-1, n), output_final_state=True),
+)
+for (o, S), o_t, S_t in zip(ours, zip(*theirs), (fla.mT, mamba, retnet.mT)):
+    assert relative(o, torch.cat(o_t, 2)) < 1e-12 and relative(S, S_t) < 1e-12
+
+
+# %% [markdown]
 # ## Break it
 #
 # A common way to the matrix of the $d_{ti}$ takes logarithms: $d_{ti} = \exp(L_t - L_i)$ with

@@ -80,6 +80,7 @@ from glalib import (
     simulate_risk,
 )
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
+from glalib.layout import DELIMITED
 
 plotting.use_style()
 
@@ -160,7 +161,7 @@ for K in range(2, 7):
 # ````
 #
 # The construction keeps every direction twice, once to add and once to take away. Here are layers with given gates, and layers that compute the same gates themselves. Each token carries a one-hot context vector that says
-# "block 2", "delimiter 2" or "query". Then $W_g$ and $b_g$ are a table of logits, $\log \frac{g}{1-g}$, which `with_computed_gates` fills in. A sigmoid never reaches $0$ or $1$; the logits $\pm 40$ miss them by less than float64 notices next to one.
+# "block 2", "delimiter 2" or "query". Then $W_g$ is a table of logits, $\log \frac{g}{1-g}$, which `with_computed_gates` fills in. A sigmoid never reaches $0$ or $1$; the logits $\pm 40$ miss them by less than float64 notices next to one.
 
 # %% tags=["asserts-prop-key-side-reversal"]
 worst = {"given": 0.0, "computed": 0.0}
@@ -618,14 +619,11 @@ def risk_of_layer(model, dist):
 def reached(dist):
     """Risks of value and key side, gates computed by the layer, and the optimum."""
     best = optimal_wpgd(dist)
-    tokens = Layout(delimiters=True).weights(dist, best.omega)
     layers = (
-        GLA.from_weights(best.P, tokens, side, context=2 * dist.K + 1)
+        GLA.from_wpgd(best, dist, side, DELIMITED).with_computed_gates(dist)
         for side in ("value", "key")
     )
-    return [
-        risk_of_layer(layer.with_computed_gates(dist), dist) for layer in layers
-    ], best.risk
+    return [risk_of_layer(layer, dist) for layer in layers], best.risk
 
 
 risks, least = reached(panel_d)

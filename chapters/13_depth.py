@@ -338,7 +338,8 @@ def equal_layers(x, y, x_query, eta, g, depth, **options):
     eye, stack = np.eye(x.shape[1]), range(depth)
     gates = [g for _ in stack]
     P_q, P_k = [eta * eye for _ in stack], [eye for _ in stack]
-    return GLA.from_matrices(P_q, P_k, gates, **options)(tokens(x, y, x_query)).item()
+    layer = GLA.from_matrices(P_q, P_k, gates, **options)
+    return layer(tokens(x, y, x_query)).item()
 
 
 n, d = 6, 3
@@ -693,7 +694,8 @@ x, y, x_query = (v[0].numpy() for v in (prompt.x, prompt.y, prompt.x_query))
 
 eta, gates = there_and_back(mixed, T=1.0, N=4)  # 48 layers: the module agrees
 eyes = [np.eye(2)] * len(eta)
-model = GLA.from_matrices([e * np.eye(2) for e in eta], eyes, list(gates), causal=False)
+steps = [e * np.eye(2) for e in eta]
+model = GLA.from_matrices(steps, eyes, list(gates), causal=False)
 ours = model(Layout()(prompt)).item()
 wanted = x_query[0] @ descend(mixed, x, y, eta, gates)
 assert gates.min() >= 0 and gates.max() <= 1 and relative(ours, wanted) < 1e-10

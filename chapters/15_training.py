@@ -119,6 +119,7 @@
 # So the error of a prompt costs $(2K + 1)\, d$ random numbers for tasks and the $\zeta$, and $n$ for the $g$ ($2n$ with noise). Tokens cost $(K + 1)\, d + n d$ and more. The prediction for the query is not drawn at all. Part 1 and part 2, as code:
 
 # %%
+import copy
 import itertools
 import json
 import tempfile
@@ -137,7 +138,6 @@ from glalib import (
     simulate_risk,
     wpgd,
 )
-from glalib.gates import gates_to_weights
 from glalib.layout import DELIMITED
 from glalib.reproduce import AUTHORS, start
 from glalib.token_free import token_free_losses
@@ -388,22 +388,16 @@ plotting.FigureData(
 
 # %%
 def P_and_weights(net, dist):
-    """P (d, d) and the weights of the examples (n,) inside a layer."""
-    layer, d, K = net.layers[0], dist.d, dist.K
+    """P (d, d) and the weights of the examples (n,) inside a layer, in float64."""
+    net, d = copy.deepcopy(net).double(), dist.d
+    layer, example = net.layers[0], ~DELIMITED.blocks(dist.counts)[1]
+    any_prompt = dist.sample(1, torch.Generator(), dtype=torch.float64)  # for its context
     with torch.no_grad():
         w = net.scale * (layer.W_v @ net.h)
         Q_x, K_x, K_y = layer.W_q[:d], layer.W_k[:d], layer.W_k[d]
         P = w[d] * Q_x @ K_x.T + torch.outer(Q_x @ K_y, w[:d])
-        if net.gate is None:
-            return P.double().numpy(), np.ones(dist.n)
-        g = torch.sigmoid(layer.W_g[d + 1 :, 0] + layer.b_g).double().numpy()
-    # One-hot context: K kinds of examples, K of delimiters, the query.
-    blocks = [
-        np.append(np.full(m, g[k]), g[K + k]) for k, m in enumerate(dist.counts)
-    ]
-    omega = gates_to_weights(np.concatenate([*blocks, g[-1:]]))
-    ends = np.cumsum(np.array(dist.counts) + 1) - 1
-    return P.double().numpy(), np.delete(omega, ends)
+        omega = net.weights(DELIMITED(any_prompt))[0, 0, example]
+    return P.numpy(), omega.numpy()
 
 
 drawn = dist.sample(50, generator, dtype=torch.float64)

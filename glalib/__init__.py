@@ -72,7 +72,7 @@ if not find_spec("torch"):  # so that `from glalib import *` works without it
     __all__ = [name for name in __all__ if name not in _NEED_TORCH]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name not in _NEED_TORCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if not find_spec("torch"):
@@ -80,5 +80,5 @@ def __getattr__(name):
     return getattr(import_module(f".{_NEED_TORCH[name]}", __name__), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(set(globals()) | set(__all__))

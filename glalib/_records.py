@@ -15,5 +15,5 @@ def plain(record: Any, *names: str) -> dict[str, Any]:
 
 def table(title: str, rows: dict[str, Any]) -> str:
     """An HTML table of names and values."""
-    cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
-    return f"<table><caption>{escape(title)}</caption>{cells}</table>"
+    cells = (f"<tr><th>{name}</th><td>{escape(str(value), quote=False)}</td></tr>" for name, value in rows.items())
+    return f"<table><caption>{title}</caption>{''.join(cells)}</table>"

@@ -18,9 +18,8 @@ takes what it adds to the gradient with it.
 Inputs of 16 bits, bfloat16 or float16, are computed with in float32: outputs round once, at the end, to the dtype of k.
 Gates may then be float32 too, and near one they should be: see `gates`. States between calls are float32 and unrounded.
 
-Autocast changes nothing here: inputs come in its dtype, and their dtype counts.
-
-Checks of numbers step aside while torch traces, as under `torch.compile`, `torch.export` and `torch.func.vmap`.
+Autocast changes nothing here: the dtype of the inputs counts. Checks of numbers step aside while torch traces, as under
+`torch.compile`, `torch.export` and `torch.func.vmap`.
 
 Inside the module gates have a channel axis, (..., T, m): m = 1 for a scalar gate, else dk or dv.
 """
@@ -28,18 +27,59 @@ Inside the module gates have a channel axis, (..., T, m): m = 1 for a scalar gat
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, overload
 
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 
 from . import _check
 from .gates import later_products, widen
 
+Gate = Literal["scalar", "key", "value"]
+Form = Literal["recurrent", "parallel", "chunked"]
 GATES = ("scalar", "key", "value")
 
 
-def gla(q, k, v, gates=None, gate="scalar", form="recurrent", initial_state=None, output_final_state=False):
+@overload
+def gla(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    gates: Tensor | None = None,
+    gate: Gate = "scalar",
+    form: Form = "recurrent",
+    initial_state: Tensor | None = None,
+    output_final_state: Literal[False] = False,
+) -> Tensor: ...
+
+
+@overload
+def gla(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    gates: Tensor | None = None,
+    gate: Gate = "scalar",
+    form: Form = "recurrent",
+    initial_state: Tensor | None = None,
+    *,
+    output_final_state: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+
+
+def gla(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    gates: Tensor | None = None,
+    gate: Gate = "scalar",
+    form: Form = "recurrent",
+    initial_state: Tensor | None = None,
+    output_final_state: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
     """Outputs o (..., T, dv) of gated linear attention at all positions; with output_final_state, the pair (o, S_T).
 
     q, k: (..., T, dk); v: (..., T, dv); gates in [0, 1]: (..., T), (..., T, dk) or (..., T, dv) by `gate`, or None
@@ -70,7 +110,7 @@ def gla(q, k, v, gates=None, gate="scalar", form="recurrent", initial_state=None
     return (o.to(dtype), S) if output_final_state else o.to(dtype)
 
 
-def gla_readout(q_last, k, v, gates=None, gate="scalar"):
+def gla_readout(q_last: Tensor, k: Tensor, v: Tensor, gates: Tensor | None = None, gate: Gate = "scalar") -> Tensor:
     """The output at the last position alone, (..., dv), for its query q_last (..., dk): O(T (dk + dv)) in all.
 
     o_T = sum_i (Omega_i * v_i k_i^T) q, with Omega_i = prod_{j>i} G_j the weights of Theorem 1. Other arguments and
@@ -78,7 +118,7 @@ def gla_readout(q_last, k, v, gates=None, gate="scalar"):
     """
     dtype, (q, k, v, g, _), gate = _arguments("q_last", q_last, k, v, gates, gate)
     with unrounded(k):
-        omega = 1 if gates is None else later_products(g, -2)
+        omega: Any = 1 if gates is None else later_products(g, -2)
         if gate == "key":
             k = omega * k
         score = q[..., None, :] @ k.mT  # (..., 1, T): a batched product with rows first is the fast layout
@@ -86,35 +126,41 @@ def gla_readout(q_last, k, v, gates=None, gate="scalar"):
             v = omega * v
         elif gate == "scalar" and gates is not None:
             score = score * omega.mT
-        return (score @ v)[..., 0, :].to(dtype)
+        o: Tensor = (score @ v)[..., 0, :]
+        return o.to(dtype)
 
 
-def unrounded(x):
+def unrounded(x: Tensor) -> AbstractContextManager[object]:
     """Where autocast is on, it steps aside: it would round the state at every product."""
     kind = x.device.type
     on = kind != "meta" and torch.is_autocast_enabled(kind)
     return torch.autocast(kind, enabled=False) if on else nullcontext()
 
 
-def _recurrent(q, k, v, g, S, gate, final):
-    S, o = v.new_zeros(v.shape[-1], k.shape[-1]) if S is None else S, []
+def _recurrent(
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, S: Tensor | None, gate: Gate, final: bool
+) -> tuple[Tensor, Tensor]:
+    state: Tensor = v.new_zeros(v.shape[-1], k.shape[-1]) if S is None else S
+    o = []
     for q_i, k_i, v_i, G_i in zip(*(x.unbind(-2) for x in (q, k, v)), _on_state(g, gate).unbind(-3), strict=True):
-        S = G_i * S + v_i[..., :, None] * k_i[..., None, :]
-        o.append((S @ q_i[..., :, None])[..., 0])
-    return torch.stack(o, -2), S
+        state = G_i * state + v_i[..., :, None] * k_i[..., None, :]
+        o.append((state @ q_i[..., :, None])[..., 0])
+    return torch.stack(o, -2), state
 
 
-def _parallel(q, k, v, g, S, gate, final):
+def _parallel(
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, S: Tensor | None, gate: Gate, final: bool
+) -> tuple[Tensor, Any]:
     D, P, R, p = _decay(g)
     o = _within(q, k, v, D, gate)
     after = _writes(k, v, R, gate) if final else None
     if S is not None:
         o = o + apply_state(S, q, P, gate)
-        after = torch.addcmul(after, _on_state(p, gate), S) if final else None
+        after = None if after is None else torch.addcmul(after, _on_state(p, gate), S)
     return o, after
 
 
-def _within(q, k, v, D, gate):
+def _within(q: Tensor, k: Tensor, v: Tensor, D: Tensor, gate: Gate) -> Tensor:
     """o_t = sum_i D[t, i] * (v_i k_i^T) q_t with decays D (..., T, T, m): every pair of tokens at once."""
     if gate == "scalar":
         return ((q @ k.mT) * D.squeeze(-1)) @ v
@@ -123,7 +169,7 @@ def _within(q, k, v, D, gate):
     return ((q @ k.mT)[..., None, :] @ (D * v[..., None, :, :]))[..., 0, :]
 
 
-def _decay(g):
+def _decay(g: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gate products over a span of C tokens, from its gates (..., C, m): D, P, R and p.
 
     D[t, i] = prod_{i<j<=t} g_j   (..., C, C, m), zero for i > t: what token t sees of the write of token i
@@ -145,21 +191,24 @@ def _decay(g):
     return torch.stack(D, -3), torch.stack(P, -2), row, product
 
 
-def chunk_length(T, dk, dv, gate):
+def chunk_length(T: int, dk: int, dv: int, gate: Gate) -> int:
     """Tokens per chunk: balances the C (times m) decays a token costs in its chunk with its dk dv / C of state.
 
     At least two tokens and two chunks as soon as T allows. A near divisor of T needs no copies for filling up.
     """
     C = math.ceil((4.5 if gate == "scalar" else 1) * (dk * dv) ** 0.25)
     C = min(max(2, C), math.ceil(T / 2))
-    best, off = math.ceil(T / math.ceil(T / C)), math.inf
+    best: int = math.ceil(T / math.ceil(T / C))
+    off = math.inf
     for c in range(max(2, 2 * C // 3), min(3 * C // 2, T // 2) + 1):  # not min: older torch.compile knows no key
         if T % c == 0 and max(c / C, C / c) < off:
             best, off = c, max(c / C, C / c)
     return best
 
 
-def chunked(q, k, v, g, S, gate, final=True):
+def chunked(
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, S: Tensor | None, gate: Gate, final: bool = True
+) -> tuple[Tensor, Tensor]:
     """Outputs (..., T, dv) and the final state (..., dv, dk): all pairs within a chunk, the state between chunks."""
     T = q.shape[-2]
     C = chunk_length(T, k.shape[-1], v.shape[-1], gate)
@@ -173,36 +222,38 @@ def chunked(q, k, v, g, S, gate, final=True):
     writes, decays = _writes(k, v, R, gate), _on_state(p, gate)
     S = v.new_zeros(v.shape[-1], k.shape[-1]) if S is None else S
     S = S.expand(torch.broadcast_shapes(S.shape, *(x.select(-3, 0).shape for x in (writes, decays))))
-    before = []
+    seen = []
     for write, decay in zip(writes.unbind(-3), decays.unbind(-3), strict=True):
-        before.append(S)
+        seen.append(S)
         S = torch.addcmul(write, decay, S)
-    before = torch.stack(before, -3)
+    before = torch.stack(seen, -3)
 
     o = _within(q, k, v, D, gate) + apply_state(before, q, P, gate)
     o = o.flatten(-3, -2)
     return (o[..., :T, :] if fill else o), S
 
 
-FORMS = {"recurrent": _recurrent, "parallel": _parallel, "chunked": chunked}
+FORMS: dict[str, Callable[..., Any]] = {"recurrent": _recurrent, "parallel": _parallel, "chunked": chunked}
 
 
-def _writes(k, v, R, gate):
+def _writes(k: Tensor, v: Tensor, R: Tensor, gate: Gate) -> Tensor:
     """What is left of all writes of a span after it, (..., dv, dk), by R of `_decay`."""
     return v.mT @ (R * k) if gate == "key" else (R * v).mT @ k
 
 
-def apply_state(S, q, g, gate):
+def apply_state(S: Tensor, q: Tensor, g: Tensor, gate: Gate) -> Tensor:
     """(G_t * S) q_t for one state (..., dv, dk) and many queries (..., t, dk) with their gates (..., t, m)."""
     return (g * q) @ S.mT if gate == "key" else g * (q @ S.mT)
 
 
-def _on_state(g, gate):
+def _on_state(g: Tensor, gate: Gate) -> Tensor:
     """Gates (..., m) as factors of the state: (..., 1, dk) or (..., dv, 1) or (..., 1, 1)."""
     return g[..., None, :] if gate == "key" else g[..., :, None]
 
 
-def _arguments(name, q, k, v, gates, gate, S=None):
+def _arguments(
+    name: str, q: Tensor, k: Tensor, v: Tensor, gates: Tensor | None, gate: Gate, S: Tensor | None = None
+) -> tuple[torch.dtype, list[Any], Gate]:
     """Check all arguments. The dtype of the output; q, k, v, gates and S to compute with, and what the gates act on.
 
     The gates have a channel axis; no gates are a scalar gate of ones.
@@ -216,7 +267,7 @@ def _arguments(name, q, k, v, gates, gate, S=None):
         raise _check.fail("k", "of shape (..., T, dk) with at least one token", f"shape {tuple(k.shape)}")
     dtype, leading = k.dtype, k.shape[:-2]
 
-    def fits(argument, x, tail, dtypes):
+    def fits(argument: str, x: Tensor, tail: tuple[int, ...], dtypes: tuple[torch.dtype, ...]) -> torch.Size:
         """`x` has these last axes, one of the dtypes and k's device; its other axes broadcast with `leading`."""
         split = x.ndim - len(tail)
         if x.shape[split:] != tail:
@@ -228,7 +279,7 @@ def _arguments(name, q, k, v, gates, gate, S=None):
         if x.shape[:split] == leading:
             return leading
         try:
-            return torch.broadcast_shapes(leading, x.shape[:split])
+            return torch.Size(torch.broadcast_shapes(leading, x.shape[:split]))
         except RuntimeError:
             expected = f"of leading axes that broadcast with {tuple(leading)}"
             raise _check.fail(argument, expected, f"shape {tuple(x.shape)}") from None

@@ -26,11 +26,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from . import _check
 from ._check import Array
 from .distribution import PromptDistribution
+from .fixed_points import root
 from .spectra import EPS
 
 TOLERANCE = 1e-9  # of the gain M - risk
@@ -178,8 +178,8 @@ def _refined(objective: Objective, c: Array, gain: Array) -> tuple[float, float]
     around = np.clip(t[[max(i - 1, 0), min(i + 1, len(c) - 1)]], 1e-6 / objective.n, 36.0)
     slopes = [objective.slope(end) for end in around]
     if around[0] < around[1] and slopes[0] > 0 > slopes[1]:
-        root = brentq(objective.slope, *around, xtol=1e-300, rtol=4 * EPS)
-        found.append((root, objective.points(-np.expm1([-root])).gain[0]))
+        best = root(objective.slope, around[0], around[1], xtol=1e-300)
+        found.append((best, objective.points(-np.expm1([-best])).gain[0]))
     enough = max(value for _, value in found) * (1 - objective.rounding)
     return next(
         (float(at), value) for at, value in ((t[0], gain[0]), (t[-1], gain[-1]), *found[::-1]) if value >= enough

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from . import _check
 from ._check import Array
@@ -49,21 +49,7 @@ def fixed_points(
         expected = "such that F(low) >= low and F(high) <= high"
         raise _check.fail("F", expected, f"F({low:g}) = {first:g} and F({high:g}) = {last:g}")
 
-    a, b = np.array([low]), np.array([high])
-    ends = [low, high]
-    while a.size:
-        Fa, Fb = np.split(values(np.concatenate([a, b])), 2)
-        if not np.isfinite([Fa, Fb]).all():
-            raise FloatingPointError("the fixed-point map is not finite: the distribution is out of float64's range")
-        a, b = np.maximum(a, Fa * (1 - rounding)), np.minimum(b, Fb * (1 + rounding))
-        # Next to zero no length is relatively short; there the smallest normal number is short enough.
-        done = (b - a <= np.maximum(resolution * b, np.finfo(np.float64).tiny)) | (a.size > 2**17)
-        ends += [*a[done & (a <= b)], *b[done & (a <= b)]]
-        a, b = a[~done], b[~done]
-        middle = (a + b) / 2
-        a, b = np.concatenate([a, middle]), np.concatenate([middle, b])
-
-    x = np.unique(ends)
+    x = _covering(values, low, high, resolution, rounding)
     excess = values(x) - x
     # F(low) >= low and F(high) <= high, whatever rounding says: a clear sign before the first place and after the last.
     clear = np.flatnonzero(np.abs(excess) > 4 * rounding * x)
@@ -80,6 +66,24 @@ def fixed_points(
     return np.array(found)
 
 
+def _covering(values: Callable[[Array], Array], low: float, high: float, resolution: float, rounding: float) -> Array:
+    """The ends of short intervals that cover all fixed points."""
+    a, b = np.array([low]), np.array([high])
+    ends = [low, high]
+    while a.size:
+        Fa, Fb = np.split(values(np.concatenate([a, b])), 2)
+        if not np.isfinite([Fa, Fb]).all():
+            raise FloatingPointError("the fixed-point map is not finite: the distribution is out of float64's range")
+        a, b = np.maximum(a, Fa * (1 - rounding)), np.minimum(b, Fb * (1 + rounding))
+        # Next to zero no length is relatively short; there the smallest normal number is short enough.
+        done = (b - a <= np.maximum(resolution * b, np.finfo(np.float64).tiny)) | (a.size > 2**17)
+        ends += [*a[done & (a <= b)], *b[done & (a <= b)]]
+        a, b = a[~done], b[~done]
+        middle = (a + b) / 2
+        a, b = np.concatenate([a, middle]), np.concatenate([middle, b])
+    return np.unique(ends)
+
+
 def _crossing(F: Callable[[Array], Array], a: float, b: float) -> float:
     """The fixed point between a and b, where F(x) - x changes its sign."""
 
@@ -88,4 +92,9 @@ def _crossing(F: Callable[[Array], Array], a: float, b: float) -> float:
 
     if excess(a) * excess(b) >= 0:  # one place alone is rounded otherwise than among many
         return min(a, b, key=lambda x: abs(excess(x)))
-    return float(brentq(excess, a, b, xtol=EPS, rtol=4 * EPS))
+    return root(excess, a, b, EPS)
+
+
+def root(f: Callable[[float], float], a: float, b: float, xtol: float) -> float:
+    """Where f is zero between a and b, by Brent's method, to xtol or 4 EPS of it."""
+    return float(root_scalar(f, bracket=(a, b), method="brentq", xtol=xtol, rtol=4 * EPS).root)

@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from . import _check
-from .attention import apply_state, chunked
+from ._check import Array
+from .attention import Gate, apply_state, chunked
 from .gates import later_products, widen
+
+
+class Sizes(Protocol):
+    """What a layer takes from its model."""
+
+    width: int
+    key_width: int
+    value_width: int
+    gate: Gate | None
+    causal: bool
 
 
 class Layer(nn.Module):
     """W_q, W_k, W_v, and W_o if more layers follow; gates given, or computed with W_g and b_g. See `model.GLA`."""
 
-    def __init__(self, model, last, given, gate_bias, generator, **kind):
+    gate: Gate | None
+    W_o: nn.Parameter | None
+    W_g: nn.Parameter | None
+    b_g: nn.Parameter | None
+    given: Tensor | None
+
+    def __init__(
+        self,
+        model: Sizes,
+        last: bool,
+        given: Any,
+        gate_bias: float,
+        generator: torch.Generator | None,
+        **kind: Any,
+    ) -> None:
         super().__init__()
         width, dk, dv = model.width, model.key_width, model.value_width
 
-        def draw(rows, columns):
+        def draw(rows: int, columns: int) -> nn.Parameter:
             return nn.Parameter(torch.randn(rows, columns, generator=generator, **kind) / rows**0.5)
 
         self.gate, self.causal = model.gate, model.causal
@@ -34,58 +62,69 @@ class Layer(nn.Module):
             given = given.to(widen(self.W_q)).reshape(-1, channels)
         self.register_buffer("given", given)
 
-    def _apply(self, fn, recurse=True):
+    def _apply(self, fn: Any, recurse: bool = True) -> Layer:
         """`.half()` and `.bfloat16()` leave given gates in float32: those near one would become one."""
         given = self.given
-        super()._apply(fn, recurse)
-        if given is not None and self.given.dtype.itemsize < 4:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if given is not None and self.given is not None and self.given.dtype.itemsize < 4:
             self.given = given.to(self.given.device)
         return self
 
-    def _load_from_state_dict(self, *args):
-        super()._load_from_state_dict(*args)
+    def _load_from_state_dict(self, *args: Any, **options: Any) -> None:
+        super()._load_from_state_dict(*args, **options)
         if self.given is not None:
             _check.unit_interval("gates", self.given)
 
-    def matrices(self):
+    def matrices(self) -> tuple[Tensor, Tensor, Tensor]:
         """W_q, W_k, W_v to compute with."""
         return widen(self.W_q), widen(self.W_k), widen(self.W_v)
 
-    def split_gates(self, Z, n):
+    @torch.no_grad()
+    def construct(self, P_q: Tensor, P_k: Tensor, v: Tensor) -> None:
+        """Eq. (9): queries and keys read the features, by P_q and P_k (d, m); values are v times the label."""
+        for W in (self.W_q, self.W_k, self.W_v):
+            W.zero_()
+        d = len(P_q)
+        self.W_q[:d], self.W_k[:d], self.W_v[d] = P_q, P_k, v
+
+    def split_gates(self, Z: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """Gates of the context (..., n, m) and of the queries (..., queries, m); ones without a gate."""
         if self.gate is None:
             g = Z.new_ones(n + 1, 1)
-        elif self.given is None:
-            return torch.sigmoid(Z @ widen(self.W_g) + widen(self.b_g)).split((n, Z.shape[-2] - n), -2)
-        elif self.given.shape[0] == n + 1:
+        elif self.W_g is not None and self.b_g is not None:
+            g = torch.sigmoid(Z @ widen(self.W_g) + widen(self.b_g))
+        elif self.given is not None and self.given.shape[0] == n + 1:
             g = self.given
         else:
-            expected = f"prompts of {self.given.shape[0]} tokens, the query among them, as the given gates are"
+            tokens = 0 if self.given is None else len(self.given)
+            expected = f"prompts of {tokens} tokens, the query among them, as the given gates are"
             raise _check.fail("Z", expected, f"{n + 1} tokens")
-        return g[..., :n, :], g[..., n:, :]
+        context, queries = torch.split(g, [n, g.shape[-2] - n], -2)
+        return context, queries
 
-    def compute_gates(self, kind, vectors):
+    def compute_gates(self, kind: NDArray[np.intp], vectors: Array) -> None:
         """Put gates computed from context vectors (kinds, p) in place of those given for tokens of these kinds (T,)."""
-        eps, given = torch.finfo(self.W_q.dtype).eps, _check.array("gates", self.given)
+        eps, given = torch.finfo(widen(self.W_q).dtype).eps, _check.array("gates", self.given)
         g = given[len(kind) - 1 - np.unique(kind[::-1], return_index=True)[1]]  # of the last token of each kind
         if np.abs(given - g[kind])[1:].max() > eps:  # the first of all gates acts on an empty state
             raise _check.fail("gates", "the same for all tokens of one kind, from the second on", _check.short(given))
         with np.errstate(divide="ignore"):
             logits = np.clip(np.log(g) - np.log1p(-g), np.log(eps / 64), np.log(64 / eps))
-        read = np.column_stack([vectors, np.ones(len(vectors))])
+        bias = float(vectors.shape[1] < len(vectors))  # zero where context alone can do: W_g is then a table of logits
+        read = np.column_stack([vectors, np.full(len(vectors), bias)])
         W = torch.from_numpy(np.linalg.lstsq(read, logits, rcond=None)[0]).to(self.W_q)
         off = np.abs(1 / (1 + np.exp(-read @ _check.array("W_g", W))) - g).max()
-        if off > eps**0.5:
+        if off > torch.finfo(W.dtype).eps ** 0.5:
             expected = "of context vectors that tell apart kinds of token with unlike gates, as independent ones do"
             raise _check.fail("tokens", expected, f"gates that miss the given ones by {off:.2g}")
         self.given, self.b_g = None, nn.Parameter(W[-1].clone())
         self.W_g = nn.Parameter(torch.cat([W.new_zeros(len(self.W_q) - len(W) + 1, W.shape[1]), W[:-1]]))
 
-    def write(self, Z, n):
+    def write(self, Z: Tensor, n: int) -> Tensor:
         """Outputs (..., n + queries, value_width) of the context and of each query as its (n+1)-th token."""
         g, g_q = self.split_gates(Z, n)
         q, k, v = (Z @ W for W in self.matrices())
-        gate = self.gate or "scalar"
+        gate: Gate = self.gate or "scalar"
         if not self.causal:
             k, v, omega = k[..., :n, :], v[..., :n, :], later_products(g, -2)
             S = v.mT @ (omega * k) if gate == "key" else (omega * v).mT @ k
@@ -95,7 +134,7 @@ class Layer(nn.Module):
         own = v * (k * q).sum(-1, keepdim=True)
         return torch.cat([o, apply_state(S, q, g_q, gate) + own], -2)
 
-    def read(self, Z, n, h):
+    def read(self, Z: Tensor, n: int, h: Tensor) -> Tensor:
         """h^T o (..., queries) at each query: the row h^T S takes the place of the state (Theorem 1).
 
         h^T (G_q * S) q + (h^T v_q) (k_q^T q), where row i of Omega weighs write i and S = sum_i (Omega_i * v_i k_i^T).
@@ -117,12 +156,12 @@ class Layer(nn.Module):
         return _rows((h * g_q) @ (omega * (X @ W_v)).mT, X, q_token) + own
 
 
-def _rows(u, k, q):
+def _rows(u: Tensor, k: Tensor, q: Tensor) -> Tensor:
     """(sum_i u_i k_i)^T q for u (..., 1 or queries, n), k (..., n, m), q (..., queries, m)."""
     return ((u @ k) * q).sum(-1)
 
 
-def per_layer(gates, layers):
+def per_layer(gates: Any, layers: int) -> list[Any]:
     """The gates of every layer in a list, all None or none of them."""
     try:
         out = [None] * layers if gates is None else list(gates)
@@ -136,14 +175,16 @@ def per_layer(gates, layers):
     return out
 
 
-def is_sequence(name, P):
+def is_sequence(name: str, P: Any) -> bool:
     """A list, tuple or stack of matrices rather than one matrix (which may be a list of rows)."""
     if isinstance(P, (list, tuple)):
         return len(P) > 0 and _check.array_or_tensor(name, P[0]).ndim == 2
     return getattr(P, "ndim", 2) == 3 and len(P) > 0
 
 
-def copied(name, value, shape=(None, None), dtype=None):
+def copied(
+    name: str, value: Any, shape: tuple[int | None, ...] = (None, None), dtype: torch.dtype | None = None
+) -> Tensor:
     """A copy as a finite tensor of that shape (None: any positive size), from a numpy array, nested lists or a tensor.
 
     Of another dtype if one is given, with its largest entry in that one's range.

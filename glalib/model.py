@@ -8,13 +8,15 @@ gates sigmoid(W_g^T z + b_g); the state S is value x key. The prediction is h^T 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from . import _check
 from ._records import table
-from .attention import GATES, unrounded
+from .attention import GATES, Gate, unrounded
 from .distribution import PromptDistribution
 from .gates import later_products, signed_weights_to_gates, weights_to_gates, widen
 from .layer import Layer, copied, is_sequence, per_layer
@@ -50,23 +52,30 @@ class GLA(nn.Module):
     Raises TypeError or ValueError for arguments, and prompts, of the wrong kind.
     """
 
+    width: int
+    key_width: int
+    value_width: int
+    gate: Gate | None
+    causal: bool
+    scale: float
+
     def __init__(
         self,
-        width,
-        gate="scalar",
-        layers=1,
-        key_width=None,
-        value_width=None,
+        width: int,
+        gate: Gate | None = "scalar",
+        layers: int = 1,
+        key_width: int | None = None,
+        value_width: int | None = None,
         *,
-        context=0,
-        gate_bias=5.0,
-        gates=None,
-        causal=True,
-        scale=1.0,
-        generator=None,
-        dtype=None,
-        device=None,
-    ):
+        context: int = 0,
+        gate_bias: float = 5.0,
+        gates: Any = None,
+        causal: bool = True,
+        scale: float = 1.0,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
         super().__init__()
         self.width = _check.positive_int("width", width)
         _check.option("gate", gate, (None, *GATES))
@@ -87,7 +96,8 @@ class GLA(nn.Module):
         _check.in_range("scale", abs(self.scale), torch.float32 if stored.itemsize < 4 else stored)
         given = [gates] if layers == 1 else per_layer(gates, layers)
         self.gate, self.causal = gate, bool(causal)
-        self.layers = nn.ModuleList(
+        # A list of layers, as checkers of types should see it.
+        self.layers: Sequence[Layer] = nn.ModuleList(  # type: ignore[assignment]
             Layer(self, l == layers - 1, given[l], gate_bias, generator, dtype=dtype, device=device)
             for l in range(layers)
         )
@@ -96,7 +106,7 @@ class GLA(nn.Module):
             h = torch.eye(self.width, dtype=dtype, device=device)[self.width - 1 - context]
         self.h = nn.Parameter(h.clone())
 
-    def forward(self, Z, queries=1):
+    def forward(self, Z: Tensor, queries: int = 1) -> Tensor:
         """Predictions (..., queries) for Z (..., n + queries, width), n >= 1.
 
         The last `queries` rows are alternative queries: each is the (n+1)-th token of its own prompt. They share the
@@ -107,26 +117,27 @@ class GLA(nn.Module):
             written, streams, n = self._through(Z, queries)
             return (written + self.scale * self.layers[-1].read(streams[-1], n, widen(self.h))).to(Z.dtype)
 
-    def gates(self, Z, queries=1):
+    def gates(self, Z: Tensor, queries: int = 1) -> Tensor | list[Tensor]:
         """The gate values that act on these tokens: (..., n + queries), or (..., n + queries, m) for a vector gate.
 
         One tensor, or a list of one per layer; in float32 for a model of 16 bits. Without a gate they are ones.
         """
         return self._by_layer(lambda g, g_q: torch.cat([g, g_q], -2), Z, queries)
 
-    def weights(self, Z, queries=1):
+    def weights(self, Z: Tensor, queries: int = 1) -> Tensor | list[Tensor]:
         """Each query's weights of the context tokens: (..., queries, n), or (..., queries, n, m) for a vector gate.
 
         omega_i = prod_{j>i} g_j, the query's own gate included, channel by channel (Theorem 1). One tensor, or a list
         of one per layer; dtypes as in `gates`.
         """
 
-        def omega(g, g_q):
-            return later_products(g, -2)[..., None, :, :] * g_q[..., :, None, :]
+        def omega(g: Tensor, g_q: Tensor) -> Tensor:
+            products: Tensor = later_products(g, -2)[..., None, :, :] * g_q[..., :, None, :]
+            return products
 
         return self._by_layer(omega, Z, queries)
 
-    def _by_layer(self, made_of, Z, queries):
+    def _by_layer(self, made_of: Callable[[Tensor, Tensor], Tensor], Z: Tensor, queries: int) -> Tensor | list[Tensor]:
         """made_of(gates of the context, gates of the queries), of every layer, without an axis of one channel."""
         out = []
         with unrounded(self.h):
@@ -137,7 +148,7 @@ class GLA(nn.Module):
                 out.append(made if self.gate in ("key", "value") else made[..., 0])
         return out[0] if len(out) == 1 else out
 
-    def _through(self, Z, queries):
+    def _through(self, Z: Tensor, queries: int) -> tuple[Tensor | float, list[Tensor], int]:
         """What all layers but the last wrote at the queries, read by h; the tokens that enter each layer; and n."""
         queries = _check.positive_int("queries", queries)
         _check.tensor("Z", Z, 2)
@@ -148,7 +159,8 @@ class GLA(nn.Module):
         if Z.dtype != self.h.dtype or Z.device != self.h.device:
             expected = f"of the model's dtype and device, {self.h.dtype} on {self.h.device}"
             raise _check.fail("Z", expected, f"{Z.dtype} on {Z.device}")
-        written, streams, h = 0, [widen(Z)], widen(self.h)
+        written: Tensor | float = 0.0
+        streams, h = [widen(Z)], widen(self.h)
         for layer in self.layers[:-1]:
             o = self.scale * layer.write(streams[-1], n)
             written = written + o[..., n:, :] @ h
@@ -156,7 +168,15 @@ class GLA(nn.Module):
         return written, streams, n
 
     @classmethod
-    def from_matrices(cls, P_q, P_k, gates=None, gate="scalar", context=0, causal=True):
+    def from_matrices(
+        cls,
+        P_q: Any,
+        P_k: Any,
+        gates: Any = None,
+        gate: Gate | None = "scalar",
+        context: int = 0,
+        causal: bool = True,
+    ) -> GLA:
         """The GLA that performs weighted preconditioned gradient descent: Eq. (9) and Theorem 6, as derived here.
 
         One layer, P_q and P_k (d, m): W_q = [[P_q], [0]], W_k = [[P_k], [0]] and W_v = [[0, 0], [0, 1]], all with
@@ -195,18 +215,14 @@ class GLA(nn.Module):
             device=P_q[0].device,
         )
         sign = 1 if layers == 1 else -1
+        for layer, Pq, Pk in zip(model.layers, P_q, P_k, strict=True):
+            layer.construct(Pq, Pk, sign * model.h)
         with torch.no_grad():
-            for layer, Pq, Pk in zip(model.layers, P_q, P_k, strict=True):
-                for W in (layer.W_q, layer.W_k, layer.W_v):
-                    W.zero_()
-                layer.W_q[:d] = Pq
-                layer.W_k[:d] = Pk
-                layer.W_v[d, d] = sign
             model.h.mul_(sign)
         return model
 
     @classmethod
-    def from_weights(cls, P, omega, gate="scalar", context=0):
+    def from_weights(cls, P: Any, omega: Any, gate: Gate = "scalar", context: int = 0) -> GLA:
         """The one-layer GLA that computes x^T P X^T (omega * y): Theorems 4 and 5, as derived here.
 
         P (d, d); omega (T,), one weight per context token (`Layout.weights` has delimiters' too).
@@ -222,7 +238,7 @@ class GLA(nn.Module):
         omega = copied("omega", omega, (None,), P.dtype).to(P.device)
         eye = torch.eye(d, dtype=P.dtype, device=P.device)
 
-        def scaled(scale):
+        def scaled(scale: Tensor | float) -> Tensor:
             name, product = "P times the largest weight", scale * P.double()
             if scale > 0 and P.any() and not product.any():
                 raise _check.fail(name, "in the range of torch.float64", "a product that rounds to zero")
@@ -236,16 +252,15 @@ class GLA(nn.Module):
             halves = torch.cat([scaled(scale), -scaled(scale)], 1), torch.cat([eye, eye], 1)
             return cls.from_matrices(*halves, gates.repeat_interleave(d, -1), "key", context)
         model = cls(d + 1 + context, "value", key_width=d, value_width=2, gates=gates, dtype=dtype, device=P.device)
-        layer = model.layers[0]
+        model.layers[0].construct(scaled(scale), eye, model.h.new_ones(2))
         with torch.no_grad():
-            for W in (layer.W_q, layer.W_k, layer.W_v):
-                W.zero_()
-            layer.W_q[:d], layer.W_k[:d], layer.W_v[d] = scaled(scale), eye, 1.0
             model.h.copy_(torch.tensor([1.0, -1.0]))
         return model
 
     @classmethod
-    def from_wpgd(cls, best, dist, gate="scalar", tokens=None):
+    def from_wpgd(
+        cls, best: WPGD, dist: PromptDistribution, gate: Gate = "scalar", tokens: Layout | None = None
+    ) -> GLA:
         """The one-layer GLA that performs a `WPGD` record on prompts of `dist`, with given gates: see `from_weights`.
 
         tokens: the `Layout` in which it reads them, Layout() if None. Delimiters get the weights of `Layout.weights`.
@@ -256,15 +271,15 @@ class GLA(nn.Module):
         P = _check.array("best.P", best.P, (dist.d, dist.d))
         return cls.from_weights(P, tokens.weights(dist, best.omega), gate, tokens.width(dist) - dist.d - 1)
 
-    def with_computed_gates(self, dist, tokens=DELIMITED):
+    def with_computed_gates(self, dist: PromptDistribution, tokens: Layout = DELIMITED) -> GLA:
         """The same layers with gates sigmoid(W_g^T z + b_g) computed from context, in place of given ones.
 
         For gates given for prompts of `dist` in the `Layout` tokens, equal on all tokens of a kind: the examples of a
         block, a delimiter, the query (Theorems 4 and 5). The gate of the very first token, on an empty state, is free.
 
-        A sigmoid is never 0 nor 1. Gates nearer to them than eps / 64, eps of the model's dtype, move to that distance:
-        so a gate of one is one after rounding. Raises ValueError where gates of a kind differ, or where the context
-        vectors do not allow all gates to come within sqrt(eps).
+        A sigmoid is never 0 nor 1. Gates nearer to them than eps / 64 move to that distance, so a gate of one is one
+        after rounding (eps of what is computed in: float32 for 16 bits). Raises ValueError where gates of a kind differ
+        or the context vectors do not let all gates come within sqrt(eps), eps of the weights.
         """
         _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
         _check.instance("tokens", tokens, Layout, "a Layout")
@@ -278,21 +293,15 @@ class GLA(nn.Module):
             layer.compute_gates(kind, tokens.vectors(dist.K))
         return out
 
-    def _repr_html_(self):
-        rows = {name: getattr(self, name) for name in ("width", "gate", "key_width", "value_width", "causal", "scale")}
-        given = {"gates": self._given() or "computed"} if self.gate else {}
-        free = {"parameters": sum(p.numel() for p in self.parameters())}
-        return table("GLA", rows | {"layers": len(self.layers)} | given | free)
+    def _shown(self) -> dict[str, Any]:
+        given = self.layers[0].given
+        held = "" if given is None else f" (given for {len(given)} tokens)"
+        sizes = {"layers": len(self.layers), "key_width": self.key_width, "value_width": self.value_width}
+        more = ({} if self.causal else {"causal": False}) | ({} if self.scale == 1 else {"scale": f"{self.scale:g}"})
+        return {"width": self.width, "gate": f"{self.gate!r}{held}"} | sizes | more
 
-    def _given(self):
-        """On how many tokens gates are given, in words; empty if they are not."""
-        first = self.layers[0].given
-        return "" if first is None else f"given for {len(first)} tokens"
+    def __repr__(self) -> str:
+        return f"GLA({', '.join(f'{name}={value}' for name, value in self._shown().items())})"
 
-    def __repr__(self):
-        held = f" ({self._given()})" if self._given() else ""
-        more = ("" if self.causal else ", causal=False") + ("" if self.scale == 1 else f", scale={self.scale:g}")
-        return (
-            f"GLA(width={self.width}, gate={self.gate!r}{held}, layers={len(self.layers)}, "
-            f"key_width={self.key_width}, value_width={self.value_width}{more})"
-        )
+    def _repr_html_(self) -> str:
+        return table("GLA", self._shown())

@@ -107,7 +107,7 @@ def _column(key: str, values: Any) -> Any:
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(f"columns[{key!r}] must be without a mask; got {_check.short(values)}")
     mixed = isinstance(values, (list, tuple)) and any(value is None or isinstance(value, str) for value in values)
-    values = values.detach() if hasattr(values, "detach") else values  # numbers of torch, without their history
+    values = getattr(values, "detach", lambda: values)()  # numbers of torch, without their history
     try:
         column = np.asarray(values, dtype=object if mixed else None)
     except ValueError:  # rows of different lengths

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import numpy as np
-from scipy.linalg.lapack import dgejsv
+from scipy.linalg import get_lapack_funcs
 
 from . import _check
 from ._check import Array
@@ -53,7 +53,8 @@ def svd(matrix: Array, scales: Collection[float], rank: int) -> tuple[Array, Arr
         V = Vt.T
     else:
         # By LAPACK's letters: accuracy F (a matrix D1 A D2), U and V whole, range N, transpose N, perturb N.
-        values, U, V, work, _, info = dgejsv(matrix, joba=2, jobu=0, jobv=0, jobr=0, jobt=1, jobp=1)
+        (gejsv,) = get_lapack_funcs(("gejsv",), (matrix,))
+        values, U, V, work, _, info = gejsv(matrix, joba=2, jobu=0, jobv=0, jobr=0, jobt=1, jobp=1)
         if info:
             raise FloatingPointError("the singular values of a product of covariances did not converge")
         values = values * (work[0] / work[1])

@@ -72,7 +72,7 @@ def token_free_losses(
         expected = "with values that read the features or the label, where gradients are wanted"
         raise _check.fail("model", expected, "values that read neither")
     block, is_delimiter = tokens.blocks(dist.counts)
-    kind = torch.from_numpy(block + dist.K * is_delimiter)
+    kind, between = torch.from_numpy(block + dist.K * is_delimiter), torch.from_numpy(is_delimiter)
     if model.gate is None:
         omega = torch.ones(len(kind), dtype=c.dtype)
     else:
@@ -80,8 +80,8 @@ def token_free_losses(
         omega = gates_to_weights(torch.cat([gates[kind], gates[-1:]]))
 
     # Phi = sum_i omega_i v_i k_i: the row h^T S of the state.
-    Phi = (omega * v.c[kind])[is_delimiter] @ k.c[kind[is_delimiter]]
-    weights = torch.split(omega[torch.from_numpy(~is_delimiter)], list(dist.counts))
+    Phi = (omega * v.c[kind])[between] @ k.c[kind[between]]
+    weights = torch.split(omega[~between], list(dist.counts))
     for b, D in enumerate(weights):
         Phi = Phi + _write(normal, tasks[:, b], D, dist.sigma, k, v, b)
     return _second_moment(tasks[:, dist.K], Phi, q, k, v) + dist.sigma**2

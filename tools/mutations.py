@@ -127,7 +127,7 @@ MUTATIONS = [
     Mutation("prompts of other counts", "distribution.py", "prompts.counts not in (None, self.counts)", "False"),
     Mutation("masks", "_check.py", "isinstance(value, np.ma.MaskedArray)", "False"),
     # The recurrence, its gates and its module.
-    Mutation("the recurrence", "attention.py", "S = G_i * S + v_i[..., :, None] *", "S = S + v_i[..., :, None] *"),
+    Mutation("the recurrence", "attention.py", "state = G_i * state + v_i[..., :, None] *", "state = state + v_i[..., :, None] *"),
     Mutation(
         "the decay within a chunk",
         "attention.py",
@@ -142,7 +142,7 @@ MUTATIONS = [
         "later = g",
     ),
     Mutation("the falls of signed weights", "gates.py", "for sign in (1, -1))", "for sign in (1, -0.9))"),
-    Mutation("Eq. (9)'s value matrix", "model.py", "layer.W_v[d, d] = sign", "layer.W_v[d - 1, d] = sign"),
+    Mutation("Eq. (9)'s value matrix", "layer.py", "self.W_v[d] = P_q", "self.W_v[d - 1] = P_q"),
     Mutation("the sign of deeper layers", "model.py", "sign = 1 if layers == 1 else -1", "sign = 1"),
     Mutation(
         "the key channels of a difference",

@@ -10,7 +10,7 @@ from cases import correlations, covariance
 from glalib import PromptDistribution, optimal_wpgd, population_risk, stationary_points, uniqueness
 from glalib.fixed_points import fixed_points
 from glalib.risk import h1, h2, slope
-from glalib.spectra import svd
+from glalib.spectra import eigh, signal_spectrum, svd, task_spectrum
 
 EPS = np.finfo(float).eps
 
@@ -253,3 +253,44 @@ def test_weights_that_can_gain_almost_nothing():
     best = optimal_wpgd(dist, "monotone")
     assert best.risk == pytest.approx(population_risk(dist, best.P, best.omega), rel=1e-12)
     assert best.risk < optimal_wpgd(dist.replace(r=(0, 0, -0.4)), "monotone").risk
+
+
+def dense_correlations(rng, K):
+    factor = rng.normal(size=(K + 1, K + 2))
+    factor /= np.linalg.norm(factor, axis=1, keepdims=True)
+    joint = factor @ factor.T
+    joint[np.diag_indices(K + 1)] = 1.0
+    return joint[:K, :K], joint[:K, K]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_small_eigenvalues_keep_their_digits_beside_large_ones(seed):
+    """Scales of 1e-10 and less within one product: the usual singular values would lose the small ones altogether.
+
+    To 1e-12, as dense factors of size 3 are well conditioned here; lost digits show as errors of 1e-6 to 1.
+    """
+    rng = np.random.default_rng(seed)
+    B = rng.normal(size=(3, 6))
+    C, Sx = B @ B.T, np.diag([1e-44, 1e-20, 1.0])
+    for pair in ((Sx, C), (C, Sx)):
+        with mp.workdps(80):
+            # Of Sx C, which has the eigenvalues of Sigma.
+            wanted = mp.eig(mp.matrix(pair[0].tolist()) * mp.matrix(pair[1].tolist()), left=False, right=False)
+            wanted = sorted(float(mp.re(x)) for x in wanted)
+        assert np.sort(signal_spectrum(*pair)[0]) == pytest.approx(wanted, rel=1e-12, abs=0)
+
+    R, r = dense_correlations(rng, 3)
+    counts = (1, 10**7, 10**15)
+    with mp.workdps(80):
+        root = [mp.sqrt(n) for n in counts]
+        A = mp.matrix(3, 3)
+        for i in range(3):
+            for j in range(3):
+                A[i, j] = root[i] * mp.mpf(float(R[i, j])) * root[j]
+        values, vectors = mp.eigsy(A)
+        a = vectors.T * mp.matrix([root[i] * mp.mpf(float(r[i])) for i in range(3)])
+        wanted = sorted((float(values[i]), float(abs(a[i]))) for i in range(3))
+    lam, ours = task_spectrum(counts, r, *eigh(R))
+    order = np.argsort(lam)
+    assert lam[order] == pytest.approx([x for x, _ in wanted], rel=1e-12, abs=0)
+    assert np.abs(ours[order]) == pytest.approx([x for _, x in wanted], rel=1e-12, abs=0)

@@ -137,7 +137,7 @@ def test_records_and_layers_are_small_tables_in_notebooks():
         (best, ["WPGD", f"{best.risk:.6g}", "omega", "(3, 3)", best.certificate]),
         (gated, ["gate", f"{gated.gate:.6g}"]),
         (GLA.from_wpgd(best, DIST), ["GLA", "width", "4", "given for 7 tokens"]),
-        (GLA(5, "key", 2), ["layers", "computed", "<td>2</td>", "causal"]),
+        (GLA(5, "key", 2, causal=False), ["layers", "'key'", "<td>2</td>", "causal"]),
         (GLA(5, None), ["None"]),
     ):
         html = shown._repr_html_()
