@@ -45,7 +45,10 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Write all that the run needs to go on, in one file that is there whole or not at all."""
-        arrays = {"run": np.array(json.dumps(self.identity)), "now": np.array(state_fingerprint(self.model))}
+        arrays: dict[str, Any] = {
+            "run": np.array(json.dumps(self.identity)),
+            "now": np.array(state_fingerprint(self.model)),
+        }
         arrays |= {"step": np.array(self.step), "seconds": np.array(float(self.seconds)), "history": self.history}
         arrays["generator"] = self.generator.get_state().numpy()
         for name, p in self.weights.items():

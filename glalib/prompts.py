@@ -78,6 +78,7 @@ class Sampler(Protocol):
 
     def sample(self, batch: int, generator: torch.Generator | None, queries: int, dtype: torch.dtype | None) -> Drawn:
         """Draw `batch` prompts with `queries` queries each, from the generator, in that dtype."""
+        ...
 
 
 def check_prompts(value: Any) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
 from tqdm import tqdm
 
 from . import _check
@@ -16,6 +20,8 @@ from .prompts import Drawn, Sampler
 from .risk import WPGD, population_risk
 from .wpgd import wpgd
 
+Predictor = Callable[[Any], Any]
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -25,26 +31,26 @@ class Estimate:
     stderr: float
     prompts: int
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
         return plain(self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Estimate({self.risk:.6g} +- {self.stderr:.2g}, {self.prompts} prompts)"
 
 
 @torch.no_grad()
 def simulate_risk(
-    predictor,
+    predictor: Any,
     dist: Sampler,
     prompts: int = 10_000,
     queries: int = 1,
     batch: int | None = None,
     generator: torch.Generator | None = None,
-    tokens=None,
+    tokens: Callable[[Any], Tensor] | None = None,
     dtype: torch.dtype = torch.float64,
     progress: bool = False,
-    against=None,
+    against: WPGD | tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Estimate:
     """The risk E (y - prediction)^2 by simulation, with its standard error (taken over prompts).
 
@@ -74,38 +80,42 @@ def simulate_risk(
     batch = _chosen_batch(dist, queries) if batch is None else _check.positive_int("batch", batch)
     _check.option("progress", progress, (True, False))
     predict, dtype = _as_predictor(predictor, dist, queries, tokens, dtype)
-    known = 0.0
-    if against is not None:
-        pair = (against.P, against.omega) if isinstance(against, WPGD) else against
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise TypeError(f"against must be a WPGD record, a (P, omega) pair or None; got {_check.short(against)}")
-        _check.instance("dist", dist, PromptDistribution, "a PromptDistribution where `against` is given")
-        P, omega = pair
-        known = population_risk(dist, P, omega)
-        compare = _as_predictor((P, omega), dist, queries, None, dtype)[0]
-
-    losses = []
+    known, compare = (0.0, None) if against is None else _known(against, dist, dtype)
+    parts: list[Tensor] = []
     with tqdm(total=prompts, disable=not progress, unit="prompt") as bar:
-        while (left := prompts - sum(map(len, losses))) > 0:
+        while (left := prompts - sum(map(len, parts))) > 0:
             drawn = draw(dist, min(batch, left), generator, queries, dtype)
-            predictions = _check.tensor("the predictor's output", predict(drawn))
-            if queries == 1 and predictions.shape == drawn.y_query.shape[:1]:
-                predictions = predictions[:, None]
-            if predictions.shape != drawn.y_query.shape:
-                raise _check.fail(
-                    "the predictor's output", f"of shape {tuple(drawn.y_query.shape)}",
-                    f"shape {tuple(predictions.shape)}",
-                )  # fmt: skip
-            y_query = drawn.y_query.double()
-            squared = (y_query - predictions.double()) ** 2
-            if against is not None:
-                squared = squared - (y_query - compare(drawn).double()) ** 2
-            losses.append(squared.mean(1))
-            bar.update(len(losses[-1]))
-    losses = torch.cat(losses)
+            squared = _squared_errors(predict(drawn), drawn)
+            if compare is not None:
+                squared = squared - _squared_errors(compare(drawn), drawn)
+            parts.append(squared.mean(1))
+            bar.update(len(squared))
+    losses = torch.cat(parts)
     if not losses.isfinite().all():
         raise _check.fail("the predictor's output", "finite", "NaN or infinity")
     return Estimate(known + losses.mean().item(), losses.std().item() / prompts**0.5, prompts)
+
+
+def _known(against: Any, dist: Sampler, dtype: torch.dtype) -> tuple[float, Predictor]:
+    """The exact risk of what is compared with, and its predictions."""
+    pair = (against.P, against.omega) if isinstance(against, WPGD) else against
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"against must be a WPGD record, a (P, omega) pair or None; got {_check.short(against)}")
+    if not isinstance(dist, PromptDistribution):
+        raise TypeError(f"dist must be a PromptDistribution where `against` is given; got {type(dist).__name__}")
+    return population_risk(dist, *pair), _as_predictor(tuple(pair), dist, 1, None, dtype)[0]
+
+
+def _squared_errors(predictions: Any, drawn: Drawn) -> Tensor:
+    """(batch, queries), in float64; or a complaint of predictions that are none."""
+    predictions = _check.tensor("the predictor's output", predictions)
+    if drawn.y_query.shape[1] == 1 and predictions.shape == drawn.y_query.shape[:1]:
+        predictions = predictions[:, None]
+    if predictions.shape != drawn.y_query.shape:
+        expected = f"of shape {tuple(drawn.y_query.shape)}"
+        raise _check.fail("the predictor's output", expected, f"shape {tuple(predictions.shape)}")
+    errors: Tensor = drawn.y_query.double() - predictions.double()
+    return errors**2
 
 
 def check_sampler(dist: object) -> None:
@@ -135,7 +145,7 @@ def _chosen_batch(dist: object, queries: int) -> int:
     return max(1, 2_000_000 // ((dist.n + queries) * dist.d))
 
 
-def query_option(model, queries) -> dict:
+def query_option(model: torch.nn.Module, queries: int) -> dict[str, int]:
     """How a module is told of that many queries: model(Z) for one, else model(Z, queries=queries)."""
     if queries == 1:
         return {}
@@ -148,7 +158,9 @@ def query_option(model, queries) -> dict:
     return {"queries": queries}
 
 
-def _as_predictor(predictor, dist, queries, tokens, dtype):
+def _as_predictor(
+    predictor: Any, dist: Sampler, queries: int, tokens: Any, dtype: torch.dtype
+) -> tuple[Predictor, torch.dtype]:
     """Any predictor as a callable from a `Prompts` record to predictions, and the precision it wants."""
     if isinstance(predictor, WPGD):
         predictor = (predictor.P, predictor.omega)
@@ -159,7 +171,7 @@ def _as_predictor(predictor, dist, queries, tokens, dtype):
         options = query_option(predictor, queries)
         own = next((p.dtype for p in predictor.parameters()), dtype)
 
-        def predict(drawn):
+        def predict(drawn: Any) -> Any:
             Z = _check.tensor("what tokens returns", tokens(drawn), finite=False)
             return predictor(Z.to(own) if own.itemsize < 4 else Z, **options)
 
@@ -167,7 +179,9 @@ def _as_predictor(predictor, dist, queries, tokens, dtype):
     if tokens is not None:
         raise _check.fail("tokens", "None unless the predictor is a torch module", type(tokens).__name__)
     if isinstance(predictor, (tuple, list)) and len(predictor) == 2:
-        _check.instance("dist", dist, PromptDistribution, "a PromptDistribution where weights are the predictor")
+        if not isinstance(dist, PromptDistribution):
+            expected = "a PromptDistribution where weights are the predictor"
+            raise TypeError(f"dist must be {expected}; got {type(dist).__name__}")
         P = _check.array("P", predictor[0], (dist.d, dist.d))
         omega = _check.array("omega", predictor[1])
         dist.moments(omega)  # complains about a wrong shape

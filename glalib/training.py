@@ -160,7 +160,8 @@ def _checked_tokens(tokens: Any, dist: Sampler, recipe: Recipe) -> Callable[[Any
         raise _check.fail("tokens", "a Layout where token_free is True", type(tokens).__name__)
     if recipe.token_free:
         _check.instance("dist", dist, PromptDistribution, "a PromptDistribution where token_free is True")
-    return tokens
+    checked: Callable[[Any], Any] = tokens
+    return checked
 
 
 def _trained(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
@@ -204,7 +205,8 @@ def _losses(model: torch.nn.Module, dist: Any, recipe: Recipe, tokens: Any) -> L
             raise _check.fail("the model's output", "of real numbers", str(predictions.dtype))
         if not predictions.requires_grad:
             raise _check.fail("the model's output", "such that it has gradients to the weights", "one without")
-        return (drawn.y_query - predictions.reshape(shape)) ** 2
+        errors: torch.Tensor = drawn.y_query - predictions.reshape(shape)
+        return errors**2
 
     return losses
 
@@ -247,7 +249,7 @@ def _step(run: Run, trained: dict[str, torch.nn.Parameter], recipe: Recipe, loss
     loss = losses(run.generator).mean()
     for p in trained.values():
         p.grad = None
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     for name, p in trained.items():
         run.weights[name].grad = None if p.grad is None else widen(p.grad)
     sizes = [p.grad.detach().norm() for p in run.weights.values() if p.grad is not None]

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,7 +70,8 @@ def sweep(
         remote = backend in ("dask", "ray")  # workers elsewhere need not see this machine's files
         here = {i: (None,) * 3 if remote else (paths[i], f"{bar.notes}/{i}", os.getpid()) for i in todo}
         calls = (joblib.delayed(one_cell)(run, i, cells[i], *here[i]) for i in todo)
-        for i, text in joblib.Parallel(return_as="generator_unordered", batch_size=1)(calls):
+        options: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}
+        for i, text in joblib.Parallel(**options)(calls):
             same = [j for j, path in enumerate(paths) if j == i or (path is not None and path == paths[i])]
             for j in same:
                 results[j] = json.loads(text)  # each its own object
@@ -122,7 +124,8 @@ def _checked(run: Any, cells: Any) -> list[dict[str, Any]]:
     for i, cell in enumerate(cells):
         if "checkpoint" in cell:
             raise _check.fail(f"cells[{i}]", "without 'checkpoint', which the sweep gives", _check.short(cell))
-    return cells
+    checked: list[dict[str, Any]] = cells
+    return checked
 
 
 def _paths(run: Run, cells: list[dict[str, Any]], folder: Path) -> list[Path]:
@@ -234,7 +237,7 @@ def _backend(backend: str, jobs: int) -> Iterator[None]:
         backend = "sequential"
     if backend == "ray":
         try:
-            from ray.util.joblib import register_ray
+            register_ray = import_module("ray.util.joblib").register_ray
         except ImportError:
             raise ImportError("backend 'ray' needs ray, which is not installed here") from None
         register_ray()

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from .. import _check
+from ..attention import Gate
 from ..checkpoint import seconds_spent
 from ..distribution import PromptDistribution
 from ..layout import DELIMITED
@@ -126,7 +127,7 @@ def start(dist: PromptDistribution, model: Model, seed: int) -> GLA:
     seed = _check.integer("seed", seed, 0, "an integer >= 0")
     p = 2 * dist.K + 1
     generator = torch.Generator().manual_seed(seed)
-    gate = None if model == "linear" else "scalar"
+    gate: Gate | None = None if model == "linear" else "scalar"
     net = GLA(
         dist.d + 1 + p,
         gate,
