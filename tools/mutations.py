@@ -127,7 +127,12 @@ MUTATIONS = [
     Mutation("prompts of other counts", "distribution.py", "prompts.counts not in (None, self.counts)", "False"),
     Mutation("masks", "_check.py", "isinstance(value, np.ma.MaskedArray)", "False"),
     # The recurrence, its gates and its module.
-    Mutation("the recurrence", "attention.py", "state = G_i * state + v_i[..., :, None] *", "state = state + v_i[..., :, None] *"),
+    Mutation(
+        "the recurrence",
+        "attention.py",
+        "state = G_i * state + v_i[..., :, None] *",
+        "state = state + v_i[..., :, None] *",
+    ),
     Mutation(
         "the decay within a chunk",
         "attention.py",
