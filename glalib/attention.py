@@ -140,8 +140,7 @@ def unrounded(x: Tensor) -> AbstractContextManager[object]:
 def _recurrent(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor, S: Tensor | None, gate: Gate, final: bool
 ) -> tuple[Tensor, Tensor]:
-    state: Tensor = v.new_zeros(v.shape[-1], k.shape[-1]) if S is None else S
-    o = []
+    state, o = v.new_zeros(v.shape[-1], k.shape[-1]) if S is None else S, []
     for q_i, k_i, v_i, G_i in zip(*(x.unbind(-2) for x in (q, k, v)), _on_state(g, gate).unbind(-3), strict=True):
         state = G_i * state + v_i[..., :, None] * k_i[..., None, :]
         o.append((state @ q_i[..., :, None])[..., 0])

@@ -130,12 +130,7 @@ class GLA(nn.Module):
         omega_i = prod_{j>i} g_j, the query's own gate included, channel by channel (Theorem 1). One tensor, or a list
         of one per layer; dtypes as in `gates`.
         """
-
-        def omega(g: Tensor, g_q: Tensor) -> Tensor:
-            products: Tensor = later_products(g, -2)[..., None, :, :] * g_q[..., :, None, :]
-            return products
-
-        return self._by_layer(omega, Z, queries)
+        return self._by_layer(lambda g, g_q: later_products(g, -2)[..., None, :, :] * g_q[..., :, None, :], Z, queries)
 
     def _by_layer(self, made_of: Callable[[Tensor, Tensor], Tensor], Z: Tensor, queries: int) -> Tensor | list[Tensor]:
         """made_of(gates of the context, gates of the queries), of every layer, without an axis of one channel."""
@@ -203,17 +198,9 @@ class GLA(nn.Module):
         P_q = [copied("P_q", P, (d, m), dtype) for P in P_q]
         P_k = [copied("P_k", P, (d, m), dtype) for P in P_k]
         ungated = all(g is None for g in gates)
-        model = cls(
-            d + 1 + context,
-            gate=None if ungated else gate,
-            layers=layers,
-            key_width=m,
-            context=context,
-            gates=None if ungated else gates[0] if layers == 1 else gates,
-            causal=causal,
-            dtype=dtype,
-            device=P_q[0].device,
-        )
+        kind = {"context": context, "causal": causal, "dtype": dtype, "device": P_q[0].device}
+        gates = None if ungated else gates[0] if layers == 1 else gates
+        model = cls(d + 1 + context, None if ungated else gate, layers, m, gates=gates, **kind)
         sign = 1 if layers == 1 else -1
         for layer, Pq, Pk in zip(model.layers, P_q, P_k, strict=True):
             layer.construct(Pq, Pk, sign * model.h)
