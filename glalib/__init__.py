@@ -31,6 +31,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from . import _check
 from .distribution import PromptDistribution
 from .layout import Layout
 from .optima import optimal_wpgd, stationary_points
@@ -75,8 +76,7 @@ if not find_spec("torch"):  # so that `from glalib import *` works without it
 def __getattr__(name: str) -> object:
     if name not in _NEED_TORCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if not find_spec("torch"):
-        raise ImportError(f"{__name__}.{name} needs torch, which is not installed here")
+    _check.torch_for(f"{__name__}.{name}")
     return getattr(import_module(f".{_NEED_TORCH[name]}", __name__), name)
 
 
