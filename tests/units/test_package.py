@@ -79,7 +79,10 @@ for name in ("torch", "tqdm", "joblib"):
     ("code", "said"),
     [
         ("import glalib; glalib.PromptDistribution(3, (4,), (1,)).sample(2)", "sample needs torch, which is not"),
-        ("from glalib.cli import main; sys.exit(main(['reproduce', 'table']))", "glalib reproduce: training needs torch"),
+        (
+            "from glalib.cli import main; sys.exit(main(['reproduce', 'table']))",
+            "glalib reproduce: training needs torch",
+        ),
     ],
 )
 def test_what_needs_torch_says_so(code, said, tmp_path):
