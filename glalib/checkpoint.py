@@ -52,9 +52,9 @@ class Run:
         arrays |= {"step": np.array(self.step), "seconds": np.array(float(self.seconds)), "history": self.history}
         arrays["generator"] = self.generator.get_state().numpy()
         for name, p in self.weights.items():
-            arrays[f"weight/{name}"] = p.detach().numpy()
+            arrays[f"weight/{name}"] = p.detach().cpu().numpy()
             for key, value in self.optimizer.state[p].items():
-                arrays[f"adam/{name}/{key}"] = value.numpy()
+                arrays[f"adam/{name}/{key}"] = value.cpu().numpy()
         with replacing(path) as part, part.open("wb") as file:
             np.savez(file, digest=np.array(_digest(arrays)), **arrays)
 
@@ -80,7 +80,9 @@ class Run:
                 p.copy_(torch.from_numpy(arrays[f"weight/{name}"]))
                 state = {key: arrays.get(f"adam/{name}/{key}") for key in ("step", "exp_avg", "exp_avg_sq")}
                 if state["step"] is not None:
-                    self.optimizer.state[p] = {key: torch.from_numpy(value) for key, value in state.items()}
+                    there = {key: torch.from_numpy(value) for key, value in state.items()}
+                    # Adam counts its steps on the CPU, wherever the weights are.
+                    self.optimizer.state[p] = {k: v if k == "step" else v.to(p.device) for k, v in there.items()}
         self.generator.set_state(torch.from_numpy(arrays["generator"]))
         self.history[: len(arrays["history"])] = arrays["history"]
         self.step, self.seconds = done, float(arrays["seconds"])
@@ -94,7 +96,7 @@ def seconds_spent(checkpoint: str | os.PathLike[str]) -> float:
 
 def state_fingerprint(model: torch.nn.Module) -> str:
     """A short name for all numbers of a model: those that are not trained as well."""
-    return fingerprint(widen(value.detach()).numpy() for value in model.state_dict().values())
+    return fingerprint(widen(value.detach()).cpu().numpy() for value in model.state_dict().values())
 
 
 def _digest(arrays: dict[str, Any]) -> str:

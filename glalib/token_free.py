@@ -15,9 +15,10 @@ a finite variance where Sigma has rank three at least, or Sx rank one. (Chapter 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from . import _check
@@ -46,20 +47,40 @@ def token_free_losses(
 
     Raises ValueError or TypeError for other models.
     """
-    layer, c = _layer(model, dist, tokens)
+    _, c = checked_layer(model, dist, tokens)
     batch = _check.positive_int("batch", batch)
     _check.generator(generator)
-    d = dist.d
+    drawn = [x.to(c.device) for x in normals(dist, batch, generator, c.dtype)]
+    return losses_of_normals(model, dist, drawn, tokens)
 
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator, dtype=c.dtype)
+
+def normals(
+    dist: PromptDistribution, batch: int, generator: torch.Generator | None, dtype: torch.dtype
+) -> list[torch.Tensor]:
+    """The standard normal numbers of `batch` prompts, where the generator is: of the tasks, then of every block.
+
+    Tasks (batch, K + 1, d); of a block of m examples g (batch, m), f (batch, d) and, with noise, e (batch, m).
+    """
+    shapes: list[tuple[int, ...]] = [(dist.K + 1, dist.d)]
+    for m in dist.counts:
+        shapes += [(m,), (dist.d,), *([(m,)] if dist.sigma > 0 else [])]
+    device = "cpu" if generator is None else generator.device
+    return [torch.randn(batch, *shape, generator=generator, dtype=dtype, device=device) for shape in shapes]
+
+
+def losses_of_normals(
+    model: GLA, dist: PromptDistribution, drawn: Sequence[torch.Tensor], tokens: Layout
+) -> torch.Tensor:
+    """`token_free_losses` of what `normals` has drawn."""
+    layer, c = checked_layer(model, dist, tokens)
+    d, normal = dist.d, iter(drawn)
 
     def constant(array: Array) -> torch.Tensor:
-        return torch.as_tensor(array, dtype=c.dtype)
+        return torch.as_tensor(array, dtype=c.dtype, device=c.device)
 
     # Features are Sx^1/2 times white ones: the root goes into the weights that read features, and into the tasks.
     mix, half_Sx, half_C = dist.factors
-    tasks = constant(mix) @ normal(batch, dist.K + 1, d)
+    tasks = constant(mix) @ next(normal)
     for root in (half_C, half_Sx):
         tasks = tasks if root is None else tasks @ constant(root)
 
@@ -72,16 +93,17 @@ def token_free_losses(
         expected = "with values that read the features or the label, where gradients are wanted"
         raise _check.fail("model", expected, "values that read neither")
     block, is_delimiter = tokens.blocks(dist.counts)
-    kind, between = torch.from_numpy(block + dist.K * is_delimiter), torch.from_numpy(is_delimiter)
+    kind = torch.from_numpy(block + dist.K * is_delimiter).to(c.device)
+    between, examples = (torch.from_numpy(np.flatnonzero(i)).to(c.device) for i in (is_delimiter, ~is_delimiter))
     if model.gate is None:
-        omega = torch.ones(len(kind), dtype=c.dtype)
+        omega = c.new_ones(len(kind))
     else:
         gates = torch.sigmoid(c @ widen(layer.W_g)[d + 1 :] + widen(layer.b_g))[:, 0]
         omega = gates_to_weights(torch.cat([gates[kind], gates[-1:]]))
 
     # Phi = sum_i omega_i v_i k_i: the row h^T S of the state.
     Phi = (omega * v.c[kind])[between] @ k.c[kind[between]]
-    weights = torch.split(omega[~between], list(dist.counts))
+    weights = torch.split(omega[examples], list(dist.counts))
     for b, D in enumerate(weights):
         Phi = Phi + _write(normal, tasks[:, b], D, dist.sigma, k, v, b)
     return _second_moment(tasks[:, dist.K], Phi, q, k, v) + dist.sigma**2
@@ -96,7 +118,7 @@ class Rows(NamedTuple):
 
 
 def _write(
-    normal: Callable[..., torch.Tensor],
+    normal: Iterator[torch.Tensor],
     beta: torch.Tensor,
     D: torch.Tensor,
     sigma: float,
@@ -105,15 +127,14 @@ def _write(
     b: int,
 ) -> torch.Tensor:
     """What block b, with task beta (batch, d) and weights D (m,), adds to Phi, in law."""
-    batch, d = beta.shape
     t = v.x + v.y * beta
     size = t.norm(dim=-1, keepdim=True)
     u = t / size.clamp_min(torch.finfo(t.dtype).tiny)
-    g, f = normal(batch, len(D)), normal(batch, d)
+    g, f = next(normal), next(normal)
     values = size * g + v.c[b]
     e_sum: torch.Tensor | float = 0.0
     if sigma > 0:
-        e = normal(batch, len(D))
+        e = next(normal)
         values = values + (v.y * sigma) * e
         e_sum = sigma * (e * D * values).sum(-1)
     Dv = D * values
@@ -143,7 +164,7 @@ def _second_moment(beta: torch.Tensor, Phi: torch.Tensor, q: Rows, k: Rows, v: R
     return even + odd + cubic
 
 
-def _layer(model: Any, dist: PromptDistribution, tokens: Layout) -> tuple[Any, torch.Tensor]:
+def checked_layer(model: Any, dist: PromptDistribution, tokens: Layout) -> tuple[Any, torch.Tensor]:
     """The layer and the context vectors (kinds, p), or a complaint."""
     _check.instance("model", model, GLA, "a GLA")
     _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
@@ -156,6 +177,6 @@ def _layer(model: Any, dist: PromptDistribution, tokens: Layout) -> tuple[Any, t
         raise _check.fail("model", f"of width d + 1 + p = {dist.d + 1 + vectors.shape[1]}", f"width {model.width}")
     if not model.causal or layer.given is not None:
         raise _check.fail("model", "causal, with gates that it computes", repr(model))
-    if model.gate == "scalar" and _check.look(lambda: layer.W_g[: dist.d + 1].any()):
+    if model.gate == "scalar" and _check.look(lambda: bool(layer.W_g[: dist.d + 1].any())):
         raise _check.fail("model", "with zero rows of W_g for features and label", "a gate that reads them")
-    return layer, torch.as_tensor(vectors, dtype=widen(layer.W_q).dtype)
+    return layer, torch.as_tensor(vectors, dtype=widen(layer.W_q).dtype, device=layer.W_q.device)

@@ -28,15 +28,12 @@ from .fingerprints import code_fingerprint
 from .gates import widen
 from .layout import Layout
 from .model import GLA
+from .objective import Objective, checked_tokens, objective, trained_weights
 from .progress import said
 from .prompts import Sampler
-from .simulate import check_sampler, draw, query_option
-from .token_free import token_free_losses
+from .simulate import check_sampler
 
 BETAS = (0.9, 0.99)  # Adam; a short memory of the squares, as gradients fall by orders of magnitude during a run
-PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
-Losses = Callable[[torch.Generator], torch.Tensor]
 
 
 class NonFiniteLoss(FloatingPointError):
@@ -116,9 +113,9 @@ def fit(
     _check.instance("recipe", recipe, Recipe, "a Recipe")
     every, progress = _check.positive_int("every", every), _check.flag("progress", progress)
     path = None if checkpoint is None else as_path("checkpoint", checkpoint)
-    tokens = _checked_tokens(tokens, dist, recipe)
-    trained = _trained(model)
-    losses = _losses(model, dist, recipe, tokens)
+    tokens = checked_tokens(tokens, dist, recipe.token_free)
+    trained = trained_weights(model)
+    errors = objective(model, dist, tokens, recipe.batch, recipe.queries, recipe.token_free)
     run = _run(model, trained, dist, recipe, tokens)
     if path is not None:
         check_writable("checkpoint", path.parent)
@@ -127,7 +124,7 @@ def fit(
     began = time.perf_counter() - run.seconds
     with _bar(run, progress) as show:
         while run.step < recipe.steps:
-            _step(run, trained, recipe, losses)
+            _step(run, trained, recipe, errors)
             said.step(run.step, recipe.steps)
             show()
             if path is not None and (run.step % every == 0 or run.step == recipe.steps):
@@ -146,69 +143,11 @@ def orthogonal_start(model: GLA, generator: torch.Generator | None = None) -> GL
     _check.generator(generator)
     with torch.no_grad():
         for layer in model.layers:
-            start = torch.nn.init.orthogonal_(torch.empty_like(widen(layer.W_q)), generator=generator)
+            start = torch.empty_like(widen(layer.W_q), device="cpu" if generator is None else generator.device)
+            torch.nn.init.orthogonal_(start, generator=generator)
             layer.W_q.copy_(start)
             layer.W_k.copy_(start)
     return model
-
-
-def _checked_tokens(tokens: Any, dist: Sampler, recipe: Recipe) -> Callable[[Any], Any]:
-    if tokens is not None and not callable(tokens):
-        raise TypeError(f"tokens must be a Layout, a callable on Prompts or None; got {type(tokens).__name__}")
-    tokens = Layout() if tokens is None else tokens
-    if recipe.token_free and not isinstance(tokens, Layout):
-        raise _check.fail("tokens", "a Layout where token_free is True", type(tokens).__name__)
-    if recipe.token_free:
-        _check.instance("dist", dist, PromptDistribution, "a PromptDistribution where token_free is True")
-    checked: Callable[[Any], Any] = tokens
-    return checked
-
-
-def _trained(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
-    """The weights to train, by name, or a complaint of weights that cannot be trained or kept."""
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if not trained:
-        raise _check.fail("model", "a module with weights to train", "one without")
-    for name, p in model.state_dict().items():
-        if torch.nn.parameter.is_lazy(p):
-            raise _check.fail("model", "with weights that have been made", f"a lazy one without shape in {name}")
-        if p.device.type != "cpu":
-            raise _check.fail("model", "on the CPU", f"{name} on {p.device}")
-    for name, p in trained.items():
-        if p.dtype not in PRECISIONS:
-            raise _check.fail("model", "with weights to train of 16, 32 or 64 bits", f"{p.dtype} in {name}")
-        if not p.isfinite().all():
-            raise _check.fail("model", "with finite weights", f"NaN or infinity in {name}")
-    return trained
-
-
-def _losses(model: torch.nn.Module, dist: Any, recipe: Recipe, tokens: Any) -> Losses:
-    """A function that draws the errors of one step, from a generator."""
-    if recipe.token_free:
-        return lambda generator: token_free_losses(model, dist, recipe.batch, generator, tokens)  # type: ignore[arg-type]
-    queries, options = recipe.queries, query_option(model, recipe.queries)
-    own = next(p for p in model.parameters() if p.requires_grad)
-
-    def losses(generator: torch.Generator) -> torch.Tensor:
-        drawn = draw(dist, recipe.batch, generator, queries, widen(own).dtype)
-        Z = tokens(drawn)
-        if Z is None:
-            raise TypeError("what tokens returns must be tokens; got None")
-        if own.dtype.itemsize < 4 and isinstance(Z, torch.Tensor):
-            Z = Z.to(own.dtype)
-        predictions = model(Z, **options)
-        _check.instance("the model's output", predictions, torch.Tensor, "a torch tensor")
-        shape = drawn.y_query.shape
-        if predictions.shape != shape and (queries > 1 or predictions.shape != shape[:1]):
-            raise _check.fail("the model's output", f"of shape {tuple(shape)}", f"shape {tuple(predictions.shape)}")
-        if predictions.is_complex():
-            raise _check.fail("the model's output", "of real numbers", str(predictions.dtype))
-        if not predictions.requires_grad:
-            raise _check.fail("the model's output", "such that it has gradients to the weights", "one without")
-        errors: torch.Tensor = drawn.y_query - predictions.reshape(shape)
-        return errors**2
-
-    return losses
 
 
 def _run(model: torch.nn.Module, trained: dict[str, torch.nn.Parameter], dist: Any, recipe: Recipe, tokens: Any) -> Run:
@@ -227,43 +166,65 @@ def _run(model: torch.nn.Module, trained: dict[str, torch.nn.Parameter], dist: A
         "code": code_fingerprint(),
     }
     weights = {name: p if widen(p) is p else widen(p.detach()) for name, p in trained.items()}
-    groups = [
-        {"params": [p], "factor": recipe.gate_lr if name.endswith(("W_g", "b_g")) else 1.0}
-        for name, p in weights.items()
-    ]
     return Run(
         identity=json.loads(json.dumps(identity)),
         model=model,
         weights=weights,
-        optimizer=torch.optim.Adam(groups, recipe.lr, BETAS),
+        optimizer=adam(weights, recipe),
         generator=torch.Generator().manual_seed(recipe.seed),
         history=np.full(recipe.steps, np.nan),
     )
 
 
-def _step(run: Run, trained: dict[str, torch.nn.Parameter], recipe: Recipe, losses: Losses) -> None:
+def adam(weights: dict[str, torch.Tensor], recipe: Recipe) -> torch.optim.Adam:
+    """Adam on named weights; `set_rates` says how fast they learn, at every step."""
+    groups = [
+        {"params": [p], "factor": recipe.gate_lr if name.endswith(("W_g", "b_g")) else 1.0}
+        for name, p in weights.items()
+    ]
+    return torch.optim.Adam(groups, recipe.lr, BETAS)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
+    """The learning rates of that step of a schedule over so many."""
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.lr * group["factor"] * _schedule(step, steps, recipe.warmup)
+
+
+def _step(run: Run, trained: dict[str, torch.nn.Parameter], recipe: Recipe, errors: Objective) -> None:
     """One step of Adam, or NonFiniteLoss."""
     begin, end = run.phase
-    for group in run.optimizer.param_groups:
-        group["lr"] = recipe.lr * group["factor"] * _schedule(run.step - begin, end - begin, recipe.warmup)
-    loss = losses(run.generator).mean()
+    set_rates(run.optimizer, recipe, run.step - begin, end - begin)
+    loss = errors(*errors.draw(run.generator)).mean()
+    if not loss.requires_grad:
+        raise without_gradients()
     for p in trained.values():
         p.grad = None
     loss.backward()
     for name, p in trained.items():
         run.weights[name].grad = None if p.grad is None else widen(p.grad)
-    sizes = [p.grad.detach().norm() for p in run.weights.values() if p.grad is not None]
+    sizes = [p.grad.detach().norm().to(loss.device) for p in run.weights.values() if p.grad is not None]
     if not sizes:  # only of other tensors
-        raise _check.fail("the model's output", "such that it has gradients to the weights", "one without")
+        raise without_gradients()
     size, run.history[run.step] = torch.stack(sizes).norm().item(), loss.item()
-    if not (math.isfinite(loss.item()) and math.isfinite(size)):
-        raise NonFiniteLoss(
-            f"the loss is {loss.item():g} and the norm of its gradient {size:g} at step {run.step} of {recipe.steps}; "
-            f"lr = {recipe.lr:g} may be too large, or the weights too large at the start"
-        )
+    check_finite(loss.item(), size, run.step, recipe)
     run.optimizer.step()
     _round(run, trained)
     run.step += 1
+
+
+def check_finite(loss: float, size: float, step: int, recipe: Recipe, of: str = "") -> None:
+    """Complain of a loss, or of a gradient of that size, that is not finite."""
+    if not (math.isfinite(loss) and math.isfinite(size)):
+        raise NonFiniteLoss(
+            f"the loss{of} is {loss:g} and the norm of its gradient {size:g} at step {step} of {recipe.steps}; "
+            f"lr = {recipe.lr:g} may be too large, or the weights too large at the start"
+        )
+
+
+def without_gradients() -> ValueError:
+    """The complaint of losses that training cannot change."""
+    return _check.fail("the model's output", "such that it has gradients to the weights", "one without")
 
 
 @torch.no_grad()

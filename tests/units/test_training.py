@@ -79,6 +79,37 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(token_free, tmp_path, mo
     assert [p.name for p in path.parent.iterdir()] == ["run.npz"]
 
 
+@pytest.mark.parametrize("gate", [None, "scalar", "key"])
+def test_every_step_is_the_one_that_is_documented(gate):
+    """Twenty steps written out: the ramp over six, then the cosine to zero; Adam; gates three times as fast."""
+    steps, rising, lr, gate_lr, F64 = 20, 6, 0.02, 3.0, torch.float64
+    model, twin = new_model(gate=gate, dtype=F64), new_model(gate=gate, dtype=F64)
+    recipe = Recipe(steps=steps, batch=8, queries=4, lr=lr, gate_lr=gate_lr, warmup=rising / steps, seed=7)
+    history = fit(model, DIST, recipe, tokens=DELIMITED)
+
+    generator = torch.Generator().manual_seed(7)
+    gates = [p for name, p in twin.named_parameters() if name in ("layers.0.W_g", "layers.0.b_g")]
+    others = [p for name, p in twin.named_parameters() if name not in ("layers.0.W_g", "layers.0.b_g")]
+    slow = torch.optim.Adam(others, betas=(0.9, 0.99))
+    fast = torch.optim.Adam(gates or [torch.zeros(1, requires_grad=True)], betas=(0.9, 0.99))
+    expected = []
+    for t in range(steps):
+        rate = lr * ((t + 1) / 6 if t < 6 else (1 + np.cos(np.pi * (t - 6) / 14)) / 2)
+        slow.param_groups[0]["lr"], fast.param_groups[0]["lr"] = rate, gate_lr * rate
+        prompts = DIST.sample(8, generator, 4, F64)
+        loss = ((prompts.y_query - twin(DELIMITED(prompts), queries=4)) ** 2).mean()
+        twin.zero_grad()
+        loss.backward()
+        slow.step()
+        fast.step()
+        expected.append(loss.item())
+    assert len(gates) == (2 if gate else 0) and len(others) == 4
+    start = dict(new_model(gate=gate, dtype=F64).named_parameters())
+    assert all((p - start[name]).abs().max() > 0.01 for name, p in twin.named_parameters())
+    torch.testing.assert_close(weights(model), weights(twin), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(history, expected, rtol=1e-12)
+
+
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     path = tmp_path / "run.npz"
     train(new_model(), DIST, checkpoint=path, **SHORT)
@@ -358,7 +389,7 @@ def test_bad_arguments_are_named(options, error, words):
         train(3, DIST)
     with pytest.raises(TypeError, match=r"dist must be a PromptDistribution or another .* method `sample`; got int"):
         train(new_model(), 3)
-    with pytest.raises(ValueError, match=r"model must be on the CPU; got h on meta"):
+    with pytest.raises(ValueError, match=r"model must be on a device that holds numbers; got h on meta"):
         train(new_model().to("meta"), DIST)
     with pytest.raises(ValueError, match=r"weights to train of 16, 32 or 64 bits; got torch\.comp"):
         train(torch.nn.Linear(2, 1, dtype=torch.complex64), DIST)
