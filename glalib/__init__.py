@@ -13,6 +13,7 @@ The rooms, in the order in which data flows through them:
     wpgd        one step of weighted preconditioned gradient descent
     gates       from weights to gate values and back
     attention   the gated recurrence and its equal forms
+    own_gate    a gate of one's own, a torch module
     layer       one layer: its weights and gates, what it writes and what is read of it
     model       the recurrence as a module, and the construction of Eq. (9)
     baselines   least squares, ridge, and the Bayes predictor

@@ -238,7 +238,6 @@ class PromptDistribution:
         _check.torch_for("sample")
         import torch
 
-
         batch, queries = _check.positive_int("batch", batch), _check.positive_int("queries", queries)
         _check.generator(generator)
         _check.dtype("dtype", dtype)
