@@ -143,7 +143,8 @@ assert "what gate 'too large' returns must be in [0, 1]" in complaint
 
 # %% [markdown]
 # Two rules to know. A gate is asked for the context's tokens together, and for each query alone, since queries of one prompt are alternatives that must not see each other: a gate that mixes tokens mixes
-# those of the context. And a model is known to a checkpoint by its `repr`, in which a gate shows every number and word among its attributes. Keep there what tells two gates apart.
+# those of the context. And a model is known to a checkpoint by its `repr`, in which a gate shows every number and word among its attributes. Keep there what tells two gates apart. (Only exact draws without tokens, `token_free`, refuse a gate of your own: their law is
+# derived for the layer's sigmoid.)
 #
 # ## A distribution
 #
@@ -267,7 +268,7 @@ trained["delta rule"] = simulate_risk(delta, drift, **many, generator=generator)
 assert trained["delta rule"].risk < 0.75 * best.risk
 
 # %% [markdown]
-# No weights on a single step of gradient descent do as well on this drift, gated or not: the optimum is over all of them. One number does it, because the delta rule takes a step per example, and sees what it has already explained.
+# No weights on a single step of gradient descent do as well on this drift, gated or not: the optimum is over all of them. The delta rule does it with one number, as it takes a step per example and subtracts what it has already explained.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-your-own", "caption": "A drifting task (d = 3, n = 30): risk of three layers with gates of our own and of the delta rule, all trained on it, over the risk of predicting zero. The lines are theory: linear attention, and the optimum over all weights. Bars of two standard errors are smaller than the dots."}}
 import matplotlib.pyplot as plt
