@@ -82,7 +82,7 @@ def fit_many(
 def _drawn(errors: Objective, generators: list[torch.Generator]) -> tuple[Tensor, ...]:
     """What every copy draws, stacked."""
     out = []
-    for parts in zip(*(errors.draw(generator) for generator in generators), strict=True):
+    for parts in zip(*[errors.draw(generator) for generator in generators], strict=True):
         first = _check.tensor("what tokens returns", parts[0], finite=False)
         if any(part.shape != first.shape for part in parts):
             shapes = sorted({tuple(part.shape) for part in parts})
