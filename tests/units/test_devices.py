@@ -61,7 +61,7 @@ def test_fit_is_the_same_on_every_device(gate, token_free):
 @needs_accelerator
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_a_run_goes_on_where_it_stopped(dtype, tmp_path):
-    """From a checkpoint of plain arrays, to the numbers without a break on that device, and close to them on another."""
+    """From plain arrays: to the numbers without a break on that device, and close to them on another."""
     (there, *_), whole = ELSEWHERE, new_model(ELSEWHERE[0], dtype=dtype)
     history = fit(whole, DIST, SHORT, tokens=DELIMITED)
     left = iter(range(12))
