@@ -1,6 +1,6 @@
 """Eight copies trained together beside eight runs one by one: ratios, measured side by side in one run.
 
-    python benchmarks/many.py             one thread, one process: a minute or two
+    python benchmarks/many.py             one thread, one process: some minutes
     python benchmarks/many.py --quick     small sizes, few rounds: to see that it runs, not to measure
 
 A row is the seconds of eight runs of `fit` over those of one of `fit_many`, the median of the ratios of all turns, with
