@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def lowest(project):
     """Lines NAME==VERSION; ValueError where a dependency has no lowest version."""
-    for wanted in project["dependencies"] + project["optional-dependencies"]["plot"]:
+    extras = project["optional-dependencies"]
+    for wanted in project["dependencies"] + extras.get("torch", []) + extras["plot"]:
         found = re.fullmatch(r"([\w-]+)>=([\d.]+)", wanted)
         if not found:
             raise ValueError(f"a dependency must be NAME>=VERSION; got {wanted!r}")

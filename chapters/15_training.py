@@ -474,7 +474,7 @@ assert gates[:2].min() > 0.95 and 0.2 < gates[2] < 0.45
 # %% [markdown]
 # ## Stop, and go on
 #
-# A long run will be interrupted some day. With `checkpoint=` all that a run needs to go on is kept in one file: weights, Adam's moments, the state of the generator. A run is a function of its arguments, so the resumed run ends at *equal* numbers, not at similar ones. Here prompts become tokens by a function that gives up after some calls.
+# A long run will be interrupted some day. With `checkpoint=` all that a run needs to go on is kept in one file: weights, Adam's moments, the state of the generator. A run is a function of its arguments, so the resumed run ends at *equal* numbers, not at similar ones. A run that has finished goes on as well, if it is given the same recipe with more steps: from its weights, with a new schedule over the steps that are left. Here prompts become tokens by a function that gives up after some calls.
 
 # %%
 brief = Recipe(steps=40, batch=32, queries=4, seed=3)

@@ -13,6 +13,7 @@ The rooms, in the order in which data flows through them:
     wpgd        one step of weighted preconditioned gradient descent
     gates       from weights to gate values and back
     attention   the gated recurrence and its equal forms
+    own_gate    a gate of one's own, a torch module
     layer       one layer: its weights and gates, what it writes and what is read of it
     model       the recurrence as a module, and the construction of Eq. (9)
     baselines   least squares, ridge, and the Bayes predictor
@@ -33,6 +34,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from . import _check
 from .distribution import PromptDistribution
 from .layout import Layout
 from .optima import optimal_wpgd, stationary_points
@@ -77,8 +79,7 @@ if not find_spec("torch"):  # so that `from glalib import *` works without it
 def __getattr__(name: str) -> object:
     if name not in _NEED_TORCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if not find_spec("torch"):
-        raise ImportError(f"{__name__}.{name} needs torch, which is not installed here")
+    _check.torch_for(f"{__name__}.{name}")
     return getattr(import_module(f".{_NEED_TORCH[name]}", __name__), name)
 
 

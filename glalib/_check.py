@@ -160,6 +160,15 @@ def array_or_tensor(name: str, value: Any) -> Any:
     return tensor(name, value, 0) if torch is not None and isinstance(value, torch.Tensor) else array(name, value)
 
 
+def torch_for(what: str) -> Any:
+    """The module torch, or a complaint that says what needs it."""
+    try:
+        import torch
+    except ImportError:
+        raise ImportError(f"{what} needs torch, which is not installed here: pip install 'glalib[torch]'") from None
+    return torch
+
+
 def dtype(name: str, value: Any) -> None:
     import torch
 

@@ -129,6 +129,7 @@ def _print(text: str, command: str | None, **options: Any) -> int:
 
 
 def _reproduce(args: argparse.Namespace) -> tuple[str, int]:
+    _check.torch_for("training")
     from .reproduce import reproduce_table  # torch loads here only
 
     return reproduce_table(args.free, args.seeds, args.jobs, args.backend, args.folder, args.json)

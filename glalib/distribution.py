@@ -235,24 +235,25 @@ class PromptDistribution:
         - queries: queries per prompt; they share the prompt's query task and are independent otherwise.
         - dtype: torch dtype; torch's default if None.
         """
+        _check.torch_for("sample")
         import torch
 
         batch, queries = _check.positive_int("batch", batch), _check.positive_int("queries", queries)
         _check.generator(generator)
         _check.dtype("dtype", dtype)
-        dtype = dtype or torch.get_default_dtype()
+        kind = torch.get_default_dtype() if dtype is None else dtype
         if (numbers := batch * (self.n + self.K + 1 + queries) * self.d) > MOST_NUMBERS:
             expected = f"such that batch (n + K + 1 + queries) d is at most {MOST_NUMBERS:.2g}, as many as memory holds"
             raise _check.fail("batch, queries and counts", expected, f"{numbers:.3g}")
-        if 100 * np.sqrt(self.M) > torch.finfo(dtype).max:
+        if 100 * np.sqrt(self.M) > torch.finfo(kind).max:
             spread = f"{np.sqrt(self.M):.3g}, the standard deviation of a label"
-            raise _check.fail("dtype", f"of a range a hundred times {spread}", f"{dtype}")
+            raise _check.fail("dtype", f"of a range a hundred times {spread}", f"{kind}")
 
         def normal(*shape: int) -> torch.Tensor:
-            return torch.randn(*shape, generator=generator, dtype=dtype)
+            return torch.randn(*shape, generator=generator, dtype=kind)
 
         def constant(array: Array, name: str) -> torch.Tensor:
-            return _check.cast(f"the root of {name}", torch.tensor(array), dtype)
+            return _check.cast(f"the root of {name}", torch.tensor(array), kind)
 
         mix, half_Sx, half_C = self.factors
         tasks = constant(mix, "[[R, r], [r^T, 1]]") @ normal(batch, self.K + 1, self.d)

@@ -13,6 +13,7 @@ from . import _check
 from ._check import Array
 from .attention import Gate, apply_state, chunked
 from .gates import later_products, widen
+from .own_gate import OwnGate, TokenGate
 
 
 class Sizes(Protocol):
@@ -26,19 +27,21 @@ class Sizes(Protocol):
 
 
 class Layer(nn.Module):
-    """W_q, W_k, W_v, and W_o if more layers follow; gates given, or computed with W_g and b_g. See `model.GLA`."""
+    """W_q, W_k, W_v, and W_o if more layers follow; gates given, of W_g and b_g, or of `own`. See `model.GLA`."""
 
     gate: Gate | None
     W_o: nn.Parameter | None
     W_g: nn.Parameter | None
     b_g: nn.Parameter | None
     given: Tensor | None
+    own: OwnGate | None
 
     def __init__(
         self,
         model: Sizes,
         last: bool,
         given: Any,
+        own: TokenGate | None,
         gate_bias: float,
         generator: torch.Generator | None,
         **kind: Any,
@@ -53,7 +56,7 @@ class Layer(nn.Module):
         self.W_q, self.W_k, self.W_v = draw(width, dk), draw(width, dk), draw(width, dv)
         self.W_o = None if last or dv == width else draw(dv, width)
         channels = {None: 0, "scalar": 1, "key": dk, "value": dv}[self.gate]
-        computed = self.gate is not None and given is None
+        computed = self.gate is not None and given is None and own is None
         self.W_g = nn.Parameter(torch.zeros(width, channels, **kind)) if computed else None
         self.b_g = nn.Parameter(torch.full((channels,), gate_bias, **kind)) if computed else None
         if given is not None:
@@ -61,6 +64,7 @@ class Layer(nn.Module):
             _check.unit_interval("gates", given)
             given = given.to(widen(self.W_q)).reshape(-1, channels)
         self.register_buffer("given", given)
+        self.own = None if own is None else OwnGate(own, channels, self.W_q)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Layer:
         """`.half()` and `.bfloat16()` leave given gates in float32: those near one would become one."""
@@ -89,6 +93,8 @@ class Layer(nn.Module):
 
     def split_gates(self, Z: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """Gates of the context (..., n, m) and of the queries (..., queries, m); ones without a gate."""
+        if self.own is not None:  # asked for each query alone: one may not see another
+            return self.own(Z[..., :n, :]), self.own(Z[..., n:, None, :])[..., 0, :]
         if self.gate is None:
             g = Z.new_ones(n + 1, 1)
         elif self.W_g is not None and self.b_g is not None:

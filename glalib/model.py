@@ -21,13 +21,15 @@ from .distribution import PromptDistribution
 from .gates import later_products, signed_weights_to_gates, weights_to_gates, widen
 from .layer import Layer, copied, is_sequence, per_layer
 from .layout import DELIMITED, Layout
+from .own_gate import TokenGate, acts_on
 from .risk import WPGD
 
 
 class GLA(nn.Module):
     """Tokens Z (..., n + queries, width) to predictions (..., queries); every weight is a free parameter.
 
-    gate         "scalar", "key", "value", or None for linear attention
+    gate         "scalar", "key", "value", or None for linear attention; or a `TokenGate`, a torch module of one's own,
+                 of which each layer gets a copy: `layers[l].own.gate`. Here is what it acts on
     layers       Z^{l+1} = Z^l + GLA_l(Z^l); all layers but the last go through W_o unless value_width == width
     key_width, value_width     columns of W_q and W_k, and of W_v: `width` each if not given
     context      context coordinates after the label: h starts at the label coordinate, width - 1 - context, or
@@ -62,7 +64,7 @@ class GLA(nn.Module):
     def __init__(
         self,
         width: int,
-        gate: Gate | None = "scalar",
+        gate: Gate | TokenGate | None = "scalar",
         layers: int = 1,
         key_width: int | None = None,
         value_width: int | None = None,
@@ -78,15 +80,15 @@ class GLA(nn.Module):
     ) -> None:
         super().__init__()
         self.width = _check.positive_int("width", width)
-        _check.option("gate", gate, (None, *GATES))
+        self.gate, own = acts_on(gate), None if gate is None or isinstance(gate, str) else gate
         layers = _check.positive_int("layers", layers)
         self.key_width = _check.positive_int("key_width", width if key_width is None else key_width)
         self.value_width = _check.positive_int("value_width", width if value_width is None else value_width)
         _check.option("causal", causal, (True, False))
         if _check.integer("context", context, 0, "an integer >= 0") > max(0, width - 2):
             raise _check.fail("context", f"at most width - 2 = {width - 2}", context)
-        if gates is not None and gate is None:
-            raise _check.fail("gates", "None when gate is None", _check.short(gates))
+        if gates is not None and (gate is None or own is not None):
+            raise _check.fail("gates", "None when gate is None or a module", _check.short(gates))
         _check.generator(generator)
         _check.dtype("dtype", dtype)
         stored = dtype or torch.get_default_dtype()
@@ -95,10 +97,10 @@ class GLA(nn.Module):
         self.scale = _check.real("scale", scale)
         _check.in_range("scale", abs(self.scale), torch.float32 if stored.itemsize < 4 else stored)
         given = [gates] if layers == 1 else per_layer(gates, layers)
-        self.gate, self.causal = gate, bool(causal)
+        self.causal = bool(causal)
         # A list of layers, as checkers of types should see it.
         self.layers: Sequence[Layer] = nn.ModuleList(  # type: ignore[assignment]
-            Layer(self, l == layers - 1, given[l], gate_bias, generator, dtype=dtype, device=device)
+            Layer(self, l == layers - 1, given[l], own, gate_bias, generator, dtype=dtype, device=device)
             for l in range(layers)
         )
         h = torch.full((self.value_width,), self.value_width**-0.5, dtype=dtype, device=device)
@@ -285,7 +287,8 @@ class GLA(nn.Module):
         held = "" if given is None else f" (given for {len(given)} tokens)"
         sizes = {"layers": len(self.layers), "key_width": self.key_width, "value_width": self.value_width}
         more = ({} if self.causal else {"causal": False}) | ({} if self.scale == 1 else {"scale": f"{self.scale:g}"})
-        return {"width": self.width, "gate": f"{self.gate!r}{held}"} | sizes | more
+        gate = repr(self.gate if self.layers[0].own is None else self.layers[0].own) + held
+        return {"width": self.width, "gate": gate} | sizes | more
 
     def __repr__(self) -> str:
         return f"GLA({', '.join(f'{name}={value}' for name, value in self._shown().items())})"

@@ -177,6 +177,8 @@ def checked_layer(model: Any, dist: PromptDistribution, tokens: Layout) -> tuple
         raise _check.fail("model", f"of width d + 1 + p = {dist.d + 1 + vectors.shape[1]}", f"width {model.width}")
     if not model.causal or layer.given is not None:
         raise _check.fail("model", "causal, with gates that it computes", repr(model))
+    if layer.own is not None:
+        raise _check.fail("model", "with gates that W_g and b_g make", repr(model))
     if model.gate == "scalar" and _check.look(lambda: bool(layer.W_g[: dist.d + 1].any())):
         raise _check.fail("model", "with zero rows of W_g for features and label", "a gate that reads them")
     return layer, torch.as_tensor(vectors, dtype=widen(layer.W_q).dtype, device=layer.W_q.device)

@@ -46,7 +46,7 @@ class Recipe:
 
     - steps, batch, queries: steps; prompts a step; queries on each prompt, which share its context.
     - lr: largest learning rate: reached after the share `warmup` of the steps, then a cosine to zero. Gate parameters
-      (names that end in W_g or b_g) learn `gate_lr` times as fast.
+      (names that end in W_g or b_g, and all of a gate of one's own) learn `gate_lr` times as fast.
     - token_free: draw the error itself (`token_free_losses`), for tokens of a `Layout`; `queries` plays no part.
     - seed: of the generator that draws the prompts. The start is the model's own.
 
@@ -181,7 +181,7 @@ def _run(model: torch.nn.Module, trained: dict[str, torch.nn.Parameter], dist: A
 def adam(weights: dict[str, torch.Tensor], recipe: Recipe) -> torch.optim.Adam:
     """Adam on named weights; `set_rates` says how fast they learn, at every step."""
     groups = [
-        {"params": [p], "factor": recipe.gate_lr if name.endswith(("W_g", "b_g")) else 1.0}
+        {"params": [p], "factor": recipe.gate_lr if name.endswith(("W_g", "b_g")) or ".own.gate." in name else 1.0}
         for name, p in weights.items()
     ]
     return torch.optim.Adam(groups, recipe.lr, BETAS)

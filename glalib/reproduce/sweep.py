@@ -71,7 +71,8 @@ def sweep(
         here = {i: (None,) * 3 if remote else (paths[i], f"{bar.notes}/{i}", os.getpid()) for i in todo}
         calls = (joblib.delayed(one_cell)(run, i, cells[i], *here[i]) for i in todo)
         options: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}
-        for i, text in joblib.Parallel(**options)(calls):
+        texts: Any = joblib.Parallel(**options)(calls)
+        for i, text in texts:
             same = [j for j, path in enumerate(paths) if j == i or (path is not None and path == paths[i])]
             for j in same:
                 results[j] = json.loads(text)  # each its own object

@@ -41,7 +41,7 @@ def test_a_symbol_that_is_not_in_the_code_is_found(code, complaint):
     "code, anchor",
     [
         ("baselines.ridge.penalty", "glalib.baselines.ridge"),
-        ("training.fit.lr", "glalib.training.fit"),
+        ("training.Recipe.lr", "glalib.training.Recipe"),
         ("token_free.token_free_losses.batch", "glalib.token_free.token_free_losses"),
         ("spectra.psd_root", "glalib.spectra.psd_root"),
         ("wpgd.omega", "glalib.wpgd"),

@@ -268,3 +268,32 @@ def test_bad_arguments_are_named(change, error, words):
     if not change.keys() & {"q", "form", "initial_state", "output_final_state"}:
         with pytest.raises(error, match=words):
             gla_readout(**{"q_last": torch.ones(DK), "k": good["k"], "v": good["v"], **change})
+
+
+@pytest.mark.parametrize(
+    ("sizes", "gate", "length"),
+    [((1000, 64, 64), "scalar", 40), ((1000, 64, 64), "key", 8), ((1000, 16, 256), "value", 8), ((60, 9, 9), "key", 3)],
+)
+def test_chunks_are_as_long_as_the_docstring_says(sizes, gate, length):
+    """(dk dv)^(1/4), times 4.5 for a scalar gate, to a near divisor of T: 36 to 40, 8, 8, 3."""
+    C = (sizes[1] * sizes[2]) ** 0.25 * (4.5 if gate == "scalar" else 1)
+    assert chunk_length(*sizes, gate) == length and sizes[0] % length == 0 and 2 / 3 < length / C < 3 / 2
+
+
+def test_a_state_goes_in_though_none_comes_out():
+    generator = torch.Generator().manual_seed(0)
+    q, k, v, S = (torch.randn(*shape, generator=generator) for shape in ((6, 3), (6, 3), (6, 2), (2, 3)))
+    outputs = [gla(q, k, v, torch.full((6,), 0.9), "scalar", form, S) for form in ("recurrent", "parallel", "chunked")]
+    assert all(torch.allclose(o, outputs[0], atol=1e-5) for o in outputs)
+
+
+def test_each_argument_is_blamed_by_its_name():
+    q = torch.ones(4, 3)
+    for call, said in (
+        (lambda: gla_readout(q[0, :2], q, q), "q_last must be of shape"),
+        (lambda: gla_readout(3, q, q), "q_last must be a torch tensor; got int"),
+        (lambda: gla(q, q, q[0]), "v must be a tensor with at least 2 axes; got shape"),
+        (lambda: gla(q, q[0], q), "k must be a tensor with at least 2 axes; got shape"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=said):
+            call()

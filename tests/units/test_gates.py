@@ -102,3 +102,10 @@ def test_bad_arguments_are_named():
 def test_numpy_in_imports_no_torch():
     code = "import sys, glalib.gates as g; g.weights_to_gates([0.5, 1]); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_weights_out_of_reach_are_shown():
+    with pytest.raises(
+        ValueError, match=r"omega must be non-decreasing .* reaches such weights only; got \[1.0, 0.5\]"
+    ):
+        weights_to_gates([1.0, 0.5])

@@ -64,7 +64,55 @@ except ImportError as error:
     print(error)
 """
     seen, complaint = run(code, tmp_path).splitlines()
-    assert seen == "True False" and complaint == "glalib.GLA needs torch, which is not installed here"
+    assert seen == "True False"
+    assert complaint == "glalib.GLA needs torch, which is not installed here: pip install 'glalib[torch]'"
+
+
+WITHOUT = """
+import importlib.util, sys
+for name in ("torch", "tqdm", "joblib"):
+    sys.modules[name] = None
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import glalib; glalib.PromptDistribution(3, (4,), (1,)).sample(2)", "sample needs torch, which is not"),
+        (
+            "from glalib.cli import main; sys.exit(main(['reproduce', 'table']))",
+            "glalib reproduce: training needs torch",
+        ),
+    ],
+)
+def test_what_needs_torch_says_so(code, said, tmp_path):
+    done = subprocess.run([sys.executable, "-c", WITHOUT + code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode and said in done.stderr and done.stderr.rstrip().endswith("pip install 'glalib[torch]'")
+
+
+def test_numpy_users_need_no_torch(tmp_path):
+    """Closed forms, weights and gates, one step, figures' data, and the command."""
+    code = """
+import numpy as np, glalib
+from glalib.cli import main
+from glalib.gates import weights_to_gates, gates_to_weights
+from glalib.plotting import FigureData
+from glalib.layout import DELIMITED
+dist = glalib.PromptDistribution(3, (4, 5), (0.2, 0.8), sigma=0.5)
+for weights in ("free", "uniform", "monotone", "constant-gate"):
+    best = glalib.optimal_wpgd(dist, weights)
+    assert abs(glalib.population_risk(dist, best.P, best.omega) / best.risk - 1) < 1e-9
+    best.to_dict(), best._repr_html_()
+gates = weights_to_gates(DELIMITED.weights(dist, (0.25, 1.0)))
+assert np.allclose(gates_to_weights(gates)[:4], 0.25)
+x, y = np.ones((2, 9, 3)), np.ones((2, 9))
+assert glalib.wpgd(x, y, x[:, :1], np.eye(3), np.ones(9)).shape == (2, 1)
+assert glalib.uniqueness(dist).holds_sharp and glalib.stationary_points(dist)
+FigureData("a", {"x": [1.0]})
+assert main(["risk", "--d", "3", "--counts", "4,5", "--r", "0.2,0.8"]) == 0
+assert sys.modules["torch"] is None
+"""
+    assert "optimum" in run(WITHOUT + code, tmp_path)
 
 
 def test_a_checker_of_types_knows_what_loads_on_first_use():

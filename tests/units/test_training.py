@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import torch
 with contextlib.suppress(ImportError):  # not on Windows
     import fcntl
 
-from glalib import GLA, PromptDistribution, files, optimal_wpgd, simulate_risk
+from glalib import GLA, PromptDistribution, files, fingerprints, optimal_wpgd, simulate_risk
 from glalib.checkpoint import seconds_spent
 from glalib.fingerprints import code_fingerprint
 from glalib.layout import DELIMITED, Layout
@@ -660,6 +661,17 @@ def test_a_change_of_any_module_that_run_imports_makes_results_stale(file, tmp_p
             "helper_two"
         }:
             del sys.modules[name]
+
+
+def test_every_file_of_the_package_counts(tmp_path, monkeypatch):
+    """Those of its sub-packages too."""
+    copy = shutil.copytree(Path(fingerprints.__file__).parent, tmp_path / "glalib")
+    monkeypatch.setattr(fingerprints, "__file__", str(copy / "fingerprints.py"))
+    seen = {code_fingerprint()}
+    for file in ("wpgd.py", "reproduce/table.py"):
+        (copy / file).write_text((copy / file).read_text() + "# changed\n")
+        seen.add(code_fingerprint())
+    assert len(seen) == 3
 
 
 def test_decorated_and_renamed_functions(tmp_path, monkeypatch):

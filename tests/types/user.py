@@ -1,0 +1,84 @@
+"""A file as users write them, with every public name in it: checkers of types find nothing wrong here."""
+
+from typing import assert_type
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import glalib
+from glalib import (
+    GLA,
+    WPGD,
+    Layout,
+    PromptDistribution,
+    Prompts,
+    Uniqueness,
+    gla,
+    gla_readout,
+    optimal_wpgd,
+    population_risk,
+    simulate_risk,
+    stationary_points,
+    uniqueness,
+    wpgd,
+)
+from glalib.baselines import bayes, least_squares, ridge
+from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
+from glalib.reproduce import sweep, train_cell
+from glalib.risk import h1, h2, slope
+from glalib.simulate import Estimate
+from glalib.token_free import token_free_losses
+from glalib.training import Recipe, fit, orthogonal_start
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+dist = PromptDistribution(d=3, counts=[4, 5], r=(0.2, 0.8), R=np.eye(2), sigma=0.5, Sx=[1.0, 2.0, 3.0], C=None)
+assert_type(dist.replace(sigma=1.0), PromptDistribution)
+prompts = dist.sample(4, torch.Generator().manual_seed(0), queries=2, dtype=torch.float64)
+assert_type(prompts, Prompts)
+assert_type(prompts[0], Prompts)
+assert_type(prompts.to(torch.float32), Prompts)
+
+best = optimal_wpgd(dist)
+assert_type(best, WPGD)
+assert_type(best(prompts), Tensor)
+assert_type(optimal_wpgd(dist, "constant-gate").gate, float | None)
+assert_type(optimal_wpgd(dist, np.ones(2)).risk, float)
+assert_type(stationary_points(dist), list[WPGD])
+assert_type(uniqueness(dist), Uniqueness)
+assert_type(uniqueness(dist).holds_sharp, bool)
+assert_type(population_risk(dist, best.P, best.omega), float)
+curve = h1(dist, h2(dist, np.linspace(1, 2, 5)))
+assert_type(slope(dist, best.gamma), float)
+
+tokens = Layout(delimiters=True, context=True)
+Z = tokens(prompts)
+assert_type(Z, Tensor)
+gates = weights_to_gates(tokens.weights(dist, best.omega / best.omega.max()))
+assert_type(weights_to_gates(torch.ones(3)), Tensor)
+assert_type(gates_to_weights(torch.ones(3)), Tensor)
+signed, scale = signed_weights_to_gates(np.ones(3))
+
+model = GLA(tokens.width(dist), gate="key", context=5, dtype=torch.float64)
+assert_type(model.forward(Z, queries=2), Tensor)  # torch says nothing of model(...)
+layer = GLA.from_wpgd(best, dist, gate="value", tokens=tokens)
+assert_type(layer, GLA)
+assert_type(GLA.from_matrices(best.P, np.eye(3), gates=None), GLA)
+q = k = torch.ones(5, 3)
+v = torch.ones(5, 2)
+assert_type(gla(q, k, v, torch.ones(5), gate="scalar", form="chunked"), Tensor)
+o, S = gla(q, k, v, initial_state=torch.zeros(2, 3), output_final_state=True)
+assert_type(S, Tensor)
+assert_type(gla_readout(q[-1], k, v), Tensor)
+assert_type(wpgd(prompts.x, prompts.y, prompts.x_query, best.P, dist.expand(best.omega)), Tensor)
+
+estimate = simulate_risk(model, dist, prompts=100, queries=2, tokens=tokens, against=best)
+assert_type(estimate, Estimate)
+for predictor in (least_squares, ridge(1.0), bayes(dist), best, (best.P, best.omega)):
+    simulate_risk(predictor, dist, 100)
+
+history = fit(orthogonal_start(model), dist, Recipe(steps=10, lr=0.01), tokens=tokens, checkpoint=None)
+losses = token_free_losses(model, dist, 8, tokens=tokens)
+rows = sweep(train_cell, [{"model": "gla", "d": 3, "n": 8, "seed": 0}], jobs=1, backend="sequential")
+print(glalib.__version__, curve, gates, scale, signed, o, history, losses, rows)
