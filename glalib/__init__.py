@@ -19,7 +19,9 @@ The rooms, in the order in which data flows through them:
     baselines   least squares, ridge, and the Bayes predictor
     simulate    Monte Carlo: the twin of every closed form
     token_free  exact draws of a layer's error without drawing tokens
+    objective   what a step of training makes small
     training    fitting a model to a distribution by a recipe
+    many        many copies of a small model trained together
     checkpoint  a run that can be written down and gone on with
     fingerprints    short names for numbers and for code; beside it files and progress, of runs
     reproduce   the authors' table, trained again: many runs at a time, and how each number was made

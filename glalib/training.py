@@ -94,13 +94,15 @@ def fit(
     """Train `model` in place with Adam on the squared error of fresh prompts; returns the training losses (steps,).
 
     - model: called as model(Z) for one query, else model(Z, queries=queries); it returns (batch,) or (batch, queries).
-      Weights of 16 bits are rounded, after every step, from copies in float32 that Adam moves.
+      Weights of 16 bits are rounded, after every step, from copies in float32 that Adam moves. It trains on the device
+      it is on; prompts, and the tokens made of them, are drawn on the CPU, the same for every device, and moved there.
     - dist: a `PromptDistribution`, or another `Sampler`, known to a checkpoint by its repr alone; only token_free asks
       for the former.
     - tokens: how prompts become Z: a `Layout`, or another callable on what `dist.sample` returns; Layout() if None.
     - checkpoint: path of a .npz file, written every `every` steps and at the end. If it is there the run goes on from
       it, to the same numbers as without a break; if it belongs to another run ValueError says in what. A finished run
       goes on where only `steps` has grown: from its weights, with the schedule begun anew over the steps that are left.
+      It holds plain arrays, so a run may go on on another device: then to numbers that differ by rounding.
       Of `tokens` it knows whether they are a Layout, and which; of a module it keeps the trained weights, not buffers
       that training changes, nor the state of a generator that the module draws from by itself (dropout).
       A file that was edited is refused, as its digest does not fit. `seconds_spent` reads how long the run took.

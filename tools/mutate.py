@@ -44,6 +44,8 @@ FIRST = {
     "fixed_points.py": ["precision", "landscape"],
     "layout.py": ["prompts", "vector_gates"],
     "own_gate.py": ["own"],
+    "many.py": ["many"],
+    "objective.py": ["training", "token_free"],
     "optima.py": ["risk", "precision", "scalar_gates"],
     "plotting.py": ["package"],
     "distribution.py": ["prompts", "risk", "simulate"],

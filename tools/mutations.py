@@ -212,6 +212,8 @@ MUTATIONS = [
     Mutation("the schedule's cosine", "training.py", "return 0.5 * (1 + math.cos(", "return 0.5 * (1 - math.cos("),
     Mutation("how fast gates learn", "training.py", '"factor": recipe.gate_lr if name', '"factor": 1.0 if name'),
     Mutation("weights of 16 bits", "training.py", "p.copy_(run.weights[name])", "pass"),
+    Mutation("the square of an error", "objective.py", "return errors**2", "return errors.abs()"),
+    Mutation("the copies' own draws", "many.py", "manual_seed(seed) for seed", "manual_seed(seeds[0]) for seed"),
     Mutation("whose leftovers go", "files.py", "owner == host() and ", ""),
     Mutation("relative imports", "fingerprints.py", "if node.level:", "if False:"),
     Mutation("the share of a run", "progress.py", "repr(done / steps)", "repr(done)"),

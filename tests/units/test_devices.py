@@ -1,0 +1,92 @@
+"""Training where the model is: numbers are drawn on the CPU, the same for every device, and follow the weights."""
+
+import numpy as np
+import pytest
+import torch
+
+from glalib import GLA, PromptDistribution
+from glalib.checkpoint import state_fingerprint
+from glalib.layout import DELIMITED
+from glalib.many import fit_many
+from glalib.objective import objective
+from glalib.token_free import token_free_losses
+from glalib.training import Recipe, fit, orthogonal_start
+
+ELSEWHERE = [kind for kind in ("cuda", "xpu") if getattr(torch, kind).is_available()]
+needs_accelerator = pytest.mark.skipif(not ELSEWHERE, reason="needs an accelerator")
+
+DIST = PromptDistribution(3, (6, 5), (0.2, 0.8), sigma=0.3, Sx=np.diag([1.0, 2.0, 0.5]), C=np.diag([1.0, 0.5, 2.0]))
+SHORT = Recipe(steps=20, batch=8, queries=3, lr=0.02)
+CLOSE = {"rtol": 1e-8, "atol": 1e-8}  # float64; devices sum in other orders
+
+
+def new_model(device="cpu", gate="scalar", dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return GLA(9, gate, context=5, scale=1 / DIST.n, dtype=dtype, generator=generator).to(device)
+
+
+def weights(model):
+    return torch.cat([p.detach().cpu().flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(("gate", "token_free"), [("scalar", False), ("key", False), ("scalar", True), (None, True)])
+def test_an_objective_follows_its_model(gate, token_free, dtype):
+    """A tensor left on the CPU does not go with those on the device `meta`, which computes shapes alone."""
+    model = new_model("meta", gate, dtype)
+    errors = objective(model, DIST, DELIMITED, 8, 3, token_free)
+    drawn = errors.draw(torch.Generator().manual_seed(0))
+    losses = errors(*drawn)
+    losses.mean().backward()
+    assert losses.is_meta and losses.shape == ((8,) if token_free else (8, 3))
+    assert drawn[0].is_meta and all(p.grad.is_meta for p in model.parameters())
+
+
+@needs_accelerator
+@pytest.mark.parametrize(("gate", "token_free"), [("scalar", False), ("key", False), ("scalar", True), (None, True)])
+def test_fit_is_the_same_on_every_device(gate, token_free):
+    there, recipe = ELSEWHERE[0], SHORT.replace(token_free=token_free)
+    here, far = new_model(gate=gate), new_model(there, gate)
+    expected, history = (fit(model, DIST, recipe, tokens=DELIMITED) for model in (here, far))
+    np.testing.assert_allclose(history, expected, **CLOSE)
+    torch.testing.assert_close(weights(far), weights(here), **CLOSE)
+    assert all(p.device.type == there for p in far.parameters())
+    together = [new_model(there, gate, seed=seed) for seed in range(3)]
+    np.testing.assert_allclose(
+        fit_many(together, DIST, recipe, [recipe.seed] * 3, tokens=DELIMITED)[0], expected, **CLOSE
+    )
+    torch.testing.assert_close(weights(together[0]), weights(here), **CLOSE)
+
+
+@needs_accelerator
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_run_goes_on_where_it_stopped(dtype, tmp_path):
+    """From plain arrays: to the numbers without a break on that device, and close to them on another."""
+    (there, *_), whole = ELSEWHERE, new_model(ELSEWHERE[0], dtype=dtype)
+    history = fit(whole, DIST, SHORT, tokens=DELIMITED)
+    left = iter(range(12))
+
+    def tokens(prompts):
+        next(left)  # StopIteration after twelve steps, one checkpoint
+        return DELIMITED(prompts)
+
+    for device in (there, "cpu"):
+        path, left = tmp_path / f"{device}.npz", iter(range(12))
+        with pytest.raises(StopIteration):
+            fit(new_model(there, dtype=dtype), DIST, SHORT, tokens=tokens, checkpoint=path, every=10)
+        model = new_model(device, dtype=dtype)
+        parts = fit(model, DIST, SHORT, tokens=lambda prompts: DELIMITED(prompts), checkpoint=path, every=10)
+        if device == there:
+            assert torch.equal(weights(model), weights(whole)) and np.array_equal(parts, history)
+        elif dtype == torch.float64:
+            torch.testing.assert_close(weights(model), weights(whole), **CLOSE)
+
+
+@needs_accelerator
+def test_starts_and_draws_are_the_same_on_every_device():
+    there = ELSEWHERE[0]
+    here, far = (orthogonal_start(new_model(device), torch.Generator().manual_seed(1)) for device in ("cpu", there))
+    assert torch.equal(weights(here), weights(far)) and state_fingerprint(here) == state_fingerprint(far)
+    losses, expected = (token_free_losses(m, DIST, 50, torch.Generator().manual_seed(2)) for m in (far, here))
+    assert losses.device.type == there
+    torch.testing.assert_close(losses.cpu(), expected, **CLOSE)
