@@ -71,7 +71,7 @@ class Layer(nn.Module):
         given = self.given
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if given is not None and self.given is not None and self.given.dtype.itemsize < 4:
-            self.given = given.to(self.given.device)
+            self.given = given.to(self.given.device, torch.float32)
         return self
 
     def _load_from_state_dict(self, *args: Any, **options: Any) -> None:

@@ -226,3 +226,16 @@ def test_losses_without_tokens(dtype):
 
     assert losses(dtype).dtype == torch.float32
     assert torch.equal(losses(dtype), losses(dtype, torch.float32))
+
+
+def test_given_gates_of_a_float64_model_become_float32():
+    """In sixteen bits a layer computes in float32, given gates too, whatever it was made in."""
+    model = GLA.from_matrices(np.eye(3), np.eye(3), np.array([1.0, 0.9990234375, 0.9, 1.0]))
+    assert model.layers[0].given.dtype == torch.float64
+    Z = Layout()(PromptDistribution(3, (3,), (1.0,)).sample(5, torch.Generator().manual_seed(0), dtype=torch.float64))
+    wanted = model(Z)
+    for dtype in (torch.float16, torch.bfloat16):
+        rounded = model.to(dtype)
+        assert rounded.layers[0].given.dtype == torch.float32
+        off = (rounded(Z.to(dtype)).double() - wanted).norm() / wanted.norm()
+        assert off < 0.02, off  # a few roundings of features and labels, of 2^-9 at most each
