@@ -29,7 +29,7 @@ class GLA(nn.Module):
     """Tokens Z (..., n + queries, width) to predictions (..., queries); every weight is a free parameter.
 
     gate         "scalar", "key", "value", or None for linear attention; or a `TokenGate`, a torch module of one's own,
-                 of which each layer gets a copy: `layers[l].own.gate`. Here is what it acts on
+                 copied into each layer as `layers[l].own.gate`; the attribute is then what it acts on
     layers       Z^{l+1} = Z^l + GLA_l(Z^l); all layers but the last go through W_o unless value_width == width
     key_width, value_width     columns of W_q and W_k, and of W_v: `width` each if not given
     context      context coordinates after the label: h starts at the label coordinate, width - 1 - context, or

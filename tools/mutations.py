@@ -171,6 +171,13 @@ MUTATIONS = [
         "the state before the first token", "attention.py", "o = o + apply_state(S, q, P", "o = o - apply_state(S, q, P"
     ),
     Mutation("the query's gate in a weight", "model.py", " * g_q[..., :, None, :]", " * g_q[..., :, None, :] ** 0"),
+    Mutation(
+        "each query alone before a gate",
+        "layer.py",
+        "self.own(Z[..., n:, None, :])[..., 0, :]",
+        "self.own(Z[..., n:, :])",
+    ),
+    Mutation("a gate's weights of 16 bits", "own_gate.py", "y.dtype.itemsize < 4", "y.dtype.itemsize < 2"),
     Mutation("logits of gates", "layer.py", "np.log(g) - np.log1p(-g)", "np.log(g) - 0.9 * np.log1p(-g)"),
     Mutation("arrays as lists", "_records.py", 'if hasattr(value, "tolist") else', 'if hasattr(value, "list") else'),
     Mutation("WPGD's preconditioner", "wpgd.py", "(P @ gradient)", "(P.swapaxes(-1, -2) @ gradient)"),

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from glalib import GLA, Layout, PromptDistribution
+from glalib import GLA, Layout, PromptDistribution, Prompts, optimal_wpgd, population_risk, simulate_risk
 from glalib.token_free import token_free_losses
 from glalib.training import Recipe, fit
 
@@ -269,3 +269,54 @@ def variant(**attributes):
 def test_what_is_no_gate_is_named(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+class Drift:
+    """Every example's task is the one before, times 0.8, and something fresh."""
+
+    def sample(self, batch, generator, queries, dtype):
+        kind = {"generator": generator, "dtype": dtype}
+        x, beta = torch.randn(batch, 6 + queries, 2, **kind), torch.randn(batch, 7, 2, **kind)
+        for i in range(6):
+            beta[:, i + 1] = 0.8 * beta[:, i] + 0.6 * beta[:, i + 1]
+        y = (x * beta[:, torch.arange(6 + queries).clamp(max=6)]).sum(-1)
+        return Prompts(x[:, :6], y[:, :6], x[:, 6:], y[:, 6:], beta[:, :6], beta[:, 6])
+
+
+AGE = np.arange(6, 0, -1)
+TWIN = PromptDistribution(2, (1,) * 6, 0.8**AGE, 0.8 ** np.abs(AGE[:, None] - AGE))
+
+
+def test_a_distribution_of_ones_own_is_held_to_a_closed_form():
+    """A drift is a case of the theory: a layer built with a fixed decay has the risk of its weights."""
+    model = GLA(3, Decay(0.7), dtype=F64)
+    eye = torch.eye(2, 3, dtype=F64) / 10**0.5
+    model.layers[0].construct(eye, eye, model.h)
+    wanted = population_risk(TWIN, np.eye(2) / 10, 0.7**AGE)
+    found = simulate_risk(model, Drift(), 20_000, 4, generator=gen())
+    assert abs(found.risk - wanted) < 5 * found.stderr < 0.1 * wanted
+
+
+class Corrected(nn.Module):
+    """Each example corrects a predictor by a share of its error."""
+
+    def __init__(self):
+        super().__init__()
+        self.rate = nn.Parameter(torch.tensor(0.0))
+
+    def forward(self, Z, queries=1):
+        x, y, w = Z[..., :-1], Z[..., -1], torch.zeros_like(Z[:, 0, :-1])
+        for i in range(Z.shape[1] - queries):
+            error = y[:, i] - (w * x[:, i]).sum(-1)
+            w = w + self.rate * (error / x[:, i].square().sum(-1))[:, None] * x[:, i]
+        return (x[:, -queries:] @ w[..., None])[..., 0]
+
+
+def test_a_layer_of_ones_own_is_trained_and_compared():
+    """From predicting zero, its own starting point, to below it."""
+    model, best = Corrected(), optimal_wpgd(TWIN)
+    before = simulate_risk(model, TWIN, 4000, 4, generator=gen(), against=best)
+    fit(model, Drift(), Recipe(steps=40, batch=64, queries=4, lr=0.03))
+    after = simulate_risk(model, TWIN, 4000, 4, generator=gen(), against=best)
+    assert abs(before.risk - TWIN.M) < 5 * before.stderr
+    assert after.risk + 5 * after.stderr < before.risk
