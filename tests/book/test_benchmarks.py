@@ -78,3 +78,10 @@ def test_a_free_layer_learns_a_single_task(seed):
     run = speed.single_task_run(seed, prompts=6000)
     assert run["stderr"] < 0.01 / 3
     assert -0.03 < run["excess"] < 0.01
+
+
+def test_copies_together_are_compared_with_one_by_one():
+    command = [sys.executable, "benchmarks/many.py", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("one_by_one / together = ") == 2

@@ -49,6 +49,23 @@ def test_the_numbers_are_those_of_fit_one_by_one(gate, tokens):
     assert np.ptp(expected[:, 0]) > 0.01  # other prompts, other starts
 
 
+def test_a_gate_of_ones_own_trains_too():
+    class Own(torch.nn.Module):
+        name, acts_on = "own", "scalar"
+
+        def __init__(self):
+            super().__init__()
+            self.W = torch.nn.Parameter(torch.full((9, 1), 0.1, dtype=torch.float64))
+
+        def forward(self, Z):
+            return torch.sigmoid(3 + Z @ self.W)[..., 0]
+
+    together, apart = copies(Own()), copies(Own())
+    history = fit_many(together, DIST, SHORT, SEEDS, tokens=DELIMITED)
+    np.testing.assert_allclose(history, one_by_one(apart, SHORT, DELIMITED), rtol=1e-10)
+    assert furthest(together, apart) < 1e-10
+
+
 @pytest.mark.parametrize("gate", [None, "scalar"])
 def test_the_numbers_are_those_of_fit_without_tokens(gate):
     together, apart, recipe = copies(gate), copies(gate), SHORT.replace(token_free=True)
