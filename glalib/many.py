@@ -35,8 +35,7 @@ def fit_many(
     - models: copies of one architecture: alike but for their numbers, with no weight in common. `torch.func.vmap` runs
       them as one, so that a module must neither draw numbers by itself (dropout) nor branch on numbers.
     - seeds: one for each model, in the place of `recipe.seed`.
-    - dist, tokens: as in `fit`; what tokens returns is a tensor, of one shape for all copies.
-    - progress: show a progress bar.
+    - dist, tokens, progress: as in `fit`; what tokens returns is a tensor, of one shape for all copies.
 
     The numbers are those of `fit`, up to rounding: sums over many copies are taken in another order.
 
@@ -56,7 +55,6 @@ def fit_many(
     models, seeds = _checked_copies(models, seeds)
     errors, *_ = (objective(m, dist, tokens, recipe.batch, recipe.queries, recipe.token_free) for m in models)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
     trained = trained_weights(models[0])
     weights = {name: widen(_stack(models, name)).requires_grad_() for name in trained}
     others = {f"model.{name}": _stack(models, name) for name in _tensors(models[0]) if name not in trained}

@@ -114,7 +114,7 @@ def _squared_errors(predictions: Any, drawn: Drawn) -> Tensor:
     if predictions.shape != drawn.y_query.shape:
         expected = f"of shape {tuple(drawn.y_query.shape)}"
         raise _check.fail("the predictor's output", expected, f"shape {tuple(predictions.shape)}")
-    errors: Tensor = drawn.y_query.double() - predictions.double()
+    errors: Tensor = drawn.y_query.double() - predictions.double().to(drawn.y_query.device)
     return errors**2
 
 
@@ -169,11 +169,12 @@ def _as_predictor(
         if not callable(tokens):
             raise TypeError(f"tokens must be a callable on Prompts or None; got {type(tokens).__name__}")
         options = query_option(predictor, queries)
-        own = next((p.dtype for p in predictor.parameters()), dtype)
+        weights = next(predictor.parameters(), torch.empty(0, dtype=dtype))
+        own = weights.dtype
 
         def predict(drawn: Any) -> Any:
             Z = _check.tensor("what tokens returns", tokens(drawn), finite=False)
-            return predictor(Z.to(own) if own.itemsize < 4 else Z, **options)
+            return predictor(Z.to(weights.device, own if own.itemsize < 4 else Z.dtype), **options)
 
         return predict, torch.float32 if own.itemsize < 4 else own
     if tokens is not None:
