@@ -15,7 +15,7 @@ In the order in which a page meets them:
     api          Sphinx: the pages on symbols and on the package
     notebooks    Sphinx: the notebook that each page offers
     build        the strict build, whose failure ends in a few lines
-    check_book   the pages that were built
+    check_book   the pages that were built: links, anchors, no other host, what readers must not see
     lock         the locked versions, and `lowest` the lowest
 
 Commands are `python -m book.NAME`, from the folder above. Sphinx loads the whole as one extension.

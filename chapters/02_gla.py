@@ -15,8 +15,8 @@
 # %% [markdown]
 # # The recurrence and its equal forms
 #
-# **Where we are.** The model is a recurrence: a matrix remembers, a gate forgets, a query reads. The same outputs can be
-# computed in three ways, and the last of them alone in a fourth. One is easy to read, the others are fast, and this page
+# **Where we are.** The model is a recurrence: a matrix remembers, a gate forgets, a query reads. All outputs can be
+# computed in three ways, and the last output alone in a fourth. One is easy to read, the others are fast, and this page
 # shows that they agree: in value, and in gradient too.
 #
 # ```{symbols}
@@ -28,7 +28,7 @@
 # ```{prf:definition} Gated linear attention
 # :label: def-gla
 #
-# *The paper's model, as derived here.* A token $z_i$ gives a query, a key and a value,
+# *The paper's model, as this book reads it.* A token $z_i$ gives a query, a key and a value,
 # $q_i = W_q^\top z_i$, $k_i = W_k^\top z_i$, $v_i = W_v^\top z_i$, and a gate $G_i$ with entries in $[0, 1]$. With $S_0 = 0$ and
 # $\odot$ the elementwise product,
 #
@@ -285,10 +285,11 @@ assert relative(torch.cat(outputs), whole) < 1e-12 and relative(S, last) < 1e-12
 # | tokens | (batch, T, heads, d) | (batch, T, heads, d) | (batch, heads, T, d) | (..., T, d): heads are one of the leading axes |
 # | heads | each its own | of one group, share $B$ and $C$ | each its own | leading axes of length one broadcast |
 # | state | key $\times$ value | value $\times$ key | key $\times$ value | value $\times$ key |
-# | packed sequences | `cu_seqlens` | `seq_idx` | | a gate of zero at the first token of each |
+# | packed sequences | `cu_seqlens` | `seq_idx` | | a gate of zero at the first token of each; the final state is that of the last |
 #
 # What stands around the recurrence, as a skip $D x_t$, a normalisation or an output gate, stays outside. The cell writes
-# the three recurrences as they are written there, and holds `gla` to each line of the table.
+# the three recurrences out in their own conventions, as loops over tokens, and holds `gla` to all three: decays, scales, layouts, shared heads, states, and
+# for the first a packed sequence. RetNet's rotation of $Q$ and $K$ comes before it and is left out.
 
 # %%
 n, heads, d_k, cut = 9, 3, 4, 5  # a second sequence starts at token `cut`

@@ -9,7 +9,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
-#   settles: how to try what is not in this book, in a dozen lines
+#   settles: how to try what is not in this book, in a few lines
 # ---
 
 # %% [markdown]
@@ -17,7 +17,7 @@
 #
 # **Where we are.** The pages before this one asked their questions of three gates, of prompts of one family, of one kind of layer. Yours may be another:
 # a gate from a different architecture, tasks that behave differently, a layer that is no gated linear attention at all. None of this
-# needs a change in `glalib`. This page puts one of each in place, in a dozen lines, and asks of it what the theory can answer.
+# needs a change in `glalib`. This page puts one of each in place, in a dozen lines or a few more, and asks of it what the theory can answer.
 #
 # ```{symbols}
 # Z G P omega r R
@@ -100,8 +100,8 @@ class LabelSquared(nn.Module):
 
 
 # %% [markdown]
-# Each is an argument of `GLA`. Every layer gets a copy, found at `layers[0].own.gate`, and `GLA.gates` shows what it does. With a fixed decay, the weights must be powers of it (Theorem 1);
-# with a floor, all gates lie between the floor and one; and the third gate may not notice a label's sign. Powers are products of at most nine factors: rounding only.
+# Each is an argument of `GLA`. Every layer gets a copy, found at `layers[0].own.gate`, and `GLA.gates` shows what it does. With a fixed decay, the weights must be powers of it ({prf:ref}`thm-gla-is-wpgd`);
+# with a floor, all gates lie between the floor and one; and the third gate must not notice a label's sign. Powers are products of at most nine factors: rounding only.
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -143,7 +143,7 @@ assert "what gate 'too large' returns must be in [0, 1]" in complaint
 
 # %% [markdown]
 # Two rules to know. A gate is asked for the context's tokens together, and for each query alone, since queries of one prompt are alternatives that must not see each other: a gate that mixes tokens mixes
-# those of the context. And a model is known to a checkpoint by its `repr`, in which a gate shows every number and word among its attributes. Keep there what tells two gates apart. (Only exact draws without tokens, `token_free`, refuse a gate of your own: their law is
+# those of the context, later ones with earlier ones too unless it takes care. And a model is known to a checkpoint by its weights and buffers and by its `repr`, in which a gate shows every plain number and word among its attributes. Keep what tells two gates apart in one of these. (Only exact draws without tokens, `token_free`, refuse a gate of your own: their law is
 # derived for the layer's sigmoid.)
 #
 # ## A distribution
@@ -180,7 +180,7 @@ class Drift:
 
 # %% [markdown]
 # How do we know that it draws what we meant? This drift is a case that the theory covers: $n$ blocks of one example each, with correlations $R_{ij} = \rho^{|i - j|}$ and
-# $r_i = \rho^{n + 1 - i}$. So we can write its twin as a `PromptDistribution`, ask that one for the best weights, and hold the sampler to their exact risk. A second check costs no more. Up to scale the best weights solve
+# $r_i = \rho^{n + 1 - i}$. So we can write its twin as a `PromptDistribution`, ask that one for the best weights, and hold the sampler to their exact risk. The weights have a check of their own. Up to scale the best weights solve
 # $(hR + I)\, \omega = r$ for some number $h$ ({prf:ref}`thm-stationary-points`), and $R^{-1}$ is tridiagonal with $R^{-1} r = \rho\, (0, \dots, 0, 1)^\top$. So they obey a recurrence with constant coefficients, and are powers of one number but for a term that belongs to the first examples, which have
 # no past. The best constant gate, found by another way, should lose next to nothing.
 
@@ -206,8 +206,8 @@ assert 0 <= constant.risk - best.risk < 1e-3 * best.risk
 assert best.risk < 0.9 * linear.risk
 
 # %% [markdown]
-# `fit` takes the gate and the distribution as they are. Three layers learn the drift, each with a gate from above; the decay gets the rate of the best constant gate. They start as one step of plain gradient descent, `construct` with
-# $P_q = P_k = I$, and all their weights are free. Training ends elsewhere on another machine: we ask them to come within {glue:text}`allowed:.0f` per cent of the optimum, several times what they miss it by here.
+# `fit` takes the gate and the distribution as they are. Three layers are trained on the drift, each with a gate from above; the decay gets the rate of the best constant gate. All start as one step of weighted gradient descent, `construct` with
+# $P_q = P_k = I$, with gates near that rate, and all their weights are free. The gates move little, so what is learnt here is mostly the rest. On another machine rounding differs, and training ends at slightly other weights: we ask the layers to come within {glue:text}`allowed:.0f` per cent of the optimum, several times what they miss it by here.
 
 # %%
 recipe = Recipe(steps=200, batch=128, queries=8, lr=0.02)
@@ -236,8 +236,8 @@ glue("rate", rate, display=False)
 
 
 # %% [markdown]
-# The best constant gate here is {glue:text}`rate:.2f`. The comparison runs on prompts of the twin, where `against=` can take off the noise that both predictors share. The optimum over
-# weights is a bound for a scalar gate that reads neither features nor label ({doc}`15_training`); a gate that reads the label's square is free to pass below it.
+# The best constant gate here is {glue:text}`rate:.2f`. For these three the comparison runs on prompts of the twin, where `against=` can take off the noise that both predictors share. The optimum over
+# weights is a bound for one layer with a scalar gate that reads neither features nor label ({doc}`15_training`). A gate that reads them, as the second and the third here, is free to pass below it.
 #
 # ## A layer
 #
@@ -268,7 +268,7 @@ trained["delta rule"] = simulate_risk(delta, drift, **many, generator=generator)
 assert trained["delta rule"].risk < 0.75 * best.risk
 
 # %% [markdown]
-# No weights on a single step of gradient descent do as well on this drift, gated or not: the optimum is over all of them. The delta rule does it with one number, as it takes a step per example and subtracts what it has already explained.
+# No weights on a single step of gradient descent do as well on this drift: the optimum is over all of them. The delta rule does it with one number, as it takes a step per example and subtracts what it has already explained.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-your-own", "caption": "A drifting task (d = 3, n = 30): risk of three layers with gates of our own and of the delta rule, all trained on it, over the risk of predicting zero. The lines are theory: linear attention, and the optimum over all weights. Bars of two standard errors are smaller than the dots."}}
 import matplotlib.pyplot as plt
@@ -311,7 +311,7 @@ plotting.FigureData(
 # %% [markdown]
 # ## Break it
 #
-# The twin speaks for the drift because features are Gaussian. Give every feature vector a size of its own, with the same covariance: its square is $1/5$ or $9/5$, alike
+# The twin speaks for the drift because features are Gaussian. Give the feature vector of every example a size of its own, with the same covariance: its square is $1/5$ or $9/5$, alike
 # likely. All that the twin knows is unchanged, but the optimum of the theory now meets fourth moments that are larger by the factor $41/25$, and its risk is no longer the one that the theory names.
 
 

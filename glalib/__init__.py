@@ -11,20 +11,24 @@ The rooms, in the order in which data flows through them:
     constant_gate   the best constant gate, by branch and bound
     optima      stationary points and the best of each class of weights (Theorems 2 to 4, Corollaries 1 to 3)
     wpgd        one step of weighted preconditioned gradient descent
-    gates       from weights to gate values and back
+    gates       from weights to gate values and back; a layer makes its gates in `layer`
     attention   the gated recurrence and its equal forms
     own_gate    a gate of one's own, a torch module
+    own_gate    a gate of one's own inside a layer
     layer       one layer: its weights and gates, what it writes and what is read of it
     model       the recurrence as a module, and the construction of Eq. (9)
     baselines   least squares, ridge, and the Bayes predictor
     simulate    Monte Carlo: the twin of every closed form
     token_free  exact draws of a layer's error without drawing tokens
     objective   what a step of training makes small
+    objective   the errors of one step of training
     training    fitting a model to a distribution by a recipe
     many        many copies of a small model trained together
     checkpoint  a run that can be written down and gone on with
-    fingerprints    short names for numbers and for code; beside it files and progress, of runs
-    reproduce   the authors' table, trained again: many runs at a time, and how each number was made
+    fingerprints    short names for numbers and for code
+    files       writing a file whole or not at all; progress says how far a run is
+    reproduce   the authors' table, trained again: many runs at a time and where their results are kept (sweep), and how
+                each number was made (provenance)
     plotting    one style for all figures
 
 Importing `glalib` and using its closed forms does not import torch: the names that need it load on first use.
