@@ -14,14 +14,12 @@ The rooms, in the order in which data flows through them:
     gates       from weights to gate values and back; a layer makes its gates in `layer`
     attention   the gated recurrence and its equal forms
     own_gate    a gate of one's own, a torch module
-    own_gate    a gate of one's own inside a layer
     layer       one layer: its weights and gates, what it writes and what is read of it
     model       the recurrence as a module, and the construction of Eq. (9)
     baselines   least squares, ridge, and the Bayes predictor
     simulate    Monte Carlo: the twin of every closed form
     token_free  exact draws of a layer's error without drawing tokens
     objective   what a step of training makes small
-    objective   the errors of one step of training
     training    fitting a model to a distribution by a recipe
     many        many copies of a small model trained together
     checkpoint  a run that can be written down and gone on with
