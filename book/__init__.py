@@ -5,7 +5,7 @@ In the order in which a page meets them:
     pairs        the two files of each chapter, NAME.md and NAME.py, kept in step
     symbols      the symbol table, bound to names in the code
     claims       the claims, and what asserts each: statements, proofs, cells, tests
-    runner       the chapter runner, a plugin of pytest: every cell, every solution, the stored outputs
+    runner       the chapter runner, a plugin of pytest: every cell, every solution, the stored outputs; the markers
     asserts      assertions that print what they saw; recorder is what they call, margins lists the close ones
     elsewhere    chapters and tests as other processors would run them
     freshness    Sphinx: no page shows what has since changed; the kernel that cells run in
@@ -14,8 +14,8 @@ In the order in which a page meets them:
     ledger       Sphinx: the ledger of claims, and the links to and from it
     api          Sphinx: the pages on symbols and on the package
     notebooks    Sphinx: the notebook that each page offers
-    build        the strict build, whose failure ends in a few lines
-    check_book   the pages that were built: links, anchors, no other host, what readers must not see
+    build        the strict build: every warning of Sphinx is a failure, of citations and references too, told in lines
+    check_book   the HTML that was built: all pages there, no failed cell, no dead link, no other host
     lock         the locked versions, and `lowest` the lowest
 
 Commands are `python -m book.NAME`, from the folder above. Sphinx loads the whole as one extension.
