@@ -146,8 +146,14 @@ def link_statements(app, doctree, docname):
         tests = f'<a href="{up}{TESTS}.html#{claim.tests[0].anchor}">tested</a>' if claim.tests else ""
         row = f'<a href="{up}{LEDGER}.html#claim-{claim.id}">in the ledger</a>'
         cells = cells.replace(">cell", ">asserted")
-        text = " &middot; ".join([MARKS[claim.mark], *(x for x in (proof, cells, tests, row) if x)])
+        text = " &middot; ".join(x for x in (proof, cells, tests, row) if x)
+        node.insert(0, nodes.raw("", badge(claim.mark, up), format="html"))
         node.append(nodes.raw("", f'<p class="claim-links">{text}</p>', format="html"))
+
+
+def badge(mark, up):
+    """The mark of a statement, beside its title; it leads to where marks are explained."""
+    return f'<a class="mark mark-{mark}" href="{up}{LEDGER}.html#marks">{mark}</a>'
 
 
 def setup(app):

@@ -383,7 +383,7 @@ plotting.FigureData(
 # \text{risk}(f) = \text{risk}(P, \omega) + \E (f - f_P)^2 .
 # $$
 #
-# One layer without a gate, or with a *scalar* gate that reads neither features nor labels, never passes below the optimum over WPGD, whatever its weights. (A vector gate has a matrix for each channel, and can: {doc}`12_vector_gates`, {prf:ref}`prop-beyond-wpgd`.) We take the layer with all weights at random from above. Averaged over the flips, with the signs of the label, its prediction is that of WPGD.
+# One layer without a gate, or with a *scalar* gate that reads neither features nor labels, never passes below the optimum over WPGD, whatever its weights. (A vector gate has a matrix for each channel, and can: {doc}`vector_gates`, {prf:ref}`prop-beyond-wpgd`.) We take the layer with all weights at random from above. Averaged over the flips, with the signs of the label, its prediction is that of WPGD.
 
 
 # %%
@@ -523,7 +523,7 @@ assert all(p.isfinite().all() for p in net.parameters())
 # %% [markdown]
 # ## The authors' table
 #
-# Now the real size: $d = 100$, two independent tasks of $n/2$ examples, $r = (0.2, 0.8)$, no noise, the reading of the table that {doc}`04_population_risk` supports. There are two recipes.
+# Now the real size: $d = 100$, two independent tasks of $n/2$ examples, $r = (0.2, 0.8)$, no noise, the reading of the table that {doc}`best_weights` supports. There are two recipes.
 #
 # - **(i)** The gate reads context coordinates only, all other weights are free, and training draws errors without tokens.
 # - **(ii)** Every weight is free, the gate's too, and training draws plain tokens. The authors say that the trained models of their Figure 1 have no constraints on their weights, and that the table follows Figure 1(b).
