@@ -32,7 +32,7 @@ def result(output):
 
 
 def cells(app, doctree):
-    """Fold the code of cells; runs before the ledger adds its links, which stay outside the fold."""
+    """Fold the code of cells, with the links that the ledger has added."""
     for cell in list(doctree.findall(lambda node: node.get("nb_element") == "cell_code" if is_box(node) else False)):
         parts = {part.get("nb_element"): part for part in cell.children if is_box(part)}
         code, output = parts.get("cell_code_source"), parts.get("cell_code_output")
@@ -44,8 +44,9 @@ def cells(app, doctree):
             except ValueError as fault:
                 logger.warning("%s", fault, location=cell)
                 continue
+            links = [part for part in cell.children if part not in (code, output)]
             cell.children = []
-            cell += folded(f'<span class="checked">Checked</span> {escape(line)}', [code], "check")
+            cell += folded(f'<span class="fold-verdict">Checked:</span> {escape(line)}', [code, *links], "check")
         elif cell.attributes.pop("hide_mode", None) == "input":
             cell.children = []
             cell += ([output] if output is not None else []) + folded("Code", [code], "code")
@@ -65,6 +66,6 @@ def is_box(node):
 
 
 def setup(app):
-    app.connect("doctree-read", cells, priority=400)
+    app.connect("doctree-read", cells, priority=900)
     app.connect("doctree-resolved", answers, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
