@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
 
 @overload
-def wpgd(x: torch.Tensor, y: torch.Tensor, x_query: torch.Tensor, P: ArrayLike, omega: ArrayLike) -> torch.Tensor: ...
+def wpgd_step(
+    x: torch.Tensor, y: torch.Tensor, x_query: torch.Tensor, P: ArrayLike, omega: ArrayLike
+) -> torch.Tensor: ...
 
 
 @overload
-def wpgd(x: ArrayLike, y: ArrayLike, x_query: ArrayLike, P: ArrayLike, omega: ArrayLike) -> Array: ...
+def wpgd_step(x: ArrayLike, y: ArrayLike, x_query: ArrayLike, P: ArrayLike, omega: ArrayLike) -> Array: ...
 
 
-def wpgd(x: Any, y: Any, x_query: Any, P: Any, omega: Any) -> Any:
+def wpgd_step(x: Any, y: Any, x_query: Any, P: Any, omega: Any) -> Any:
     """Predict the query's label by x^T P X^T (omega * y): one WPGD step from zero.
 
     The step is taken on the weighted least-squares loss 1/2 sum_i omega_i (y_i - beta^T x_i)^2 at beta = 0, with
