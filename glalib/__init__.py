@@ -51,12 +51,7 @@ if TYPE_CHECKING:  # so that a checker of types knows the options of what loads 
 
 __version__ = "0.1.0"
 
-_NEED_TORCH = {
-    "GLA": "model",
-    "gla": "attention",
-    "gla_readout": "attention",
-    "simulate_risk": "simulate",
-}
+_NEED_TORCH = {"GLA": "model", "gla": "attention", "gla_readout": "attention", "simulate_risk": "simulate"}
 
 __all__ = [
     "GLA",

@@ -45,11 +45,7 @@ def wpgd_step(x: Any, y: Any, x_query: Any, P: Any, omega: Any) -> Any:
         raise _check.fail("x", "of shape (..., n, d)", f"shape {tuple(x.shape)}")
     *lead, n, d = x.shape
     queries = max(1, x_query.shape[-2]) if x_query.ndim > 1 else 1
-    for name, value, shape in (
-        ("y", y, (*lead, n)),
-        ("x_query", x_query, (*lead, queries, d)),
-        ("P", P, (d, d)),
-    ):
+    for name, value, shape in (("y", y, (*lead, n)), ("x_query", x_query, (*lead, queries, d)), ("P", P, (d, d))):
         if tuple(value.shape) != shape:
             expected = "(..., queries, d)" if name == "x_query" else str(shape)
             raise _check.fail(
