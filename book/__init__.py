@@ -10,7 +10,8 @@ In the order in which a page meets them:
     elsewhere    chapters and tests as other processors would run them
     freshness    Sphinx: no page shows what has since changed; the kernel that cells run in
     generated    Sphinx: what generated pages have in common
-    contents     Sphinx: the table of chapters on the front page
+    contents     Sphinx: lists of pages
+    folds        Sphinx: checks, code, hints and solutions under one kind of fold
     ledger       Sphinx: the ledger of claims, and the links to and from it
     api          Sphinx: the pages on symbols and on the package
     notebooks    Sphinx: the notebook that each page offers
@@ -21,7 +22,7 @@ In the order in which a page meets them:
 Commands are `python -m book.NAME`, from the folder above. Sphinx loads the whole as one extension.
 """
 
-EXTENSIONS = ["book.freshness", "book.contents", "book.ledger", "book.api", "book.notebooks"]
+EXTENSIONS = ["book.freshness", "book.contents", "book.folds", "book.ledger", "book.api", "book.notebooks"]
 
 
 def setup(app):

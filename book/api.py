@@ -23,15 +23,20 @@ class Symbols(Generated):
 
     def lines(self, claims):
         table, chosen = symbols.read(Path(self.env.app.srcdir)), " ".join(self.content).split()
+        if chosen:
+            yield "````{dropdown} Symbols"
         yield "| symbol | code | shape | meaning |" + ("" if chosen else " place in the paper |")
         yield "|---|---|---|---|" + ("" if chosen else "---|")
         for symbol in (table[name] for name in chosen or table):
             shape = f"`{symbol.shape}`" if symbol.shape else ""
             code = symbol.shown if chosen else symbol.code
-            up = "../" * self.env.docname.count("/")
-            code = f'<a href="{up}{PACKAGE}.html#{symbols.anchor(symbol)}"><code>{code}</code></a>'
+            if code:
+                up = "../" * self.env.docname.count("/")
+                code = f'<a href="{up}{PACKAGE}.html#{symbols.anchor(symbol)}"><code>{code}</code></a>'
             row = f"| {symbol.symbol} | {code} | {shape} | {symbol.meaning} |"
             yield row if chosen else f"{row} {symbol.place} |"
+        if chosen:
+            yield "````"
 
 
 class Api(Generated):

@@ -52,7 +52,7 @@ def cells(path, text=None):
 
 def chapters(root=ROOT):
     """The names of all chapters of which at least one file exists."""
-    return sorted({p.stem for kind in FORMATS for p in (root / "chapters").glob(f"[0-9]*.{kind}")})
+    return sorted({p.stem for kind in FORMATS for p in (root / "chapters").glob(f"*.{kind}")})
 
 
 def digest(path, text=None):
@@ -125,7 +125,7 @@ def sync(root=ROOT, names=None, wins=None):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="chapters, such as 01_multitask_prompts")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="chapters, such as prompts")
     parser.add_argument("--from", dest="wins", choices=FORMATS, help="the file that wins")
     args = parser.parse_args()
     if args.wins and not args.names:

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,16 +16,35 @@ ROOT = Path(__file__).resolve().parents[1]
 class Symbol:
     id: str
     symbol: str
-    code: str
+    code: str  # empty for what stands in formulas alone
     meaning: str
     shape: str = ""
     place: str = ""
+    of: str = ""  # the row whose letter it shares, as P_q that of P
 
     @property
     def shown(self):
         """The name as a reader of code meets it: `dist.n`, `prompts.x`, or an argument's own name."""
         owner, _, name = self.code.rpartition(".")
         return {"PromptDistribution": "dist.", "Prompts": "prompts.", "WPGD": "point."}.get(owner, "") + name
+
+
+GREEK = re.compile(
+    r"\\(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|varphi|"
+    r"chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Phi|Psi|Omega|risk)(?![A-Za-z])"
+)
+MATH = re.compile(r"\$\$(.*?)\$\$|\$([^$]+)\$", re.DOTALL)
+WORDS = re.compile(r"\\(?:operatorname|mathrm|text|textrm|mathbf|label|ref|eqref|begin|end)\*?\s*\{[^{}]*\}")
+
+
+def letters(text):
+    """The letters of the formulas in a text, without their indices, accents and words: $\\hat P_{ij}$ has P."""
+    found = set()
+    for display, inline in MATH.findall(text):
+        formula = re.sub(r"_(?:\\\w+|\w|\{[^{}]*\})", " ", WORDS.sub(" ", display or inline))
+        found |= set(GREEK.findall(formula))
+        found |= set(re.findall(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", " ", formula)))
+    return found
 
 
 def anchor(symbol):

@@ -10,7 +10,7 @@ in law, jointly with the other two sums: m + d random numbers (twice m with nois
 will do. The query is not drawn at all: its error is a cubic polynomial in x, whose second moment is closed-form.
 
 Gradients are pathwise, through u as well. They are unbiased where Sigma has rank two at least, or Sx rank one, and have
-a finite variance where Sigma has rank three at least, or Sx rank one. (Chapter 15.)
+a finite variance where Sigma has rank three at least, or Sx rank one.
 """
 
 from __future__ import annotations

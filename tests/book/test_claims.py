@@ -36,12 +36,12 @@ def replace(path, old, new):
 @pytest.mark.parametrize(
     "file, old, new, complaint",
     [
-        ("chapters/03_gla_is_wpgd.md", "asserts-thm-gla-is-wpgd, ", "", "thm-gla-is-wpgd: no cell asserts it"),
-        ("chapters/03_gla_is_wpgd.md", "asserts-thm-gla", "asserts-thm-gal", "names the claim 'thm-gal-is-wpgd'"),
-        ("chapters/03_gla_is_wpgd.md", ":label: thm-gla-is-wpgd", "", "thm-gla-is-wpgd: no page states it"),
-        ("chapters/03_gla_is_wpgd.md", "(proof-thm-gla-is-wpgd)=", "", "thm-gla-is-wpgd: no proof is marked"),
+        ("chapters/gates_are_weights.md", "asserts-thm-gla-is-wpgd, ", "", "thm-gla-is-wpgd: no cell asserts it"),
+        ("chapters/gates_are_weights.md", "asserts-thm-gla", "asserts-thm-gal", "names the claim 'thm-gal-is-wpgd'"),
+        ("chapters/gates_are_weights.md", ":label: thm-gla-is-wpgd", "", "thm-gla-is-wpgd: no page states it"),
+        ("chapters/gates_are_weights.md", "(proof-thm-gla-is-wpgd)=", "", "thm-gla-is-wpgd: no proof is marked"),
         (
-            "chapters/03_gla_is_wpgd.md",
+            "chapters/gates_are_weights.md",
             "asserts-thm-gla-is-wpgd",
             "asserts-fig-2",
             "fig-2: .* has `asserted: false`",

@@ -50,16 +50,20 @@ def test_every_chapter_is_in_the_table_of_contents():
     assert len(pages) == len(set(pages))
 
 
-def test_the_front_page_has_a_line_for_every_chapter():
-    lines = list(contents.rows(ROOT))[2:]
-    assert [line.partition(")")[0] for line in lines] == [f"| [](/chapters/{name}" for name in pairs.chapters()]
+def test_a_part_is_listed_in_its_order_with_what_each_page_settles():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    for part in toc["parts"][:5]:
+        lines = list(contents.rows(ROOT, part["caption"]))
+        assert [line.partition("): ")[0] for line in lines] == [f"- [](/{page['file']}" for page in part["chapters"]]
+    with pytest.raises(LookupError, match="has no part 'Nowhere'"):
+        list(contents.rows(ROOT, "Nowhere"))
 
 
 def test_a_page_is_found_by_its_file(tmp_path):
     (tmp_path / "chapters").mkdir()
-    for name in ("10_ten.md", "02_two.md", "02_two.py", "notes.md"):
+    for name in ("10_ten.md", "02_two.md", "02_two.py", "notes.txt"):
         (tmp_path / "chapters" / name).touch()
-    toc = {"root": "index", "parts": [{"chapters": [{"glob": "chapters/[0-9]*"}]}, {"chapters": [{"file": "last"}]}]}
+    toc = {"root": "index", "parts": [{"chapters": [{"glob": "chapters/*"}]}, {"chapters": [{"file": "last"}]}]}
     assert listed(toc, tmp_path) == ["index", "chapters/02_two", "chapters/10_ten", "last"]
 
 

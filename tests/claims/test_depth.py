@@ -1,4 +1,4 @@
-"""Depth against plain loops, and what depth can and cannot reach (chapter 13)."""
+"""Depth against plain loops, and what depth can and cannot reach."""
 
 import numpy as np
 import pytest

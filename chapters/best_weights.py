@@ -470,7 +470,7 @@ glue("gla_highest", max(deviation(2)), display=False)
 # Their trained models come close. GLA is at most {glue:text}`gla_highest:.2f` per cent above theory, linear attention at
 # most {glue:text}`linear_highest:.2f` per cent. But at $n = 100$ linear attention is {glue:text}`linear_lowest:.2f` per cent
 # *below* its theory. It has no gate, and one layer without a gate cannot pass below, whatever its weights
-# ({doc}`15_training` says why). So the reason is the error of the test risk, or that the table was made in another way
+# ({doc}`training` says why). So the reason is the error of the test risk, or that the table was made in another way
 # than we read it. The answer gives no size of the test, so four digits cannot tell which.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-table", "caption": "Risk over $d$ against the length of the prompt, at $d = 100$. Lines are the corollaries, crosses the authors' trained models. Dotted: the limits of endless context."}}

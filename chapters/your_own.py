@@ -237,7 +237,7 @@ glue("rate", rate, display=False)
 
 # %% [markdown]
 # The best constant gate here is {glue:text}`rate:.2f`. For these three the comparison runs on prompts of the twin, where `against=` can take off the noise that both predictors share. The optimum over
-# weights is a bound for one layer with a scalar gate that reads neither features nor label ({doc}`15_training`). A gate that reads them, as the second and the third here, is free to pass below it.
+# weights is a bound for one layer with a scalar gate that reads neither features nor label ({doc}`training`). A gate that reads them, as the second and the third here, is free to pass below it.
 #
 # ## A layer
 #

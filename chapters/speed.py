@@ -1,50 +1,53 @@
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-    format_version: 0.13
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
-settles: why the forms are fast, and what they cost beside what the machine can do
----
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+#   settles: why the forms are fast, and what they cost beside what the machine can
+#     do
+# ---
 
-# Speed
+# %% [markdown]
+# # Speed
+#
+# **Where we are.** The pages before this one trained many layers, on processors alone. That works because of three forms of the same
+# layer that never do what is not asked for. This page says why each is fast, shows what was measured, beside what the machine could do at best,
+# and checks here and now that the forms agree. It does not time anything: a time belongs to the machine and the hour. The measurements
+# come from one command, `python benchmarks/speed.py --tables context-gate --json chapters/data/speed.json`, and the page reads the file that it wrote.
+#
+# ```{symbols}
+# q k v G o Z omega
+# ```
+#
+# ## Why each form is fast
+#
+# The yardstick is the recurrence as it is written: $S_i = G_i \odot S_{i-1} + v_i k_i^\top$ and $o_i = S_i q_i$, token by token. It keeps a state of
+# $d_v d_k$ numbers for every token, because the backward pass wants them all.
+#
+# - **The layer, from tokens to one prediction.** A prediction is $h^\top S q$, one row of the state times one query. The row is
+#   $h^\top S = \sum_i \omega_i u_i k_i^\top$ with $u_i = h^\top v_i$ for a scalar gate ({prf:ref}`prop-unrolled`). No state, no key and no value needs to
+#   be formed: $k_i = W_k^\top z_i$, so the sum runs over the tokens themselves and $W_k$ comes last.
+# - **The read-out, from given $q$, $k$, $v$.** The last output is $\sum_i \omega_i v_i (k_i^\top q)$: one product for all scores and one for the sum, with
+#   a row in front. The batched product of a row with a matrix is the fast layout; that of a matrix with a column is not.
+# - **Chunks, for all positions.** Within a chunk of tokens all pairs meet in matrix products; between chunks one state is
+#   handed on. So there are few states to keep, and most of the work is products of matrices.
+#
+# The weights $\omega_i = \prod_{j > i} g_j$ are *reverse products*: a cumulative product from the end, as long as the prompt, with no logarithm and no
+# difference of large sums. Exact zeros are gates like others. (The forward pass divides by nothing. torch's backward pass of a cumulative product
+# divides by the gates as long as none is zero, and goes another way as soon as one is.)
+#
+# ## They agree
+#
+# In float64, on this machine, now: outputs and all gradients of every form against the recurrence, written here once more. Sums of some dozens of products differ in their order
+# only, so they agree to well within $10^{-10}$ of the largest entry.
 
-**Where we are.** The pages before this one trained many layers, on processors alone. That works because of three forms of the same
-layer that never do what is not asked for. This page says why each is fast, shows what was measured, beside what the machine could do at best,
-and checks here and now that the forms agree. It does not time anything: a time belongs to the machine and the hour. The measurements
-come from one command, `python benchmarks/speed.py --tables context-gate --json chapters/data/speed.json`, and the page reads the file that it wrote.
-
-```{symbols}
-q k v G o Z omega
-```
-
-## Why each form is fast
-
-The yardstick is the recurrence as it is written: $S_i = G_i \odot S_{i-1} + v_i k_i^\top$ and $o_i = S_i q_i$, token by token. It keeps a state of
-$d_v d_k$ numbers for every token, because the backward pass wants them all.
-
-- **The layer, from tokens to one prediction.** A prediction is $h^\top S q$, one row of the state times one query. The row is
-  $h^\top S = \sum_i \omega_i u_i k_i^\top$ with $u_i = h^\top v_i$ for a scalar gate ({prf:ref}`prop-unrolled`). No state, no key and no value needs to
-  be formed: $k_i = W_k^\top z_i$, so the sum runs over the tokens themselves and $W_k$ comes last.
-- **The read-out, from given $q$, $k$, $v$.** The last output is $\sum_i \omega_i v_i (k_i^\top q)$: one product for all scores and one for the sum, with
-  a row in front. The batched product of a row with a matrix is the fast layout; that of a matrix with a column is not.
-- **Chunks, for all positions.** Within a chunk of tokens all pairs meet in matrix products; between chunks one state is
-  handed on. So there are few states to keep, and most of the work is products of matrices.
-
-The weights $\omega_i = \prod_{j > i} g_j$ are *reverse products*: a cumulative product from the end, as long as the prompt, with no logarithm and no
-difference of large sums. Exact zeros are gates like others. (The forward pass divides by nothing. torch's backward pass of a cumulative product
-divides by the gates as long as none is zero, and goes another way as soon as one is.)
-
-## They agree
-
-In float64, on this machine, now: outputs and all gradients of every form against the recurrence, written here once more. Sums of some dozens of products differ in their order
-only, so they agree to well within $10^{-10}$ of the largest entry.
-
-```{code-cell}
+# %%
 import json
 from pathlib import Path
 
@@ -104,11 +107,11 @@ for gate, shape in (("scalar", (B, T)), ("key", (B, T, d))):
     o = recurrence(Z @ layer.W_q, Z @ layer.W_k, Z @ layer.W_v, gates)
     slow = o[:, -1:] @ model.h
     agree(with_gradients(slow, weights), with_gradients(model(Z), weights))
-```
 
-## What was measured
+# %% [markdown]
+# ## What was measured
 
-```{code-cell}
+# %%
 stored = json.loads(Path("data/speed.json").read_text(encoding="utf-8"))
 assert not stored["quick"]
 for key, value in (
@@ -116,25 +119,13 @@ for key, value in (
     | {k: stored[k] for k in ("date", "load_before", "load_after")}
 ).items():
     print(f"{key:12} {value}")
-```
 
-One thread, float32. What is compared took turns, so that whatever else the machine did slowed both; a point is the median of the ratios of
-all turns, a bar reaches from the least to the largest. Before anything was timed, outputs and gradients were held together in float64 (flash-linear-attention's functions compute in float32: their outputs and last states, to $10^{-4}$ of the largest entry). The load averages above say how busy the machine was;
-bars that are long say it too.
+# %% [markdown]
+# One thread, float32. What is compared took turns, so that whatever else the machine did slowed both; a point is the median of the ratios of
+# all turns, a bar reaches from the least to the largest. Before anything was timed, outputs and gradients were held together in float64 (flash-linear-attention's functions compute in float32: their outputs and last states, to $10^{-4}$ of the largest entry). The load averages above say how busy the machine was;
+# bars that are long say it too.
 
-```{code-cell}
----
-tags: [hide-input]
-mystnb:
-  figure:
-    name: fig-speed-ratios
-    caption: 'How many times as long the yardstick takes, forward and backward. Above,
-      the recurrence as it is written; below, the reference functions in torch of
-      flash-linear-attention (fla-core). Filled marks: a scalar gate. Open marks:
-      a key gate. Blue circles: d = 10, n = 100, 256 prompts. Orange triangles: d
-      = 100, n = 200, 64 prompts. The upright strokes are the targets that were set
-      beforehand for the scalar gate.'
----
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-speed-ratios", "caption": "How many times as long the yardstick takes, forward and backward. Above, the recurrence as it is written; below, the reference functions in torch of flash-linear-attention (fla-core). Filled marks: a scalar gate. Open marks: a key gate. Blue circles: d = 10, n = 100, 256 prompts. Orange triangles: d = 100, n = 200, 64 prompts. The upright strokes are the targets that were set beforehand for the scalar gate."}}
 NAMES = {
     "tokens": "layer, from tokens",
     "readout": "read-out",
@@ -186,11 +177,8 @@ axes[1].set_title(
 axes[1].set_xlabel("times as fast (log scale)")
 axes[0].axvline(1, color="#666666", lw=1)
 _ = axes[1].axvline(1, color="#666666", lw=1)
-```
 
-```{code-cell}
-:tags: [remove-input]
-
+# %% tags=["remove-input"]
 plotting.FigureData(
     "speed_ratios",
     record,
@@ -198,11 +186,9 @@ plotting.FigureData(
     cpu=stored["machine"]["cpu"],
     seed=0,
 )
-```
 
-```{code-cell}
-:tags: [hide-input]
 
+# %% tags=["hide-input"]
 # The file's ratios against the targets set beforehand. No time of this machine enters.
 def pick(part, **about):
     (row,) = (r for r in part if about.items() <= r.items())
@@ -245,29 +231,18 @@ glue("memory_readout", float(memory["readout"]["ours_mb"]), display=False)
 glue("memory_results", float(memory["readout"]["results_mb"]), display=False)
 glue("memory_beyond", float(memory["readout"]["ratio"]), display=False)
 glue("memory_all", float(memory["readout"]["ratio_with_results"]), display=False)
-```
 
-From tokens to a prediction the layer was {glue:text}`tokens_10:.0f` times as fast as the recurrence at $d = 10$ and {glue:text}`tokens_100:.0f` times at $d = 100$;
-the read-out {glue:text}`readout_10:.0f` and {glue:text}`readout_100:.0f` times; all positions in chunks {glue:text}`chunked_10:.1f` and {glue:text}`chunked_100:.1f` times.
-Of the {glue:text}`targets` targets that were set beforehand it met {glue:text}`targets_met`. The recurrence computes the output of every token, which one prediction does not need. A loop that leaves those out is the fairer rival of
-one prediction: at $d = 10$ the layer was {glue:text}`lean_10:.0f` times as fast as that one.
+# %% [markdown]
+# From tokens to a prediction the layer was {glue:text}`tokens_10:.0f` times as fast as the recurrence at $d = 10$ and {glue:text}`tokens_100:.0f` times at $d = 100$;
+# the read-out {glue:text}`readout_10:.0f` and {glue:text}`readout_100:.0f` times; all positions in chunks {glue:text}`chunked_10:.1f` and {glue:text}`chunked_100:.1f` times.
+# Of the {glue:text}`targets` targets that were set beforehand it met {glue:text}`targets_met`. The recurrence computes the output of every token, which one prediction does not need. A loop that leaves those out is the fairer rival of
+# one prediction: at $d = 10$ the layer was {glue:text}`lean_10:.0f` times as fast as that one.
+#
+# **Memory.** With 256 prompts at $d = 100$, $n = 200$, forward and backward of the recurrence took {glue:text}`memory_loop:.0f` MB at their peak beyond the arguments, the layer from tokens
+# {glue:text}`memory_tokens:.1f` MB. The read-out took {glue:text}`memory_readout:.0f` MB; of these {glue:text}`memory_results:.0f` MB are the gradients of $q$, $k$, $v$ and the gates, which every
+# form returns. Beyond them the recurrence took {glue:text}`memory_beyond:.0f` times the memory of the read-out, with them {glue:text}`memory_all:.0f` times.
 
-**Memory.** With 256 prompts at $d = 100$, $n = 200$, forward and backward of the recurrence took {glue:text}`memory_loop:.0f` MB at their peak beyond the arguments, the layer from tokens
-{glue:text}`memory_tokens:.1f` MB. The read-out took {glue:text}`memory_readout:.0f` MB; of these {glue:text}`memory_results:.0f` MB are the gradients of $q$, $k$, $v$ and the gates, which every
-form returns. Beyond them the recurrence took {glue:text}`memory_beyond:.0f` times the memory of the read-out, with them {glue:text}`memory_all:.0f` times.
-
-```{code-cell}
----
-tags: [hide-input]
-mystnb:
-  figure:
-    name: fig-speed-floors
-    caption: How far each form is from what the machine can do. How long the layer
-      takes, forward and backward, over the time to draw as many normal numbers as
-      the prompts hold, and over the time to copy its tokens once; and how much faster
-      a product of two large matrices does as many operations as the chunked form.
-      All with a scalar gate.
----
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-speed-floors", "caption": "How far each form is from what the machine can do. How long the layer takes, forward and backward, over the time to draw as many normal numbers as the prompts hold, and over the time to copy its tokens once; and how much faster a product of two large matrices does as many operations as the chunked form. All with a scalar gate."}}
 floors = stored["floors"]
 KINDS = {
     ("layer", "draw"): "layer / drawing its prompts",
@@ -297,11 +272,8 @@ ax.axvline(1, color="#666666", lw=1)
 ax.set_yticks(range(len(KINDS)), KINDS.values())
 ax.set(xscale="log", xlabel="times the floor (log scale)", ylim=(2.5, -0.5))
 _ = fig.legend(loc="outside upper center", ncols=3, fontsize=9, handletextpad=0.2)
-```
 
-```{code-cell}
-:tags: [remove-input]
-
+# %% tags=["remove-input"]
 plotting.FigureData(
     "speed_floors",
     record,
@@ -310,15 +282,13 @@ plotting.FigureData(
     copy_gb_per_second=floors["copy_gb_per_second"],
     seed=0,
 )
-```
 
-The layer's cost, forward and backward, is of the order of drawing the random numbers of its prompts. From here on a faster layer is worth little; **drawing fewer numbers** is worth more.
+# %% [markdown]
+# The layer's cost, forward and backward, is of the order of drawing the random numbers of its prompts. From here on a faster layer is worth little; **drawing fewer numbers** is worth more.
+#
+# ## Drawing less
 
-## Drawing less
-
-```{code-cell}
-:tags: [hide-input]
-
+# %% tags=["hide-input"]
 rates = [row["ratio"] for row in stored["sampling"]["throughput"]]
 glue("rate_low", float(np.floor(100 * min(rates))), display=False)
 steps = {row["n"]: row for row in stored["sampling"]["token_free"]}
@@ -340,20 +310,20 @@ glue(
     float(np.median([run["seconds"] for run in runs])),
     display=False,
 )
-```
 
-`PromptDistribution.sample` draws prompts at {glue:text}`rate_low:.0f` per cent or more of the rate at which torch fills as many numbers with nothing else done: the labels are a row times a matrix, too.
+# %% [markdown]
+# `PromptDistribution.sample` draws prompts at {glue:text}`rate_low:.0f` per cent or more of the rate at which torch fills as many numbers with nothing else done: the labels are a row times a matrix, too.
+#
+# Where the gate reads context coordinates only, the loss can be drawn without its tokens ({prf:ref}`prop-token-free`). A training step at $d = 100$, drawing included, was {glue:text}`step_100:.1f` times as fast at $n = 100$
+# and {glue:text}`step_1000:.1f` times at $n = 1000$. It draws {glue:text}`numbers_100:.0f` and {glue:text}`numbers_1000:.0f` times fewer random numbers; the gain in time is less, as sums of them, the weights and the backward pass
+# remain.
+#
+# All this together: a layer with every weight free, on a single task with $d = 10$, $n = 100$, from a random start, was trained for 300 steps, {glue:text}`task_seconds:.1f` seconds (median). Its excess over $1 - n / (n + d + 1)$ was then between {glue:text}`excess_low:.2f` and {glue:text}`excess_high:.2f` per cent in the ten runs. Below is no mistake: the formula is the optimum over weights that do not depend on the data,
+# and a free gate can read the labels. Nor is it where training would end: with more steps a layer may go further below, and nothing holds it at the line.
+#
+# The authors' table trained anew ([](training)): what the command measured with `--tables`, on all cores, and what the stored cells of that page took one by one, each on one thread. Seconds of two lines compare only where the machine was as busy for both, which the load average tells, as far as it was recorded: processes that wanted to run, beside the cores there were.
 
-Where the gate reads context coordinates only, the loss can be drawn without its tokens ({prf:ref}`prop-token-free`). A training step at $d = 100$, drawing included, was {glue:text}`step_100:.1f` times as fast at $n = 100$
-and {glue:text}`step_1000:.1f` times at $n = 1000$. It draws {glue:text}`numbers_100:.0f` and {glue:text}`numbers_1000:.0f` times fewer random numbers; the gain in time is less, as sums of them, the weights and the backward pass
-remain.
-
-All this together: a layer with every weight free, on a single task with $d = 10$, $n = 100$, from a random start, was trained for 300 steps, {glue:text}`task_seconds:.1f` seconds (median). Its excess over $1 - n / (n + d + 1)$ was then between {glue:text}`excess_low:.2f` and {glue:text}`excess_high:.2f` per cent in the ten runs. Below is no mistake: the formula is the optimum over weights that do not depend on the data,
-and a free gate can read the labels. Nor is it where training would end: with more steps a layer may go further below, and nothing holds it at the line.
-
-The authors' table trained anew ([](15_training)): what the command measured with `--tables`, on all cores, and what the stored cells of that page took one by one, each on one thread. Seconds of two lines compare only where the machine was as busy for both, which the load average tells, as far as it was recorded: processes that wanted to run, beside the cores there were.
-
-```{code-cell}
+# %%
 machine = stored["machine"]
 for key, value in stored.get("tables", {"not stored": 0}).items():
     print(f"{key:24} {value:.4g}")
@@ -374,14 +344,16 @@ for recipe in ("context_gate", "all_weights"):
         f"    load average, largest: {busiest}; at the measurements above:", end=" "
     )
     print(max(stored["load_before"][0], stored["load_after"][0]))
-```
 
-## Break it
 
-**The recurrence is not always slower.** All of the above starts from nothing: a new prompt, and one prediction. A model that writes a text one token at a time has the state of all earlier tokens at hand. Then the
-recurrence needs one more step, whose cost does not depend on $n$. The read-out would begin anew. We count multiplications, for $d_k = d_v = d$ and a scalar gate.
+# %% [markdown]
+# ## Break it
+#
+# **The recurrence is not always slower.** All of the above starts from nothing: a new prompt, and one prediction. A model that writes a text one token at a time has the state of all earlier tokens at hand. Then the
+# recurrence needs one more step, whose cost does not depend on $n$. The read-out would begin anew. We count multiplications, for $d_k = d_v = d$ and a scalar gate.
 
-```{code-cell}
+
+# %%
 def multiplications(T, d):
     """The read-out; the recurrence from nothing, read at the end; one more step of it."""
     weights_and_scores = 2 * T + T * d  # products of gates, and their use
@@ -395,38 +367,38 @@ readout, from_nothing, one_more = multiplications(2 * d, d)
 assert readout < from_nothing  # the read-out wins by far
 assert one_more < readout  # with the state at hand it loses, at twice d tokens
 assert multiplications(d, d)[0] < one_more  # and still wins at d tokens
-```
 
-## Exercise
-
-```{exercise}
-:label: ex-count-flops
-
-Count the multiplications and additions in the matrix products of `gla_readout` for a scalar gate, and of `gla(form="recurrent")`, at $d_k = d_v = d$. Their ratio is $d / 2$. Check with torch's `FlopCounterMode`, which
-counts matrix products only. Why is the measured ratio at $d = 10$ so much larger than 5?
-```
-
-````{solution} ex-count-flops
-:class: dropdown
-
-The read-out has scores $k_i^\top q$ and a sum of $v_i$: $2 d$ operations each for every token, $4 T d$. The recurrence reads $S_i q_i$ at every token: $2 d^2 T$. The gates and writes of the state are elementwise and not
-counted; they add $3 d^2 T$ more.
-
-The operations are not what takes the time. At $d = 10$ the loop starts several small operations for every token, forward and backward, and each must move the whole batch of states through memory; the read-out starts a few
-dozen in all.
-
-```python
-from torch.utils.flop_counter import FlopCounterMode
-
-B, T, d = 4, 30, 10
-q, k, v = torch.randn(3, B, T, d, generator=torch.Generator().manual_seed(0))
-g = torch.full((B, T), 0.9)
-with FlopCounterMode(display=False) as short:
-    gla_readout(q[:, -1], k, v, g)
-with FlopCounterMode(display=False) as long:
-    gla(q, k, v, g)
-assert short.get_total_flops() == B * 4 * T * d
-assert long.get_total_flops() == B * 2 * d**2 * T
-assert long.get_total_flops() / short.get_total_flops() == d / 2
-```
-````
+# %% [markdown]
+# ## Exercise
+#
+# ```{exercise}
+# :label: ex-count-flops
+#
+# Count the multiplications and additions in the matrix products of `gla_readout` for a scalar gate, and of `gla(form="recurrent")`, at $d_k = d_v = d$. Their ratio is $d / 2$. Check with torch's `FlopCounterMode`, which
+# counts matrix products only. Why is the measured ratio at $d = 10$ so much larger than 5?
+# ```
+#
+# ````{solution} ex-count-flops
+# :class: dropdown
+#
+# The read-out has scores $k_i^\top q$ and a sum of $v_i$: $2 d$ operations each for every token, $4 T d$. The recurrence reads $S_i q_i$ at every token: $2 d^2 T$. The gates and writes of the state are elementwise and not
+# counted; they add $3 d^2 T$ more.
+#
+# The operations are not what takes the time. At $d = 10$ the loop starts several small operations for every token, forward and backward, and each must move the whole batch of states through memory; the read-out starts a few
+# dozen in all.
+#
+# ```python
+# from torch.utils.flop_counter import FlopCounterMode
+#
+# B, T, d = 4, 30, 10
+# q, k, v = torch.randn(3, B, T, d, generator=torch.Generator().manual_seed(0))
+# g = torch.full((B, T), 0.9)
+# with FlopCounterMode(display=False) as short:
+#     gla_readout(q[:, -1], k, v, g)
+# with FlopCounterMode(display=False) as long:
+#     gla(q, k, v, g)
+# assert short.get_total_flops() == B * 4 * T * d
+# assert long.get_total_flops() == B * 2 * d**2 * T
+# assert long.get_total_flops() / short.get_total_flops() == d / 2
+# ```
+# ````

@@ -929,7 +929,7 @@ plotting.FigureData(
 # ## Many tasks
 #
 # All closed forms take any number of tasks. Here are three to eight, with random correlations and sizes: the optimum, the best non-decreasing weights and linear attention, against Monte Carlo. Four standard errors are allowed, as there are eighteen comparisons. The three risks are printed over $M$, in this order. What a scalar gate loses is
-# a matter of the order of the tasks: see {doc}`10_scalar_gates`.
+# a matter of the order of the tasks: see {doc}`scalar_gates`.
 
 # %%
 lines = []
