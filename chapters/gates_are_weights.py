@@ -24,7 +24,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from glalib import GLA, Layout, PromptDistribution, gla, plotting, wpgd
+from glalib import GLA, Layout, PromptDistribution, gla, plotting, wpgd_step
 from glalib.gates import gates_to_weights, weights_to_gates
 
 plotting.use_style()
@@ -37,7 +37,7 @@ for t, g in enumerate(gates):
     weight = weight.copy()
 assert np.allclose(built[-1], gates_to_weights(gates), rtol=1e-15)
 
-fig = plt.figure(figsize=(6.2, 6.4))
+fig = plt.figure(figsize=(6.2, 5.7))
 grid = fig.add_gridspec(4, 3, height_ratios=(0.55, 1, 1, 1))
 strip = fig.add_subplot(grid[0, :])
 closing = np.where(gates < 1, plotting.TASKS[1], "0.8")
@@ -49,15 +49,15 @@ strip.set_xticks(range(1, 10), [*range(1, 9), "query"])
 strip.grid(False)
 for t in range(9):
     ax = fig.add_subplot(grid[1 + t // 3, t % 3])
-    before = built[t - 1] if t else np.zeros(8)
-    bars = ax.bar(
-        range(1, 9), built[t], width=1, color=plotting.TASKS[0], alpha=0.75
-    )
+    edges = np.arange(t + 1) + 0.5  # of the steps built before
+    ax.stairs(built[t][:t], edges, fill=True, color=plotting.TASKS[0], alpha=0.75)
     if t < 8:
-        bars[t].set(hatch="///", edgecolor="white")
+        ax.bar(t + 1, 1, width=1, color=plotting.TASKS[0], alpha=0.75)
+        ax.patches[-1].set(hatch="///", edgecolor="white", linewidth=0)
     if gates[t] < 1:
-        ax.step(range(9), [*before, 0], where="post", color="0.4", linestyle="--")
-        ax.lines[-1].set_xdata(np.arange(9) + 0.5)
+        ax.stairs(
+            built[t - 1][:t], edges, color="0.4", linestyle="--", linewidth=1.4
+        )
     ax.set_title(f"after token {t + 1}" if t < 8 else "at the query", fontsize=11)
     ax.set(xlim=(0.5, 8.5), ylim=(0, 1.08), xticks=[1, 4, 8], yticks=[0, 1])
     if t == 3:
@@ -131,78 +131,22 @@ for gate, shape, axes in (
             for axis in axes:
                 G = G.unsqueeze(axis)
             expected = recurrence(q, k, v, G.expand(20, 3, 5))
-            found = gla(q, k, v, g, gate)
-            error = ((found - expected).abs().max() / expected.abs().max()).item()
-            # Sums of some twenty products, which may cancel.
-            assert error < 1e-12
-            worst, tried = max(worst, error), tried + 1
+            for form in ("recurrent", "chunked"):
+                found = gla(q, k, v, g, gate, form)
+                error = (found - expected).abs().max() / expected.abs().max()
+                # Sums of some twenty products, which may cancel.
+                assert error < 1e-12
+                worst = max(worst, error.item())
+            tried += 1
 print(
     f"{tried} gate sequences of three kinds: the package follows the loop to {worst:.0e}"
 )
 
 # %% [markdown]
 # Token $i$ writes $v_i k_i^\top$. Every later gate multiplies it, the reader's own gate included. The gate of token $i$ itself comes
-# before its write, and does not touch it. So a reader at $t$ gives the write at $i$ the weight $\omega_{ti} = g_{i+1} \cdots g_t$.
-# The recurrence draws these weights by itself, if every token writes its own basis vector and all keys and queries are $1$.
-
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-memory", "caption": "Linear attention hears all tokens alike, a constant gate fades them, and a gate that nearly closes once forgets. Each row is a reader at $t$, and shows its weight $\\omega_{ti}$ for the write at each $i$. Hatched, what is still to come."}}
-T = 24
-once = np.ones(T)
-once[11] = 0.1
-named = {
-    "linear attention": np.ones(T),
-    "constant gate": np.full(T, 0.9),
-    "one small gate": once,
-}
-
-
-def memory(g):
-    ones = torch.ones(len(g), 1, dtype=torch.float64)
-    return gla(
-        ones, ones, torch.eye(len(g), dtype=torch.float64), torch.from_numpy(g)
-    )
-
-
-def heard(g):
-    """The products of gates; no value where the token is still to come."""
-    D = np.full((len(g), len(g)), np.nan)
-    for t in range(len(g)):
-        for i in range(t + 1):
-            D[t, i] = g[i + 1 : t + 1].prod()
-    return D
-
-
-for g in named.values():
-    # Products of at most T factors: rounding only.
-    assert np.allclose(np.nan_to_num(heard(g)), memory(g), rtol=1e-13, atol=0)
-
-fig, axes = plt.subplots(1, 3, figsize=(6.4, 2.7), sharey=True)
-for ax, (name, g) in zip(axes, named.items()):
-    image = ax.imshow(
-        heard(g),
-        cmap=plotting.SEQUENTIAL,
-        vmin=0,
-        vmax=1,
-        extent=(0.5, T + 0.5, T + 0.5, 0.5),
-    )
-    ax.set_title(name, fontsize=11)
-    ax.set(xlabel="written at $i$", xticks=[1, 12, 24], yticks=[1, 12, 24])
-    ax.grid(False)
-    ax.patch.set(hatch="///", edgecolor="0.8")  # still to come
-axes[0].set_ylabel("heard at $t$")
-_ = fig.colorbar(image, ax=axes, label=r"$\omega_{ti}$", shrink=0.75)
-
-# %% tags=["remove-input"]
-t, i = np.tril_indices(T)
-plotting.FigureData(
-    "memory",
-    {"t": t + 1, "i": i + 1}
-    | {name.replace(" ", "_"): heard(g)[t, i] for name, g in named.items()},
-    T=T,
-    gates="all 1; all 0.9; 1 but for g_12 = 0.1",
-)
-
-# %% [markdown]
+# before its write, and does not touch it. So the weight of the write at $i$, for a reader at
+# $t$, is $\omega_{ti} = g_{i+1} \cdots g_t$. {doc}`equal_forms` draws these weights for every reader at once.
+#
 # ## One step of weighted gradient descent
 #
 # Now forget the layer for a moment, and think of linear regression in which some examples count for more than others.
@@ -222,26 +166,30 @@ plotting.FigureData(
 # There is no $1/n$: the scale is part of $P$.
 # ```
 #
-# The gradient of the loss at zero is $-X^\top(\omega \odot y)$, so that is the whole step. Autograd agrees:
+# The gradient of the loss at zero is $-X^\top(\omega \odot y)$, so that is the whole step.
 
-# %% tags=["asserts-def-wpgd"]
+# %%
 dist = PromptDistribution(d=4, counts=(12, 12), r=(0.2, 0.8))
 prompts = dist.sample(
     batch=5, generator=torch.Generator().manual_seed(0), dtype=torch.float64
 )
+data = (prompts.x, prompts.y, prompts.x_query)
 n, d, rng = dist.n, dist.d, np.random.default_rng(0)
+
 P, omega = (
     torch.from_numpy(rng.normal(size=(d, d))),
     torch.from_numpy(rng.random(n)),
 )
+prediction = wpgd_step(*data, P, omega)
 
+# %% tags=["check", "asserts-def-wpgd"]
 beta = torch.zeros(5, d, 1, dtype=torch.float64, requires_grad=True)
 loss = (omega * (prompts.y - (prompts.x @ beta)[..., 0]) ** 2).sum() / 2
 (gradient,) = torch.autograd.grad(loss, beta)
-step = prompts.x_query @ (P @ -gradient)
-
-prediction = wpgd(prompts.x, prompts.y, prompts.x_query, P, omega)
-assert torch.allclose(prediction, step[..., 0], rtol=1e-12, atol=0)
+step = (prompts.x_query @ (P @ -gradient))[..., 0]
+assert torch.allclose(prediction, step, rtol=1e-12, atol=0)
+worst = (prediction / step - 1).abs().max()
+print(f"{len(step)} prompts: autograd takes the same step, to {worst:.0e}")
 
 
 # %% [markdown]
@@ -329,7 +277,7 @@ g = torch.from_numpy(rng.uniform(0.7, 1.0, size=n + 1))
 
 scalar = GLA.from_matrices(P_q, P_k, gates=g)
 omega = gates_to_weights(g)
-step = wpgd(prompts.x, prompts.y, prompts.x_query, P_q @ P_k.T, omega)
+step = wpgd_step(*data, P_q @ P_k.T, omega)
 assert relative_error(scalar(Z), step) < 1e-12
 assert (omega.diff() >= 0).all() and 0 <= omega.min() and omega.max() <= 1
 
@@ -337,7 +285,6 @@ assert (omega.diff() >= 0).all() and 0 <= omega.min() and omega.max() <= 1
 # Both sides are the same polynomial in the data, summed in another order. There are some
 # hundred terms of both signs, so float64 may lose a few of its sixteen digits.
 errors = {"scalar gate": relative_error(scalar(Z), step)}
-data = (prompts.x, prompts.y, prompts.x_query)
 
 
 def theorem_1(x, y, x_query, P_q, P_k, Omega):
@@ -350,7 +297,8 @@ vector = GLA.from_matrices(P_q, P_k, gates=a, gate="key")
 Omega = gates_to_weights(a, axis=-2)
 errors["vector gate"] = relative_error(vector(Z), theorem_1(*data, P_q, P_k, Omega))
 one_each = [  # one step for each channel, with P of rank one
-    wpgd(*data, torch.outer(P_q[:, c], P_k[:, c]), Omega[:, c]) for c in range(d)
+    wpgd_step(*data, torch.outer(P_q[:, c], P_k[:, c]), Omega[:, c])
+    for c in range(d)
 ]
 errors["sum over channels"] = relative_error(sum(one_each), vector(Z))
 
@@ -374,13 +322,13 @@ g_with_zero = g.clone()
 g_with_zero[9] = 0.0
 errors["a gate of zero"] = relative_error(
     GLA.from_matrices(P_q, P_k, gates=g_with_zero)(Z),
-    wpgd(*data, P_q @ P_k.T, gates_to_weights(g_with_zero)),
+    wpgd_step(*data, P_q @ P_k.T, gates_to_weights(g_with_zero)),
 )
 
 assert max(errors.values()) < 1e-12
 print(
-    f"{len(errors)} kinds of layer ({', '.join(errors)}): "
-    f"both sides agree to {max(errors.values()):.0e}"
+    f"{len(errors)} layers with scalar, key and value gates: "
+    f"both sides of the theorem agree to {max(errors.values()):.0e}"
 )
 
 # %% [markdown]
@@ -403,18 +351,16 @@ weights = {
     "scalar gate": np.tile(gates_to_weights(scalar_gates)[:, None], m),
     "vector gate": gates_to_weights(vector_gates, axis=-2),
 }
-curves = {  # channel: dash, and where its name stands
-    "scalar gate": {0: ("-", 4, 0.27, "all channels")},
+names = {  # channel: dash, and where its name stands
+    "scalar gate": {0: ("-", 1, 0.3, "all channels")},
     "vector gate": {
-        0: ("-", 5, 1.04, "channel 1"),
-        3: ("--", 7, 0.22, "channel 4"),
-        5: (":", 6.5, 0.42, "channel 6"),
+        0: ("-", 1, 1.05, "channel 1"),
+        3: ("--", 2, 0.08, "channel 4"),
+        5: (":", 16, -0.2, "channel 6"),
     },
 }
-curves["vector gate"][3] = ("--", 3, 0.06, "channel 4")
-curves["vector gate"][5] = (":", 24, 0.05, "channel 6")
 
-fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.8), sharex=True)
+fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.2), sharex=True)
 for column, (name, Omega) in zip(axes.T, weights.items()):
     image = column[0].imshow(
         Omega.T,
@@ -426,7 +372,7 @@ for column, (name, Omega) in zip(axes.T, weights.items()):
     )
     column[0].set_title(name, fontsize=11)
     column[0].grid(False)
-    for channel, (dash, place, height, word) in curves[name].items():
+    for channel, (dash, place, height, word) in names[name].items():
         colour = plotting.TASKS[{0: 0, 3: 1, 5: 2}[channel]]
         column[1].plot(
             range(1, n + 1),
@@ -436,9 +382,8 @@ for column, (name, Omega) in zip(axes.T, weights.items()):
             linestyle=dash,
             linewidth=2.4,
         )
-        right = "right" if place == 24 else "left"
-        column[1].text(place, height, word, color=colour, ha=right)
-    column[1].set(xlabel="example $i$", ylim=(-0.05, 1.19), xlim=(0.5, n + 0.5))
+        column[1].text(place, height, word, color=colour)
+    column[1].set(xlabel="example $i$", ylim=(-0.25, 1.22), xlim=(0.5, n + 0.5))
 axes[0, 0].set_ylabel("key channel")
 axes[1, 0].set_ylabel("weight")
 _ = fig.colorbar(image, ax=axes[0], label="weight")
@@ -488,7 +433,7 @@ print(f"{len(many):,} random gate sequences: {falling} with a weight that falls"
 # **A label in the keys.** The zeros of the construction matter. Let the keys see a little of the label, and the layer is
 # no longer linear in $y$: it is no WPGD step with weights of its gates alone.
 
-# %%
+# %% tags=["check"]
 leaky = GLA.from_matrices(P_q, P_k, gates=g)
 with torch.no_grad():
     leaky.layers[0].W_k[d] = 0.1  # the label's row of W_k
@@ -496,19 +441,21 @@ with torch.no_grad():
 flipped = Z.clone()
 flipped[..., d] *= -1  # WPGD predictions change sign with the labels
 assert torch.allclose(scalar(flipped), -scalar(Z), rtol=1e-12)
-assert relative_error(leaky(flipped), -leaky(Z)) > 0.01
-assert relative_error(leaky(Z), scalar(Z)) > 0.01
+off = relative_error(leaky(flipped), -leaky(Z))
+assert off > 0.01 and relative_error(leaky(Z), scalar(Z)) > 0.01
+print(f"labels flipped: the prediction misses its own mirror image by {off:.0%}")
 
 # %% [markdown]
-# **A query with a label.** If the last token did carry a label, its own write would be in the state that it reads.
+# **A query with a label.** If the last token did carry a label, its own write would be in the state that it reads, with a weight of 1.
 
-# %%
+# %% tags=["check"]
 told = Z.clone()
 told[:, -1, d] = 1.0
 # x^T P x times its label, 1
 own_write = (prompts.x_query @ P_q @ P_k.T @ prompts.x_query.mT)[..., 0]
 # The difference of two predictions loses a few digits.
 assert relative_error(scalar(told) - scalar(Z), own_write) < 1e-9
+print(f"{len(told)} prompts: the prediction moves by x^T P x, and by nothing else")
 
 # %% [markdown]
 # ## Exercises
@@ -568,7 +515,7 @@ assert relative_error(scalar(told) - scalar(Z), own_write) < 1e-9
 #         W.zero_()
 #     layer.W_q[:d], layer.W_k[:d], layer.W_v[d] = P_q, P_k, 1.0
 #     model.h[:] = torch.tensor([1.0, -1.0])
-#     expected = wpgd(prompts.x, prompts.y, prompts.x_query, P_q @ P_k.T, dist.expand((1.0, 0.25)))
+#     expected = wpgd_step(prompts.x, prompts.y, prompts.x_query, P_q @ P_k.T, dist.expand((1.0, 0.25)))
 #     assert torch.allclose(model(Z), expected, rtol=1e-12)
 # ```
 #
