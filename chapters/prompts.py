@@ -105,7 +105,8 @@ plotting.FigureData(
 # predict is $y_{n+1} = x^\top \beta + \sigma \varepsilon_{n+1}$. Features, noise and tasks are independent of one another.
 # ```
 #
-# The picture above is such a prompt, and this is all that it takes to draw one:
+# The picture above is such a prompt with $\Sigma_x = C = I$ and no noise. There the label that an example has and the label that it would
+# have under the query's task have correlation $r_k$, up to the chance of one draw. This is all that it takes to draw one:
 
 # %%
 dist = PromptDistribution(d=20, counts=(60, 60), r=(0.2, 0.8))
