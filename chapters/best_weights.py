@@ -34,7 +34,7 @@ from glalib import (
     plotting,
     population_risk,
     simulate_risk,
-    wpgd,
+    wpgd_step,
 )
 from glalib.spectra import psd_root
 
@@ -439,7 +439,7 @@ def z_scores(spread):
     def stretched(prompts):
         sign = torch.randn(prompts.y.shape, generator=generator).sign().double()
         omega = torch.tensor(dist.expand(best.omega)) * (1 + spread * sign)
-        return wpgd(prompts.x, prompts.y, prompts.x_query, best.P, omega)
+        return wpgd_step(prompts.x, prompts.y, prompts.x_query, best.P, omega)
 
     drawn = simulate_risk(stretched, dist, 40_000, queries=4, generator=generator)
     squares = (dist.expand(best.omega) ** 2).sum() * (best.P**2).sum()
