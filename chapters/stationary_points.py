@@ -658,7 +658,7 @@ assert uneven((0.8, 1.2)) < uneven((1, 1)) - 0.001 * dist.M
 #     )
 #
 #
-# grid = np.arange(1, 20) / 20
+# grid = np.linspace(0.05, 0.95, 19)
 # listed = [valleys(t) for t in grid]
 # several = grid[[len(points) == 3 for points in listed]]
 # assert np.allclose([several.min(), several.max()], [0.1, 0.45]) and len(several) == 8
