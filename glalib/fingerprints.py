@@ -27,32 +27,32 @@ def fingerprint(arrays: Iterable[np.ndarray[Any, Any]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def code_fingerprint(run: Callable[..., Any] | None = None) -> str:
+def code_fingerprint(function: Callable[..., Any] | None = None) -> str:
     """A short name for the code that a result depends on.
 
-    Seen: the files of glalib; those of `run`'s module, and of all modules that these import, at the top or inside a
-    function, as long as they are not installed packages or the standard library; the versions of torch, numpy and
-    scipy. Not seen: modules imported by a name that is made at run time, other installed packages, data files, and
+    Seen: the files of glalib; those of the function's module, and of all modules that these import, at the top or
+    inside functions, as long as they are not installed packages or the standard library; the versions of torch, numpy
+    and scipy. Not seen: modules imported by a name that is made at run time, other installed packages, data files, and
     what is set in a module after its import.
     """
     digest = hashlib.sha256(f"{torch.__version__} {np.__version__} {scipy.__version__}".encode())
     files = set(Path(__file__).resolve().parent.rglob("*.py"))
-    if run is not None:
-        if not inspect.isfunction(run):
-            raise TypeError(f"run must be a function or None; got {type(run).__name__}")
-        files |= _sources(run, files)
+    if function is not None:
+        if not inspect.isfunction(function):
+            raise TypeError(f"function must be a function or None; got {type(function).__name__}")
+        files |= _sources(function, files)
     for text in sorted(file.name.encode() + b"\0" + file.read_bytes() for file in files):
         digest.update(hashlib.sha256(text).digest())
     return digest.hexdigest()[:16]
 
 
-def _sources(run: Callable[..., Any], known: set[Path]) -> set[Path]:
-    """The files of the modules that `run` depends on, in the sense of `code_fingerprint`, beside those known."""
+def _sources(function: Callable[..., Any], known: set[Path]) -> set[Path]:
+    """The files of the modules that `function` depends on, in the sense of `code_fingerprint`, beside those known."""
     found: set[Path] = set(known)
     todo: list[tuple[str, str | None]] = []
-    for function in {run, inspect.unwrap(run)}:  # a decorated function has two files
-        todo.append((function.__module__, inspect.getsourcefile(function)))
-        todo.append((function.__module__, _file_of(function.__module__)))
+    for each in {function, inspect.unwrap(function)}:  # a decorated function has two files
+        todo.append((each.__module__, inspect.getsourcefile(each)))
+        todo.append((each.__module__, _file_of(each.__module__)))
     while todo:
         name, source = todo.pop()
         if source is None or not Path(source).is_file():

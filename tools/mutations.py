@@ -185,9 +185,7 @@ MUTATIONS = [
     Mutation(
         "the query's task for Bayes", "baselines.py", "np.linalg.pinv(F) @ dist.r", "np.linalg.pinv(F) @ (0.9 * dist.r)"
     ),
-    Mutation(
-        "the standard error", "simulate.py", "losses.std().item() / prompts**0.5", "losses.std().item() / prompts"
-    ),
+    Mutation("the standard error", "simulate.py", "losses.std().item() / draws**0.5", "losses.std().item() / draws"),
     Mutation("the risk known exactly", "simulate.py", "known + losses.mean()", "losses.mean()"),
     # Errors without tokens, training, data.
     Mutation(
