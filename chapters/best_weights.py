@@ -75,7 +75,7 @@ from glalib import (
     population_risk,
     simulate_risk,
     stationary_points,
-    wpgd,
+    wpgd_step,
 )
 from glalib.spectra import psd_root
 
@@ -569,7 +569,7 @@ def stretched(prompts, spread):
         prompts.y.shape, generator=generator, dtype=torch.float64
     ).sign()
     omega = torch.tensor(dist.expand(best.omega)) * (1 + spread * sign)
-    return wpgd(prompts.x, prompts.y, prompts.x_query, best.P, omega)
+    return wpgd_step(prompts.x, prompts.y, prompts.x_query, best.P, omega)
 
 
 z, z_repaired = {}, {}

@@ -43,7 +43,7 @@
 # %% tags=["asserts-def-wpgd"]
 import numpy as np
 import torch
-from glalib import GLA, Layout, PromptDistribution, plotting, wpgd
+from glalib import GLA, Layout, PromptDistribution, plotting, wpgd_step
 from glalib.gates import gates_to_weights, weights_to_gates
 
 plotting.use_style()
@@ -62,7 +62,7 @@ loss = (omega * (prompts.y - (prompts.x @ beta)[..., 0]) ** 2).sum() / 2
 (gradient,) = torch.autograd.grad(loss, beta)
 step = prompts.x_query @ (P @ -gradient)
 
-prediction = wpgd(prompts.x, prompts.y, prompts.x_query, P, omega)
+prediction = wpgd_step(prompts.x, prompts.y, prompts.x_query, P, omega)
 assert torch.allclose(prediction, step[..., 0], rtol=1e-12, atol=0)
 
 
@@ -165,7 +165,7 @@ g = torch.from_numpy(rng.uniform(0.7, 1.0, size=n + 1))
 scalar = GLA.from_matrices(P_q, P_k, gates=g)
 omega = gates_to_weights(g)
 errors["scalar gate"] = relative_error(
-    scalar(Z), wpgd(prompts.x, prompts.y, prompts.x_query, P_q @ P_k.T, omega)
+    scalar(Z), wpgd_step(prompts.x, prompts.y, prompts.x_query, P_q @ P_k.T, omega)
 )
 
 a = torch.from_numpy(rng.uniform(0.7, 1.0, size=(n + 1, d)))
@@ -174,7 +174,7 @@ Omega = gates_to_weights(a, axis=-2)
 formula = theorem_1(prompts.x, prompts.y, prompts.x_query, P_q, P_k, Omega)
 errors["vector gate"] = relative_error(vector(Z), formula[..., 0])
 one_each = [  # one step for each channel, with P of rank one
-    wpgd(
+    wpgd_step(
         prompts.x,
         prompts.y,
         prompts.x_query,
@@ -206,7 +206,7 @@ g_with_zero = g.clone()
 g_with_zero[9] = 0.0
 errors["a gate of zero"] = relative_error(
     GLA.from_matrices(P_q, P_k, gates=g_with_zero)(Z),
-    wpgd(
+    wpgd_step(
         prompts.x,
         prompts.y,
         prompts.x_query,
@@ -374,7 +374,7 @@ assert relative_error(scalar(told) - scalar(Z), own_write) < 1e-9
 #         W.zero_()
 #     layer.W_q[:d], layer.W_k[:d], layer.W_v[d] = P_q, P_k, 1.0
 #     model.h[:] = torch.tensor([1.0, -1.0])
-#     expected = wpgd(prompts.x, prompts.y, prompts.x_query, P_q @ P_k.T, dist.expand((1.0, 0.25)))
+#     expected = wpgd_step(prompts.x, prompts.y, prompts.x_query, P_q @ P_k.T, dist.expand((1.0, 0.25)))
 #     assert torch.allclose(model(Z), expected, rtol=1e-12)
 # ```
 #

@@ -172,7 +172,7 @@ for K in range(2, 7):
         tokens = Layout(delimiters=True).weights(dist, omega)
         target = dist.expand(omega)[:, None, None] * P
         for side in ("value", "key"):
-            layer = GLA.from_weights(P, tokens, side, context=2 * K + 1)
+            layer = GLA.from_weights(P, tokens, side, context_width=2 * K + 1)
             for kind, model in (
                 ("given", layer),
                 ("computed", layer.with_computed_gates(dist)),
@@ -345,7 +345,9 @@ def key_layer(dist, A, omega, eps, spare=1):
     gates, v = signed_weights_to_gates(Layout(delimiters=True).weights(dist, omega))
     up, down = gates_to_weights(gates, axis=-2).T[..., None]
     channels = weights_to_gates(up * D + down * (1 - D), axis=-2)
-    return GLA.from_matrices(v * A @ Q, P, channels, "key", context=2 * dist.K + 1)
+    return GLA.from_matrices(
+        v * A @ Q, P, channels, "key", context_width=2 * dist.K + 1
+    )
 
 
 for rho, eps in [(1, 0.1), (2, 1e-4), (3, 1e-3), (4, 1e-2), (6, 0.1)]:
@@ -751,7 +753,7 @@ assert np.abs(maps(layer, dist) - B[dist.task_index]).max() < 1e-12
 estimate = simulate_risk(
     layer,
     dist,
-    prompts=40_000,
+    draws=40_000,
     queries=4,
     generator=torch.Generator().manual_seed(0),
     tokens=Layout(delimiters=True),

@@ -99,10 +99,10 @@ def _add_reproduce(commands: Any) -> None:
         "table",
         help="d = 100; n = 100, 200, 400, 1000; linear attention and scalar GLA",
         description="Train the authors' table again, beside their numbers. The gate reads context coordinates only, "
-        "unless --free. An interrupted run goes on where it stopped when the same command is given again.",
+        "unless --all-weights. An interrupted run goes on where it stopped when the same command is given again.",
         **WHOLE,
     )
-    table.add_argument("--free", action="store_true", help="every weight free, from plain tokens (longer)")
+    table.add_argument("--all-weights", action="store_true", help="every weight free, from plain tokens (longer)")
     table.add_argument("--seeds", action=_Once, type=_number(int), default=1, help="runs per cell, seeds 0, 1, ... (1)")
     table.add_argument(
         "--jobs", action=_Once, type=_number(int), help="processes, one thread each (this machine's cores)"
@@ -132,7 +132,7 @@ def _reproduce(args: argparse.Namespace) -> tuple[str, int]:
     _check.torch_for("training")
     from .reproduce import reproduce_table  # torch loads here only
 
-    return reproduce_table(args.free, args.seeds, args.jobs, args.backend, args.folder, args.json)
+    return reproduce_table(args.all_weights, args.seeds, args.jobs, args.backend, args.folder, args.json)
 
 
 def _risk(args: argparse.Namespace) -> str:

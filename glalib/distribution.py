@@ -223,11 +223,7 @@ class PromptDistribution:
     # Prompts. Torch is imported here only, so that the closed forms run without it.
 
     def sample(
-        self,
-        batch: int,
-        generator: torch.Generator | None = None,
-        queries: int = 1,
-        dtype: torch.dtype | None = None,
+        self, batch: int, generator: torch.Generator | None = None, queries: int = 1, dtype: torch.dtype | None = None
     ) -> Prompts:
         """Draw `batch` prompts: a record `Prompts` of torch tensors.
 

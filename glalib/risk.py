@@ -21,7 +21,7 @@ from ._records import plain, table
 from .distribution import PromptDistribution
 from .prompts import Prompts, check_prompts
 from .spectra import psd_root
-from .wpgd import wpgd
+from .wpgd import wpgd_step
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +61,7 @@ class WPGD:
         if len(omega) != prompts.x.shape[1]:
             expected = f"of counts for {len(omega)} tasks, or of {len(omega)} examples, as there are weights"
             raise _check.fail("prompts", expected, f"counts = {counts}, {prompts.x.shape[1]} examples")
-        return wpgd(prompts.x, prompts.y, prompts.x_query, self.P, omega)
+        return wpgd_step(prompts.x, prompts.y, prompts.x_query, self.P, omega)
 
     def to_dict(self) -> dict[str, Any]:
         """P, omega, gamma, risk, certificate and gate as JSON values."""

@@ -18,7 +18,7 @@ from .distribution import PromptDistribution
 from .layout import Layout
 from .prompts import Drawn, Sampler
 from .risk import WPGD, population_risk
-from .wpgd import wpgd
+from .wpgd import wpgd_step
 
 Predictor = Callable[[Any], Any]
 
@@ -29,21 +29,21 @@ class Estimate:
 
     risk: float
     stderr: float
-    prompts: int
+    draws: int
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
         return plain(self)
 
     def __repr__(self) -> str:
-        return f"Estimate({self.risk:.6g} +- {self.stderr:.2g}, {self.prompts} prompts)"
+        return f"Estimate({self.risk:.6g} +- {self.stderr:.2g}, {self.draws} prompts)"
 
 
 @torch.no_grad()
 def simulate_risk(
     predictor: Any,
     dist: Sampler,
-    prompts: int = 10_000,
+    draws: int = 10_000,
     queries: int = 1,
     batch: int | None = None,
     generator: torch.Generator | None = None,
@@ -59,7 +59,7 @@ def simulate_risk(
       or any callable from a `Prompts` record to predictions, such as those in `glalib.baselines`.
       Predictions are floating-point tensors of shape (batch, queries), or (batch,) for one query.
     - dist: a `PromptDistribution`; for modules and callables, any `Sampler`.
-    - prompts, queries, batch: prompts drawn in all, queries on each, prompts drawn at a time (chosen if None).
+    - draws, queries, batch: prompts drawn in all, queries on each, prompts drawn at a time (chosen if None).
     - generator: torch.Generator; the same state gives the same estimate. None: torch's own.
     - tokens: for modules, how prompts become Z: a `Layout`, or another callable from a `Prompts` record; Layout() if
       None.
@@ -74,16 +74,16 @@ def simulate_risk(
     """
     check_sampler(dist)
     _check.dtype("dtype", dtype)
-    prompts, queries = _check.positive_int("prompts", prompts), _check.positive_int("queries", queries)
-    if prompts < 2:
-        raise _check.fail("prompts", "at least 2, for a standard error", prompts)
+    draws, queries = _check.positive_int("draws", draws), _check.positive_int("queries", queries)
+    if draws < 2:
+        raise _check.fail("draws", "at least 2, for a standard error", draws)
     batch = _chosen_batch(dist, queries) if batch is None else _check.positive_int("batch", batch)
     _check.option("progress", progress, (True, False))
     predict, dtype = _as_predictor(predictor, dist, queries, tokens, dtype)
     known, compare = (0.0, None) if against is None else _known(against, dist, dtype)
     parts: list[Tensor] = []
-    with tqdm(total=prompts, disable=not progress, unit="prompt") as bar:
-        while (left := prompts - sum(map(len, parts))) > 0:
+    with tqdm(total=draws, disable=not progress, unit="prompt") as bar:
+        while (left := draws - sum(map(len, parts))) > 0:
             drawn = draw(dist, min(batch, left), generator, queries, dtype)
             squared = _squared_errors(predict(drawn), drawn)
             if compare is not None:
@@ -93,7 +93,7 @@ def simulate_risk(
     losses = torch.cat(parts)
     if not losses.isfinite().all():
         raise _check.fail("the predictor's output", "finite", "NaN or infinity")
-    return Estimate(known + losses.mean().item(), losses.std().item() / prompts**0.5, prompts)
+    return Estimate(known + losses.mean().item(), losses.std().item() / draws**0.5, draws)
 
 
 def _known(against: Any, dist: Sampler, dtype: torch.dtype) -> tuple[float, Predictor]:
@@ -187,7 +187,7 @@ def _as_predictor(
         omega = _check.array("omega", predictor[1])
         dist.moments(omega)  # complains about a wrong shape
         omega = dist.expand(omega)
-        return lambda drawn: wpgd(drawn.x, drawn.y, drawn.x_query, P, omega), dtype
+        return lambda drawn: wpgd_step(drawn.x, drawn.y, drawn.x_query, P, omega), dtype
     if callable(predictor):
         return predictor, dtype
     raise TypeError(

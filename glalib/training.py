@@ -24,7 +24,7 @@ from ._check import Array
 from .checkpoint import Run, state_fingerprint
 from .distribution import PromptDistribution
 from .files import as_path, check_writable
-from .fingerprints import code_fingerprint
+from .fingerprints import package_fingerprint
 from .gates import widen
 from .layout import Layout
 from .model import GLA
@@ -165,7 +165,7 @@ def _run(model: torch.nn.Module, trained: dict[str, torch.nn.Parameter], dist: A
         "dist": law,
         "trained": list(trained),
         "start": state_fingerprint(model),
-        "code": code_fingerprint(),
+        "code": package_fingerprint(),
     }
     weights = {name: p if widen(p) is p else widen(p.detach()) for name, p in trained.items()}
     return Run(

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
 
 @overload
-def wpgd(x: torch.Tensor, y: torch.Tensor, x_query: torch.Tensor, P: ArrayLike, omega: ArrayLike) -> torch.Tensor: ...
+def wpgd_step(
+    x: torch.Tensor, y: torch.Tensor, x_query: torch.Tensor, P: ArrayLike, omega: ArrayLike
+) -> torch.Tensor: ...
 
 
 @overload
-def wpgd(x: ArrayLike, y: ArrayLike, x_query: ArrayLike, P: ArrayLike, omega: ArrayLike) -> Array: ...
+def wpgd_step(x: ArrayLike, y: ArrayLike, x_query: ArrayLike, P: ArrayLike, omega: ArrayLike) -> Array: ...
 
 
-def wpgd(x: Any, y: Any, x_query: Any, P: Any, omega: Any) -> Any:
+def wpgd_step(x: Any, y: Any, x_query: Any, P: Any, omega: Any) -> Any:
     """Predict the query's label by x^T P X^T (omega * y): one WPGD step from zero.
 
     The step is taken on the weighted least-squares loss 1/2 sum_i omega_i (y_i - beta^T x_i)^2 at beta = 0, with
@@ -43,11 +45,7 @@ def wpgd(x: Any, y: Any, x_query: Any, P: Any, omega: Any) -> Any:
         raise _check.fail("x", "of shape (..., n, d)", f"shape {tuple(x.shape)}")
     *lead, n, d = x.shape
     queries = max(1, x_query.shape[-2]) if x_query.ndim > 1 else 1
-    for name, value, shape in (
-        ("y", y, (*lead, n)),
-        ("x_query", x_query, (*lead, queries, d)),
-        ("P", P, (d, d)),
-    ):
+    for name, value, shape in (("y", y, (*lead, n)), ("x_query", x_query, (*lead, queries, d)), ("P", P, (d, d))):
         if tuple(value.shape) != shape:
             expected = "(..., queries, d)" if name == "x_query" else str(shape)
             raise _check.fail(
