@@ -80,8 +80,8 @@ MUTATIONS = [
     Mutation(
         "the sums of a constant gate",
         "optima.py",
-        "sums, ww = np.exp(-after * t)",
-        "sums, ww = np.exp(-(after + 1) * t)",
+        "sums, ww = np.exp(-age * t)",
+        "sums, ww = np.exp(-(age + 1) * t)",
     ),
     # Spectra.
     Mutation(
