@@ -123,7 +123,7 @@ plotting.FigureData(
 # ```
 # ````
 #
-# Here are the forms for one prompt and a scalar gate. The first three take a line each.
+# Here are the forms for one prompt and a scalar gate.
 
 
 # %%
@@ -140,7 +140,9 @@ def parallel(q, k, v, g):
 
 
 def readout(q, k, v, g):
-    return (weights(g)[-1] * (k @ q[-1])) @ v
+    after = torch.cat([g[1:], g.new_ones(1)])
+    omega = after.flip(0).cumprod(0).flip(0)  # the last row of the weights
+    return (omega * (k @ q[-1])) @ v
 
 
 # %%
@@ -148,11 +150,11 @@ def chunked(q, k, v, g, length):
     S, outputs = torch.zeros(v.shape[-1], k.shape[-1], dtype=v.dtype), []
     for chunk in zip(*(x.split(length) for x in (q, k, v, g))):
         q_c, k_c, v_c, g_c = chunk
-        kept = g_c.cumprod(0)[
-            :, None
-        ]  # what each token still hears of the old state
+        # What each token still hears of the state before the chunk.
+        kept = g_c.cumprod(0)[:, None]
         outputs.append(parallel(*chunk) + kept * (q_c @ S.T))
-        left = weights(g_c)[-1][:, None]  # what is left of each write at the end
+        # What is left of each write at the end of the chunk.
+        left = weights(g_c)[-1][:, None]
         S = kept[-1] * S + (left * v_c).T @ k_c
     return torch.cat(outputs)
 

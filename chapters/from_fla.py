@@ -31,7 +31,7 @@
 # | state | key $\times$ value | value $\times$ key | key $\times$ value | value $\times$ key |
 # | packed sequences | `cu_seqlens` | `seq_idx` | | a gate of zero at the first token of each; the final state is that of the last |
 #
-# Letters in the first four columns are those of their papers. What stands around the recurrence, as a skip $D x_t$, a normalisation or an
+# In each library's column the letters are its own; $j = 0, 1, \dots$ counts heads. What stands around the recurrence, as a skip $D x_t$, a normalisation or an
 # output gate, stays outside. RetNet's rotation of $Q$ and $K$ comes before it.
 #
 # Below, each row is used, and a folded check writes the other recurrence out in its own convention, token by token, and compares
@@ -77,7 +77,9 @@ for t in range(n):
     state = log_g[:, t, :, :, None].exp() * (state if t != cut else 0) + write
     outputs.append(d_k**-0.5 * Q[:, t, :, None] @ state)
 worst = agree(o, S, outputs, state.mT)
-print(f"chunk_gla's recurrence, two packed sequences: the same to {worst:.0e}")
+print(
+    f"chunk_gla's recurrence, two packed sequences: largest relative difference {worst:.1g}"
+)
 
 # %% [markdown]
 # ## From Mamba-2
@@ -100,7 +102,7 @@ for t in range(n):
     outputs.append((state @ C_t).mT)
 worst = agree(o, S, outputs, state)
 print(
-    f"Mamba-2's recurrence, {heads} heads that share B and C: the same to {worst:.0e}"
+    f"Mamba-2's recurrence, {heads} heads that share B and C: largest relative difference {worst:.1g}"
 )
 
 # %% [markdown]
@@ -118,7 +120,9 @@ for t in range(n):
     state = kept[:, None, None] * state + d_k**-0.5 * write
     outputs.append(Q[:, t, :, None] @ state)
 worst = agree(o, S, outputs, state.mT)
-print(f"RetNet's recurrence, {heads} heads: the same to {worst:.0e}")
+print(
+    f"RetNet's recurrence, {heads} heads: largest relative difference {worst:.1g}"
+)
 
 # %% [markdown]
 # All forms of `gla` take these arguments; {doc}`equal_forms` says which form is which. To use a whole layer, with learned gates, as in the rest
