@@ -99,7 +99,7 @@ from glalib import (
     simulate_risk,
     stationary_points,
     uniqueness,
-    wpgd,
+    wpgd_step,
 )
 from glalib.fixed_points import fixed_points
 from glalib.layout import DELIMITED
@@ -120,7 +120,7 @@ def formula(counts, a, b, c):
 def gated_layer(dist, P, g, tokens):
     """A GLA that computes these gates, one for each kind of token in a Layout."""
     gates, p = g[tokens.kinds(dist.counts)], tokens.width(dist) - dist.d - 1
-    layer = GLA.from_matrices(P, np.eye(dist.d), gates, context=p)
+    layer = GLA.from_matrices(P, np.eye(dist.d), gates, context_width=p)
     return layer.with_computed_gates(dist, tokens)
 
 
@@ -140,7 +140,7 @@ for _ in range(20):
     tokens = Layout(delimiters=True, context=context)
     model = gated_layer(dist, P, np.array([*a, *b, c]), tokens)
     omega = formula(dist.counts, a, b, c)
-    expected = wpgd(prompts.x, prompts.y, prompts.x_query, P, omega)
+    expected = wpgd_step(prompts.x, prompts.y, prompts.x_query, P, omega)
     # The logits come out of a linear system with a condition number of up to a
     # few dozen, and are then added up again.
     error = (model(tokens(prompts))[:, 0] - expected[:, 0]).norm() / expected.norm()
@@ -928,7 +928,7 @@ exact = population_risk(dist, best.P, formula(dist.counts, g[:2], g[2:4], g[4]))
 estimate = simulate_risk(
     module,
     dist,
-    prompts=20_000,
+    draws=20_000,
     tokens=DELIMITED,
     generator=torch.Generator().manual_seed(0),
 )
