@@ -129,7 +129,8 @@ plotting.FigureData(
 #
 # $$
 # \begin{aligned}
-# \risk(P, \omega) = M &- 2\, (r^\top \omega) \tr(\Sigma Q) + M \norm{\omega}^2 \tr(Q^\top Q) \\
+# \risk(P, \omega) = M &- 2\, (r^\top \omega) \tr(\Sigma Q) \\
+# &+ M \norm{\omega}^2 \tr(Q^\top Q) \\
 # &+ \bigl( \norm{\omega}^2 + \omega^\top R\, \omega \bigr) \tr(\Sigma Q^\top Q).
 # \end{aligned}
 # $$

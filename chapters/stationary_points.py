@@ -88,6 +88,10 @@ for (top, low), dist, title in zip(
     data["gamma"] += list(gamma)
     data["F"] += list(F(dist, gamma))
 axes[0, 0].set_ylabel(r"$F(\gamma)$")
+axes[0, 0].text(2, 95, "$F$", color=plotting.TASKS[0])
+axes[0, 0].text(4, 2.6, "diagonal", color="0.4")
+axes[1, 0].text(80, 0.519, "minimum", ha="right")
+axes[1, 1].text(105, 0.787, "saddle", ha="center")
 _ = axes[1, 0].set_ylabel("risk / $M$")
 
 # %% tags=["remove-input"]
@@ -416,7 +420,7 @@ print(
 # ```{prf:proposition} The walk
 # :label: prop-walk
 #
-# **Along the best weights the risk is level at the fixed points, and nowhere else.**
+# **Along the best weights the risk is level at the fixed points only, unless it is level everywhere.**
 #
 # *New here.* Let $\ell(h)$ be the risk of $\omega(h)$ with its best $P$, and $\gamma(h) = 1 + h_1(h)$. Then
 #
@@ -486,7 +490,7 @@ print(
 # ```{prf:proposition} Kinship with secular equations
 # :label: prop-secular
 #
-# **Both functions are logarithmic derivatives of secular functions.**
+# **Both means are quotients made of a secular function and its derivative.**
 #
 # *As derived here.* Let $f(h) = r^\top (I + hR)^{-1} r = \sum_i \frac{a_i^2}{1 + \lambda_i h}$ and
 # $T(\gamma) = \sum_i \frac{s_i^2}{M + \gamma s_i}$. Then
