@@ -17,7 +17,7 @@
 #
 # Could the nine of Theorem A be a ten, or the five of Theorem B a six, and what is there beyond them?
 #
-# {doc}`uniqueness` bounds the slope $F'$ at a fixed point. A slope above one makes a second well. So ask how large the slope can be.
+# Both theorems of {doc}`uniqueness` bound the slope $F'$ at a fixed point. A slope above one makes a second well. So ask how large the slope can be.
 # For two tasks one can answer by a formula: $r$ can make any $\gamma$ in the range a fixed point, and the slope there does not depend on
 # $r$. Left, families that come as near to Theorem A's bound as one likes. Right, the same question for Theorem B.
 
@@ -83,15 +83,15 @@ def noisy(rank):
     return two_task_slopes((1.0, 1e-6), (1, rank - 1), 1e4, (1.0, 1e18)).max()
 
 
-constants, ranks = np.array([4.0, 5.5, 7.5, 9.0, 11.0, 15.0, 20.0]), range(2, 15)
+ranks = range(2, 15)
 shown = {
-    "noise": (nine, "o", constants),
-    "no noise": (nine_free, "s", constants),
-    "tasks": (nine_tasks, "^", constants),
+    "noise": (nine, "o", [4.0, 7.5, 12.0, 20.0]),
+    "no noise": (nine_free, "s", [4.8, 9.0, 14.0]),
+    "tasks": (nine_tasks, "^", [6.0, 10.4, 17.0]),
 }
 families = {
     name: [largest(family, c / 9) for c in constants]
-    for name, (family, _, _) in shown.items()
+    for name, (family, _, constants) in shown.items()
 }
 by_rank = {
     "noise": [noisy(k) for k in ranks],
@@ -102,20 +102,14 @@ fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.4), sharey=True)
 c = np.geomspace(3.5, 22, 100)
 bound = 4 * ((np.sqrt(c) - 1) / (np.sqrt(c) + 1)) ** 2
 left.semilogx(c, bound, color="0.6", linewidth=3)
-for k, (name, (_, marker, _)) in enumerate(shown.items()):
-    left.semilogx(
-        constants,
-        families[name],
-        marker,
-        markersize=(11, 7, 4)[k],
-        color=plotting.TASKS[k],
-        markerfacecolor="none",
-        markeredgewidth=1.6,
-    )
+for k, (name, (_, marker, constants)) in enumerate(shown.items()):
+    slopes, colour = families[name], plotting.TASKS[k]
+    left.semilogx(constants, slopes, marker, color=colour, ms=7, label=name)
+left.legend(loc="lower right", handletextpad=0.1)
 left.axvline(9, color="0.3", linestyle=":", linewidth=1)
 left.set_xticks([4, 9, 20], ["4", "9", "20"])
 left.minorticks_off()
-left.text(4.4, 0.86, "Theorem A's bound", ha="left", va="bottom", color="0.3")
+left.text(3.6, 1.4, "bound of\nTheorem A", color="0.3")
 for k, (name, marker) in enumerate((("noise", "o"), ("no noise", "s"))):
     right.plot(ranks, by_rank[name], marker + "-", color=plotting.TASKS[k], lw=1)
 right.text(6.4, 1.35, "much noise", ha="right", color=plotting.TASKS[0])
@@ -130,10 +124,16 @@ _ = right.set(xlabel=r"rank of $\Sigma$")
 plotting.FigureData(
     "sharpness",
     {
-        "family": [f"nine, {n}" for n in families for _ in constants]
-        + [f"rank, {n}" for n in by_rank for _ in ranks],
-        "constant_or_rank": [*np.tile(constants, 3), *ranks, *ranks],
-        "largest_slope": [*sum(families.values(), []), *sum(by_rank.values(), [])],
+        "curve": [f"nine, {n}" for n, values in families.items() for _ in values]
+        + [f"rank, {n}" for n, values in by_rank.items() for _ in values],
+        "constant_or_rank": [c for _, _, cs in shown.values() for c in cs]
+        + [*ranks, *ranks],
+        "largest_slope": [
+            value
+            for curves in (families, by_rank)
+            for values in curves.values()
+            for value in values
+        ],
     },
     seed="none",
 )
@@ -364,7 +364,7 @@ print(
 
 # %% [markdown]
 # The noise matters. Without it, over spectra with one large and $d - 1$ equal small eigenvalues and tasks with $\lambda_-$ near zero and
-# $\lambda_+$ up to $10^8$, a search finds the first slope above one at
+# $\lambda_+$ up to $10^8$, a search finds the first slope above one here:
 
 # %%
 searched = dict(zip(ranks, by_rank["no noise"], strict=True))

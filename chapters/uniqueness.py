@@ -132,7 +132,7 @@ print(
 # minimiser of the risk is unique. No smaller number than $(\sqrt2 - 1)^2$ would do.
 # ```
 #
-# A slope below $\frac15$, where a slope below $1$ would be enough: the condition leaves room. Half of what it leaves is easy to take.
+# A slope below $\frac15$, where a slope below $1$ would be enough: the condition leaves room. A factor of two is easy to take.
 #
 # ```{prf:lemma} A bound by ranges
 # :label: lem-gruess
@@ -207,8 +207,17 @@ fig, ax = plt.subplots(figsize=(6.4, 3.5))
 ax.fill_between(grid, phi(grid), chord, color=plotting.TASKS[0], alpha=0.12, lw=0)
 ax.plot(grid, phi(grid), color=plotting.TASKS[0], linewidth=2.4)
 ax.plot(ends, phi(ends), "--", color=plotting.TASKS[1], linewidth=2)
-ax.plot(ends, phi(ends), "s", color=plotting.TASKS[1], markersize=8)
 ax.scatter(law_lam, phi(law_lam), s=900 * law_u, color=plotting.TASKS[0], zorder=3)
+ax.plot(
+    ends,
+    phi(ends),
+    "s",
+    color=plotting.TASKS[1],
+    markersize=12,
+    markerfacecolor="none",
+    markeredgewidth=2,
+    zorder=4,
+)
 ax.plot([mu, mu], [0, on_chord], ":", color="0.4", linewidth=1.2)
 ax.plot(mu, on_chord, "s", color=plotting.TASKS[1], markersize=9, zorder=4)
 ax.plot(mu, mean_phi, "o", color="0.1", markersize=9, zorder=4)
@@ -220,7 +229,7 @@ ax.annotate(
     arrowprops={"arrowstyle": "-", "color": "0.5"},
     ha="center",
 )
-ax.annotate(r"$\varphi = 1/(1 + \lambda h)$", (17.2, 0.19), color=plotting.TASKS[0])
+ax.annotate(r"$\varphi = 1/(1 + \lambda h)$", (16.5, 0.1), color=plotting.TASKS[0])
 ax.annotate(r"$\mu$", (mu + 0.3, 0.02))
 ax.set(xlabel=r"$\lambda$", ylabel=r"$\varphi$", ylim=(0, 0.9))
 _ = ax.set_xticks(ends, [r"$\lambda_-$", r"$\lambda_+$"])
