@@ -138,13 +138,83 @@ plotting.FigureData(
     seed="none",
 )
 
-
 # %% [markdown]
-# ## Nine is sharp
+# ## A map of the conditions
 #
 # ```{symbols}
 # Sigma lambda M gamma F gap_Sigma gap_R kappa R r sigma h Q P omega Sx d counts
 # ```
+#
+# How much of the ground do the conditions cover? Take one family: $\Sigma$ has one large and $d - 1$ equal small eigenvalues, no noise, $\tr
+# \Sigma = M = 1$; two independent tasks have $1$ and $1 + \mathrm{gap}(R)$ examples. There are several stationary points for some $r$ if and only if
+# the largest slope exceeds one.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-phases", "caption": "Theorem A covers most of the ground that has one minimum, the condition of the paper a corner of it. Below the dashed line the minimiser is unique by the condition of the paper, below the solid line by Theorem A; in the shaded region some $r$ has several stationary points. For $d = 5$ nothing would be shaded, by Theorem B."}}
+gap_R = np.geomspace(1, 1e6, 60)
+gap_S = np.linspace(0.02, 0.995, 50)
+record = {"d": [], "gap_R": [], "gap_Sigma": [], "largest_slope": []}
+fig, axes = plt.subplots(1, 2, figsize=(6.4, 3.4), sharey=True)
+panels = dict(zip((30, 300), axes, strict=True))
+for d in (5, 30, 300):
+    top = np.zeros((len(gap_S), len(gap_R)))
+    paper, sharp = np.zeros_like(top), np.zeros_like(top)
+    for i, gS in enumerate(gap_S):
+        low = (1 - gS) / d
+        s, copies = (low + gS, low), (1, d - 1)
+        for j, gR in enumerate(gap_R):
+            found = two_task_slopes(s, copies, 1.0, (1.0, 1.0 + gR), points=80)
+            top[i, j] = found.max()
+            paper[i, j] = gS * gR / (1 + low)
+            sharp[i, j] = (
+                gS * gR / (8 * (1 + 2 * (low + gS)) * (1 + (2 + gR) * low))
+            )
+    record["d"] += [d] * top.size
+    record["gap_R"] += list(np.tile(gap_R, len(gap_S)))
+    record["gap_Sigma"] += list(np.repeat(gap_S, len(gap_R)))
+    record["largest_slope"] += list(top.ravel())
+    # No shaded point lies where a theorem promises uniqueness.
+    assert not ((top > 1) & ((sharp < 1) | (d <= 5))).any()
+    covered, corner = (sharp < 1)[top < 1].mean(), (paper < 1)[top < 1].mean()
+    assert d == 5 or covered > 0.6 > 0.4 > corner, (d, covered, corner)
+    if d not in panels:
+        continue
+    ax, ground = panels[d], (gap_R, gap_S)
+    ax.contourf(*ground, top, levels=[1, 99], colors=[plotting.TASKS[1]], alpha=0.3)
+    ax.contour(*ground, top, levels=[1], colors="0.3", linestyles=":")
+    for values, colour, dash, width in (
+        (paper, plotting.TASKS[0], "--", 2),
+        (sharp, plotting.TASKS[2], "-", 2.4),
+    ):
+        ax.contour(
+            *ground,
+            values,
+            levels=[1],
+            colors=[colour],
+            linestyles=dash,
+            linewidths=width,
+        )
+    ax.set(xscale="log", title=f"$d = {d}$", xlabel="gap of $R$")
+    ax.set_xticks([1, 1e2, 1e4])
+    ax.minorticks_off()
+axes[0].text(14, 0.1, "the paper", color=plotting.TASKS[0])
+axes[0].text(2e3, 0.2, "Theorem A", color=plotting.TASKS[2])
+axes[0].text(1.2e4, 0.6, "several", ha="center")
+axes[1].text(1.2e4, 0.6, "several", ha="center")
+_ = axes[0].set_ylabel(r"gap of $\Sigma$")
+
+# %% tags=["remove-input"]
+plotting.FigureData(
+    "phases",
+    record,
+    Sigma="one large eigenvalue, d - 1 equal, trace 1",
+    tasks="two, independent, 1 and 1 + gap_R examples",
+    sigma=0,
+    seed="none",
+)
+
+
+# %% [markdown]
+# ## Nine is sharp
 #
 # $A$ and $B$ are the two products of {prf:ref}`thm-cross-ratio`, $s_\pm$, $\lambda_\pm$ the extreme non-zero eigenvalues of $\Sigma$ and $R$, and
 # $\Lambda_\pm = 1 + \lambda_\pm$. Laws on the two ends of the spectra make the covariances as large as they can be. It remains to choose the
