@@ -17,7 +17,7 @@
 #
 # Could the nine of Theorem A be a ten, or the five of Theorem B a six, and what is there beyond them?
 #
-# {doc}`uniqueness` bounds the slope $F'$ at a fixed point. A slope above one makes a second well. So ask how large the slope can be.
+# Both theorems of {doc}`uniqueness` bound the slope $F'$ at a fixed point. A slope above one makes a second well. So ask how large the slope can be.
 # For two tasks one can answer by a formula: $r$ can make any $\gamma$ in the range a fixed point, and the slope there does not depend on
 # $r$. Left, families that come as near to Theorem A's bound as one likes. Right, the same question for Theorem B.
 
@@ -83,15 +83,15 @@ def noisy(rank):
     return two_task_slopes((1.0, 1e-6), (1, rank - 1), 1e4, (1.0, 1e18)).max()
 
 
-constants, ranks = np.array([4.0, 5.5, 7.5, 9.0, 11.0, 15.0, 20.0]), range(2, 15)
+ranks = range(2, 15)
 shown = {
-    "noise": (nine, "o", constants),
-    "no noise": (nine_free, "s", constants),
-    "tasks": (nine_tasks, "^", constants),
+    "noise": (nine, "o", [4.0, 7.5, 12.0, 20.0]),
+    "no noise": (nine_free, "s", [4.8, 9.0, 14.0]),
+    "tasks": (nine_tasks, "^", [6.0, 10.4, 17.0]),
 }
 families = {
     name: [largest(family, c / 9) for c in constants]
-    for name, (family, _, _) in shown.items()
+    for name, (family, _, constants) in shown.items()
 }
 by_rank = {
     "noise": [noisy(k) for k in ranks],
@@ -102,20 +102,14 @@ fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.4), sharey=True)
 c = np.geomspace(3.5, 22, 100)
 bound = 4 * ((np.sqrt(c) - 1) / (np.sqrt(c) + 1)) ** 2
 left.semilogx(c, bound, color="0.6", linewidth=3)
-for k, (name, (_, marker, _)) in enumerate(shown.items()):
-    left.semilogx(
-        constants,
-        families[name],
-        marker,
-        markersize=(11, 7, 4)[k],
-        color=plotting.TASKS[k],
-        markerfacecolor="none",
-        markeredgewidth=1.6,
-    )
+for k, (name, (_, marker, constants)) in enumerate(shown.items()):
+    slopes, colour = families[name], plotting.TASKS[k]
+    left.semilogx(constants, slopes, marker, color=colour, ms=7, label=name)
+left.legend(loc="lower right", handletextpad=0.1)
 left.axvline(9, color="0.3", linestyle=":", linewidth=1)
 left.set_xticks([4, 9, 20], ["4", "9", "20"])
 left.minorticks_off()
-left.text(4.4, 0.86, "Theorem A's bound", ha="left", va="bottom", color="0.3")
+left.text(3.6, 1.4, "bound of\nTheorem A", color="0.3")
 for k, (name, marker) in enumerate((("noise", "o"), ("no noise", "s"))):
     right.plot(ranks, by_rank[name], marker + "-", color=plotting.TASKS[k], lw=1)
 right.text(6.4, 1.35, "much noise", ha="right", color=plotting.TASKS[0])
@@ -130,21 +124,97 @@ _ = right.set(xlabel=r"rank of $\Sigma$")
 plotting.FigureData(
     "sharpness",
     {
-        "family": [f"nine, {n}" for n in families for _ in constants]
-        + [f"rank, {n}" for n in by_rank for _ in ranks],
-        "constant_or_rank": [*np.tile(constants, 3), *ranks, *ranks],
-        "largest_slope": [*sum(families.values(), []), *sum(by_rank.values(), [])],
+        "curve": [f"nine, {n}" for n, values in families.items() for _ in values]
+        + [f"rank, {n}" for n, values in by_rank.items() for _ in values],
+        "constant_or_rank": [c for _, _, cs in shown.values() for c in cs]
+        + [*ranks, *ranks],
+        "largest_slope": [
+            value
+            for curves in (families, by_rank)
+            for values in curves.values()
+            for value in values
+        ],
     },
+    seed="none",
+)
+
+# %% [markdown]
+# ## A map of the conditions
+#
+# ```{symbols}
+# Sigma lambda M gamma F gap_Sigma gap_R kappa R r sigma h Q P omega Sx d counts
+# ```
+#
+# How much of the ground do the conditions cover? Take one family: $\Sigma$ has one large and $d - 1$ equal small eigenvalues, no noise, $\tr
+# \Sigma = M = 1$; two independent tasks have $1$ and $1 + \mathrm{gap}(R)$ examples. There are several stationary points for some $r$ if and only if
+# the largest slope exceeds one.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-phases", "caption": "Theorem A covers most of the ground that has one minimum, the condition of the paper a corner of it. Below the dashed line the minimiser is unique by the condition of the paper, below the solid line by Theorem A; in the shaded region some $r$ has several stationary points. For $d = 5$ nothing would be shaded, by Theorem B."}}
+gap_R = np.geomspace(1, 1e6, 60)
+gap_S = np.linspace(0.02, 0.995, 50)
+record = {"d": [], "gap_R": [], "gap_Sigma": [], "largest_slope": []}
+fig, axes = plt.subplots(1, 2, figsize=(6.4, 3.4), sharey=True)
+panels = dict(zip((30, 300), axes, strict=True))
+for d in (5, 30, 300):
+    top = np.zeros((len(gap_S), len(gap_R)))
+    paper, sharp = np.zeros_like(top), np.zeros_like(top)
+    for i, gS in enumerate(gap_S):
+        low = (1 - gS) / d
+        s, copies = (low + gS, low), (1, d - 1)
+        for j, gR in enumerate(gap_R):
+            found = two_task_slopes(s, copies, 1.0, (1.0, 1.0 + gR), points=80)
+            top[i, j] = found.max()
+            paper[i, j] = gS * gR / (1 + low)
+            sharp[i, j] = (
+                gS * gR / (8 * (1 + 2 * (low + gS)) * (1 + (2 + gR) * low))
+            )
+    record["d"] += [d] * top.size
+    record["gap_R"] += list(np.tile(gap_R, len(gap_S)))
+    record["gap_Sigma"] += list(np.repeat(gap_S, len(gap_R)))
+    record["largest_slope"] += list(top.ravel())
+    # No shaded point lies where a theorem promises uniqueness.
+    assert not ((top > 1) & ((sharp < 1) | (d <= 5))).any()
+    covered, corner = (sharp < 1)[top < 1].mean(), (paper < 1)[top < 1].mean()
+    assert d == 5 or covered > 0.6 > 0.4 > corner, (d, covered, corner)
+    if d not in panels:
+        continue
+    ax, ground = panels[d], (gap_R, gap_S)
+    ax.contourf(*ground, top, levels=[1, 99], colors=[plotting.TASKS[1]], alpha=0.3)
+    ax.contour(*ground, top, levels=[1], colors="0.3", linestyles=":")
+    for values, colour, dash, width in (
+        (paper, plotting.TASKS[0], "--", 2),
+        (sharp, plotting.TASKS[2], "-", 2.4),
+    ):
+        ax.contour(
+            *ground,
+            values,
+            levels=[1],
+            colors=[colour],
+            linestyles=dash,
+            linewidths=width,
+        )
+    ax.set(xscale="log", title=f"$d = {d}$", xlabel="gap of $R$")
+    ax.set_xticks([1, 1e2, 1e4])
+    ax.minorticks_off()
+axes[0].text(14, 0.1, "the paper", color=plotting.TASKS[0])
+axes[0].text(2e3, 0.2, "Theorem A", color=plotting.TASKS[2])
+axes[0].text(1.2e4, 0.6, "several", ha="center")
+axes[1].text(1.2e4, 0.6, "several", ha="center")
+_ = axes[0].set_ylabel(r"gap of $\Sigma$")
+
+# %% tags=["remove-input"]
+plotting.FigureData(
+    "phases",
+    record,
+    Sigma="one large eigenvalue, d - 1 equal, trace 1",
+    tasks="two, independent, 1 and 1 + gap_R examples",
+    sigma=0,
     seed="none",
 )
 
 
 # %% [markdown]
 # ## Nine is sharp
-#
-# ```{symbols}
-# Sigma lambda M gamma F gap_Sigma gap_R kappa R r sigma h Q P omega Sx d counts
-# ```
 #
 # $A$ and $B$ are the two products of {prf:ref}`thm-cross-ratio`, $s_\pm$, $\lambda_\pm$ the extreme non-zero eigenvalues of $\Sigma$ and $R$, and
 # $\Lambda_\pm = 1 + \lambda_\pm$. Laws on the two ends of the spectra make the covariances as large as they can be. It remains to choose the
@@ -364,7 +434,7 @@ print(
 
 # %% [markdown]
 # The noise matters. Without it, over spectra with one large and $d - 1$ equal small eigenvalues and tasks with $\lambda_-$ near zero and
-# $\lambda_+$ up to $10^8$, a search finds the first slope above one at
+# $\lambda_+$ up to $10^8$, a search finds the first slope above one here:
 
 # %%
 searched = dict(zip(ranks, by_rank["no noise"], strict=True))
