@@ -48,8 +48,8 @@ sync: .venv/ready
 
 # Interrupted, it goes on where it stopped.
 data: .venv/ready
-	"$(VENV)" -m glalib.cli reproduce table --seeds 3 --json chapters/data/table_context.json
-	"$(VENV)" -m glalib.cli reproduce table --free --json chapters/data/table_free.json
+	"$(VENV)" -m glalib.cli reproduce table --seeds 3 --json chapters/data/table_context_gate.json
+	"$(VENV)" -m glalib.cli reproduce table --all-weights --json chapters/data/table_all_weights.json
 
 lock: .venv/ready
 	"$(VENV)" -m book.lock

@@ -4,7 +4,7 @@
     python benchmarks/speed.py --quick             small sizes, few rounds: to see that it runs, not to measure
     python benchmarks/speed.py --only sampling floors
     python benchmarks/speed.py --tables            the authors' table too, on all cores: under an hour
-    python benchmarks/speed.py --tables context    the same, by one of the two recipes (context, free)
+    python benchmarks/speed.py --tables context-gate    the same, by one of the two recipes
     python benchmarks/speed.py --json FILE         also write the numbers, such as chapters/data/speed.json
 
 One thread. What is compared takes turns, so that a busy machine slows both; a row is the median of the ratios of all
@@ -35,7 +35,6 @@ from tqdm import tqdm
 
 from glalib import GLA, PromptDistribution, gla, gla_readout, optimal_wpgd, reproduce, simulate_risk
 from glalib.attention import chunk_length
-from glalib.fingerprints import code_fingerprint
 from glalib.layout import DELIMITED, Layout
 from glalib.token_free import token_free_losses
 from glalib.training import Recipe, fit, orthogonal_start
@@ -328,7 +327,7 @@ def _reference(quick, folder):
     return out
 
 
-def single_task_run(seed, steps=300, prompts=8000):
+def single_task_run(seed, steps=300, draws=8000):
     """One task, d = 10, n = 100, every weight free, from a random start: how far above the optimum it ends."""
     dist = PromptDistribution(10, (100,), (1.0,))
     generator = torch.Generator().manual_seed(seed)
@@ -340,7 +339,7 @@ def single_task_run(seed, steps=300, prompts=8000):
     best = optimal_wpgd(dist)
     assert abs(best.risk / dist.d - (1 - dist.n / (dist.n + dist.d + 1))) < 1e-12
     evaluation = torch.Generator().manual_seed(10**6 + seed)
-    estimate = simulate_risk(model, dist, prompts, queries=16, generator=evaluation, against=best)
+    estimate = simulate_risk(model, dist, draws, queries=16, generator=evaluation, against=best)
     return {
         "seed": seed,
         "steps": steps,
@@ -438,13 +437,13 @@ def floors(quick):
     return out
 
 
-def tables(quick, recipes=("context", "free")):
+def tables(quick, recipes=reproduce.RECIPES):
     """The authors' table trained anew, on all cores: seconds, and the largest excess over theory."""
     del quick
     out = {"cores": os.cpu_count()}
     for recipe in recipes:
         began = perf_counter()
-        rows = reproduce.table(free=recipe == "free")
+        rows = reproduce.table(all_weights=recipe == "all-weights")
         out[f"{recipe}_seconds"] = perf_counter() - began
         out[f"{recipe}_largest_excess"] = max(row["risk"] / row["theory"] - 1 for row in rows)
         say(f"  {recipe}: {out[f'{recipe}_seconds']:.0f} s, excess up to {out[f'{recipe}_largest_excess']:+.2%}")
@@ -456,7 +455,7 @@ PARTS = {f.__name__: f for f in (forward_backward, memory, reference, task, samp
 
 def machine():
     about = {"cpu": reproduce.processor(), "cores": os.cpu_count(), "system": platform.system(), "threads": 1}
-    return about | reproduce.versions() | {"code": code_fingerprint()}
+    return about | reproduce.versions() | {"code": reproduce.code_fingerprint()}
 
 
 def main(arguments=None):
@@ -464,12 +463,12 @@ def main(arguments=None):
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=PARTS, help=", ".join(PARTS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
-    parser.add_argument("--tables", nargs="*", choices=("context", "free"), help="time the authors' table too")
+    parser.add_argument("--tables", nargs="*", choices=reproduce.RECIPES, help="time the authors' table too")
     options = parser.parse_args(arguments)
     one_thread()
 
     names = options.only or [name for name in PARTS if name != "tables" or options.tables is not None]
-    parts = PARTS | {"tables": partial(tables, recipes=options.tables or ("context", "free"))}
+    parts = PARTS | {"tables": partial(tables, recipes=options.tables or reproduce.RECIPES)}
     result = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": machine(),

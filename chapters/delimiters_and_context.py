@@ -20,7 +20,7 @@
 # Delimiters give the gate a place to act between the tasks. Context tells it where it is. Both are devices of the paper: task boundaries
 # and contextual features. How they are laid out as tokens here, and the study of one without the other, are ours.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-apart", "caption": "Only with both can a gate weight whole blocks. The best weights of each kind of gate for two tasks of 50 examples, $r = (0.2, 0.8)$, $d = 10$, scaled to end at one; thin, the best of all. Left, without delimiters, right, with; above, without context, below, with. Numbers are risks. Context alone has to decay inside the first block; neither alone comes to much more than one constant decay."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-apart", "caption": "Only with both can a gate weight whole blocks. The best weights of each kind of gate for two tasks of 50 examples, $r = (0.2, 0.8)$, $d = 10$, scaled to end at one, with their risks; thin, the best of all. Delimiters alone change little. Context alone helps, but the gate has to decay inside the blocks."}}
 from itertools import product
 
 import matplotlib.pyplot as plt
@@ -305,11 +305,11 @@ dist = PromptDistribution(10, (50, 50), panels["b"])
 best = optimal_wpgd(dist, "monotone")
 gates, exact = finite(dist, best, 8.0)
 given, p = gates[DELIMITED.kinds(dist.counts)], DELIMITED.width(dist) - dist.d - 1
-layer = GLA.from_matrices(best.P, np.eye(dist.d), given, context=p)
+layer = GLA.from_matrices(best.P, np.eye(dist.d), given, context_width=p)
 module = layer.with_computed_gates(dist, DELIMITED)
 generator = torch.Generator().manual_seed(0)
 estimate = simulate_risk(
-    module, dist, prompts=20_000, tokens=DELIMITED, generator=generator
+    module, dist, draws=20_000, tokens=DELIMITED, generator=generator
 )
 assert abs(estimate.risk - exact) < 4 * estimate.stderr < 0.1 * exact
 assert 0 < exact - best.risk < 1e-3 * best.risk

@@ -46,7 +46,7 @@ from glalib import (
     simulate_risk,
     stationary_points,
     uniqueness,
-    wpgd,
+    wpgd_step,
 )
 from glalib.gates import gates_to_weights
 from glalib.risk import h1, h2
@@ -127,7 +127,7 @@ def agreement(predict, p):
 def random_layer(d, gate, seed, reads_labels=False, layers=1):
     generator = torch.Generator().manual_seed(seed)
     options = {"generator": generator, "dtype": torch.float64}
-    model = GLA(d + 4, gate, layers, context=3, gate_bias=0.5, **options)
+    model = GLA(d + 4, gate, layers, context_width=3, gate_bias=0.5, **options)
     with torch.no_grad():  # no weight is zero, but those that read a label
         for weight in model.parameters():
             weight.copy_(torch.randn(weight.shape, **options) / 2)
@@ -162,7 +162,7 @@ def random_gates(d, gate, n, seed):
     weights = random_layer(d, gate, seed).state_dict()
     shape = (2 * n + 1,) if gate == "scalar" else (2 * n + 1, d + 4)
     model = GLA(
-        d + 4, gate, context=3, gates=rng.random(shape), dtype=torch.float64
+        d + 4, gate, context_width=3, gates=rng.random(shape), dtype=torch.float64
     )
     model.load_state_dict(weights, strict=False)
     return lambda p: model(sequential(p))[:, 0]
@@ -256,7 +256,7 @@ def two_layers(P_q, P_k, gates, gate="scalar", reset=0.0, keep=1.0):
         gate,
         layers=2,
         key_width=m,
-        context=3,
+        context_width=3,
         gates=[first, gates],
         dtype=P_q.dtype,
     )
@@ -287,7 +287,7 @@ Z, n, d, m = sequential(p), dist.n, dist.d, 3
 P_q, P_k = torch.from_numpy(rng.normal(size=(2, d, m)))
 
 g = torch.from_numpy(rng.uniform(0.6, 1.0, size=2 * n + 1))
-expected = wpgd(p.x, p.y, p.x_query, P_q @ P_k.T, gates_to_weights(pairs(g)))
+expected = wpgd_step(p.x, p.y, p.x_query, P_q @ P_k.T, gates_to_weights(pairs(g)))
 assert relative_error(with_shift(Z, P_q, P_k, g), expected) < 1e-12
 assert relative_error(two_layers(P_q, P_k, g)(Z), expected) < 1e-12
 # Sigmoids with logits of -40 and 40 differ from 0 and 1 by less than rounding.
@@ -361,7 +361,7 @@ for model, tokens in (
 # %% tags=["asserts-prop-label-gates"]
 def label_gates(d, P, w, b, g_x, g_q):
     """One layer; the gate of label token i is sigmoid(b + w y_i)."""
-    model = GLA(d + 4, key_width=d, context=3, dtype=torch.float64)
+    model = GLA(d + 4, key_width=d, context_width=3, dtype=torch.float64)
     layer, logit = model.layers[0], lambda g: np.log(g / (1 - g))
     with torch.no_grad():
         for W in model.layers[0].parameters():
@@ -398,7 +398,7 @@ assert slope > 20 * error and abs(yf.mean().item() - slope) < 4 * error
 def train(dist, reads_labels, seed, steps=400, rate=0.03):
     generator = torch.Generator().manual_seed(seed)
     options = {"generator": generator, "dtype": torch.float64}
-    model = GLA(dist.d + 4, context=3, gate_bias=1.0, **options)
+    model = GLA(dist.d + 4, context_width=3, gate_bias=1.0, **options)
     if not reads_labels:
         mask = torch.ones(dist.d + 4, 1, dtype=torch.float64)
         mask[dist.d] = 0.0  # W_g starts at zero: this row stays there
@@ -475,7 +475,7 @@ exact = {
     "shift": risk_over_M(shifted, dist, test),
     "two layers": risk_over_M(lambda p: two(sequential(p), queries=8), dist, test),
     "paired": risk_over_M(
-        lambda p: wpgd(p.x, p.y, p.x_query, P, dist.expand(optimum.omega)),
+        lambda p: wpgd_step(p.x, p.y, p.x_query, P, dist.expand(optimum.omega)),
         dist,
         test,
     ),
@@ -971,7 +971,7 @@ print(*lines, sep="\n")
 #     A = torch.where(lag >= 0, g.new_tensor(forget) ** lag.clamp(min=0), 0.0)
 #     model = two_layers(P_q, P_k, g, reset=forget)
 #     weights = gates_to_weights(pairs(g))
-#     expected = wpgd(A @ p.x, p.y, p.x_query, P_q @ P_k.T, weights)
+#     expected = wpgd_step(A @ p.x, p.y, p.x_query, P_q @ P_k.T, weights)
 #     assert relative_error(model(sequential(p)), expected) < 1e-12
 # ```
 # ````

@@ -33,7 +33,7 @@ from glalib import (
     optimal_wpgd,
     plotting,
     population_risk,
-    wpgd,
+    wpgd_step,
 )
 
 plotting.use_style()
@@ -256,7 +256,7 @@ assert np.allclose(weights_of(counts, (1, 1, 1), b, 1), target.repeat(3))
 def gated_layer(dist, P, gates, tokens):
     """A GLA that computes these gates, one for each kind of token in a Layout."""
     given, p = gates[tokens.kinds(dist.counts)], tokens.width(dist) - dist.d - 1
-    layer = GLA.from_matrices(P, np.eye(dist.d), given, context=p)
+    layer = GLA.from_matrices(P, np.eye(dist.d), given, context_width=p)
     return layer.with_computed_gates(dist, tokens)
 
 
@@ -276,7 +276,7 @@ for _ in range(tried):
     tokens = Layout(delimiters=True, context=context)
     model = gated_layer(dist, P, np.array([*g, *b, g_query]), tokens)
     omega = weights_of(dist.counts, g, b, g_query)
-    expected = wpgd(prompts.x, prompts.y, prompts.x_query, P, omega)
+    expected = wpgd_step(prompts.x, prompts.y, prompts.x_query, P, omega)
     # The logits come out of a linear system with a condition number of up to a
     # few dozen, and are then added up again.
     error = (model(tokens(prompts))[:, 0] - expected[:, 0]).norm() / expected.norm()

@@ -19,7 +19,7 @@
 # **Where we are.** The pages before this one trained many layers, on processors alone. That works because of three forms of the same
 # layer that never do what is not asked for. This page says why each is fast, shows what was measured, beside what the machine could do at best,
 # and checks here and now that the forms agree. It does not time anything: a time belongs to the machine and the hour. The measurements
-# come from one command, `python benchmarks/speed.py --tables context --json chapters/data/speed.json`, and the page reads the file that it wrote.
+# come from one command, `python benchmarks/speed.py --tables context-gate --json chapters/data/speed.json`, and the page reads the file that it wrote.
 #
 # ```{symbols}
 # q k v G o Z omega
@@ -327,7 +327,7 @@ glue(
 machine = stored["machine"]
 for key, value in stored.get("tables", {"not stored": 0}).items():
     print(f"{key:24} {value:.4g}")
-for recipe in ("context", "free"):
+for recipe in ("context_gate", "all_weights"):
     cells = json.loads(Path(f"data/table_{recipe}.json").read_text())
     minutes = sum(cell["seconds"] for cell in cells) / 60
     print(f"{recipe}: {len(cells)} cells, {minutes:.0f} minutes in all, one thread")

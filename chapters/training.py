@@ -136,7 +136,7 @@ from glalib import (
     plotting,
     population_risk,
     simulate_risk,
-    wpgd,
+    wpgd_step,
 )
 from glalib.layout import DELIMITED
 from glalib.reproduce import AUTHORS, start
@@ -226,7 +226,7 @@ dist = PromptDistribution(
 )
 generator = torch.Generator().manual_seed(0)
 double = {"generator": generator, "dtype": torch.float64}
-layer = GLA(9, context=5, scale=1 / dist.n, gate_bias=1.0, **double)
+layer = GLA(9, context_width=5, scale=1 / dist.n, gate_bias=1.0, **double)
 with torch.no_grad():
     for p in layer.parameters():
         p.add_(0.3 * torch.randn(p.shape, **double))
@@ -319,7 +319,7 @@ for model in ("linear", "gla"):
     estimate = simulate_risk(
         nets[model],
         small,
-        prompts=8000,
+        draws=8000,
         queries=32,
         generator=torch.Generator().manual_seed(1),
         tokens=DELIMITED,
@@ -414,13 +414,13 @@ for tasks, query, context in itertools.product((1, -1), repeat=3):
         f = layer(DELIMITED(flipped))[:, 0]
     predicted = predicted + tasks * query * f / 8
 prompts = drawn.x, drawn.y, drawn.x_query
-of_wpgd = wpgd(*prompts, torch.tensor(P), torch.tensor(omega))[:, 0]
+of_wpgd = wpgd_step(*prompts, torch.tensor(P), torch.tensor(omega))[:, 0]
 assert torch.allclose(predicted, of_wpgd, rtol=1e-10, atol=1e-12)  # rounding
 
 with torch.no_grad():  # without the second term it is another predictor
     Q_x, K_x = layer.layers[0].W_q[:3], layer.layers[0].W_k[:3]
     w_y = layer.scale * (layer.layers[0].W_v @ layer.h)[3]
-    by_labels = wpgd(*prompts, w_y * Q_x @ K_x.T, torch.tensor(omega))[:, 0]
+    by_labels = wpgd_step(*prompts, w_y * Q_x @ K_x.T, torch.tensor(omega))[:, 0]
 assert (of_wpgd - by_labels).norm() > 0.1 * of_wpgd.norm()
 
 
@@ -532,7 +532,7 @@ assert all(p.isfinite().all() for p in net.parameters())
 
 # %%
 tables = {}
-for recipe, file in (("i", "table_context"), ("ii", "table_free")):
+for recipe, file in (("i", "table_context_gate"), ("ii", "table_all_weights")):
     rows = tables[recipe] = json.loads(Path(f"data/{file}.json").read_text())
     how, made_with = rows[0]["configuration"], rows[0]["versions"]
     assert all(row["configuration"] == how for row in rows)
@@ -545,7 +545,7 @@ for recipe, file in (("i", "table_context"), ("ii", "table_free")):
     print("     start:", how["warm_start"] or "random, no warm start")
     print(
         "     evaluation:",
-        how["evaluation_prompts"],
+        how["evaluation_draws"],
         "prompts, each with",
         how["evaluation_queries"],
         "queries",
@@ -682,7 +682,7 @@ def against_theory(net):
     estimate = simulate_risk(
         net,
         small,
-        prompts=40_000,
+        draws=40_000,
         queries=32,
         generator=torch.Generator().manual_seed(2),
         tokens=DELIMITED,
@@ -718,7 +718,7 @@ glue("z_blind", float(gap_blind / stderr_blind), display=False)
 def spread(dist, batch):
     """Interquartile range of one entry of the gradient, over 60 batches."""
     generator = torch.Generator().manual_seed(0)
-    options = {"context": 5, "generator": generator, "dtype": torch.float64}
+    options = {"context_width": 5, "generator": generator, "dtype": torch.float64}
     net = GLA(dist.d + 6, scale=1 / dist.n, **options)
     with torch.no_grad():
         net.layers[0].W_v[: dist.d] = 0

@@ -197,7 +197,7 @@ best, constant = optimal_wpgd(twin), optimal_wpgd(twin, "constant-gate")
 linear = optimal_wpgd(twin, "uniform")
 rate = float(constant.omega[-2] / constant.omega[-1])
 
-many = {"prompts": 8000, "queries": 8}
+many = {"draws": 8000, "queries": 8}
 drawn = simulate_risk(
     lambda p: best(p), drift, **many, generator=torch.Generator().manual_seed(1)
 )

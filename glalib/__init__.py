@@ -23,7 +23,7 @@ The rooms, in the order in which data flows through them:
     training    fitting a model to a distribution by a recipe
     many        many copies of a small model trained together
     checkpoint  a run that can be written down and gone on with
-    fingerprints    short names for numbers and for code
+    fingerprints    short names for numbers and for the code of this package
     files       writing a file whole or not at all; progress says how far a run is
     reproduce   the authors' table, trained again: many runs at a time and where their results are kept (sweep), and how
                 each number was made (provenance)
@@ -42,7 +42,7 @@ from .layout import Layout
 from .optima import optimal_wpgd, stationary_points
 from .prompts import Prompts
 from .risk import WPGD, Uniqueness, population_risk, uniqueness
-from .wpgd import wpgd
+from .wpgd import wpgd_step
 
 if TYPE_CHECKING:  # so that a checker of types knows the options of what loads on first use
     from .attention import gla, gla_readout
@@ -51,12 +51,7 @@ if TYPE_CHECKING:  # so that a checker of types knows the options of what loads 
 
 __version__ = "0.1.0"
 
-_NEED_TORCH = {
-    "GLA": "model",
-    "gla": "attention",
-    "gla_readout": "attention",
-    "simulate_risk": "simulate",
-}
+_NEED_TORCH = {"GLA": "model", "gla": "attention", "gla_readout": "attention", "simulate_risk": "simulate"}
 
 __all__ = [
     "GLA",
@@ -72,7 +67,7 @@ __all__ = [
     "simulate_risk",
     "stationary_points",
     "uniqueness",
-    "wpgd",
+    "wpgd_step",
 ]
 if not find_spec("torch"):  # so that `from glalib import *` works without it
     __all__ = [name for name in __all__ if name not in _NEED_TORCH]

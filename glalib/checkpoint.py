@@ -45,11 +45,9 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Write all that the run needs to go on, in one file that is there whole or not at all."""
-        arrays: dict[str, Any] = {
-            "run": np.array(json.dumps(self.identity)),
-            "now": np.array(state_fingerprint(self.model)),
-        }
-        arrays |= {"step": np.array(self.step), "seconds": np.array(float(self.seconds)), "history": self.history}
+        identity, now = json.dumps(self.identity), state_fingerprint(self.model)
+        arrays: dict[str, Any] = {"identity": np.array(identity), "now": np.array(now), "step": np.array(self.step)}
+        arrays |= {"seconds": np.array(float(self.seconds)), "history": self.history}
         arrays["generator"] = self.generator.get_state().numpy()
         for name, p in self.weights.items():
             arrays[f"weight/{name}"] = p.detach().cpu().numpy()
@@ -66,7 +64,7 @@ class Run:
         arrays = _read(path)
         if arrays is None:
             return
-        kept, done = arrays["run"], int(arrays["step"])
+        kept, done = arrays["identity"], int(arrays["step"])
         if self.identity["start"] == str(arrays.get("now")):  # the model holds what the file does: as good as its start
             self.identity["start"] = kept.get("start")
         other = [key for key in self.identity if key != "phases" and kept.get(key) != self.identity[key]]
@@ -109,7 +107,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-        run = dict(json.loads(str(arrays["run"])))
+        identity = dict(json.loads(str(arrays["identity"])))
         if str(arrays["digest"]) != _digest(arrays):
             raise ValueError("it was changed since")
     except FileNotFoundError:  # also if another process has just finished this run and removed it
@@ -117,4 +115,4 @@ def _read(path: Path) -> dict[str, Any] | None:
     except Exception as error:  # a broken file may raise anything
         expected = "a file that `fit` wrote; remove it to begin anew"
         raise _check.fail("checkpoint", expected, f"{path}: {error}") from None
-    return arrays | {"run": run}
+    return arrays | {"identity": identity}

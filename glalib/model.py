@@ -32,8 +32,8 @@ class GLA(nn.Module):
                  copied into each layer as `layers[l].own.gate`; the attribute is then what it acts on
     layers       Z^{l+1} = Z^l + GLA_l(Z^l); all layers but the last go through W_o unless value_width == width
     key_width, value_width     columns of W_q and W_k, and of W_v: `width` each if not given
-    context      context coordinates after the label: h starts at the label coordinate, width - 1 - context, or
-                 constant with norm 1 where the values do not live in token space
+    context_width     context coordinates after the label: h starts at the label coordinate, width - 1 - context_width,
+                 or constant with norm 1 where the values do not live in token space
     gate_bias    start of b_g; W_g starts at zero, so every gate starts at sigmoid(gate_bias)
     gates        given gate values, used as they are in place of computed ones: (T,), (T, key_width) or
                  (T, value_width) for prompts of T = n + 1 tokens; with several layers, a sequence of one per layer,
@@ -69,7 +69,7 @@ class GLA(nn.Module):
         key_width: int | None = None,
         value_width: int | None = None,
         *,
-        context: int = 0,
+        context_width: int = 0,
         gate_bias: float = 5.0,
         gates: Any = None,
         causal: bool = True,
@@ -84,9 +84,9 @@ class GLA(nn.Module):
         layers = _check.positive_int("layers", layers)
         self.key_width = _check.positive_int("key_width", width if key_width is None else key_width)
         self.value_width = _check.positive_int("value_width", width if value_width is None else value_width)
-        _check.option("causal", causal, (True, False))
-        if _check.integer("context", context, 0, "an integer >= 0") > max(0, width - 2):
-            raise _check.fail("context", f"at most width - 2 = {width - 2}", context)
+        self.causal = _check.flag("causal", causal)
+        if _check.integer("context_width", context_width, 0, "an integer >= 0") > max(0, width - 2):
+            raise _check.fail("context_width", f"at most width - 2 = {width - 2}", context_width)
         if gates is not None and (gate is None or own is not None):
             raise _check.fail("gates", "None when gate is None or a module", _check.short(gates))
         _check.generator(generator)
@@ -97,7 +97,6 @@ class GLA(nn.Module):
         self.scale = _check.real("scale", scale)
         _check.in_range("scale", abs(self.scale), torch.float32 if stored.itemsize < 4 else stored)
         given = [gates] if layers == 1 else per_layer(gates, layers)
-        self.causal = bool(causal)
         # A list of layers, as checkers of types should see it.
         self.layers: Sequence[Layer] = nn.ModuleList(  # type: ignore[assignment]
             Layer(self, l == layers - 1, given[l], own, gate_bias, generator, dtype=dtype, device=device)
@@ -105,7 +104,7 @@ class GLA(nn.Module):
         )
         h = torch.full((self.value_width,), self.value_width**-0.5, dtype=dtype, device=device)
         if self.value_width == self.width:
-            h = torch.eye(self.width, dtype=dtype, device=device)[self.width - 1 - context]
+            h = torch.eye(self.width, dtype=dtype, device=device)[self.width - 1 - context_width]
         self.h = nn.Parameter(h.clone())
 
     def forward(self, Z: Tensor, queries: int = 1) -> Tensor:
@@ -151,11 +150,8 @@ class GLA(nn.Module):
         _check.tensor("Z", Z, 2)
         n = Z.shape[-2] - queries
         if n < 1 or Z.shape[-1] != self.width:
-            expected = f"of shape (..., n + {queries}, {self.width}) with n >= 1"
-            raise _check.fail("Z", expected, f"shape {tuple(Z.shape)}")
-        if Z.dtype != self.h.dtype or Z.device != self.h.device:
-            expected = f"of the model's dtype and device, {self.h.dtype} on {self.h.device}"
-            raise _check.fail("Z", expected, f"{Z.dtype} on {Z.device}")
+            raise _check.misshaped("Z", f"of shape (..., n + {queries}, {self.width}) with n >= 1", Z)
+        _check.alike("Z", Z, "the model's", (self.h.dtype,), self.h.device)
         written: Tensor | float = 0.0
         streams, h = [widen(Z)], widen(self.h)
         for layer in self.layers[:-1]:
@@ -171,7 +167,7 @@ class GLA(nn.Module):
         P_k: Any,
         gates: Any = None,
         gate: Gate | None = "scalar",
-        context: int = 0,
+        context_width: int = 0,
         causal: bool = True,
     ) -> GLA:
         """The GLA that performs weighted preconditioned gradient descent: Eq. (9) and Theorem 6, as derived here.
@@ -187,7 +183,7 @@ class GLA(nn.Module):
         attention in all layers; for linear attention in one layer among gated ones, give it gates of one.
         """
         _check.option("gate", gate, (None, *GATES))
-        context = _check.integer("context", context, 0, "an integer >= 0")
+        context_width = _check.integer("context_width", context_width, 0, "an integer >= 0")
         if not is_sequence("P_q", P_q):
             P_q, P_k, gates = [P_q], [P_k], [gates]
         elif not is_sequence("P_k", P_k) or len(P_k) != len(P_q):
@@ -200,9 +196,9 @@ class GLA(nn.Module):
         P_q = [copied("P_q", P, (d, m), dtype) for P in P_q]
         P_k = [copied("P_k", P, (d, m), dtype) for P in P_k]
         ungated = all(g is None for g in gates)
-        kind = {"context": context, "causal": causal, "dtype": dtype, "device": P_q[0].device}
+        kind = {"context_width": context_width, "causal": causal, "dtype": dtype, "device": P_q[0].device}
         gates = None if ungated else gates[0] if layers == 1 else gates
-        model = cls(d + 1 + context, None if ungated else gate, layers, m, gates=gates, **kind)
+        model = cls(d + 1 + context_width, None if ungated else gate, layers, m, gates=gates, **kind)
         sign = 1 if layers == 1 else -1
         for layer, Pq, Pk in zip(model.layers, P_q, P_k, strict=True):
             layer.construct(Pq, Pk, sign * model.h)
@@ -211,7 +207,7 @@ class GLA(nn.Module):
         return model
 
     @classmethod
-    def from_weights(cls, P: Any, omega: Any, gate: Gate = "scalar", context: int = 0) -> GLA:
+    def from_weights(cls, P: Any, omega: Any, gate: Gate = "scalar", context_width: int = 0) -> GLA:
         """The one-layer GLA that computes x^T P X^T (omega * y): Theorems 4 and 5, as derived here.
 
         P (d, d); omega (T,), one weight per context token (`Layout.weights` has delimiters' too).
@@ -235,12 +231,14 @@ class GLA(nn.Module):
 
         if gate == "scalar":
             scale = omega.max() if omega.max() > 0 else 1.0
-            return cls.from_matrices(scaled(scale), eye, weights_to_gates(omega / scale), context=context)
+            return cls.from_matrices(scaled(scale), eye, weights_to_gates(omega / scale), context_width=context_width)
         gates, scale = signed_weights_to_gates(omega)
         if gate == "key":
             halves = torch.cat([scaled(scale), -scaled(scale)], 1), torch.cat([eye, eye], 1)
-            return cls.from_matrices(*halves, gates.repeat_interleave(d, -1), "key", context)
-        model = cls(d + 1 + context, "value", key_width=d, value_width=2, gates=gates, dtype=dtype, device=P.device)
+            return cls.from_matrices(*halves, gates.repeat_interleave(d, -1), "key", context_width)
+        model = cls(
+            d + 1 + context_width, "value", key_width=d, value_width=2, gates=gates, dtype=dtype, device=P.device
+        )
         model.layers[0].construct(scaled(scale), eye, model.h.new_ones(2))
         with torch.no_grad():
             model.h.copy_(torch.tensor([1.0, -1.0]))

@@ -21,7 +21,7 @@ from ._records import plain, table
 from .distribution import PromptDistribution
 from .prompts import Prompts, check_prompts
 from .spectra import psd_root
-from .wpgd import wpgd
+from .wpgd import wpgd_step
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +61,7 @@ class WPGD:
         if len(omega) != prompts.x.shape[1]:
             expected = f"of counts for {len(omega)} tasks, or of {len(omega)} examples, as there are weights"
             raise _check.fail("prompts", expected, f"counts = {counts}, {prompts.x.shape[1]} examples")
-        return wpgd(prompts.x, prompts.y, prompts.x_query, self.P, omega)
+        return wpgd_step(prompts.x, prompts.y, prompts.x_query, self.P, omega)
 
     def to_dict(self) -> dict[str, Any]:
         """P, omega, gamma, risk, certificate and gate as JSON values."""
@@ -164,7 +164,7 @@ def slope(dist: PromptDistribution, gamma: float) -> float:
     """
     given = _numbers(dist, "gamma", gamma)
     if given.ndim:
-        raise _check.fail("gamma", "one number", f"shape {given.shape}")
+        raise _check.misshaped("gamma", "one number", given)
     gamma, h = float(given), float(h2(dist, given))
     lam, a = dist.task_spectrum
     s, _ = dist.signal_spectrum
@@ -270,5 +270,4 @@ def unit(vector: Array) -> Array:
 
 
 def check_distribution(dist: object) -> None:
-    if not isinstance(dist, PromptDistribution):
-        raise TypeError(f"dist must be a PromptDistribution; got {type(dist).__name__}")
+    _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")

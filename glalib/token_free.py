@@ -118,13 +118,7 @@ class Rows(NamedTuple):
 
 
 def _write(
-    normal: Iterator[torch.Tensor],
-    beta: torch.Tensor,
-    D: torch.Tensor,
-    sigma: float,
-    k: Rows,
-    v: Rows,
-    b: int,
+    normal: Iterator[torch.Tensor], beta: torch.Tensor, D: torch.Tensor, sigma: float, k: Rows, v: Rows, b: int
 ) -> torch.Tensor:
     """What block b, with task beta (batch, d) and weights D (m,), adds to Phi, in law."""
     t = v.x + v.y * beta

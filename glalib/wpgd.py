@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
 
 @overload
-def wpgd(x: torch.Tensor, y: torch.Tensor, x_query: torch.Tensor, P: ArrayLike, omega: ArrayLike) -> torch.Tensor: ...
+def wpgd_step(
+    x: torch.Tensor, y: torch.Tensor, x_query: torch.Tensor, P: ArrayLike, omega: ArrayLike
+) -> torch.Tensor: ...
 
 
 @overload
-def wpgd(x: ArrayLike, y: ArrayLike, x_query: ArrayLike, P: ArrayLike, omega: ArrayLike) -> Array: ...
+def wpgd_step(x: ArrayLike, y: ArrayLike, x_query: ArrayLike, P: ArrayLike, omega: ArrayLike) -> Array: ...
 
 
-def wpgd(x: Any, y: Any, x_query: Any, P: Any, omega: Any) -> Any:
+def wpgd_step(x: Any, y: Any, x_query: Any, P: Any, omega: Any) -> Any:
     """Predict the query's label by x^T P X^T (omega * y): one WPGD step from zero.
 
     The step is taken on the weighted least-squares loss 1/2 sum_i omega_i (y_i - beta^T x_i)^2 at beta = 0, with
@@ -40,21 +42,15 @@ def wpgd(x: Any, y: Any, x_query: Any, P: Any, omega: Any) -> Any:
     given = x
     x, y, x_query, P, omega = _alike(x=x, y=y, x_query=x_query, P=P, omega=omega)
     if x.ndim < 2:
-        raise _check.fail("x", "of shape (..., n, d)", f"shape {tuple(x.shape)}")
+        raise _check.misshaped("x", "of shape (..., n, d)", x)
     *lead, n, d = x.shape
     queries = max(1, x_query.shape[-2]) if x_query.ndim > 1 else 1
-    for name, value, shape in (
-        ("y", y, (*lead, n)),
-        ("x_query", x_query, (*lead, queries, d)),
-        ("P", P, (d, d)),
-    ):
+    for name, value, shape in (("y", y, (*lead, n)), ("x_query", x_query, (*lead, queries, d)), ("P", P, (d, d))):
         if tuple(value.shape) != shape:
             expected = "(..., queries, d)" if name == "x_query" else str(shape)
-            raise _check.fail(
-                name, f"of shape {expected}, as x has shape {tuple(x.shape)}", f"shape {tuple(value.shape)}"
-            )
+            raise _check.misshaped(name, f"of shape {expected}, as x has shape {tuple(x.shape)}", value)
     if tuple(omega.shape) not in ((n,), tuple(y.shape)):
-        raise _check.fail("omega", f"of shape ({n},) or {tuple(y.shape)}", f"shape {tuple(omega.shape)}")
+        raise _check.misshaped("omega", f"of shape ({n},) or {tuple(y.shape)}", omega)
 
     gradient = ((omega * y)[..., None, :] @ x).swapaxes(-1, -2)  # X^T (omega * y), (..., d, 1)
     prediction = (x_query @ (P @ gradient))[..., 0]

@@ -15,7 +15,12 @@ MOST_SEEDS = 10_000  # more is a slip: years of work
 
 
 def reproduce_table(
-    free: bool, seeds: int, jobs: int | None, backend: Backend, folder: str | os.PathLike[str], json_file: Path | None
+    all_weights: bool,
+    seeds: int,
+    jobs: int | None,
+    backend: Backend,
+    folder: str | os.PathLike[str],
+    json_file: Path | None,
 ) -> tuple[str, int]:
     """Train the table, and write its cells to a file if one is given; the table to print, and 1 where a run failed."""
     if seeds > MOST_SEEDS:
@@ -24,7 +29,7 @@ def reproduce_table(
         if json_file.is_dir():
             raise _check.fail("json", "a file", f"the folder {json_file}")
         check_writable("json", json_file.parent, given=json_file, make=False)
-    rows = table(free, seeds, jobs, backend, folder)
+    rows = table(all_weights, seeds, jobs, backend, folder)
     if json_file is not None:
         with replacing(json_file) as part:
             part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

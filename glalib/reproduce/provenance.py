@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..fingerprints import code_fingerprint
+from .sources import code_fingerprint
 
 
-def provenance(run: Callable[..., Any], load_before: list[float] | None) -> dict[str, Any]:
-    """Code, date and machine of a result of `run` that is ready now."""
+def provenance(function: Callable[..., Any], load_before: list[float] | None) -> dict[str, Any]:
+    """Code, date and machine of a result of `function` that is ready now."""
     return {
-        "code": code_fingerprint(run),
+        "code": code_fingerprint(function),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": processor(),
         "cores": os.cpu_count(),

@@ -22,16 +22,17 @@ import numpy as np
 import torch
 
 from .. import _check
-from ..files import as_path, check_writable, remove_leftovers, replacing
-from ..fingerprints import code_fingerprint
-from ..progress import Progress, said
+from ..files import as_path, check_writable, host, replacing
+from ..progress import said
+from .bar import Progress
+from .sources import code_fingerprint
 
-Run = Callable[..., dict[str, Any]]
+Function = Callable[..., dict[str, Any]]
 Backend = Literal["loky", "threading", "sequential", "dask", "ray"]
 
 
 def sweep(
-    run: Run,
+    function: Function,
     cells: list[dict[str, Any]],
     *,
     folder: str | os.PathLike[str] | None = None,
@@ -39,9 +40,9 @@ def sweep(
     backend: Backend = "loky",
     progress: bool = True,
 ) -> list[dict[str, Any]]:
-    """Call `run(**cell, checkpoint=path)` for every cell, many at a time; returns its results (dicts) in order.
+    """Call `function(**cell, checkpoint=path)` for every cell, many at a time; returns its results (dicts) in order.
 
-    - run: a function at the top of a module, that returns a dict of JSON values; cells: list of dicts of JSON values.
+    - function: one at the top of a module, that returns a dict of JSON values; cells: list of dicts of JSON values.
       Both go through JSON, whether kept or not: tuples become lists, keys strings, numpy's scalars plain numbers.
     - folder: where results (JSON) and checkpoints are kept. A sweep that was interrupted goes on where it stopped: what
       is finished is read, what is begun goes on from its checkpoint. Results made by other code are not used, and left
@@ -55,11 +56,11 @@ def sweep(
     on; other exceptions stop the sweep, with a note that names the cell and with what is finished kept. Processes end
     with this one, also where it is killed (not on Windows).
     """
-    cells = _checked(run, cells)
+    cells = _checked(function, cells)
     jobs = joblib.cpu_count() if jobs is None else _check.positive_int("jobs", jobs)
     progress = _check.flag("progress", progress)
     _check.option("backend", backend, ("loky", "threading", "sequential", "dask", "ray"))
-    paths = [None] * len(cells) if folder is None else _paths(run, cells, as_path("folder", folder))
+    paths = [None] * len(cells) if folder is None else _paths(function, cells, as_path("folder", folder))
     results = [_finished(path) for path in paths]
     alike = {path or i: i for i, path in reversed(list(enumerate(paths)))}  # the first of equal cells
     todo = [i for i, path in enumerate(paths) if results[i] is None and alike[path or i] == i]
@@ -69,7 +70,7 @@ def sweep(
     with Progress(len(cells), finished, shown=progress) as bar, _backend(backend, min(jobs, len(todo))):
         remote = backend in ("dask", "ray")  # workers elsewhere need not see this machine's files
         here = {i: (None,) * 3 if remote else (paths[i], f"{bar.notes}/{i}", os.getpid()) for i in todo}
-        calls = (joblib.delayed(one_cell)(run, i, cells[i], *here[i]) for i in todo)
+        calls = (joblib.delayed(one_cell)(function, i, cells[i], *here[i]) for i in todo)
         options: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}
         texts: Any = joblib.Parallel(**options)(calls)
         for i, text in texts:
@@ -83,7 +84,7 @@ def sweep(
 
 
 def one_cell(
-    run: Run, i: int, cell: dict[str, Any], path: Path | None, note: str | None, parent: int | None
+    function: Function, i: int, cell: dict[str, Any], path: Path | None, note: str | None, parent: int | None
 ) -> tuple[int, str]:
     """One cell, in a process of its own as a rule: one thread, and a loss that is not finite is a result.
 
@@ -98,9 +99,9 @@ def one_cell(
     torch.set_num_threads(1)
     try:
         with said.to(note):
-            result = run(**cell, checkpoint=None if path is None else str(path.with_suffix(".npz")))
-        _check.instance("what run returns", result, dict, "a dict")
-        return i, json.dumps(_as_json("what run returns", result))
+            result = function(**cell, checkpoint=None if path is None else str(path.with_suffix(".npz")))
+        _check.instance("what function returns", result, dict, "a dict")
+        return i, json.dumps(_as_json("what function returns", result))
     except FloatingPointError as error:
         return i, json.dumps({"error": f"{type(error).__name__}: {error}"})
     except Exception as error:
@@ -113,14 +114,14 @@ def one_cell(
         torch.set_num_threads(threads)
 
 
-def _checked(run: Any, cells: Any) -> list[dict[str, Any]]:
+def _checked(function: Any, cells: Any) -> list[dict[str, Any]]:
     """The cells as JSON keeps them, or a complaint."""
     if not isinstance(cells, (list, tuple)):
         raise TypeError(f"cells must be a list of dicts; got {type(cells).__name__}")
     for i, cell in enumerate(cells):
         _check.instance(f"cells[{i}]", cell, dict, "a dict")
-    if not callable(run):
-        raise TypeError(f"run must be a function; got {type(run).__name__}")
+    if not callable(function):
+        raise TypeError(f"function must be a function; got {type(function).__name__}")
     cells = [_as_json(f"cells[{i}]", cell) for i, cell in enumerate(cells)]
     for i, cell in enumerate(cells):
         if "checkpoint" in cell:
@@ -129,20 +130,39 @@ def _checked(run: Any, cells: Any) -> list[dict[str, Any]]:
     return checked
 
 
-def _paths(run: Run, cells: list[dict[str, Any]], folder: Path) -> list[Path]:
+def _paths(function: Function, cells: list[dict[str, Any]], folder: Path) -> list[Path]:
     """Where each cell's result is kept, by what the code and the cell are; cleans up what killed processes left."""
-    # Results go by the name and the file of `run`: those of two lambdas or closures could not be told apart.
-    name = getattr(run, "__qualname__", "<")
-    at_top: Any = sys.modules.get(getattr(run, "__module__", None) or "")
+    # Results go by the name and the file of `function`: those of two lambdas or closures could not be told apart.
+    name = getattr(function, "__qualname__", "<")
+    at_top: Any = sys.modules.get(getattr(function, "__module__", None) or "")
     for part in name.split("."):
         at_top = getattr(at_top, part, None)
-    if not (inspect.isfunction(run) and at_top is run and Path(inspect.getsourcefile(run) or "").is_file()):
-        raise _check.fail("run", "a function at the top of a module, where results are kept", _check.short(run))
+    if not (inspect.isfunction(at_top) and at_top is function and Path(inspect.getsourcefile(at_top) or "").is_file()):
+        raise _check.fail("function", "one at the top of a module, where results are kept", _check.short(function))
     check_writable("folder", folder)
-    remove_leftovers(folder)
-    code = code_fingerprint(run)
+    _remove_leftovers(folder)
+    code = code_fingerprint(function)
     texts = [json.dumps([code, name, cell], sort_keys=True) for cell in cells]
     return [folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json" for text in texts]
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the parts of files that processes of this machine left behind when they were killed."""
+    for part in folder.glob("*.part"):
+        owner, pid = part.name.split(".")[-3:-1] if part.name.count(".") >= 3 else ("", "")
+        if owner == host() and pid.isdigit() and not _is_alive(int(pid)):
+            part.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether there is a process of that number here; True where that cannot be asked."""
+    try:
+        os.kill(pid, 0) if os.name == "posix" else None  # elsewhere signal 0 is Ctrl-C
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _as_json(name: str, value: Any) -> Any:

@@ -1,8 +1,8 @@
 """The authors' table, trained again: d = 100, two independent tasks of n/2 examples, r = (0.2, 0.8), no noise.
 
-Two recipes. "context": the gate reads context coordinates only, all other weights are free, and the error is drawn
-without tokens. "free": every weight is free and prompts are plain tokens, as in the authors' answer to their second
-review. Both start from random weights, are trained by `fit`, and are evaluated on fresh tokens.
+Two recipes. "context-gate": the gate reads context coordinates only, all other weights are free, and the error is
+drawn without tokens. "all-weights": every weight is free and prompts are plain tokens, as in the authors' answer to
+their second review. Both start from random weights, are trained by `fit`, and are evaluated on fresh tokens.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ AUTHORS = {
 }
 
 RECIPES = {
-    "context": Recipe(steps=1500, batch=512, lr=0.005, gate_lr=5.0, token_free=True),
-    "free": Recipe(steps=3000, batch=128, queries=64, lr=0.005, gate_lr=5.0),
+    "context-gate": Recipe(steps=1500, batch=512, lr=0.005, gate_lr=5.0, token_free=True),
+    "all-weights": Recipe(steps=3000, batch=128, queries=64, lr=0.005, gate_lr=5.0),
 }
 CHANGES = ("steps", "batch", "queries", "lr", "gate_lr", "warmup")  # what may be changed of a recipe
 GATE_BIAS = 6.0
-EVALUATION = {"prompts": 4000, "queries": 64}
+EVALUATION = {"draws": 4000, "queries": 64}
 
 
 def train_cell(
@@ -59,7 +59,7 @@ def train_cell(
     d: int,
     n: int,
     seed: int,
-    free: bool = False,
+    all_weights: bool = False,
     r: Sequence[float] = R,
     recipe: dict[str, Any] | None = None,
     evaluation: dict[str, Any] | None = None,
@@ -74,11 +74,11 @@ def train_cell(
     evaluation draw from seeds apart. Seconds are those of training, over all interruptions.
     """
     _check.option("model", model, MODELS)
-    free = _check.flag("free", free)
+    all_weights = _check.flag("all_weights", all_weights)
     seed = _check.integer("seed", seed, 0, "an integer >= 0")
     n = _check.integer("n", n, 2, "an integer >= 2")
     dist = PromptDistribution(d, (n // 2, n - n // 2), r)
-    plan = RECIPES["free" if free else "context"].replace(**_changes("recipe", recipe, CHANGES), seed=seed)
+    plan = _recipe(all_weights).replace(**_changes("recipe", recipe, CHANGES), seed=seed)
     evaluation = EVALUATION | _changes("evaluation", evaluation, tuple(EVALUATION))
     best = optimal_wpgd(dist, "uniform" if model == "linear" else "free")
     net = start(dist, model, seed)
@@ -99,10 +99,14 @@ def train_cell(
         "seconds": round(seconds, 2),
         "configuration": numbers(plan)
         | {f"evaluation_{key}": value for key, value in evaluation.items()}
-        | {"free": free, "gate_bias": GATE_BIAS, "warm_start": None},
+        | {"all_weights": all_weights, "gate_bias": GATE_BIAS, "warm_start": None},
         "versions": versions(),
         "provenance": provenance(train_cell, load),
     }
+
+
+def _recipe(all_weights: bool) -> Recipe:
+    return RECIPES["all-weights" if all_weights else "context-gate"]
 
 
 def numbers(recipe: Recipe) -> dict[str, Any]:
@@ -131,7 +135,7 @@ def start(dist: PromptDistribution, model: Model, seed: int) -> GLA:
     net = GLA(
         dist.d + 1 + p,
         gate,
-        context=p,
+        context_width=p,
         scale=1 / dist.n,
         gate_bias=GATE_BIAS,
         generator=generator,
@@ -141,7 +145,7 @@ def start(dist: PromptDistribution, model: Model, seed: int) -> GLA:
 
 
 def table(
-    free: bool = False,
+    all_weights: bool = False,
     seeds: int = 1,
     jobs: int | None = None,
     backend: Backend = "loky",
@@ -150,14 +154,14 @@ def table(
     **changes: Any,
 ) -> list[Row]:
     """All cells of the table, the longest first, by `sweep`; `changes` go to `train_cell`. In the order of printing."""
-    free = _check.flag("free", free)
+    all_weights = _check.flag("all_weights", all_weights)
     _changes("changes", changes, ("r", "recipe", "evaluation"))
     # Spelled out, so that what is kept in `folder` goes by the numbers in use and not by their names.
-    plan = RECIPES["free" if free else "context"].replace(**_changes("recipe", changes.get("recipe"), CHANGES))
+    plan = _recipe(all_weights).replace(**_changes("recipe", changes.get("recipe"), CHANGES))
     changes["recipe"] = numbers(plan)
     changes["evaluation"] = EVALUATION | _changes("evaluation", changes.get("evaluation"), tuple(EVALUATION))
     cells = [
-        {"model": model, "d": D, "n": n, "seed": seed, "free": free} | changes
+        {"model": model, "d": D, "n": n, "seed": seed, "all_weights": all_weights} | changes
         for n in sorted(LENGTHS, reverse=True)
         for model in reversed(MODELS)
         for seed in range(_check.positive_int("seeds", seeds))

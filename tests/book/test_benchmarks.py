@@ -75,7 +75,7 @@ def test_a_form_that_differs_is_not_timed():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_free_layer_learns_a_single_task(seed):
     """From a random start to 1% above 1 - n / (n + d + 1) at most; a gate that reads labels may go a little below."""
-    run = speed.single_task_run(seed, prompts=6000)
+    run = speed.single_task_run(seed, draws=6000)
     assert run["stderr"] < 0.01 / 3
     assert -0.03 < run["excess"] < 0.01
 

@@ -11,7 +11,7 @@ from cases import distributions
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from glalib import GLA, PromptDistribution, gla, optimal_wpgd, simulate_risk, stationary_points, uniqueness, wpgd
+from glalib import GLA, PromptDistribution, gla, optimal_wpgd, simulate_risk, stationary_points, uniqueness, wpgd_step
 from glalib.gates import gates_to_weights
 from glalib.risk import h1, h2, slope
 
@@ -125,7 +125,7 @@ def shifted(Z, P_q, P_k, g, gate, a, b):
 
 def two_layers(P_q, P_k, first, second, gate):
     d, m = P_q.shape
-    model = GLA(d + 4, gate, 2, key_width=m, context=3, gates=[first, second], dtype=torch.float64)
+    model = GLA(d + 4, gate, 2, key_width=m, context_width=3, gates=[first, second], dtype=torch.float64)
     with torch.no_grad():
         for layer in model.layers:
             for W in (layer.W_q, layer.W_k, layer.W_v):
@@ -165,7 +165,7 @@ def test_shift_and_second_layer_give_the_paired_prompt(dist, m, gate, zero, seed
     first[: 2 * n : 2] = 0
     assert ((two_layers(P_q, P_k, first, g, gate)(Z)[:, 0] - wanted).abs() <= 1e-12 * scale).all()
     if gate == "scalar":
-        paired = wpgd(p.x, p.y, p.x_query, P_q @ P_k.T, Omega[:, 0])[:, 0]
+        paired = wpgd_step(p.x, p.y, p.x_query, P_q @ P_k.T, Omega[:, 0])[:, 0]
         assert ((paired - wanted).abs() <= 1e-12 * scale).all()
 
 
@@ -175,7 +175,7 @@ def test_with_sigmoids_only_in_the_limit():
     dist = PromptDistribution(3, (6,), (1.0,))
     p = draw(dist, 4, 0)
     eye, g = torch.eye(3, dtype=torch.float64), torch.full((13,), 0.9, dtype=torch.float64)
-    exact = wpgd(p.x, p.y, p.x_query, eye, gates_to_weights(pairs(g)))
+    exact = wpgd_step(p.x, p.y, p.x_query, eye, gates_to_weights(pairs(g)))
     errors = []
     for logit in (2.0, 5.0, 10.0, 40.0):
         first = torch.full((13,), 1 / (1 + np.exp(-logit)), dtype=torch.float64)
@@ -205,7 +205,7 @@ def test_slope_of_a_label_reading_gate():
 @pytest.mark.claim("prop-label-gates")
 def test_a_layer_whose_gate_reads_labels_has_a_risk_below_M():
     dist = PromptDistribution(2, (1, 2), (0.3, 0.9), sigma=0.1)
-    model = GLA(6, key_width=2, context=3, dtype=torch.float64)
+    model = GLA(6, key_width=2, context_width=3, dtype=torch.float64)
     layer = model.layers[0]
     with torch.no_grad():
         for W in layer.parameters():

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression, lsq_linear
 
-from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, simulate_risk, stationary_points, wpgd
+from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, simulate_risk, stationary_points, wpgd_step
 from glalib.fixed_points import fixed_points
 from glalib.gates import gates_to_weights
 from glalib.layout import DELIMITED, Layout
@@ -36,7 +36,7 @@ def in_order(r):
 def layer(dist, P, gates, tokens):
     """A module that computes these gates, one for each kind of token in that layout."""
     given, context = gates[tokens.kinds(dist.counts)], tokens.width(dist) - dist.d - 1
-    return GLA.from_matrices(P, np.eye(dist.d), given, context=context).with_computed_gates(dist, tokens)
+    return GLA.from_matrices(P, np.eye(dist.d), given, context_width=context).with_computed_gates(dist, tokens)
 
 
 # Theorem 4.
@@ -64,7 +64,7 @@ def test_a_layer_that_reads_context_has_exactly_these_weights(counts, seed):
     drawn = dist.sample(4, torch.Generator().manual_seed(seed), queries=2, dtype=torch.float64)
     tokens = Layout(delimiters=True, context=context)
     ours = layer(dist, P, np.array([*a, *b, c]), tokens)(tokens(drawn), queries=2)
-    wanted = wpgd(drawn.x, drawn.y, drawn.x_query, P, expected)
+    wanted = wpgd_step(drawn.x, drawn.y, drawn.x_query, P, expected)
     assert (ours - wanted).norm() <= 1e-12 * wanted.norm()  # logits through an orthogonal system
 
 
@@ -515,7 +515,7 @@ def test_the_table_of_four_kinds(dist, seed):
             (True, True): g[-1] * b[-1],
         }[context, delimiters]
         ours = model(tokens(drawn))
-        wanted = wpgd(drawn.x, drawn.y, drawn.x_query, P, factor * expected)
+        wanted = wpgd_step(drawn.x, drawn.y, drawn.x_query, P, factor * expected)
         assert (ours - wanted).norm() <= 1e-11 * wanted.norm()
         assert optimal_wpgd(dist, expected).risk >= least - 1e-10 * dist.M
 
@@ -607,7 +607,7 @@ def test_a_module_with_finite_logits_by_monte_carlo():
     kept = 1 / (1 + np.exp(-B))
     model = layer(dist, best.P, np.array([kept, kept, best.omega[0], kept, kept]), DELIMITED)
     estimate = simulate_risk(
-        model, dist, prompts=20_000, queries=4, generator=torch.Generator().manual_seed(1),
+        model, dist, draws=20_000, queries=4, generator=torch.Generator().manual_seed(1),
         tokens=DELIMITED,
     )  # fmt: skip
     assert abs(estimate.risk - best.risk) < 3 * estimate.stderr < 0.05 * best.risk

@@ -52,7 +52,7 @@ def test_layers_meet_weights_in_any_order(K, d, side, kind, how, seed):
     rng = np.random.default_rng(seed)
     dist = PromptDistribution(d, rng.integers(1, 4, size=K).tolist(), (0.0,) * K)
     omega, P = weights(rng, K, kind), rng.normal(size=(d, d))
-    layer = GLA.from_weights(P, Layout(delimiters=True).weights(dist, omega), side, context=2 * K + 1)
+    layer = GLA.from_weights(P, Layout(delimiters=True).weights(dist, omega), side, context_width=2 * K + 1)
     assert (layer.key_width, layer.value_width) == ((d, 2) if side == "value" else (2 * d, d + 2 + 2 * K))
     B = maps(layer.with_computed_gates(dist) if how == "computed" else layer, dist, context=True)
     target = omega[dist.task_index, None, None] * P
@@ -139,7 +139,7 @@ def test_a_layer_with_one_spare_channel(K, how, kind):
     gates, v = signed_weights_to_gates(Layout(delimiters=True).weights(dist, omega))
     up, down = gates_to_weights(gates, axis=-2).T[..., None]
     channels = weights_to_gates(up * D + down * (1 - D), axis=-2)
-    layer = GLA.from_matrices(v * A @ Q, P, channels, "key", context=2 * K + 1)
+    layer = GLA.from_matrices(v * A @ Q, P, channels, "key", context_width=2 * K + 1)
     assert layer.key_width == d + 1
     B = maps(layer.with_computed_gates(dist) if how == "computed" else layer, dist, context=True)
     falls = np.cumsum(-np.diff(omega, prepend=0).clip(None, 0))

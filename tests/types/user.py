@@ -21,7 +21,7 @@ from glalib import (
     simulate_risk,
     stationary_points,
     uniqueness,
-    wpgd,
+    wpgd_step,
 )
 from glalib.baselines import bayes, least_squares, ridge
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
@@ -60,7 +60,7 @@ assert_type(weights_to_gates(torch.ones(3)), Tensor)
 assert_type(gates_to_weights(torch.ones(3)), Tensor)
 signed, scale = signed_weights_to_gates(np.ones(3))
 
-model = GLA(tokens.width(dist), gate="key", context=5, dtype=torch.float64)
+model = GLA(tokens.width(dist), gate="key", context_width=5, dtype=torch.float64)
 assert_type(model.forward(Z, queries=2), Tensor)  # torch says nothing of model(...)
 layer = GLA.from_wpgd(best, dist, gate="value", tokens=tokens)
 assert_type(layer, GLA)
@@ -71,9 +71,9 @@ assert_type(gla(q, k, v, torch.ones(5), gate="scalar", form="chunked"), Tensor)
 o, S = gla(q, k, v, initial_state=torch.zeros(2, 3), output_final_state=True)
 assert_type(S, Tensor)
 assert_type(gla_readout(q[-1], k, v), Tensor)
-assert_type(wpgd(prompts.x, prompts.y, prompts.x_query, best.P, dist.expand(best.omega)), Tensor)
+assert_type(wpgd_step(prompts.x, prompts.y, prompts.x_query, best.P, dist.expand(best.omega)), Tensor)
 
-estimate = simulate_risk(model, dist, prompts=100, queries=2, tokens=tokens, against=best)
+estimate = simulate_risk(model, dist, draws=100, queries=2, tokens=tokens, against=best)
 assert_type(estimate, Estimate)
 for predictor in (least_squares, ridge(1.0), bayes(dist), best, (best.P, best.omega)):
     simulate_risk(predictor, dist, 100)

@@ -19,7 +19,9 @@ LONG = SHORT.replace(steps=30)
 
 def new_model(dtype=torch.float32):
     generator = torch.Generator().manual_seed(0)
-    return GLA(DIST.d + 6, "scalar", context=5, scale=1 / DIST.n, generator=generator, dtype=torch.float32).to(dtype)
+    return GLA(DIST.d + 6, "scalar", context_width=5, scale=1 / DIST.n, generator=generator, dtype=torch.float32).to(
+        dtype
+    )
 
 
 def weights(model):
@@ -40,7 +42,7 @@ def stop_after(calls):
 
 def phases(path):
     with np.load(path) as file:
-        return json.loads(str(file["run"]))["phases"]
+        return json.loads(str(file["identity"]))["phases"]
 
 
 def test_a_finished_run_is_continued(tmp_path):
@@ -184,7 +186,7 @@ def test_a_distribution_of_ones_own(tmp_path):
     fresh = GLA(4, scale=0.1, generator=torch.Generator().manual_seed(0))
     assert np.array_equal(fit(fresh, Signs(), recipe, tokens=rows, checkpoint=tmp_path / "run.npz"), losses)
     zero = simulate_risk(lambda drawn: 0 * drawn.y_query, Signs(), 600, 2, generator=torch.Generator())
-    assert zero.risk == 1 and zero.prompts == 600
+    assert zero.risk == 1 and zero.draws == 600
 
     class Others(Signs):
         def __repr__(self):

@@ -139,7 +139,7 @@ def test_a_table_that_was_there_stays_until_the_new_one_is_whole(tmp_path, monke
 
 
 def test_a_cell_that_fails_is_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(RECIPES, "context", Recipe(steps=1, batch=1, token_free=True))
-    monkeypatch.setitem(EVALUATION, "prompts", 1)
+    monkeypatch.setitem(RECIPES, "context-gate", Recipe(steps=1, batch=1, token_free=True))
+    monkeypatch.setitem(EVALUATION, "draws", 1)
     assert main(["reproduce", "table", "--jobs", "1", "--folder", str(tmp_path)]) == 2
     assert "in cells[0] of the sweep, {'model': 'gla', 'd': 100" in capsys.readouterr().err

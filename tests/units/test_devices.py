@@ -22,7 +22,7 @@ CLOSE = {"rtol": 1e-8, "atol": 1e-8}  # float64; devices sum in other orders
 
 def new_model(device="cpu", gate="scalar", dtype=torch.float64, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return GLA(9, gate, context=5, scale=1 / DIST.n, dtype=dtype, generator=generator).to(device)
+    return GLA(9, gate, context_width=5, scale=1 / DIST.n, dtype=dtype, generator=generator).to(device)
 
 
 def weights(model):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from glalib import GLA, PromptDistribution, gla, gla_readout, simulate_risk, wpgd
+from glalib import GLA, PromptDistribution, gla, gla_readout, simulate_risk, wpgd_step
 from glalib.baselines import bayes, least_squares, ridge
 from glalib.gates import gates_to_weights, signed_weights_to_gates, suffix_products, weights_to_gates
 from glalib.layout import Layout
@@ -133,23 +133,26 @@ BAD = {
         "P times the largest weight must be in the range of torch.float32",
     ),
     "P beyond x's float32": (
-        lambda: wpgd(Q, ones(4), ones(1, 2), 1e300 * I, np.ones(4)),
+        lambda: wpgd_step(Q, ones(4), ones(1, 2), 1e300 * I, np.ones(4)),
         "P must be in the range of torch.float32, 1.2e-38 to 3.4e.38; got a largest entry of 1e.300",
     ),
-    "P that rounds to zero": (lambda: wpgd(Q, ones(4), ones(1, 2), 1e-300 * I, np.ones(4)), "P must be in the range"),
+    "P that rounds to zero": (
+        lambda: wpgd_step(Q, ones(4), ones(1, 2), 1e-300 * I, np.ones(4)),
+        "P must be in the range",
+    ),
     "labels beyond float32": (
-        lambda: wpgd(Q, 1e300 * np.ones(4), ones(1, 2), I, np.ones(4)),
+        lambda: wpgd_step(Q, 1e300 * np.ones(4), ones(1, 2), I, np.ones(4)),
         "y must be in the range of torch.float32",
     ),
     "P without numbers": (
-        lambda: wpgd(Q, ones(4), ones(1, 2), ones(2, 2, **meta), ones(4)),
+        lambda: wpgd_step(Q, ones(4), ones(1, 2), ones(2, 2, **meta), ones(4)),
         "P must be a tensor with numbers in it, as x is on cpu; got a meta tensor",
     ),
     "weights in a column": (
-        lambda: wpgd(np.ones((4, 2)), np.ones(4), np.ones((1, 2)), I, np.ones((4, 1))),
+        lambda: wpgd_step(np.ones((4, 2)), np.ones(4), np.ones((1, 2)), I, np.ones((4, 1))),
         r"omega must be of shape \(4,\)",
     ),
-    "masked features": (lambda: wpgd(masked(I), [1, 1], I, I, [1, 1]), "x must be an array without a mask"),
+    "masked features": (lambda: wpgd_step(masked(I), [1, 1], I, I, [1, 1]), "x must be an array without a mask"),
     "penalty NaN": (lambda: ridge(math.nan), "penalty must be a finite number >= 0; got nan"),
     "penalty True": (lambda: ridge(True), "penalty must be a finite number >= 0; got True"),
     "a penalty beyond float32": (lambda: ridge(1e300)(D.sample(2)), "penalty must be below .* torch.float32; got 1e"),
@@ -237,7 +240,7 @@ def test_numbers_too_large_are_not_hidden():
     large = torch.full((4, 1), 6e4, dtype=half)
     assert gla(large, large, large).isinf().all()
     assert gla(1e-4 * large, 1e-4 * large, large)[-1].isinf().all()
-    assert wpgd(ones(4, 2, dtype=half), 6e4 * ones(4), ones(1, 2), I, np.ones(4)).isinf().all()
+    assert wpgd_step(ones(4, 2, dtype=half), 6e4 * ones(4), ones(1, 2), I, np.ones(4)).isinf().all()
 
 
 def test_the_smallest_weights():
@@ -254,20 +257,20 @@ def test_the_smallest_weights():
 def test_empty_batches():
     assert gates_to_weights(np.ones((0, 3))).shape == (0, 2)
     assert GLA(3)(ones(0, 4, 3)).shape == (0, 1)
-    assert wpgd(np.ones((0, 4, 2)), np.ones((0, 4)), np.ones((0, 1, 2)), I, np.ones(4)).shape == (0, 1)
+    assert wpgd_step(np.ones((0, 4, 2)), np.ones((0, 4)), np.ones((0, 1, 2)), I, np.ones(4)).shape == (0, 1)
     # No examples, or no features: the prediction is the start, zero.
-    assert wpgd(np.ones((0, 2)), np.ones(0), np.ones((1, 2)), I, np.ones(0)).tolist() == [0]
-    assert wpgd(np.ones((3, 0)), np.ones(3), np.ones((1, 0)), np.ones((0, 0)), np.ones(3)).tolist() == [0]
-    assert wpgd([[2.0]], [3.0], [[1.0]], [[1.0]], [0.5]).tolist() == [3.0]
+    assert wpgd_step(np.ones((0, 2)), np.ones(0), np.ones((1, 2)), I, np.ones(0)).tolist() == [0]
+    assert wpgd_step(np.ones((3, 0)), np.ones(3), np.ones((1, 0)), np.ones((0, 0)), np.ones(3)).tolist() == [0]
+    assert wpgd_step([[2.0]], [3.0], [[1.0]], [[1.0]], [0.5]).tolist() == [3.0]
 
 
 def test_numpy_numbers_are_numbers():
-    a = GLA(np.int64(4), layers=np.int32(2), context=np.int64(1), causal=np.bool_(False), generator=gen())
-    b = GLA(4, layers=2, context=1, causal=False, generator=gen())
+    a = GLA(np.int64(4), layers=np.int32(2), context_width=np.int64(1), causal=np.bool_(False), generator=gen())
+    b = GLA(4, layers=2, context_width=1, causal=False, generator=gen())
     Z = torch.rand(7, 4, generator=gen())
     assert repr(a) == repr(b) and a.causal is False
     assert torch.equal(a(Z, np.int64(2)), b(Z, 2))
-    assert GLA.from_matrices(I, I, context=np.int8(1), causal=np.bool_(True)).causal is True
+    assert GLA.from_matrices(I, I, context_width=np.int8(1), causal=np.bool_(True)).causal is True
     assert gates_to_weights(I, axis=np.int64(-1)).shape == (2, 1)
     estimates = [simulate_risk(least_squares, D, n, 2, b, gen(), progress=p)
                  for n, b, p in ((9, 4, False), (np.int64(9), np.int64(4), np.bool_(False)))]  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from glalib import GLA, PromptDistribution, gla, gla_readout, simulate_risk, wpgd
+from glalib import GLA, PromptDistribution, gla, gla_readout, simulate_risk, wpgd_step
 from glalib.baselines import bayes, least_squares, ridge
 from glalib.gates import gates_to_weights, signed_weights_to_gates, suffix_products, weights_to_gates
 from glalib.layout import Layout
@@ -169,7 +169,7 @@ def test_constructions(gate, dtype):
     generator = torch.Generator().manual_seed(0)
     Z = torch.randn(n + 40, d + 1, generator=generator).to(dtype)
     x, y, x_query = Z[:n, :d].double(), Z[:n, d].double(), Z[n:, :d].double()
-    wanted = wpgd(x, y, x_query, model.layers[0].W_q[:d, :d].detach().double(), omega)
+    wanted = wpgd_step(x, y, x_query, model.layers[0].W_q[:d, :d].detach().double(), omega)
     Z[n:, d] = 0
     # W_q holds P (times the largest weight, here one; of the two halves of a key gate, the first).
     assert error(model(Z, 40).detach(), wanted) < CLOSE
@@ -181,8 +181,8 @@ def test_wpgd(dtype):
     x, y, x_query = (torch.randn(*s, generator=generator).to(dtype) for s in ((8192, 3), (8192,), (50, 3)))
     P = torch.randn(3, 3, generator=generator, dtype=torch.float64) / 8192
     omega = np.linspace(0.999, 1, 8192)
-    ours = wpgd(x, y, x_query, P, omega)
-    assert ours.dtype == dtype and error(ours, wpgd(x.double(), y.double(), x_query.double(), P, omega)) < CLOSE
+    ours = wpgd_step(x, y, x_query, P, omega)
+    assert ours.dtype == dtype and error(ours, wpgd_step(x.double(), y.double(), x_query.double(), P, omega)) < CLOSE
 
 
 DIST = PromptDistribution(3, (40, 20), (0.3, 0.8), sigma=0.5)
@@ -205,9 +205,9 @@ def test_risk_of_a_model_of_16_bits(dtype):
     would be invisible; rounded labels, or a mean in 16 bits, would not."""
     P = np.eye(3) / 64
 
-    def risk(dtype, P, prompts):
+    def risk(dtype, P, draws):
         model = GLA.from_matrices(P, np.eye(3)).to(dtype)
-        return simulate_risk(model, DIST, prompts, queries=2, generator=torch.Generator().manual_seed(1)).risk
+        return simulate_risk(model, DIST, draws, queries=2, generator=torch.Generator().manual_seed(1)).risk
 
     assert risk(dtype, P, 4000) == pytest.approx(risk(torch.float32, P, 4000), rel=CLOSE)
     # A prediction of zero leaves the labels alone, with nothing rounded: equal to the last digit.

@@ -16,7 +16,7 @@ SHORT = Recipe(steps=30, batch=8, queries=3, lr=0.02)
 
 def copies(gate="scalar", context=5, dtype=torch.float64, **options):
     return [
-        GLA(DIST.d + 1 + context, gate, context=context, scale=1 / DIST.n, dtype=dtype,
+        GLA(DIST.d + 1 + context, gate, context_width=context, scale=1 / DIST.n, dtype=dtype,
             generator=torch.Generator().manual_seed(seed), **options)
         for seed in range(len(SEEDS))
     ]  # fmt: skip

@@ -179,7 +179,7 @@ def test_a_module_with_given_weights(n, d, kind, gate, context, seed):
 @pytest.mark.claim("def-construction")
 def test_equation_9_is_what_it_says():
     P_q, P_k = np.arange(6.0).reshape(3, 2), -np.arange(6.0).reshape(3, 2)
-    model = GLA.from_matrices(P_q, P_k, context=1)
+    model = GLA.from_matrices(P_q, P_k, context_width=1)
     layer = model.layers[0]
     np.testing.assert_array_equal(layer.W_q.detach(), np.vstack([P_q, np.zeros((2, 2))]))
     np.testing.assert_array_equal(layer.W_k.detach(), np.vstack([P_k, np.zeros((2, 2))]))
@@ -274,7 +274,7 @@ def test_gates_given_and_gates_computed_from_context(gate, dtype, kind, one_hot,
     shape = (7,) if gate == "scalar" else (7, d if gate == "key" else d + 1 + 7)
     values = rng.uniform(size=shape) if kind == "random" else rng.integers(0, 2, size=shape) * 1.0
     P = torch.from_numpy(rng.normal(size=(d, d))).to(dtype)
-    given_layer = GLA.from_matrices(P, torch.eye(d, dtype=dtype), values[kinds], gate, context=7)
+    given_layer = GLA.from_matrices(P, torch.eye(d, dtype=dtype), values[kinds], gate, context_width=7)
     layer = given_layer.with_computed_gates(DIST, tokens)
     Z = tokens(DIST.sample(3, torch.Generator().manual_seed(seed), 2, dtype))
     off = (layer.gates(Z, 2) - given_layer.gates(Z, 2)).abs().max()
@@ -291,7 +291,7 @@ def test_in_sixteen_bits_a_gate_of_one_keeps_all():
     """Gates are computed in float32 there: one is one, and zero is 2e-9."""
     gates = np.array([1.0, 1.0, 0.3, 0.0, 1.0, 1.0, 1.0])[DELIMITED.kinds(DIST.counts)]
     eye = torch.eye(3, dtype=torch.bfloat16)
-    given_layer = GLA.from_matrices(eye, eye, gates, context=7)
+    given_layer = GLA.from_matrices(eye, eye, gates, context_width=7)
     Z = DELIMITED(DIST.sample(1, torch.Generator().manual_seed(0), dtype=torch.float32)).bfloat16()
     wanted, found = given_layer.gates(Z), given_layer.with_computed_gates(DIST).gates(Z)
     assert (found[wanted == 1] == 1).all() and 0 < found[wanted == 0].item() < 3e-9
@@ -320,7 +320,7 @@ def test_start_is_drawn_from_the_generator():
     a, b, c = (GLA(4, layers=2, value_width=2, generator=torch.Generator().manual_seed(s)) for s in (0, 0, 1))
     assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
     assert not torch.equal(a.layers[0].W_q, c.layers[0].W_q)
-    assert torch.equal(GLA(5, context=1).h, torch.tensor([0.0, 0, 0, 1, 0]))
+    assert torch.equal(GLA(5, context_width=1).h, torch.tensor([0.0, 0, 0, 1, 0]))
 
 
 @pytest.mark.parametrize("held", [False, True])
@@ -345,7 +345,7 @@ TWO = PromptDistribution(2, (2, 1), (0.2, 0.8))
 
 
 def computed(gates, tokens=DELIMITED, dist=TWO, context=5):
-    return GLA.from_matrices(I2, I2, gates, context=context).with_computed_gates(dist, tokens)
+    return GLA.from_matrices(I2, I2, gates, context_width=context).with_computed_gates(dist, tokens)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def computed(gates, tokens=DELIMITED, dist=TWO, context=5):
         (lambda: GLA(0), ValueError, "width must be a positive integer; got 0"),
         (lambda: GLA(3, gate="keys"), ValueError, "gate must be one of None, 'scalar', 'key', 'value'; got 'keys'"),
         (lambda: GLA(3, layers=1.5), TypeError, "layers must be a positive integer; got 1.5"),
-        (lambda: GLA(3, context=2), ValueError, "context must be at most width - 2 = 1; got 2"),
+        (lambda: GLA(3, context_width=2), ValueError, "context_width must be at most width - 2 = 1; got 2"),
         (lambda: GLA(3, gate_bias=float("nan")), ValueError, "gate_bias must be a finite number"),
         (lambda: GLA(3, gate=None, gates=[1.0]), ValueError, "gates must be None when gate is None"),
         (lambda: GLA(3, gates=[1.0, 1.5]), ValueError, r"gates must be in \[0, 1\]"),
@@ -384,13 +384,17 @@ def computed(gates, tokens=DELIMITED, dist=TWO, context=5):
         (lambda: GLA.from_matrices([[None]], I2), TypeError, "P_q must be an array of real numbers"),
         (lambda: GLA.from_matrices([["a"]], I2), TypeError, "P_q must be an array of real numbers"),
         (lambda: GLA.from_matrices(np.zeros((0, 2, 2)), I2), ValueError, "P_q must be of shape"),
-        (lambda: GLA.from_matrices(I2, I2, context=0.0), TypeError, "context must be an integer >= 0; got 0.0"),
+        (
+            lambda: GLA.from_matrices(I2, I2, context_width=0.0),
+            TypeError,
+            "context_width must be an integer >= 0; got 0.0",
+        ),
         (lambda: GLA.from_matrices(I2, I2, gate="x"), ValueError, "gate must be one of None, 'scalar'"),
         (lambda: GLA.from_matrices([I2] * 2, [I2] * 2, [None, [0.5] * 3]), ValueError, "gates must be given for every"),
         (lambda: GLA(4, layers=2, gates=[[0.5], None]), ValueError, "gates must be given for every layer or for none"),
         (lambda: GLA(4, layers=2, gates=5), ValueError, "gates must be a sequence of 2 gate arrays"),
-        (lambda: GLA(4, context=0.0), TypeError, "context must be an integer >= 0; got 0.0"),
-        (lambda: GLA(4, context=-1), ValueError, "context must be an integer >= 0; got -1"),
+        (lambda: GLA(4, context_width=0.0), TypeError, "context_width must be an integer >= 0; got 0.0"),
+        (lambda: GLA(4, context_width=-1), ValueError, "context_width must be an integer >= 0; got -1"),
         (lambda: GLA(4, dtype=torch.int64), TypeError, "dtype must be a floating-point torch dtype"),
         (lambda: GLA(4, dtype="f"), TypeError, "dtype must be a floating-point torch dtype"),
         (lambda: GLA(4, generator=3), TypeError, "generator must be a torch.Generator or None; got int"),

@@ -26,13 +26,14 @@ def run(code, cwd):
 def test_the_closed_forms_import_no_torch(tmp_path):
     code = """
 import sys
-from glalib import PromptDistribution, optimal_wpgd, population_risk, stationary_points, uniqueness, wpgd
+from glalib import PromptDistribution, optimal_wpgd, population_risk, stationary_points, uniqueness, wpgd_step
 import numpy as np
 dist = PromptDistribution(3, (4, 5), (0.2, 0.8))
 for weights in ("free", "uniform", "monotone", "constant-gate"):
     point = optimal_wpgd(dist, weights)
     population_risk(dist, point.P, point.omega)
-stationary_points(dist), uniqueness(dist), wpgd(np.ones((2, 3)), np.ones(2), np.ones((1, 3)), np.eye(3), np.ones(2))
+stationary_points(dist), uniqueness(dist)
+wpgd_step(np.ones((2, 3)), np.ones(2), np.ones((1, 3)), np.eye(3), np.ones(2))
 from glalib.cli import main
 main(["risk", "--d", "3", "--counts", "2,2", "--r", "0.2,0.8"])
 print("torch" in sys.modules)
@@ -106,7 +107,7 @@ for weights in ("free", "uniform", "monotone", "constant-gate"):
 gates = weights_to_gates(DELIMITED.weights(dist, (0.25, 1.0)))
 assert np.allclose(gates_to_weights(gates)[:4], 0.25)
 x, y = np.ones((2, 9, 3)), np.ones((2, 9))
-assert glalib.wpgd(x, y, x[:, :1], np.eye(3), np.ones(9)).shape == (2, 1)
+assert glalib.wpgd_step(x, y, x[:, :1], np.eye(3), np.ones(9)).shape == (2, 1)
 assert glalib.uniqueness(dist).holds_sharp and glalib.stationary_points(dist)
 FigureData("a", {"x": [1.0]})
 assert main(["risk", "--d", "3", "--counts", "4,5", "--r", "0.2,0.8"]) == 0

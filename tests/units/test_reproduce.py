@@ -12,8 +12,7 @@ import torch
 from glalib import PromptDistribution
 from glalib.checkpoint import seconds_spent
 from glalib.cli import main
-from glalib.fingerprints import code_fingerprint
-from glalib.reproduce import AUTHORS, EVALUATION, RECIPES, start, summary, table, train_cell
+from glalib.reproduce import AUTHORS, EVALUATION, RECIPES, code_fingerprint, start, summary, table, train_cell
 from glalib.reproduce.table import numbers
 
 DATA = Path(__file__).parents[2] / "chapters" / "data"
@@ -31,7 +30,7 @@ KEYS = {
     "versions",
     "provenance",
 }
-TINY = {"recipe": {"steps": 20, "batch": 16}, "evaluation": {"prompts": 50, "queries": 4}}
+TINY = {"recipe": {"steps": 20, "batch": 16}, "evaluation": {"draws": 50, "queries": 4}}
 
 
 def stored(name):
@@ -46,23 +45,23 @@ def tiny(monkeypatch):
     monkeypatch.setattr(room, "LENGTHS", (8, 6))
     for name in RECIPES:
         monkeypatch.setitem(RECIPES, name, RECIPES[name].replace(steps=20, batch=16))
-    for name, value in {"prompts": 50, "queries": 4}.items():
+    for name, value in {"draws": 50, "queries": 4}.items():
         monkeypatch.setitem(EVALUATION, name, value)
 
 
 @pytest.mark.claim("table-authors-trained")
-@pytest.mark.parametrize(("name", "free"), [("table_context", False), ("table_free", True)])
-def test_what_is_stored_is_within_the_tolerance(name, free):
+@pytest.mark.parametrize(("name", "all_weights"), [("table_context_gate", False), ("table_all_weights", True)])
+def test_what_is_stored_is_within_the_tolerance(name, all_weights):
     """(i) 0.15%; (ii) 0.5% up to n = 200 and 0.75% beyond; each cell, each seed; standard errors a third of that."""
     rows = stored(name)
     assert {(row["model"], row["n"]) for row in rows} == set(AUTHORS)
     for row in rows:
         assert KEYS - {"provenance"} <= set(row) <= KEYS and row["d"] == 100 and row["r"] == [0.2, 0.8]
-        assert row["configuration"]["free"] is free
-        named = numbers(RECIPES["free" if free else "context"])
+        assert row["configuration"]["all_weights"] is all_weights
+        named = numbers(RECIPES["all-weights" if all_weights else "context-gate"])
         assert {key: value for key, value in row["configuration"].items() if key in named}.items() <= named.items()
         assert round(row["theory"], 4) == AUTHORS[row["model"], row["n"]][1]
-        tolerance = 0.0015 if not free else 0.005 if row["n"] <= 200 else 0.0075
+        tolerance = 0.0015 if not all_weights else 0.005 if row["n"] <= 200 else 0.0075
         assert abs(row["risk"] / row["theory"] - 1) < tolerance
         assert row["stderr"] / row["theory"] < tolerance / 3
 
@@ -71,7 +70,7 @@ def test_what_is_stored_is_within_the_tolerance(name, free):
 @pytest.mark.parametrize(("model", "n"), [("linear", 100), ("gla", 200)])
 def test_a_sample_of_cells_is_trained_again(model, n):
     """The same seeds on another machine: other rounding, so not the same digits, but far within a standard error."""
-    there = next(row for row in stored("table_context") if (row["model"], row["n"], row["seed"]) == (model, n, 0))
+    there = next(row for row in stored("table_context_gate") if (row["model"], row["n"], row["seed"]) == (model, n, 0))
     here = train_cell(model, 100, n, 0)
     assert there["configuration"].items() <= here["configuration"].items()
     assert abs(here["risk"] - there["risk"]) < here["stderr"]
@@ -87,18 +86,20 @@ def test_table_in_the_order_of_printing(tiny, tmp_path):
     assert table(seeds=2, jobs=1, folder=tmp_path, progress=False) == rows  # read, not trained again
 
 
-@pytest.mark.parametrize("free", [False, True])
-def test_command(tiny, tmp_path, capsys, free):
+@pytest.mark.parametrize("all_weights", [False, True])
+def test_command(tiny, tmp_path, capsys, all_weights):
     file = tmp_path / "table.json"
     arguments = ["reproduce", "table", "--jobs", "1", "--json", str(file), "--folder", str(tmp_path / "runs")]
-    assert main(arguments + ["--free"] * free) == 0
+    assert main(arguments + ["--all-weights"] * all_weights) == 0
     rows = json.loads(file.read_text())
-    assert len(rows) == 4 and all(set(row) == KEYS and row["configuration"]["free"] is free for row in rows)
+    assert len(rows) == 4 and all(
+        set(row) == KEYS and row["configuration"]["all_weights"] is all_weights for row in rows
+    )
     assert "authors: trained" in capsys.readouterr().out
 
 
 def test_runs_that_fail_are_said_and_leave_the_others(tiny, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(RECIPES, "context", RECIPES["context"].replace(lr=1e30, warmup=0.0))
+    monkeypatch.setitem(RECIPES, "context-gate", RECIPES["context-gate"].replace(lr=1e30, warmup=0.0))
     assert main(["reproduce", "table", "--jobs", "1", "--folder", str(tmp_path)]) == 1
     assert "stopped: NonFiniteLoss: the loss is" in capsys.readouterr().out
 
@@ -106,7 +107,7 @@ def test_runs_that_fail_are_said_and_leave_the_others(tiny, tmp_path, capsys, mo
 def test_what_is_kept_goes_by_the_recipe_in_use(tiny, tmp_path, monkeypatch):
     options = {"jobs": 1, "folder": tmp_path, "progress": False}
     table(**options)
-    monkeypatch.setitem(RECIPES, "context", RECIPES["context"].replace(steps=30))
+    monkeypatch.setitem(RECIPES, "context-gate", RECIPES["context-gate"].replace(steps=30))
     assert {row["configuration"]["steps"] for row in table(**options)} == {30}
     assert {row["configuration"]["steps"] for row in table(recipe={"steps": 10}, **options)} == {10}
 
@@ -188,11 +189,11 @@ def test_bad_arguments_of_the_command(capsys, tmp_path):
         (1.5, {}, TypeError, "seed must be an integer >= 0; got 1.5"),
         (-1, {}, ValueError, "seed must be an integer >= 0; got -1"),
         (2**64, {}, ValueError, "seed must be an integer >= 0 that fits in 64 bits"),
-        (0, {"free": "no"}, ValueError, "free must be one of True, False; got 'no'"),
+        (0, {"all_weights": "no"}, ValueError, "all_weights must be one of True, False; got 'no'"),
         (0, {"recipe": 5}, TypeError, "recipe must be a dict or None; got int"),
         (0, {"recipe": {"step": 3}}, ValueError, "recipe must be with keys among steps, batch, .*; got 'step'"),
         (0, {"recipe": {"seed": 3}}, ValueError, "recipe must be with keys among steps, batch, .*; got 'seed'"),
-        (0, {"evaluation": {"prompt": 3}}, ValueError, "evaluation must be with keys among prompts, queries; got"),
+        (0, {"evaluation": {"prompt": 3}}, ValueError, "evaluation must be with keys among draws, queries; got"),
         (0, {"r": (0.2, 0.8, 0.1)}, ValueError, r"r must be of shape \(2,\); got shape \(3,\)"),
         (0, {"r": 0.5}, ValueError, r"r must be of shape \(2,\); got shape \(\)"),
         (0, {"checkpoint": 5}, TypeError, "checkpoint must be a path or None; got int"),
@@ -206,10 +207,10 @@ def test_bad_arguments_of_a_cell(seed, options, error, words):
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"free": 5}, ValueError, "free must be one of True, False; got 5"),
+        ({"all_weights": 5}, ValueError, "all_weights must be one of True, False; got 5"),
         ({"recpe": {}}, ValueError, "changes must be with keys among r, recipe, evaluation; got 'recpe'"),
         ({"recipe": [3]}, TypeError, "recipe must be a dict or None; got list"),
-        ({"evaluation": {"seeds": 1}}, ValueError, "evaluation must be with keys among prompts, queries; got 'seeds'"),
+        ({"evaluation": {"seeds": 1}}, ValueError, "evaluation must be with keys among draws, queries; got 'seeds'"),
         ({"seeds": True}, TypeError, "seeds must be a positive integer; got True"),
     ],
 )

@@ -76,7 +76,7 @@ def test_monte_carlo_agrees_with_population_risk(seed):
     P = rng.normal(size=(dist.d, dist.d)) / dist.n
     omega = rng.normal(size=dist.n if seed % 2 else dist.K)
     generator = torch.Generator().manual_seed(seed)
-    estimate = simulate_risk((P, omega), dist, prompts=40_000, queries=4, generator=generator)
+    estimate = simulate_risk((P, omega), dist, draws=40_000, queries=4, generator=generator)
     assert estimate.stderr < 0.02 * estimate.risk
     assert abs(estimate.risk - population_risk(dist, P, omega)) < 5 * estimate.stderr
 
@@ -89,7 +89,7 @@ def test_monte_carlo_would_notice_a_wrong_moment():
     Q = half.T @ P @ half
     _, ww, _ = dist.moments(omega)
     wrong = population_risk(dist, P, omega) - ww * np.trace(half.T @ dist.C @ half @ Q.T @ Q)
-    estimate = simulate_risk((P, omega), dist, prompts=100_000, queries=4, generator=torch.Generator().manual_seed(0))
+    estimate = simulate_risk((P, omega), dist, draws=100_000, queries=4, generator=torch.Generator().manual_seed(0))
     assert abs(estimate.risk - wrong) > 7 * estimate.stderr  # 13 seen: it would also be noticed on another stream
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, simulate_risk, wpgd
+from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, simulate_risk, wpgd_step
 from glalib.baselines import bayes, least_squares, ridge
 from glalib.layout import Layout
 
@@ -22,13 +22,13 @@ def test_all_kinds_of_predictor_give_one_answer():
     omega = DIST.expand(best.omega)
     module = GLA.from_matrices(P_q=best.P, P_k=np.eye(3), gates=DIST_GATES(best.omega)).double()
     risks = [
-        simulate_risk(predictor, DIST, prompts=500, queries=2, generator=gen()).risk
+        simulate_risk(predictor, DIST, draws=500, queries=2, generator=gen()).risk
         for predictor in (
             (best.P, best.omega),
             (best.P, omega),
             best,
             module,
-            lambda p: wpgd(p.x, p.y, p.x_query, best.P, omega),
+            lambda p: wpgd_step(p.x, p.y, p.x_query, best.P, omega),
         )
     ]
     assert risks == pytest.approx([risks[0]] * 5, rel=1e-12)
@@ -43,11 +43,11 @@ def DIST_GATES(omega):
 def test_the_estimate_does_not_depend_on_the_batch_and_its_error_shrinks():
     """The batch changes the order of the draws, not their law: two estimates within their errors."""
     best = optimal_wpgd(DIST)
-    small = simulate_risk(best, DIST, prompts=2_000, batch=64, generator=gen(1))
-    large = simulate_risk(best, DIST, prompts=32_000, generator=gen(2), progress=True)
+    small = simulate_risk(best, DIST, draws=2_000, batch=64, generator=gen(1))
+    large = simulate_risk(best, DIST, draws=32_000, generator=gen(2), progress=True)
     assert abs(small.risk - large.risk) < 5 * (small.stderr**2 + large.stderr**2) ** 0.5
     assert large.stderr == pytest.approx(small.stderr / 4, rel=0.25)
-    assert (small.prompts, large.prompts) == (2_000, 32_000)
+    assert (small.draws, large.draws) == (2_000, 32_000)
 
 
 def test_standard_errors_cover():
@@ -55,7 +55,7 @@ def test_standard_errors_cover():
     best = optimal_wpgd(DIST)
     exact = population_risk(DIST, best.P, best.omega)
     generator = gen(3)
-    estimates = [simulate_risk(best, DIST, prompts=1_000, queries=3, generator=generator) for _ in range(200)]
+    estimates = [simulate_risk(best, DIST, draws=1_000, queries=3, generator=generator) for _ in range(200)]
     z = np.array([(e.risk - exact) / e.stderr for e in estimates])
     assert abs(z.std() - 1) < 5 / 400**0.5 and abs(z.mean()) < 5 / 200**0.5
 
@@ -67,13 +67,13 @@ def single_task(n, d, sigma, **options):
 def test_least_squares_has_its_textbook_risk():
     """One task, n > d + 1: E risk = sigma^2 (1 + d / (n - d - 1)) for Gaussian features."""
     n, d, sigma = 20, 4, 0.7
-    estimate = simulate_risk(least_squares, single_task(n, d, sigma), prompts=20_000, generator=gen(4))
+    estimate = simulate_risk(least_squares, single_task(n, d, sigma), draws=20_000, generator=gen(4))
     assert abs(estimate.risk - sigma**2 * (1 + d / (n - d - 1))) < 5 * estimate.stderr
 
 
 def test_least_squares_interpolates_below_the_dimension():
     """n < d, no noise: the minimum-norm solution explains n of the d directions, so the risk is d - n."""
-    estimate = simulate_risk(least_squares, single_task(3, 8, 0.0), prompts=20_000, generator=gen(5))
+    estimate = simulate_risk(least_squares, single_task(3, 8, 0.0), draws=20_000, generator=gen(5))
     assert abs(estimate.risk - 5) < 5 * estimate.stderr
 
 
@@ -102,9 +102,9 @@ def test_bayes_is_the_gaussian_conditional_mean(sigma):
 
 def test_nothing_beats_bayes():
     generator = gen(9)
-    best = simulate_risk(bayes(DIST), DIST, prompts=8_000, generator=generator)
+    best = simulate_risk(bayes(DIST), DIST, draws=8_000, generator=generator)
     for other in (optimal_wpgd(DIST), least_squares, ridge(1.0)):
-        risk = simulate_risk(other, DIST, prompts=8_000, generator=generator)
+        risk = simulate_risk(other, DIST, draws=8_000, generator=generator)
         assert best.risk < risk.risk + 5 * (risk.stderr**2 + best.stderr**2) ** 0.5
 
 
@@ -115,11 +115,11 @@ def test_nothing_beats_bayes():
         (lambda: simulate_risk((np.eye(2), (1, 1)), DIST), r"P must be of shape \(3, 3\)"),
         (lambda: simulate_risk((np.eye(3), (1, 1, 1)), DIST), r"omega must be of shape \(2,\), per task"),
         (lambda: simulate_risk(least_squares, "dist"), "dist must be a PromptDistribution"),
-        (lambda: simulate_risk(least_squares, DIST, prompts=1), "prompts must be at least 2"),
-        (lambda: simulate_risk(least_squares, DIST, prompts=0), "prompts must be a positive integer"),
+        (lambda: simulate_risk(least_squares, DIST, draws=1), "draws must be at least 2"),
+        (lambda: simulate_risk(least_squares, DIST, draws=0), "draws must be a positive integer"),
         (lambda: simulate_risk(least_squares, DIST, tokens=Layout()), "tokens must be None unless"),
         (lambda: simulate_risk(lambda p: p.y, DIST), r"the predictor's output must be of shape"),
-        (lambda: simulate_risk(lambda p: p.y_query / 0, DIST, prompts=9), "the predictor's output must be finite"),
+        (lambda: simulate_risk(lambda p: p.y_query / 0, DIST, draws=9), "the predictor's output must be finite"),
         *(
             (lambda b=b: simulate_risk(least_squares, DIST, batch=b), "batch must be a positive integer; got")
             for b in (0, False, 0.0, "")

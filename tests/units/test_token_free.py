@@ -22,7 +22,9 @@ def layer(dist, gate, context, delimiters, seed, gate_bias=1.0):
     """A layer with every weight at a general value, and a gate that reads context only."""
     p = (2 * dist.K if delimiters else dist.K) + 1 if context else 0
     generator = torch.Generator().manual_seed(seed)
-    model = GLA(dist.d + 1 + p, gate, context=p, scale=1 / dist.n, gate_bias=gate_bias, generator=generator, dtype=F64)
+    model = GLA(
+        dist.d + 1 + p, gate, context_width=p, scale=1 / dist.n, gate_bias=gate_bias, generator=generator, dtype=F64
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=F64))
@@ -208,15 +210,15 @@ def test_how_many_random_numbers(d, counts, sigma):
 
 def test_other_models_are_refused():
     dist = PromptDistribution(2, (3, 3), (0.2, 0.8))
-    reads = GLA(8, context=5)
+    reads = GLA(8, context_width=5)
     with torch.no_grad():
         reads.layers[0].W_g[1] = 1
     for model, words in [
-        (GLA(8, "key", context=5), "model must be of one layer with gate None or 'scalar'"),
-        (GLA(8, layers=2, context=5), "model must be of one layer"),
-        (GLA(7, context=4), r"model must be of width d \+ 1 \+ p = 8; got width 7"),
-        (GLA(8, context=5, causal=False), "model must be causal, with gates that it computes"),
-        (GLA(8, context=5, gates=[1.0] * 9), "model must be causal, with gates that it computes"),
+        (GLA(8, "key", context_width=5), "model must be of one layer with gate None or 'scalar'"),
+        (GLA(8, layers=2, context_width=5), "model must be of one layer"),
+        (GLA(7, context_width=4), r"model must be of width d \+ 1 \+ p = 8; got width 7"),
+        (GLA(8, context_width=5, causal=False), "model must be causal, with gates that it computes"),
+        (GLA(8, context_width=5, gates=[1.0] * 9), "model must be causal, with gates that it computes"),
         (reads, "model must be with zero rows of W_g"),
     ]:
         with pytest.raises(ValueError, match=words):
@@ -224,4 +226,4 @@ def test_other_models_are_refused():
     with pytest.raises(TypeError, match="model must be a GLA; got Linear"):
         token_free_losses(torch.nn.Linear(2, 2), dist, 4)
     with pytest.raises(ValueError, match="batch must be a positive integer"):
-        token_free_losses(GLA(8, context=5), dist, 0)
+        token_free_losses(GLA(8, context_width=5), dist, 0)

@@ -7,7 +7,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call, grad, jvp, stack_module_state, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from glalib import GLA, PromptDistribution, gla, gla_readout, optimal_wpgd, wpgd
+from glalib import GLA, PromptDistribution, gla, gla_readout, optimal_wpgd, wpgd_step
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
 from glalib.layout import DELIMITED
 
@@ -44,7 +44,9 @@ FUNCTIONS = {
         g.sort(-1 if gate == "scalar" else -2).values, -2 + (g.ndim < 2)
     ),
     "signed": lambda q, k, v, g, gate: torch.cat([x.flatten() for x in signed_weights_to_gates(v.mT)]),
-    "wpgd": lambda q, k, v, g, gate: wpgd(k, v[..., 0], q, torch.eye(DK, dtype=q.dtype, device=q.device), v[..., 1]),
+    "wpgd": lambda q, k, v, g, gate: wpgd_step(
+        k, v[..., 0], q, torch.eye(DK, dtype=q.dtype, device=q.device), v[..., 1]
+    ),
 }
 
 
@@ -281,7 +283,7 @@ def test_constructions_follow_their_matrices(gate):
     best = optimal_wpgd(dist)
     prompts = dist.sample(5, torch.Generator().manual_seed(0), 2, torch.float64)
     omega = DELIMITED.weights(dist, best.omega)
-    model = GLA.from_weights(torch.from_numpy(np.array(best.P)).to(there), omega, gate, context=5)
+    model = GLA.from_weights(torch.from_numpy(np.array(best.P)).to(there), omega, gate, context_width=5)
     for layer in (model, model.with_computed_gates(dist), GLA.from_wpgd(best, dist, gate, DELIMITED).to(there)):
         assert {p.device.type for p in [*layer.parameters(), *layer.buffers()]} == {there}
         torch.testing.assert_close(layer(DELIMITED(prompts.to(there)), 2).cpu(), best(prompts), **CLOSE)

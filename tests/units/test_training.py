@@ -21,10 +21,10 @@ with contextlib.suppress(ImportError):  # not on Windows
 
 from glalib import GLA, PromptDistribution, files, fingerprints, optimal_wpgd, simulate_risk
 from glalib.checkpoint import seconds_spent
-from glalib.fingerprints import code_fingerprint
 from glalib.layout import DELIMITED, Layout
-from glalib.progress import Progress, Said
-from glalib.reproduce import sweep
+from glalib.progress import Said
+from glalib.reproduce import code_fingerprint, sweep
+from glalib.reproduce.bar import Progress
 from glalib.reproduce.sweep import one_cell
 from glalib.training import NonFiniteLoss, Recipe, fit, orthogonal_start
 
@@ -39,7 +39,9 @@ def train(model, dist, **options):
 
 
 def new_model(seed=0, gate="scalar", **options):
-    return GLA(DIST.d + 6, gate, context=5, scale=1 / DIST.n, generator=torch.Generator().manual_seed(seed), **options)
+    return GLA(
+        DIST.d + 6, gate, context_width=5, scale=1 / DIST.n, generator=torch.Generator().manual_seed(seed), **options
+    )
 
 
 def weights(model):
@@ -147,7 +149,7 @@ def test_a_broken_checkpoint_is_named(tmp_path):
     train(new_model(), DIST, checkpoint=path, **SHORT)
     whole = path.read_bytes()
     np.save(tmp_path / "array.npy", np.zeros(3))
-    np.savez(tmp_path / "list.npz", run=np.array("[1]"))
+    np.savez(tmp_path / "list.npz", identity=np.array("[1]"))
     others = [(tmp_path / name).read_bytes() for name in ("array.npy", "list.npz")]
     for broken in [b"", b"no archive", whole[:3000], whole[:2000] + b"xyz" + whole[2003:], *others]:
         path.write_bytes(broken)
@@ -171,7 +173,7 @@ def test_a_broken_checkpoint_is_named(tmp_path):
         ("weight/h", None),
         ("adam/h/exp_avg_sq", None),
         ("adam/h/exp_avg_sq", lambda a: a * np.nan),
-        ("run", None),
+        ("identity", None),
         ("digest", None),
         ("more", lambda a: np.zeros(3)),
     ],
@@ -264,7 +266,7 @@ def test_bad_outputs_are_named(change, error, words):
             return change(super().forward(Z, queries))
 
     with pytest.raises(error, match=words):
-        train(Changed(DIST.d + 6, context=5, scale=1 / DIST.n), DIST, **SHORT)
+        train(Changed(DIST.d + 6, context_width=5, scale=1 / DIST.n), DIST, **SHORT)
 
 
 @pytest.mark.parametrize("gate", ["scalar", "key", "value"])
@@ -425,7 +427,7 @@ def test_a_start_is_orthogonal_in_every_precision():
 
 @pytest.mark.parametrize("function", [5, len, partial(fit)])
 def test_the_code_of_other_things_has_no_fingerprint(function):
-    with pytest.raises(TypeError, match="run must be a function or None; got "):
+    with pytest.raises(TypeError, match="function must be a function or None; got "):
         code_fingerprint(function)
 
 
@@ -457,26 +459,26 @@ def test_a_sweep_names_what_it_cannot_keep(tmp_path):
     def local(x, checkpoint=None):
         return {"x": x}
 
-    words = "run must be a function at the top of a module, where results are kept"
-    for run in (local, lambda x, checkpoint=None: {}, partial(square, x=1)):
+    words = "function must be one at the top of a module, where results are kept"
+    for function in (local, lambda x, checkpoint=None: {}, partial(square, x=1)):
         with pytest.raises(ValueError, match=words):
-            sweep(run, [{"x": 1}], folder=tmp_path, **quiet)
+            sweep(function, [{"x": 1}], folder=tmp_path, **quiet)
     assert sweep(local, [{"x": 1}], **quiet) == [{"x": 1}]  # nothing is kept
-    for run, cells, folder, said in [
-        (None, [{}], None, "run must be a function; got NoneType"),
+    for function, cells, folder, said in [
+        (None, [{}], None, "function must be a function; got NoneType"),
         (echo, [{}, 3], None, r"cells\[1\] must be a dict; got int"),
         (echo, [{"value": {1}}], tmp_path, r"cells\[0\] must be of JSON values; got set"),
         (echo, [{"value": np.zeros(2)}], None, r"cells\[0\] must be of JSON values; got ndarray"),
         (echo, [{"value": {1: 2, "1": 3}}], None, r"cells\[0\] must be of JSON values; got two keys that are one"),
-        (echo, [{"value": 3}], None, "what run returns must be a dict; got int"),
-        (echo, [{"value": "deep"}], tmp_path, "what run returns must be of JSON values; got .*recursion"),
+        (echo, [{"value": 3}], None, "what function returns must be a dict; got int"),
+        (echo, [{"value": "deep"}], tmp_path, "what function returns must be of JSON values; got .*recursion"),
         (echo, {"value": {}}, None, "cells must be a list of dicts; got dict"),
         (echo, None, None, "cells must be a list of dicts; got NoneType"),
-        (echo, [{"value": "set"}], tmp_path, "what run returns must be of JSON values"),
+        (echo, [{"value": "set"}], tmp_path, "what function returns must be of JSON values"),
         (echo, [{"value": {}}], 3, "folder must be a path or None; got int"),
     ]:
         with pytest.raises(TypeError, match=said):
-            sweep(run, cells, folder=folder, **quiet)
+            sweep(function, cells, folder=folder, **quiet)
     for cells, folder, said in [
         ([{"value": {}, "checkpoint": "x"}], None, r"cells\[0\] must be without 'checkpoint'"),
         ([], "", "folder must be a path or None; got ''"),
@@ -685,7 +687,7 @@ def test_decorated_and_renamed_functions(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module("decorated_runs")
     try:
-        with pytest.raises(ValueError, match="run must be a function at the top of a module"):
+        with pytest.raises(ValueError, match="function must be one at the top of a module"):
             sweep(module.first, [{"x": 1}], folder=tmp_path / "runs", jobs=1, progress=False)
         assert sweep(module.run, [{"x": 1}], folder=tmp_path / "runs", jobs=1, progress=False) == [{"x": 1}]
         for name in ("decorated_runs", "decorators_of_runs"):
@@ -701,7 +703,9 @@ def test_results_of_other_code_are_not_used(tmp_path, monkeypatch):
     cells = [{"x": 2, "log": str(log)}]
     sweep(square, cells, folder=tmp_path, jobs=1, progress=False)
     sweep(square, cells, folder=tmp_path, jobs=1, progress=False)
-    monkeypatch.setattr(importlib.import_module("glalib.reproduce.sweep"), "code_fingerprint", lambda run=None: "other")
+    monkeypatch.setattr(
+        importlib.import_module("glalib.reproduce.sweep"), "code_fingerprint", lambda function=None: "other"
+    )
     sweep(square, cells, folder=tmp_path, jobs=1, progress=False)
     assert log.read_text() == "2\n2\n"
     assert code_fingerprint() != code_fingerprint(square)

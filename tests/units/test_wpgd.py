@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glalib import GLA, PromptDistribution, Uniqueness, optimal_wpgd, simulate_risk, uniqueness, wpgd
+from glalib import GLA, PromptDistribution, Uniqueness, optimal_wpgd, simulate_risk, uniqueness, wpgd_step
 
 
 def problem(seed, lead=(), n=4, d=3, queries=2):
@@ -28,27 +28,29 @@ def test_one_step_of_gradient_descent_on_the_weighted_loss(seed, lead, n, d):
     loss = (omega * (y - (x @ beta[..., None])[..., 0]) ** 2).sum() / 2
     (gradient,) = torch.autograd.grad(loss, beta)
     expected = (x_query @ (P @ -gradient[..., None]))[..., 0]
-    torch.testing.assert_close(wpgd(x, y, x_query, P, omega), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(wpgd_step(x, y, x_query, P, omega), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_numpy_and_torch_agree_and_keep_their_kind():
     arrays = problem(0, (5,))
-    from_numpy = wpgd(*arrays)
+    from_numpy = wpgd_step(*arrays)
     x, y, x_query, P, omega = arrays
-    from_torch = wpgd(*map(torch.from_numpy, (x, y, x_query)), P, omega)
+    from_torch = wpgd_step(*map(torch.from_numpy, (x, y, x_query)), P, omega)
     assert isinstance(from_numpy, np.ndarray) and from_torch.dtype == torch.float64
     assert from_torch.numpy() == pytest.approx(from_numpy, rel=1e-12)
-    assert wpgd(*map(torch.tensor, (x, y, x_query)), P, tuple(omega)).shape == (5, 2)
+    assert wpgd_step(*map(torch.tensor, (x, y, x_query)), P, tuple(omega)).shape == (5, 2)
     x32 = torch.from_numpy(x).float()
-    assert wpgd(x32, torch.from_numpy(y), torch.from_numpy(x_query), P, omega).dtype == torch.float32
-    assert torch.equal(wpgd(x32, y, x_query, torch.eye(3, dtype=int), omega), wpgd(x32, y, x_query, np.eye(3), omega))
+    assert wpgd_step(x32, torch.from_numpy(y), torch.from_numpy(x_query), P, omega).dtype == torch.float32
+    assert torch.equal(
+        wpgd_step(x32, y, x_query, torch.eye(3, dtype=int), omega), wpgd_step(x32, y, x_query, np.eye(3), omega)
+    )
 
 
 def test_weights_per_prompt():
     x, y, x_query, P, _ = problem(1, (3,))
     omega = np.random.default_rng(2).random((3, 4))
-    rows = [wpgd(x[b], y[b], x_query[b], P, omega[b]) for b in range(3)]
-    assert wpgd(x, y, x_query, P, omega) == pytest.approx(np.array(rows))
+    rows = [wpgd_step(x[b], y[b], x_query[b], P, omega[b]) for b in range(3)]
+    assert wpgd_step(x, y, x_query, P, omega) == pytest.approx(np.array(rows))
 
 
 X = torch.ones(4, 3)
@@ -82,7 +84,7 @@ X = torch.ones(4, 3)
 def test_bad_input_is_named(change, complaint):
     arguments = dict(zip(("x", "y", "x_query", "P", "omega"), problem(0), strict=True)) | change
     with pytest.raises((ValueError, TypeError), match=complaint):
-        wpgd(**arguments)
+        wpgd_step(**arguments)
 
 
 DIST = PromptDistribution(3, (4, 2), (0.2, 0.7), sigma=0.3)
