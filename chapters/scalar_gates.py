@@ -610,7 +610,7 @@ for _ in range(100):
 # ````{solution} ex-longer-prompt
 # :class: dropdown
 #
-# It does not. For independent tasks of equal size the share is the same at every length, $0.5/0.68 \approx 0.74$: what the gate misses is not
+# It does not. For independent tasks of equal size the share is the same at every length, $0.5/0.68$, about three quarters: what the gate misses is not
 # data but an order. With correlated tasks the share depends on the length, and it becomes a little smaller: free weights learn to
 # subtract the second task, and a scalar gate cannot.
 #

@@ -752,8 +752,8 @@ print(
 # :class: dropdown
 #
 # The wedge is $45°$ wide. A line is farthest from it half-way around the remaining $135°$: at $\theta = -22.5°$, which is $67.5°$ from either
-# edge. The share is $\cos^2 67.5° \approx 0.146$. There a task that agrees with the query a lot is followed by one that disagrees a little,
-# $r \propto (1, -0.41)$: the best weights subtract the second task, and a scalar gate has to choose which of the two to listen to. Both
+# edge. The share is $\cos^2 67.5°$, about one seventh. There a task that agrees with the query a lot is followed by one that disagrees a little,
+# $r \propto (1, -\tan 22.5°)$: the best weights subtract the second task, and a scalar gate has to choose which of the two to listen to. Both
 # choices are equally poor.
 #
 # ```python
