@@ -1,0 +1,436 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+#   settles: what delimiters do without context, and context without delimiters
+# ---
+
+# %% [markdown]
+# # Delimiters and context apart
+#
+# Two things help a scalar gate, delimiters and context: what does each do without the other?
+#
+# Delimiters give the gate a place to act between the tasks. Context tells it where it is. Both are devices of the paper: task boundaries
+# and contextual features. How they are laid out as tokens here, and the study of one without the other, are ours.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-apart", "caption": "Only with both can a gate weight whole blocks. The best weights of each kind of gate for two tasks of 50 examples, $r = (0.2, 0.8)$, $d = 10$, scaled to end at one, with their risks; thin, the best of all. Delimiters alone change little. Context alone helps, but the gate has to decay inside the blocks."}}
+from itertools import product
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from glalib import (
+    GLA,
+    PromptDistribution,
+    optimal_wpgd,
+    plotting,
+    population_risk,
+    simulate_risk,
+)
+from glalib.layout import DELIMITED
+from scipy.optimize import minimize
+
+plotting.use_style()
+panels = {"a": (0, 1), "b": (0.2, 0.8), "c": (0.5, 0.5), "d": (0.8, 0.2)}
+
+
+def weights_of(counts, g, b, g_query=1.0):
+    """Weights (n,) for gates g, b of examples and delimiters, block by block."""
+    blocks, later = [], g_query
+    for n_k, g_k, b_k in zip(counts[::-1], g[::-1], b[::-1], strict=True):
+        blocks.append(later * b_k * g_k ** np.arange(n_k - 1, -1, -1))
+        later *= b_k * g_k**n_k
+    return np.concatenate(blocks[::-1])
+
+
+def best_gates(dist, context, delimiters):
+    """The least risk over the gates of the table, and the weights that have it."""
+    K, counts = dist.K, dist.counts
+
+    def weights(gates):
+        g = gates[:K] if context else np.full(K, gates[0])
+        b = np.ones(K)
+        if delimiters:
+            b[:-1] = gates[K:] if context else gates[0]
+        return weights_of(counts, g, b)
+
+    size = (K + (K - 1) * delimiters) if context else 1
+
+    def risk(gates):
+        return optimal_wpgd(dist, weights(np.clip(gates, 0, 1))).risk
+
+    starts = list(product((0.05, 0.95, 0.999), repeat=size))
+    if size == 1:  # one number: search all of it first
+        grid = 1 - np.geomspace(1e-5, 1, 400)[:, None]
+        starts = [min(grid, key=risk)]
+    options = {"xatol": 1e-9, "fatol": 1e-13, "maxiter": 2000}
+    runs = [np.ones(size)]
+    for start in starts:
+        bounds = [(0, 1)] * size
+        runs.append(
+            minimize(
+                risk, start, method="Nelder-Mead", bounds=bounds, options=options
+            ).x
+        )
+    best = min(runs, key=risk)
+    return risk(best), weights(np.clip(best, 0, 1))
+
+
+CASES = {  # context, delimiters
+    "neither": (False, False),
+    "delimiters only": (False, True),
+    "context only": (True, False),
+    "both": (True, True),
+}
+table, chosen = {}, {}
+for panel, r in panels.items():
+    dist = PromptDistribution(10, (50, 50), r)
+    found = {name: best_gates(dist, *case) for name, case in CASES.items()}
+    table[panel] = {name: risk / 10 for name, (risk, _) in found.items()}
+    chosen[panel] = {name: omega for name, (_, omega) in found.items()}
+
+fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.6), sharex=True, sharey=True)
+for ax, name in zip(axes.flat, CASES, strict=True):
+    omega, i = chosen["b"][name], np.arange(1, 101)
+    ax.plot(i, omega / omega[-1], color=plotting.TASKS[3], linewidth=4, alpha=0.7)
+    ax.stairs(
+        (0.25, 1), (0.5, 50.5, 100.5), baseline=None, color="0.35", linewidth=1
+    )
+    ax.set(title=name, ylim=(0, 1.15))
+    ax.text(3, 0.95, f"{table['b'][name]:.4f} $d$")
+for ax in axes[1]:
+    ax.set_xlabel("example $i$")
+for ax in axes[:, 0]:
+    ax.set_ylabel(r"$\omega_i$")
+
+# %% tags=["remove-input"]
+plotting.FigureData(
+    "weights_of_four_gates",
+    {"i": np.arange(1, 101)} | {name: chosen["b"][name] for name in CASES},
+    panel="b",
+    scale="last weight 1",
+    seed="none",
+)
+
+# %% [markdown]
+# ## How many gates, and where
+#
+# The answer is in how many gate values the layer can tell apart, and where they act.
+#
+# ```{symbols}
+# K counts r omega P risk G
+# ```
+#
+# ```{note}
+# Weights here do not read the data: a gate sees at most the context of its token.
+# ```
+#
+# ```{prf:proposition} Delimiters and context apart
+# :label: prop-delimiters-context
+#
+# **Without context a gate is one constant; without delimiters it can set a block apart only by decay inside a block.**
+#
+# *New here.* Gates read at most context coordinates, which are linearly independent for the kinds of tokens. Up to a positive factor,
+# which $P$ takes up, example $j$ of block $k$, the $i$-th of the prompt, has the weight in the table. Gate values are any numbers in
+# $(0, 1)$; in the closure, in $[0, 1]$.
+#
+# | | without delimiters | with delimiters |
+# |---|---|---|
+# | **without context** | $g^{\,n - i}$ | $g^{\,n - i + K - k}$ |
+# | **with context** | $g_k^{\,n_k - j} \prod_{l > k} g_l^{\,n_l}$ | $g_k^{\,n_k - j} \prod_{l > k} g_l^{\,n_l} b_{l-1}$ |
+#
+# The query's gate and the last delimiter's only add to the factor.
+#
+# 1. The infima satisfy: with both $\le$ context only $\le$ neither $\le$ linear attention, and with both $\le$ delimiters only $\le$ linear
+#    attention.
+# 2. Context only reaches the infimum of both if and only if some best weights $0 \le w_1 \le \dots \le w_K$ rise only in front of blocks of one
+#    example: $w_k = w_{k+1}$ whenever $n_{k+1} \ge 2$.
+# 3. Without context, delimiters can help, and can hurt.
+# 4. Let $w$, with $w_K = 1$, and $P$ be best with both. Give the gate logit $B > 0$ at examples, at the last delimiter and at the query, and at
+#    every other delimiter the logit of $w_k/w_{k+1}$, or $B$ and $-B$ where this is $1$ and $0$ ($B$ where it is $0/0$). Then the risk exceeds the
+#    infimum by at most a constant times $e^{-B}$; and times $e^{-2B}$ if the infimum is $\risk^\star$, the least with free weights.
+# ```
+#
+# ````{dropdown} Why it is true
+# (proof-prop-delimiters-context)=
+# ```{prf:proof}
+# *The table.* Multiply the gates of all later tokens, as in {prf:ref}`thm-scalar-gate`. Without context all gates are the sigmoid of the bias, one
+# number $g$, the query's too. After the $i$-th example come $n - i$ examples, the query and, if there are any, the delimiters of blocks
+# $k, \dots, K$: that makes $g^{\,n-i}$ or $g^{\,n - i + K - k}$ times $g$ or $g^2$. With context the factor is $g_{K+1}$, the query's gate, or
+# $b_K\, g_{K+1}$. Without this factor the last weight is $1$, so the closures hold no zero vector, and are compact as continuous images of closed
+# cubes. The least risk over $P$ is continuous there, so all four infima are minima over these sets.
+#
+# **1.** All $b_l = 1$ turns the last cell into context only, and $g_1 = \dots = g_K = g$ turns that into $g^{\,n-i}$. All gates equal turns the last
+# cell into delimiters only. Each contains equal weights.
+#
+# **2.** By {prf:ref}`thm-scalar-gate` the infimum of both is the minimum over the cone $0 \le w_1 \le \dots \le w_K$, and only block-constant weights have this
+# risk (for $r \neq 0$; for $r = 0$ all risks are $M$, and equal weights are among the best). So we ask which block-constant weights are in the
+# closure of context only. Let $w$ be one, with last weight $1$. If $w_{k+1} > 0$ and $n_{k+1} \ge 2$, constancy inside block $k + 1$ means
+# $g_{k+1} = 1$, so $w_k = w_{k+1}$; if $w_{k+1} = 0$, $w_k = 0$ as well, as weights do not decrease. Conversely weights with this property are
+# reached, by $g_1 = 1$ and, for $k < K$, $g_{k+1} = 1$ where $w_k = w_{k+1}$ and $g_{k+1} = w_k/w_{k+1}$ where not: there $n_{k+1} = 1$, and the gate of a lone
+# example acts on the blocks before it only.
+#
+# **3.** By the examples below.
+#
+# **4.** With $\delta = 1/(1 + e^B) < e^{-B}$ the gates are $1 - \delta$, $\delta$ or fixed, so for this $P$ the risk is a polynomial in
+# $\delta \in [0, \frac12]$. At $\delta = 0$ it is the infimum. So it exceeds it by at most a constant times $\delta$. If the infimum is $\risk^\star$, the
+# gradient in $\omega$ vanishes there, and with it the linear term.
+# ```
+# ````
+#
+# With context but without delimiters, only the gate of a block can set it apart from the block before, and it pays for this by decay
+# inside. The first block is different: its gate acts on nothing but itself. So in panel (a) of {numref}`fig-panels` context alone comes
+# close: the gate forgets all of the first block but its last example. In (b), where the first block should be kept but weighted down, it has to
+# decay. The risks, divided by $d$, in all four panels:
+
+# %%
+print("".join(f"{name:>18}" for name in CASES))
+for panel, row in table.items():
+    print(panel, "".join(f"{risk:17.4f} " for risk in row.values()))
+
+# %% tags=["check", "asserts-prop-delimiters-context"]
+for panel, r in panels.items():
+    dist = PromptDistribution(10, (50, 50), r)
+    row, slack = table[panel], 1e-9  # of the search over gates
+    limit = optimal_wpgd(dist, "monotone").risk / 10
+    assert abs(row["both"] - limit) < 1e-7
+    assert row["both"] <= row["context only"] + slack
+    assert row["context only"] <= row["neither"] + slack
+    assert row["both"] <= row["delimiters only"] + slack
+    constant = optimal_wpgd(dist, "constant-gate").risk / 10
+    assert abs(row["neither"] - constant) < 1e-8
+    if panel in "ab":  # the best weights rise in front of 50 examples: strict
+        assert row["both"] + 1e-3 < row["context only"] < row["neither"] - 1e-3
+        assert row["delimiters only"] < row["neither"] - 1e-4  # a little help
+
+# Delimiters without context can hurt; lone examples need no delimiters.
+hurt = PromptDistribution(10, (30, 3, 3, 3), (0.1, 0.3, 0.3, 0.3))
+harm = best_gates(hurt, False, True)[0] - best_gates(hurt, False, False)[0]
+assert harm > 1e-3
+lone = PromptDistribution(10, (50, 1, 1), (0.1, 0.3, 0.6))
+assert abs(best_gates(lone, True, False)[0] - optimal_wpgd(lone).risk) < 1e-6
+helped = table["b"]["neither"] - table["b"]["delimiters only"]
+print(
+    f"delimiters alone gain {helped:.4f} d in (b), and lose {harm / 10:.4f} d in blocks "
+    "of 30, 3, 3, 3"
+)
+
+
+# %% [markdown]
+# ## How large must the logits be?
+#
+# The best weights are a limit. A real gate has finite logits, and part 4 says what that costs: little, and less where the order of the
+# tasks is right.
+
+
+# %%
+def hand_set_logits(w, B):
+    """Logits of K blocks, K delimiters and the query, for weights w (K,)."""
+    K = len(w)
+    out = np.full(2 * K + 1, float(B))
+    for k in range(K - 1):
+        ratio = w[k] / w[k + 1] if w[k + 1] > 0 else 1.0
+        if ratio < 1:
+            out[K + k] = np.log(ratio / (1 - ratio)) if ratio > 0 else -B
+    return out
+
+
+def finite(dist, best, B):
+    """The gates with logits of size B, and their risk with the best P."""
+    gates, K = 1 / (1 + np.exp(-hand_set_logits(best.omega, B))), dist.K
+    omega = weights_of(dist.counts, gates[:K], gates[K:-1], gates[-1])
+    return gates, population_risk(dist, best.P, omega)
+
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-finite-logits", "caption": "A gate comes near its limit twice as fast where the order of the tasks is right. Excess risk of a gate with logits of size $B$ over the best non-decreasing weights: like $e^{-2B}$ in (a) and (b), where these are the best of all, like $e^{-B}$ in (d), where the order binds."}}
+B, excess = np.linspace(2, 14, 25), {}
+for panel in "abd":
+    dist = PromptDistribution(10, (50, 50), panels[panel])
+    best = optimal_wpgd(dist, "monotone")
+    risks = np.array([finite(dist, best, height)[1] for height in B])
+    excess[panel] = risks - best.risk
+
+fig, ax = plt.subplots(figsize=(6.4, 3.4))
+dashes = {"a": ":", "b": "-", "d": "--"}
+for k, (panel, values) in enumerate(excess.items()):
+    style = {
+        "color": plotting.TASKS[k],
+        "linestyle": dashes[panel],
+        "linewidth": 2.2,
+    }
+    ax.semilogy(B, np.maximum(values, 1e-12) / 10, **style)
+ends = {"a": (7.2, 12, 4), "b": (7, -12, -14), "d": (9, 6, 8)}
+names = {"a": "(a)", "b": "(b), in order", "d": "(d), out of order"}
+for k, (panel, (place, right, up)) in enumerate(ends.items()):
+    ax.annotate(
+        names[panel],
+        (
+            place,
+            np.exp(np.interp(place, B, np.log(np.maximum(excess[panel], 1e-12))))
+            / 10,
+        ),
+        xytext=(right, up),
+        textcoords="offset points",
+        ha="right" if right < 0 else "left",
+        color=plotting.TASKS[k],
+    )
+_ = ax.set(xlabel="size of the logits, $B$", ylabel="excess risk / $d$")
+
+# %% tags=["remove-input"]
+plotting.FigureData(
+    "finite_logits",
+    {"B": B} | {f"excess_{panel}": values for panel, values in excess.items()},
+    d=10,
+    n=100,
+    sigma=0,
+    seed="none",
+)
+
+# %% tags=["check", "asserts-prop-delimiters-context"]
+slopes = {}
+for panel, values in excess.items():
+    slopes[panel] = np.polyfit(B[12:18], np.log(values[12:18]), 1)[0]
+    # The slope of the logarithm, from B = 8 to 10.5; the next order is e^-8.
+    assert abs(slopes[panel] - (-1 if panel == "d" else -2)) < 0.03
+
+# The same as a module that computes its gates from context.
+dist = PromptDistribution(10, (50, 50), panels["b"])
+best = optimal_wpgd(dist, "monotone")
+gates, exact = finite(dist, best, 8.0)
+given, p = gates[DELIMITED.kinds(dist.counts)], DELIMITED.width(dist) - dist.d - 1
+layer = GLA.from_matrices(best.P, np.eye(dist.d), given, context_width=p)
+module = layer.with_computed_gates(dist, DELIMITED)
+generator = torch.Generator().manual_seed(0)
+estimate = simulate_risk(
+    module, dist, draws=20_000, tokens=DELIMITED, generator=generator
+)
+assert abs(estimate.risk - exact) < 4 * estimate.stderr < 0.1 * exact
+assert 0 < exact - best.risk < 1e-3 * best.risk
+print(
+    "slopes of the logarithm: "
+    + ", ".join(f"{slope:.2f} in ({panel})" for panel, slope in slopes.items())
+    + "; a module with such gates has the risk"
+)
+
+# %% [markdown]
+# ## Break it
+#
+# **The same context for a delimiter as for its block.** Then the context vectors are not independent, the gate cannot tell the two apart,
+# and $b_k = g_k$. In panel (b) the layer is then worse than with both. It is still better than with context only, as the delimiter is one
+# more token at which the first block can decay.
+
+# %%
+dist = PromptDistribution(10, (50, 50), panels["b"])
+grid = (*(1 - np.geomspace(1e-4, 0.5, 160)), 1.0)
+shared = min(
+    optimal_wpgd(dist, weights_of((50, 50), (x, y), (x, 1.0))).risk / 10
+    for x in grid
+    for y in grid
+)
+assert table["b"]["both"] + 2e-3 < shared < table["b"]["context only"] - 1e-5
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise} By hand: lone examples need no delimiters
+# :label: ex-lone-examples
+#
+# Blocks of $10$, $1$ and $1$ examples are to have the weights $\frac14, \frac12, 1$. Find gates that do it with context and without
+# delimiters. Why does the same not work for blocks of $10$, $2$ and $1$?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# The gate of a token acts on all tokens before it, and on nothing that comes after. What comes before a lone example?
+# ```
+#
+# ````{solution} ex-lone-examples
+# :class: dropdown
+#
+# $g_1 = 1$, $g_2 = g_3 = \frac12$: the gate of a lone example acts on the blocks before it only, as a delimiter would. With two examples in the
+# second block, $g_2 = \frac12$ also halves the first of the two relative to the second, and quarters the first block.
+#
+# ```python
+# no_delimiters = (1, 1, 1)
+# omega = weights_of((10, 1, 1), (1, 0.5, 0.5), no_delimiters)
+# assert np.allclose(omega, [0.25] * 10 + [0.5, 1])
+# omega = weights_of((10, 2, 1), (1, 0.5, 0.5), no_delimiters)
+# assert np.allclose(omega, [0.125] * 10 + [0.25, 0.5, 1])
+# ```
+# ````
+#
+# ```{exercise} Compute: logits for one per cent
+# :label: ex-one-per-cent
+#
+# How large must $B$ be in panels (b) and (d) until the risk is within one per cent of the infimum?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# `finite(dist, best, B)[1]` is the risk. It falls in $B$ here, so bisection finds where it crosses.
+# ```
+#
+# ````{solution} ex-one-per-cent
+# :class: dropdown
+#
+# About $5.8$ in (b) and $7.7$ in (d). Already in (b) that is a gate within a third of a per cent of one. What matters is $e^{-B}$ times the
+# number of examples: over fifty examples even a gate of $99/100$ forgets two fifths.
+#
+# ```python
+# from scipy.optimize import brentq
+#
+# enough = {}
+# for panel in "bd":
+#     dist = PromptDistribution(10, (50, 50), panels[panel])
+#     best = optimal_wpgd(dist, "monotone")
+#     enough[panel] = brentq(
+#         lambda B: finite(dist, best, B)[1] - 1.01 * best.risk, 2, 14
+#     )
+# assert round(enough["b"], 1) == 5.8 and round(enough["d"], 1) == 7.7
+# ```
+# ````
+#
+# ```{exercise} Explore: do long prompts need delimiters?
+# :label: ex-long-prompts
+#
+# Take $r = (0.2, 0.8)$ with context only. In the figure it has to decay inside the first block. What becomes of its distance from the gate
+# with both as the blocks grow from 5 to 5,000 examples?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# Keep $g_2 = 1$ and search over $g_1$ only: that bounds the distance from above. How much do a few unused examples matter among thousands?
+# ```
+#
+# ````{solution} ex-long-prompts
+# :class: dropdown
+#
+# It shrinks, in the end at least as fast as $1/n$. A large block counts by the sum of its weights, and decay inside the first block can give any sum.
+# What it wastes is the number of examples that are really used, and that matters less and less. A long prompt can do without delimiters,
+# if its gate reads context.
+#
+# ```python
+# def distance(m):
+#     dist = PromptDistribution(10, (m, m), (0.2, 0.8))
+#     rates = np.append(np.geomspace(1e-2, 100, 400) / m, 1e-12)
+#     context_only = min(
+#         optimal_wpgd(dist, weights_of((m, m), (1 - min(x, 1), 1), (1, 1))).risk
+#         for x in rates
+#     )
+#     return (context_only - optimal_wpgd(dist, "monotone").risk) / 10
+#
+#
+# apart = [distance(m) for m in (5, 50, 500, 5000)]
+# assert (np.diff(apart) < 0).all() and apart[-1] < apart[-2] / 9
+# ```
+# ````
