@@ -117,8 +117,12 @@ plotting.FigureData(
 # ```
 #
 # Let the logit of the gate see neither $x_i$ nor $y_i$, and let tokens carry nothing else. Then every token has the same gate $g$, the query
-# too, and example $i$ gets the weight $g^{n+1-i}$. A sigmoid gives $0 < g < 1$; linear attention, $g = 1$, is a limit. The weights here do not
-# read the data. $R$ and $r$ are those of the $K$ tasks.
+# too, and example $i$ gets the weight $g^{n+1-i}$. A sigmoid gives $0 < g < 1$; linear attention, $g = 1$, is a limit. $R$ and $r$
+# are those of the $K$ tasks.
+#
+# ```{note}
+# The weights here do not read the data.
+# ```
 #
 # ```{prf:proposition} The best constant gate
 # :label: prop-constant-gate
@@ -236,7 +240,7 @@ print(f"20 random prompts: no scan of {len(gates)} gates finds a lower risk")
 # Take two independent tasks of fifty examples. To shut out a bad first block costs good examples of the second: with $r = (0, 1)$ the
 # constant gate gains most of what is to be gained, and pays for it.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-constant-gate", "caption": "The worse the first block, the shorter the best memory. Risk of a constant gate against its memory $1/(1-g)$, for two tasks of 50 examples, $d = 10$, no noise. On the left only the last example counts, on the right all count alike - linear attention. Dots - the best gate. Arrows on the right - the best rising weights, which need delimiters."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-constant-gate", "caption": "The worse the first block, the shorter the best memory. Risk of a constant gate against its memory $1/(1-g)$, for two tasks of 50 examples, $d = 10$, no noise. On the left only the last example counts; on the right all count alike, as in linear attention. Dots mark the best gate, arrows the best rising weights, which need delimiters."}}
 memory = np.geomspace(1, 1e4, 300)
 record = {"memory": memory}
 fig, ax = plt.subplots(figsize=(6.4, 3.7))
