@@ -46,15 +46,15 @@ while len(p) < n:
     p.append(rho**2 * p[-1] * N / (p[-1] + N) + 1 - rho**2)
 kalman = rho * N / (np.array(p[1:]) + N)
 
-fig, (above, below) = plt.subplots(2, 1, figsize=(6.4, 5.2), sharex=True)
+fig, (above, below) = plt.subplots(2, 1, figsize=(6.4, 4.3), sharex=True)
 above.axhline(rho, **plotting.STYLES["predict zero"])
 above.text(n, rho - 0.002, r"drift $\rho$", ha="right", va="top")
 above.plot(tokens, layer, "o-", color=plotting.TASKS[1], markersize=4)
-above.text(6.5, 0.922, "gates of the best weights", color=plotting.TASKS[1])
+above.text(6.5, 0.923, "gates of the best weights", color=plotting.TASKS[1])
 above.axhline(constant.gate, **plotting.STYLES["constant gate"])
-above.text(n, 0.899, "best constant gate", ha="right", color=plotting.TASKS[2])
+above.text(n, 0.903, "best constant gate", ha="right", color=plotting.TASKS[2])
 above.plot(tokens, kalman, "^--", color=plotting.TASKS[0], markersize=4)
-above.text(6.5, 0.884, "the Kalman filter's gates", color=plotting.TASKS[0])
+above.text(8, 0.876, "the Kalman filter's gates", color=plotting.TASKS[0])
 above.set(ylabel="gate of the token", ylim=(0.865, 0.957))
 i = np.arange(1, n + 1)
 optimum = best.omega / best.omega[-1]
@@ -130,7 +130,10 @@ plotting.FigureData(
 # $\eta = 1 - \rho^2$ and
 #
 # $$
-# p_1 = 1, \quad p_{t+1} = \rho^2\, \frac{p_t N}{p_t + N} + \eta; \qquad g \in (0, 1) \text{ with } g + \frac1g = \frac{1 + \rho^2 + \eta/N}{\rho}; \qquad c = \frac{\rho - g}{g\,(1 - \rho g)} .
+# \begin{gathered}
+# p_1 = 1, \quad p_{t+1} = \rho^2\, \frac{p_t N}{p_t + N} + \eta; \\
+# g \in (0, 1) \text{ with } g + \frac1g = \frac{1 + \rho^2 + \eta/N}{\rho}; \qquad c = \frac{\rho - g}{g\,(1 - \rho g)} .
+# \end{gathered}
 # $$
 #
 # 1. $0 < g < \rho$, and up to scale the weights are $\omega_i = g^{n+1-i} \bigl( 1 + c\, g^{2i} \bigr)$ with $c > 0$.
@@ -389,7 +392,7 @@ print(f"ten drifts, 100 examples: decay wins, by {100 * margin:.1f}% or more")
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-drift-risk", "caption": "The constant gate cannot be told from the optimum, and linear attention gets worse with every example after the first few. It averages over tasks long gone. Drift $\\rho = 0.9$, $d = 10$ white features, no noise."}}
 lengths = np.unique(np.geomspace(1, 200, 24).astype(int))
 curves = {"n": lengths}
-fig, ax = plt.subplots(figsize=(6.4, 3.2))
+fig, ax = plt.subplots(figsize=(6.4, 2.7))
 for label, weights in (
     ("linear attention", "uniform"),
     ("constant gate", "constant-gate"),
@@ -459,7 +462,7 @@ for _ in range(60):
             with_P = population_risk(dist, p / N * np.eye(d), powers)
             assert abs(with_P - exact) < 1e-9 * dist.M
         trials, most = trials + 1, max(most, excess / (dist.M - best.risk))
-print(f"{trials} drifts: the constant gate loses at most {most:.1%} of the gain")
+print(f"{trials} drifts: the constant gate loses at most {most:.0e} of the gain")
 
 
 # %% tags=["check", "asserts-prop-drift-constant"]
@@ -533,10 +536,10 @@ print(
 # For white features $N = d + \sigma^2 + 1$. Many features, or much noise, make each example say less. Then it takes more of them to see a
 # drift, and memory must be longer.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-drift", "caption": "The right memory is shorter than the time in which tasks drift, and grows like its square root. Memory $1/(1-g)$ of the best constant gate for long prompts, white features, no noise. Grey, dotted - memory as long as the drift time."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-drift", "caption": "The right memory is shorter than the time in which tasks drift, and grows like its square root. Memory $1/(1-g)$ of the best constant gate for long prompts, white features, no noise."}}
 drift_time = np.geomspace(1.05, 1e4, 120)
 record = {"drift_time": drift_time}
-fig, ax = plt.subplots(figsize=(6.4, 3.4))
+fig, ax = plt.subplots(figsize=(6.4, 2.9))
 ax.loglog(drift_time, drift_time, **plotting.STYLES["predict zero"])
 for k, d in enumerate((1, 10, 100)):
     memory = 1 / (1 - right_decay(1 - 1 / drift_time, d + 1))
@@ -556,12 +559,28 @@ _ = ax.set(
 plotting.FigureData("drift_memory", record, N="d + 1", sigma=0, seed="none")
 
 
-# %%
+# %% [markdown]
+# ## What it says of RetNet and Mamba-2
+#
+# Retentive networks {cite}`sun2023retentive` decay the state by a constant, and different heads by different constants. Mamba-2
+# {cite}`dao2024transformers` decays it by a scalar that its token chooses; where that does not depend on the token it is a constant too, and
+# a constant scale of the writes goes into $P$. Our statements are about one such head in the construction of {prf:ref}`def-construction`,
+# not about trained networks. A head with the decay $g$ is right for one drift, and which one depends on the number of features. These are the
+# drift times $\tau$, without noise:
+
+
+# %% tags=["nbval-check-output"]
 def right_drift(g, N):
     """The drift that a given decay is right for: the smaller root."""
     b = N * (g + 1 / g)
     return 2 * (N + 1) / (b + np.sqrt(b**2 - 4 * (N - 1) * (N + 1)))
 
+
+print("decay  memory      d = 1     d = 10    d = 100")
+for g in (0.9, 0.99, 0.999):
+    times = [1 / (1 - right_drift(g, d + 1)) for d in (1, 10, 100)]
+    line = f"{g:<5}  {1 / (1 - g):>6.0f}"
+    print(line + "".join(f"{time:>11.0f}" for time in times))
 
 # %% tags=["check", "asserts-prop-drift-decay"]
 rho = np.linspace(0.01, 0.99, 99)[:, None]
@@ -581,22 +600,6 @@ assert off < 1e-3
 print(
     f"{g.size:,} pairs: g below rho, rising; at drift time 1e9 the root to {off:.0e}"
 )
-
-# %% [markdown]
-# ## What it says of RetNet and Mamba-2
-#
-# Retentive networks {cite}`sun2023retentive` decay the state by a constant, and different heads by different constants. Mamba-2
-# {cite}`dao2024transformers` decays it by a scalar that its token chooses; where that does not depend on the token it is a constant too, and
-# a constant scale of the writes goes into $P$. Our statements are about one such head in the construction of {prf:ref}`def-construction`,
-# not about trained networks. A head with the decay $g$ is right for one drift, and which one depends on the number of features. These are the
-# drift times $\tau$, without noise:
-
-# %% tags=["nbval-check-output"]
-print("decay  memory      d = 1     d = 10    d = 100")
-for g in (0.9, 0.99, 0.999):
-    times = [1 / (1 - right_drift(g, d + 1)) for d in (1, 10, 100)]
-    line = f"{g:<5}  {1 / (1 - g):>6.0f}"
-    print(line + "".join(f"{time:>11.0f}" for time in times))
 
 # %% tags=["remove-input", "remove-output"]
 from myst_nb import glue
@@ -639,16 +642,16 @@ glue("slow_wrong", float(slow[0]), display=False)
 glue("slow_right", float(slow[1]), display=False)
 
 # %% [markdown]
-# The decay made for $\rho = 0.9$ at $d = 10$ is wrong elsewhere. At the slower drift $\rho = 0.99$ its risk is {glue:text}`slow_wrong:.3f` $d$,
-# where the right decay has {glue:text}`slow_right:.3f` $d$.
+# A decay is wrong elsewhere. That made for $\rho = 0.9$ at $d = 10$ has the risk {glue:text}`slow_wrong:.3f` $d$ at the slower drift
+# $\rho = 0.99$, where the right one has {glue:text}`slow_right:.3f` $d$.
 #
 # **For blocks, no decay is quite right.** Take two blocks of fifty examples, the first irrelevant. Linear attention has the risk
-# {glue:text}`linear_blocks:.3f` $d$, the best constant gate {glue:text}`best_blocks:.3f` $d$, and a gate that sees the delimiters
-# {glue:text}`mono_blocks:.3f` $d$. Decay shuts the bad block out, and forgets good examples with it. (The decay made for that drift:
-# {glue:text}`at_blocks:.3f` $d$.) And it falls further behind as prompts grow. In multiples of what a gate with delimiters reaches, its risk is
-# {glue:text}`price_2:.2f` at a hundred examples, {glue:text}`price_4:.2f` at ten thousand, {glue:text}`price_6:.2f` at a million: to shut out
-# the first block $g^{n/2}$ must be small, and then much of the second is forgotten as well. {doc}`constant_gate` finds the best constant gate
-# for any blocks, and says when it is no gate at all.
+# {glue:text}`linear_blocks:.3f` $d$, the decay made for that drift {glue:text}`at_blocks:.3f` $d$, the best constant gate
+# {glue:text}`best_blocks:.3f` $d$, and a gate that sees where the block ends {glue:text}`mono_blocks:.3f` $d$. To shut out the first block
+# $g^{n/2}$ must be small, and then much of the second is forgotten as well. So decay falls further behind as prompts grow: its risk is
+# {glue:text}`price_2:.2f` times that of the gate with delimiters at a hundred examples, {glue:text}`price_4:.2f` times at ten thousand,
+# {glue:text}`price_6:.2f` times at a million. {doc}`constant_gate` finds the best constant gate for any blocks, and says when it is no gate at
+# all.
 
 # %% tags=["check"]
 # To the digits shown; the gates are certified to 1e-9 of the gain.
