@@ -35,7 +35,6 @@ from tqdm import tqdm
 
 from glalib import GLA, PromptDistribution, gla, gla_readout, optimal_wpgd, reproduce, simulate_risk
 from glalib.attention import chunk_length
-from glalib.fingerprints import code_fingerprint
 from glalib.layout import DELIMITED, Layout
 from glalib.token_free import token_free_losses
 from glalib.training import Recipe, fit, orthogonal_start
@@ -456,7 +455,7 @@ PARTS = {f.__name__: f for f in (forward_backward, memory, reference, task, samp
 
 def machine():
     about = {"cpu": reproduce.processor(), "cores": os.cpu_count(), "system": platform.system(), "threads": 1}
-    return about | reproduce.versions() | {"code": code_fingerprint()}
+    return about | reproduce.versions() | {"code": reproduce.code_fingerprint()}
 
 
 def main(arguments=None):

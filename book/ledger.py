@@ -4,6 +4,7 @@ Nothing here is typed: the evidence comes from `claims`. Directives:
 
     {claims}           the ledger, all claims with marks, tolerances and evidence
     {claim-tests}      the source of every test that carries a claim's marker, with links back
+    {claim-counts}     how many claims there are, by their marks, and how much holds them
     {paper-map}        the paper's numbers, in their order, and where each stands in the book
 
 A build fails, as a warning under -W, when a promise in claims.yml is not kept.
@@ -84,6 +85,20 @@ class ClaimTests(Generated):
             yield ""
 
 
+class ClaimCounts(Generated):
+    """One line of numbers."""
+
+    def lines(self, claims):
+        asserted = [claim for claim in claims.values() if claim.asserted]
+        marks = [sum(claim.mark == mark for claim in asserted) for mark in ("paper", "derived", "new")]
+        cells = sum(len(claim.cells) for claim in asserted)
+        tests = len({test.anchor for claim in asserted for test in claim.tests})
+        yield (
+            f"**{len(asserted)} claims**: {marks[0]} of the paper's own, {marks[1]} derived here, {marks[2]} new. They are held by "
+            f"{cells} cells of these pages and {tests} tests, and each says which."
+        )
+
+
 class PaperMap(Generated):
     """The paper's own numbers, as far as they are known, and what stands for each in this book."""
 
@@ -159,6 +174,7 @@ def badge(mark, up):
 def setup(app):
     app.add_directive("claims", Claims)
     app.add_directive("claim-tests", ClaimTests)
+    app.add_directive("claim-counts", ClaimCounts)
     app.add_directive("paper-map", PaperMap)
     app.connect("doctree-read", set_anchors)
     app.connect("doctree-resolved", link_statements)

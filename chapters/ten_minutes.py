@@ -160,9 +160,9 @@ orders = {
     "best task first\n$r = (0.8,\\ 0.2)$": (0.8, 0.2),
 }
 layers = {
-    "no gate": ("uniform", "s", plotting.TASKS[0], -0.18),
+    "no gate": ("uniform", "s", plotting.TASKS[0], -0.25),
     "one gate a token": ("monotone", "o", plotting.TASKS[1], 0.0),
-    "two channels": ("free", "^", plotting.TASKS[2], 0.18),
+    "two channels": ("free", "^", plotting.TASKS[2], 0.25),
 }
 risks = {
     name: [
@@ -177,12 +177,12 @@ for name, (_, marker, colour, shift) in layers.items():
     ax.vlines(at, 0, risks[name], color=colour, linewidth=1.6)
     ax.plot(at, risks[name], marker, color=colour, markersize=9)
     for place, risk in zip(at, risks[name], strict=True):
-        ax.text(place, risk + 0.03, f"{risk:.2f}", ha="center", fontsize=10)
-for (name, (*_, colour, shift)), height in zip(
+        ax.text(place, risk + 0.03, f"{risk:.2f}", ha="center", fontsize=9)
+for (name, (_, marker, colour, _)), height in zip(
     layers.items(), (0.93, 0.84, 0.75), strict=True
 ):
-    ax.text(2.55, height, name, color=colour, ha="right")
-    ax.plot(1.62, height + 0.02, layers[name][1], color=colour, markersize=7)
+    ax.plot(1.5, height + 0.022, marker, color=colour, markersize=7)
+    ax.text(1.58, height, name, color=colour)
 ax.set(ylim=(0, 1), xlim=(-0.6, 2.6), ylabel="risk / $d$")
 ax.set_xticks(range(3), orders)
 _ = ax.grid(axis="x", visible=False)

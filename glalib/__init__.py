@@ -23,7 +23,7 @@ The rooms, in the order in which data flows through them:
     training    fitting a model to a distribution by a recipe
     many        many copies of a small model trained together
     checkpoint  a run that can be written down and gone on with
-    fingerprints    short names for numbers and for code
+    fingerprints    short names for numbers and for the code of this package
     files       writing a file whole or not at all; progress says how far a run is
     reproduce   the authors' table, trained again: many runs at a time and where their results are kept (sweep), and how
                 each number was made (provenance)

@@ -23,9 +23,15 @@ def fail(name: str, expected: str, given: object) -> ValueError:
     return ValueError(f"{name} must be {expected}; got {given}")
 
 
-def instance(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
+def misshaped(name: str, expected: str, given: Any) -> ValueError:
+    """The same of an array or a tensor whose shape is wrong."""
+    return fail(name, expected, f"shape {tuple(given.shape)}")
+
+
+def instance(name: str, value: object, kinds: type[T] | tuple[type[T], ...], expected: str) -> T:
     if not isinstance(value, kinds):
         raise TypeError(f"{name} must be {expected}; got {type(value).__name__}")
+    return value
 
 
 def integer(name: str, value: Any, low: int | None = None, expected: str = "an integer") -> int:
@@ -93,28 +99,33 @@ def array(name: str, value: Any, shape: tuple[int, ...] | None = None) -> Array:
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be an array of real numbers; got {short(value)}") from None
     if shape is not None and out.shape != shape:
-        raise fail(name, f"of shape {shape}", f"shape {out.shape}")
+        raise misshaped(name, f"of shape {shape}", out)
     if not np.isfinite(out).all():
-        raise fail(
-            name, "finite", "NaN or infinity at index " + str(tuple(map(int, np.argwhere(~np.isfinite(out))[0])))
-        )
+        first = tuple(map(int, np.argwhere(~np.isfinite(out))[0]))
+        raise fail(name, "finite", f"NaN or infinity at index {first}")
     return out
 
 
-def tensor(name: str, value: Any, ndim: int = 1, finite: bool = True) -> torch.Tensor:
+def tensor(name: str, value: object, ndim: int = 1, finite: bool = True) -> torch.Tensor:
     """A finite dense floating-point torch tensor with at least `ndim` axes. finite=False leaves numbers to another."""
     import torch
 
-    if not isinstance(value, torch.Tensor):
-        raise TypeError(f"{name} must be a torch tensor; got {type(value).__name__}")
+    value = instance(name, value, torch.Tensor, "a torch tensor")
     if not _computes(value.dtype) or value.layout != torch.strided or value.is_nested:
         expected = "a floating-point tensor, dense and of 16 bits or more"
         raise TypeError(f"{name} must be {expected}; got {value.dtype}, {value.layout}")
     if value.ndim < ndim:
-        raise fail(name, f"a tensor with at least {ndim} axes", f"shape {tuple(value.shape)}")
+        raise misshaped(name, f"a tensor with at least {ndim} axes", value)
     if finite and look(lambda: _is_finite(value)) is False:
         raise fail(name, "finite", "a tensor with NaN or infinity in it")
     return value
+
+
+def alike(name: str, value: torch.Tensor, whose: str, dtypes: tuple[torch.dtype, ...], device: torch.device) -> None:
+    """Complain unless the tensor has one of the dtypes and the device of another, whose they are."""
+    if value.dtype not in dtypes or value.device != device:
+        expected = f"of {whose} dtype and device, {' or '.join(map(str, dtypes))} on {device}"
+        raise fail(name, expected, f"{value.dtype} on {value.device}")
 
 
 def look(question: Callable[[], T]) -> T | None:

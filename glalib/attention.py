@@ -263,7 +263,7 @@ def _arguments(
     _check.tensor("v", v, 2)
     T, dk, dv = k.shape[-2], k.shape[-1], v.shape[-1]
     if T < 1:
-        raise _check.fail("k", "of shape (..., T, dk) with at least one token", f"shape {tuple(k.shape)}")
+        raise _check.misshaped("k", "of shape (..., T, dk) with at least one token", k)
     dtype, leading = k.dtype, k.shape[:-2]
 
     def fits(argument: str, x: Tensor, tail: tuple[int, ...], dtypes: tuple[torch.dtype, ...]) -> torch.Size:
@@ -271,17 +271,12 @@ def _arguments(
         split = x.ndim - len(tail)
         if x.shape[split:] != tail:
             expected = f"of shape (..., {', '.join(map(str, tail))}) to go with k of shape {tuple(k.shape)}"
-            raise _check.fail(argument, expected, f"shape {tuple(x.shape)}")
-        if x.dtype not in dtypes or x.device != k.device:
-            expected = f"of k's dtype and device, {' or '.join(map(str, dtypes))} on {k.device}"
-            raise _check.fail(argument, expected, f"{x.dtype} on {x.device}")
-        if x.shape[:split] == leading:
-            return leading
+            raise _check.misshaped(argument, expected, x)
+        _check.alike(argument, x, "k's", dtypes, k.device)
         try:
             return torch.Size(torch.broadcast_shapes(leading, x.shape[:split]))
         except RuntimeError:
-            expected = f"of leading axes that broadcast with {tuple(leading)}"
-            raise _check.fail(argument, expected, f"shape {tuple(x.shape)}") from None
+            raise _check.misshaped(argument, f"of leading axes that broadcast with {tuple(leading)}", x) from None
 
     leading = fits(name, q, (T, dk) if name == "q" else (dk,), (dtype,))
     leading = fits("v", v, (T, dv), (dtype,))

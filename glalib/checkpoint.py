@@ -45,11 +45,9 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Write all that the run needs to go on, in one file that is there whole or not at all."""
-        arrays: dict[str, Any] = {
-            "identity": np.array(json.dumps(self.identity)),
-            "now": np.array(state_fingerprint(self.model)),
-        }
-        arrays |= {"step": np.array(self.step), "seconds": np.array(float(self.seconds)), "history": self.history}
+        identity, now = json.dumps(self.identity), state_fingerprint(self.model)
+        arrays: dict[str, Any] = {"identity": np.array(identity), "now": np.array(now), "step": np.array(self.step)}
+        arrays |= {"seconds": np.array(float(self.seconds)), "history": self.history}
         arrays["generator"] = self.generator.get_state().numpy()
         for name, p in self.weights.items():
             arrays[f"weight/{name}"] = p.detach().cpu().numpy()

@@ -79,17 +79,11 @@ def _add_risk(commands: Any) -> None:
         epilog="example: glalib risk --d 100 --counts 50,50 --r 0.2,0.8",
         **WHOLE,
     )
-    risk.add_argument("--d", action=_Once, type=_number(int), required=True, help="feature dimension")
-    risk.add_argument("--counts", action=_Once, type=_numbers(int), required=True, help="examples per task, e.g. 50,50")
-    risk.add_argument(
-        "--r", action=_Once, type=_numbers(float), required=True, help="correlation of each task with the query's"
-    )
-    risk.add_argument(
-        "--R", action=_Once, type=_rows, help="task correlations, rows apart by ';', e.g. '1,0.5;0.5,1' (identity)"
-    )
-    risk.add_argument(
-        "--sigma", action=_Once, type=_number(float), default=0.0, help="standard deviation of the label noise (0)"
-    )
+    _option(risk, "--d", _number(int), "feature dimension", required=True)
+    _option(risk, "--counts", _numbers(int), "examples per task, e.g. 50,50", required=True)
+    _option(risk, "--r", _numbers(float), "correlation of each task with the query's", required=True)
+    _option(risk, "--R", _rows, "task correlations, rows apart by ';', e.g. '1,0.5;0.5,1' (identity)")
+    _option(risk, "--sigma", _number(float), "standard deviation of the label noise (0)", default=0.0)
     risk.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -103,17 +97,15 @@ def _add_reproduce(commands: Any) -> None:
         **WHOLE,
     )
     table.add_argument("--all-weights", action="store_true", help="every weight free, from plain tokens (longer)")
-    table.add_argument("--seeds", action=_Once, type=_number(int), default=1, help="runs per cell, seeds 0, 1, ... (1)")
-    table.add_argument(
-        "--jobs", action=_Once, type=_number(int), help="processes, one thread each (this machine's cores)"
-    )
-    table.add_argument(
-        "--backend", action=_Once, default="loky", help="loky (this machine), dask (DASK_SCHEDULER_ADDRESS) or ray"
-    )
-    table.add_argument("--json", action=_Once, metavar="FILE", type=_path, help="write the cells to this file")
-    table.add_argument(
-        "--folder", action=_Once, type=_path, default="glalib-runs", help="where unfinished work is kept (glalib-runs)"
-    )
+    _option(table, "--seeds", _number(int), "runs per cell, seeds 0, 1, ... (1)", default=1)
+    _option(table, "--jobs", _number(int), "processes, one thread each (this machine's cores)")
+    _option(table, "--backend", str, "loky (this machine), dask (DASK_SCHEDULER_ADDRESS) or ray", default="loky")
+    _option(table, "--json", _path, "write the cells to this file", metavar="FILE")
+    _option(table, "--folder", _path, "where unfinished work is kept (glalib-runs)", default="glalib-runs")
+
+
+def _option(parser: argparse.ArgumentParser, name: str, kind: Callable[[str], Any], words: str, **more: Any) -> None:
+    parser.add_argument(name, action=_Once, type=kind, help=words, **more)
 
 
 def _print(text: str, command: str | None, **options: Any) -> int:

@@ -90,8 +90,8 @@ class Objective:
     def points(self, c: Array) -> Points:
         with np.errstate(divide="ignore"):
             t = np.minimum(-np.log1p(-c), 800.0)  # at 800 all powers but the zeroth are zero
-        S = np.exp(-self.after * t[:, None]) * _geometric(self.counts, t[:, None])
-        RS, V = S @ self.R, _geometric(self.n, 2 * t)
+        S = np.exp(-self.after * t[:, None]) * geometric(self.counts, t[:, None])
+        RS, V = S @ self.R, geometric(self.n, 2 * t)
         p, W = S @ self.r, np.maximum(np.sum(S * RS, axis=1), 0.0)
         return Points(c, S, RS, p, V, W, self.gain(p, V, W))
 
@@ -127,7 +127,7 @@ class Objective:
 
     def slope(self, t: float) -> float:
         """d log G / dt at a gate exp(-t), 0 < t < inf."""
-        S, V = np.exp(-self.after * t) * _geometric(self.counts, t), _geometric(self.n, 2 * t)
+        S, V = np.exp(-self.after * t) * geometric(self.counts, t), geometric(self.n, 2 * t)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             dS = S * (self.counts / np.expm1(self.counts * t) - 1 / np.expm1(t) - self.after)
             dV = V * 2 * (self.n / np.expm1(2 * self.n * t) - 1 / np.expm1(2 * t))
@@ -186,7 +186,7 @@ def _refined(objective: Objective, c: Array, gain: Array) -> tuple[float, float]
     )
 
 
-def _geometric(m: Array | float, t: Array | float) -> Array:
+def geometric(m: Array | float, t: Array | float) -> Array:
     """1 + e^-t + ... + e^-(m-1)t for m and t that broadcast."""
     with np.errstate(invalid="ignore"):
         return np.where(t > 0, np.expm1(-m * t) / np.expm1(-t), m)

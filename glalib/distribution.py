@@ -194,7 +194,7 @@ class PromptDistribution:
         omega = _check.array_or_tensor("omega", omega)
         if not omega.shape or omega.shape[-1] not in (self.K, self.n):
             expected = f"of shape (..., {self.K}), per task, or (..., {self.n}), per example"
-            raise _check.fail("omega", expected, f"shape {tuple(omega.shape)}")
+            raise _check.misshaped("omega", expected, omega)
         return omega if omega.shape[-1] == self.n else omega[..., self.task_index]
 
     def moments(self, omega: ArrayLike) -> tuple[float, float, float]:
@@ -210,8 +210,7 @@ class PromptDistribution:
         omega = _check.array("omega", omega)
         counts = np.array(self.counts, dtype=np.float64)
         if omega.shape not in ((self.K,), (self.n,)):
-            expected = f"of shape ({self.K},), per task, or ({self.n},), per example"
-            raise _check.fail("omega", expected, f"shape {omega.shape}")
+            raise _check.misshaped("omega", f"of shape ({self.K},), per task, or ({self.n},), per example", omega)
         # The sums are at most n max|omega|, and their squares must be numbers too.
         largest = np.abs(omega).max()
         if largest * self.n > 1e150:

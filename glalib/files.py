@@ -49,25 +49,6 @@ def replacing(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the parts of files that processes of this machine left behind when they were killed."""
-    for part in folder.glob("*.part"):
-        owner, pid = part.name.split(".")[-3:-1] if part.name.count(".") >= 3 else ("", "")
-        if owner == host() and pid.isdigit() and not is_alive(int(pid)):
-            part.unlink(missing_ok=True)
-
-
 def host() -> str:
     """This machine's name, in letters, digits and hyphens."""
     return "".join(c if c.isalnum() else "-" for c in platform.node())
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is a process of that number here; True where that cannot be asked."""
-    try:
-        os.kill(pid, 0) if os.name == "posix" else None  # elsewhere signal 0 is Ctrl-C
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True

@@ -44,11 +44,8 @@ def weights_to_gates(omega: Any, axis: int = -1) -> Any:
     slack = max(64 * xp.finfo(omega.dtype).eps, xp.finfo(kind).eps)
 
     if _check.look(lambda: bool((omega < -slack).any() or (omega > later * (1 + slack)).any())):
-        raise _check.fail(
-            "omega",
-            "non-decreasing along the context and in [0, 1], because a scalar gate reaches such weights only",
-            _check.short(omega.tolist()),
-        )
+        expected = "non-decreasing along the context and in [0, 1], because a scalar gate reaches such weights only"
+        raise _check.fail("omega", expected, _check.short(omega.tolist()))
     safe = xp.where(later > 0, later, xp.ones_like(later))
     ratio = xp.where(later > 0, xp.clip(omega / safe, 0, 1), xp.ones_like(later))
     return _as(kind, xp.concatenate((one, ratio), axis))
@@ -157,5 +154,5 @@ def array_module(value: object) -> Any:
 def _array(name: str, value: Any, axis: int) -> tuple[Any, Any]:
     value, axis = _check.array_or_tensor(name, value), _check.integer("axis", axis)
     if not -value.ndim <= axis < value.ndim or value.shape[axis] == 0:
-        raise _check.fail(name, f"an array with entries along axis {axis}", f"shape {tuple(value.shape)}")
+        raise _check.misshaped(name, f"an array with entries along axis {axis}", value)
     return array_module(value), value

@@ -201,5 +201,5 @@ def copied(
         raise _check.fail(name, "a tensor with numbers in it", "a meta tensor")
     if value.ndim != len(shape) or any(a != b if b else a < 1 for a, b in zip(value.shape, shape, strict=True)):
         expected = "of shape (" + ", ".join("T or d" if b is None else str(b) for b in shape) + ")"
-        raise _check.fail(name, expected, f"shape {tuple(value.shape)}")
+        raise _check.misshaped(name, expected, value)
     return (value if dtype is None else _check.cast(name, value, dtype)).clone()

@@ -41,16 +41,15 @@ class Layout:
     context: bool | tuple[tuple[float, ...], ...]
 
     def __init__(self, delimiters: bool = False, context: ArrayLike | None = False) -> None:
-        _check.option("delimiters", delimiters, (True, False))
+        delimiters = _check.flag("delimiters", delimiters)
         if context is None or isinstance(context, (bool, np.bool_)):
             kept: object = bool(context)
         else:
             rows = _check.array("context", context)
             if rows.ndim != 2:
-                expected = "of shape (kinds, p), one row per kind of token"
-                raise _check.fail("context", expected, f"shape {rows.shape}")
+                raise _check.misshaped("context", "of shape (kinds, p), one row per kind of token", rows)
             kept = tuple(map(tuple, rows.tolist()))
-        self.__dict__.update(delimiters=bool(delimiters), context=kept)
+        self.__dict__.update(delimiters=delimiters, context=kept)
 
     def __call__(self, prompts: Prompts) -> torch.Tensor:
         """The tokens Z (batch, T + queries, width) of these prompts, in their dtype and on their device."""
@@ -83,7 +82,7 @@ class Layout:
         """
         each = dist.expand(_check.array("omega", omega))
         if each.ndim != 1:
-            raise _check.fail("omega", f"of shape ({dist.K},) or ({dist.n},)", f"shape {each.shape}")
+            raise _check.misshaped("omega", f"of shape ({dist.K},) or ({dist.n},)", each)
         _, is_delimiter = self.blocks(dist.counts)
         out = np.ones(len(is_delimiter))
         out[~is_delimiter] = each
@@ -116,8 +115,7 @@ class Layout:
             return np.eye(kinds, kinds * self.context)
         vectors = np.array(self.context).reshape(len(self.context), -1)
         if len(vectors) != kinds:
-            expected = f"of shape ({kinds}, p), one row per kind of token"
-            raise _check.fail("context", expected, f"shape {vectors.shape}")
+            raise _check.misshaped("context", f"of shape ({kinds}, p), one row per kind of token", vectors)
         return vectors
 
 

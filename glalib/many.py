@@ -18,7 +18,7 @@ from .objective import Objective, checked_tokens, objective, trained_weights
 from .progress import said
 from .prompts import Sampler
 from .simulate import check_sampler
-from .training import Recipe, adam, check_finite, set_rates, without_gradients
+from .training import Recipe, adam, check_finite, differentiate, set_rates
 
 
 def fit_many(
@@ -67,11 +67,14 @@ def fit_many(
     try:
         for step in tqdm(range(recipe.steps), "fit_many", unit="step", disable=not progress):
             set_rates(optimizer, recipe, step, recipe.steps)
-            optimizer.zero_grad()
             rounded = {f"model.{name}": w.to(trained[name].dtype) for name, w in weights.items()}
             losses = torch.vmap(loss)(rounded, others, _drawn(errors, generators))
             history[:, step] = losses.detach().cpu()
-            _differentiate(losses, weights, [f" of copy {i} (seed {s})" for i, s in enumerate(seeds)], step, recipe)
+            differentiate(losses.sum(), list(weights.values()))  # each to its own weights: no loss depends on another's
+            sizes = [w.grad.flatten(1).norm(dim=1) for w in weights.values() if w.grad is not None]
+            size = torch.stack(sizes).norm(dim=0)
+            for i, seed in enumerate(seeds):
+                check_finite(losses[i].item(), size[i].item(), step, recipe, f" of copy {i} (seed {seed})")
             optimizer.step()
             said.step(step + 1, recipe.steps)
     finally:
@@ -93,19 +96,6 @@ def _drawn(errors: Objective, generators: list[torch.Generator]) -> tuple[Tensor
             raise _check.fail("what tokens returns", "of one shape for all copies", f"shapes {shapes}")
         out.append(torch.stack(parts))
     return tuple(out)
-
-
-def _differentiate(losses: Tensor, weights: dict[str, Tensor], names: list[str], step: int, recipe: Recipe) -> None:
-    """The gradients of all copies, each to its own weights, as no loss depends on another's."""
-    if not losses.requires_grad:
-        raise without_gradients()
-    losses.sum().backward()
-    sizes = [w.grad.flatten(1).norm(dim=1) for w in weights.values() if w.grad is not None]
-    if not sizes:
-        raise without_gradients()
-    size = torch.stack(sizes).norm(dim=0)
-    for name, value, norm in zip(names, losses.tolist(), size.tolist(), strict=True):
-        check_finite(value, norm, step, recipe, name)
 
 
 def _checked_copies(models: Any, seeds: Any) -> tuple[list[torch.nn.Module], list[int]]:

@@ -84,7 +84,7 @@ class GLA(nn.Module):
         layers = _check.positive_int("layers", layers)
         self.key_width = _check.positive_int("key_width", width if key_width is None else key_width)
         self.value_width = _check.positive_int("value_width", width if value_width is None else value_width)
-        _check.option("causal", causal, (True, False))
+        self.causal = _check.flag("causal", causal)
         if _check.integer("context_width", context_width, 0, "an integer >= 0") > max(0, width - 2):
             raise _check.fail("context_width", f"at most width - 2 = {width - 2}", context_width)
         if gates is not None and (gate is None or own is not None):
@@ -97,7 +97,6 @@ class GLA(nn.Module):
         self.scale = _check.real("scale", scale)
         _check.in_range("scale", abs(self.scale), torch.float32 if stored.itemsize < 4 else stored)
         given = [gates] if layers == 1 else per_layer(gates, layers)
-        self.causal = bool(causal)
         # A list of layers, as checkers of types should see it.
         self.layers: Sequence[Layer] = nn.ModuleList(  # type: ignore[assignment]
             Layer(self, l == layers - 1, given[l], own, gate_bias, generator, dtype=dtype, device=device)
@@ -151,11 +150,8 @@ class GLA(nn.Module):
         _check.tensor("Z", Z, 2)
         n = Z.shape[-2] - queries
         if n < 1 or Z.shape[-1] != self.width:
-            expected = f"of shape (..., n + {queries}, {self.width}) with n >= 1"
-            raise _check.fail("Z", expected, f"shape {tuple(Z.shape)}")
-        if Z.dtype != self.h.dtype or Z.device != self.h.device:
-            expected = f"of the model's dtype and device, {self.h.dtype} on {self.h.device}"
-            raise _check.fail("Z", expected, f"{Z.dtype} on {Z.device}")
+            raise _check.misshaped("Z", f"of shape (..., n + {queries}, {self.width}) with n >= 1", Z)
+        _check.alike("Z", Z, "the model's", (self.h.dtype,), self.h.device)
         written: Tensor | float = 0.0
         streams, h = [widen(Z)], widen(self.h)
         for layer in self.layers[:-1]:

@@ -17,7 +17,7 @@ from .distribution import PromptDistribution
 from .gates import widen
 from .layout import Layout
 from .prompts import Sampler
-from .simulate import draw, query_option
+from .simulate import draw, of_queries, query_option
 from .token_free import checked_layer, losses_of_normals, normals
 
 PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -43,14 +43,11 @@ class TokenErrors(torch.nn.Module):
         return Z, drawn.y_query
 
     def forward(self, Z: Any, y: Tensor) -> Tensor:
-        predictions = self.model(Z, **self.options)
-        _check.instance("the model's output", predictions, Tensor, "a torch tensor")
-        shape = y.shape
-        if predictions.shape != shape and (self.queries > 1 or predictions.shape != shape[:1]):
-            raise _check.fail("the model's output", f"of shape {tuple(shape)}", f"shape {tuple(predictions.shape)}")
+        what, predictions = "the model's output", self.model(Z, **self.options)
+        predictions = of_queries(what, _check.instance(what, predictions, Tensor, "a torch tensor"), y)
         if predictions.is_complex():
-            raise _check.fail("the model's output", "of real numbers", str(predictions.dtype))
-        errors: Tensor = y.to(predictions.device) - predictions.reshape(shape)
+            raise _check.fail(what, "of real numbers", str(predictions.dtype))
+        errors: Tensor = y.to(predictions.device) - predictions
         return errors**2
 
 

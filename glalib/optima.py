@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy.optimize import nnls
 
 from . import _check
 from ._check import Array
-from .constant_gate import constant_gate
+from .constant_gate import constant_gate, geometric
 from .distribution import PromptDistribution
 from .fixed_points import fixed_points
 from .risk import WPGD, best_omega, best_P, check_distribution, h1, h2, predictor, unit
@@ -88,7 +88,7 @@ def _some(dist: PromptDistribution, weights: object) -> Array:
     omega = _check.array("weights", weights)
     if omega.shape not in ((dist.K,), (dist.n,)):
         expected = f"a class of weights or of shape ({dist.K},), per task, or ({dist.n},), per example"
-        raise _check.fail("weights", expected, f"shape {omega.shape}")
+        raise _check.misshaped("weights", expected, omega)
     if not omega.any():
         raise _check.fail("weights", "not all zero", "zeros")
     return omega
@@ -149,12 +149,8 @@ def _constant(dist: PromptDistribution, t: float, certificate: str) -> WPGD:
     if t == np.inf:
         return predictor(dist, last, 1.0, partial(_last_alone, dist.n), certificate, 0.0)
     counts = np.array(dist.counts, dtype=np.float64)
-    after = dist.n - np.cumsum(counts)  # examples after each block
-
-    def geometric(m: Any, t: float) -> Any:  # e^-t + ... + e^-mt
-        return m if t == 0 else np.exp(-t) * np.expm1(-m * t) / np.expm1(-t)
-
-    sums, ww = np.exp(-after * t) * geometric(counts, t), geometric(float(dist.n), 2 * t)
+    age = dist.n - np.cumsum(counts) + 1  # of each block's last example, as its gates' number
+    sums, ww = np.exp(-age * t) * geometric(counts, t), float(np.exp(-2 * t) * geometric(float(dist.n), 2 * t))
     return predictor(dist, sums, ww, partial(_geometric_weights, dist.n, t), certificate, float(np.exp(-t)))
 
 

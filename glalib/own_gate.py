@@ -61,10 +61,8 @@ class OwnGate(nn.Module):
         what = f"what gate {self.gate.name!r} returns"
         g = _check.tensor(what, self.gate(Z), finite=False)
         if g.shape != (shape := (*Z.shape[:-1], *self.channels)):
-            raise _check.fail(what, f"of shape {tuple(shape)} for tokens {tuple(Z.shape)}", f"shape {tuple(g.shape)}")
-        if g.dtype != Z.dtype or g.device != Z.device:
-            expected = f"of the tokens' dtype and device, {Z.dtype} on {Z.device}"
-            raise _check.fail(what, expected, f"{g.dtype} on {g.device}")
+            raise _check.misshaped(what, f"of shape {tuple(shape)} for tokens {tuple(Z.shape)}", g)
+        _check.alike(what, g, "the tokens'", (Z.dtype,), Z.device)
         _check.unit_interval(what, g)
         return g if self.channels else g[..., None]
 

@@ -113,7 +113,7 @@ def _column(key: str, values: Any) -> Any:
     except ValueError:  # rows of different lengths
         raise TypeError(f"columns[{key!r}] must be of numbers and words; got {_check.short(values)}") from None
     if column.ndim != 1:
-        raise _check.fail(f"columns[{key!r}]", "one column, of one axis", f"shape {column.shape}")
+        raise _check.misshaped(f"columns[{key!r}]", "one column, of one axis", column)
     for value in column:
         if not (value is None or isinstance(value, (str, numbers.Real, np.bool_))):
             raise TypeError(f"columns[{key!r}] must be of numbers and words; got {_check.short(value)}")

@@ -164,7 +164,7 @@ def slope(dist: PromptDistribution, gamma: float) -> float:
     """
     given = _numbers(dist, "gamma", gamma)
     if given.ndim:
-        raise _check.fail("gamma", "one number", f"shape {given.shape}")
+        raise _check.misshaped("gamma", "one number", given)
     gamma, h = float(given), float(h2(dist, given))
     lam, a = dist.task_spectrum
     s, _ = dist.signal_spectrum
@@ -270,5 +270,4 @@ def unit(vector: Array) -> Array:
 
 
 def check_distribution(dist: object) -> None:
-    if not isinstance(dist, PromptDistribution):
-        raise TypeError(f"dist must be a PromptDistribution; got {type(dist).__name__}")
+    _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")

@@ -78,7 +78,7 @@ def simulate_risk(
     if draws < 2:
         raise _check.fail("draws", "at least 2, for a standard error", draws)
     batch = _chosen_batch(dist, queries) if batch is None else _check.positive_int("batch", batch)
-    _check.option("progress", progress, (True, False))
+    progress = _check.flag("progress", progress)
     predict, dtype = _as_predictor(predictor, dist, queries, tokens, dtype)
     known, compare = (0.0, None) if against is None else _known(against, dist, dtype)
     parts: list[Tensor] = []
@@ -101,21 +101,23 @@ def _known(against: Any, dist: Sampler, dtype: torch.dtype) -> tuple[float, Pred
     pair = (against.P, against.omega) if isinstance(against, WPGD) else against
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise TypeError(f"against must be a WPGD record, a (P, omega) pair or None; got {_check.short(against)}")
-    if not isinstance(dist, PromptDistribution):
-        raise TypeError(f"dist must be a PromptDistribution where `against` is given; got {type(dist).__name__}")
+    dist = _check.instance("dist", dist, PromptDistribution, "a PromptDistribution where `against` is given")
     return population_risk(dist, *pair), _as_predictor(tuple(pair), dist, 1, None, dtype)[0]
 
 
 def _squared_errors(predictions: Any, drawn: Drawn) -> Tensor:
     """(batch, queries), in float64; or a complaint of predictions that are none."""
-    predictions = _check.tensor("the predictor's output", predictions)
-    if drawn.y_query.shape[1] == 1 and predictions.shape == drawn.y_query.shape[:1]:
-        predictions = predictions[:, None]
-    if predictions.shape != drawn.y_query.shape:
-        expected = f"of shape {tuple(drawn.y_query.shape)}"
-        raise _check.fail("the predictor's output", expected, f"shape {tuple(predictions.shape)}")
-    errors: Tensor = drawn.y_query.double() - predictions.double().to(drawn.y_query.device)
+    what, y = "the predictor's output", drawn.y_query
+    predictions = of_queries(what, _check.tensor(what, predictions), y)
+    errors: Tensor = y.double() - predictions.double().to(y.device)
     return errors**2
+
+
+def of_queries(name: str, predictions: Tensor, y: Tensor) -> Tensor:
+    """Predictions in the shape of the labels y (batch, queries), or a complaint; for one query (batch,) will do."""
+    if predictions.shape not in (y.shape, y.shape[: 1 if y.shape[1] == 1 else 2]):
+        raise _check.misshaped(name, f"of shape {tuple(y.shape)}", predictions)
+    return predictions.reshape(y.shape)
 
 
 def check_sampler(dist: object) -> None:
@@ -133,8 +135,7 @@ def draw(
     for name in ("x", "y", "x_query", "y_query"):
         _check.instance(f"{name} of what dist.sample returns", getattr(drawn, name, None), torch.Tensor, "a tensor")
     if drawn.y_query.shape != (batch, queries):
-        expected = f"of shape {(batch, queries)}"
-        raise _check.fail("y_query of what dist.sample returns", expected, f"shape {tuple(drawn.y_query.shape)}")
+        raise _check.misshaped("y_query of what dist.sample returns", f"of shape {(batch, queries)}", drawn.y_query)
     return drawn
 
 
@@ -180,9 +181,7 @@ def _as_predictor(
     if tokens is not None:
         raise _check.fail("tokens", "None unless the predictor is a torch module", type(tokens).__name__)
     if isinstance(predictor, (tuple, list)) and len(predictor) == 2:
-        if not isinstance(dist, PromptDistribution):
-            expected = "a PromptDistribution where weights are the predictor"
-            raise TypeError(f"dist must be {expected}; got {type(dist).__name__}")
+        dist = _check.instance("dist", dist, PromptDistribution, "a PromptDistribution where weights are the predictor")
         P = _check.array("P", predictor[0], (dist.d, dist.d))
         omega = _check.array("omega", predictor[1])
         dist.moments(omega)  # complains about a wrong shape

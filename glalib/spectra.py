@@ -130,7 +130,7 @@ def covariance(name: str, value: object, size: int) -> Array:
     """A positive semidefinite matrix (size, size), also from its diagonal (size,), or a complaint."""
     given = _check.array(name, value)
     if given.shape not in ((size, size), (size,)):
-        raise _check.fail(name, f"of shape ({size}, {size}), or ({size},) for a diagonal", f"shape {given.shape}")
+        raise _check.misshaped(name, f"of shape ({size}, {size}), or ({size},) for a diagonal", given)
     A = _symmetric(name, np.diag(given) if given.shape == (size,) else given, size)
     diagonal = is_diagonal(A)
     eigenvalues = np.sort(np.diag(A)) if diagonal else np.linalg.eigvalsh(A)

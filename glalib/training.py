@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from ._check import Array
 from .checkpoint import Run, state_fingerprint
 from .distribution import PromptDistribution
 from .files import as_path, check_writable
-from .fingerprints import code_fingerprint
+from .fingerprints import package_fingerprint
 from .gates import widen
 from .layout import Layout
 from .model import GLA
@@ -124,11 +124,14 @@ def fit(
         run.load(path)
         _round(run, trained)
     began = time.perf_counter() - run.seconds
-    with _bar(run, progress) as show:
+    # No bar at all where none is shown: tqdm makes a semaphore, which a worker that is ended would leave behind.
+    bar = tqdm(total=recipe.steps, initial=run.step, unit="step", desc="fit") if progress else contextlib.nullcontext()
+    with bar:
         while run.step < recipe.steps:
             _step(run, trained, recipe, errors)
             said.step(run.step, recipe.steps)
-            show()
+            if isinstance(bar, tqdm):
+                _show(bar, run)
             if path is not None and (run.step % every == 0 or run.step == recipe.steps):
                 run.seconds = time.perf_counter() - began
                 run.save(path)
@@ -165,7 +168,7 @@ def _run(model: torch.nn.Module, trained: dict[str, torch.nn.Parameter], dist: A
         "dist": law,
         "trained": list(trained),
         "start": state_fingerprint(model),
-        "code": code_fingerprint(),
+        "code": package_fingerprint(),
     }
     weights = {name: p if widen(p) is p else widen(p.detach()) for name, p in trained.items()}
     return Run(
@@ -198,16 +201,10 @@ def _step(run: Run, trained: dict[str, torch.nn.Parameter], recipe: Recipe, erro
     begin, end = run.phase
     set_rates(run.optimizer, recipe, run.step - begin, end - begin)
     loss = errors(*errors.draw(run.generator)).mean()
-    if not loss.requires_grad:
-        raise without_gradients()
-    for p in trained.values():
-        p.grad = None
-    loss.backward()
+    differentiate(loss, list(trained.values()))
     for name, p in trained.items():
         run.weights[name].grad = None if p.grad is None else widen(p.grad)
     sizes = [p.grad.detach().norm().to(loss.device) for p in run.weights.values() if p.grad is not None]
-    if not sizes:  # only of other tensors
-        raise without_gradients()
     size, run.history[run.step] = torch.stack(sizes).norm().item(), loss.item()
     check_finite(loss.item(), size, run.step, recipe)
     run.optimizer.step()
@@ -224,9 +221,14 @@ def check_finite(loss: float, size: float, step: int, recipe: Recipe, of: str = 
         )
 
 
-def without_gradients() -> ValueError:
-    """The complaint of losses that training cannot change."""
-    return _check.fail("the model's output", "such that it has gradients to the weights", "one without")
+def differentiate(loss: torch.Tensor, weights: Sequence[torch.Tensor]) -> None:
+    """The gradients of the loss to the weights, or a complaint where it has none: training cannot change it."""
+    for p in weights:
+        p.grad = None
+    if loss.requires_grad:
+        loss.backward()
+    if all(p.grad is None for p in weights):
+        raise _check.fail("the model's output", "such that it has gradients to the weights", "one without")
 
 
 @torch.no_grad()
@@ -245,17 +247,7 @@ def _schedule(step: int, steps: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
-@contextlib.contextmanager
-def _bar(run: Run, progress: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar; what is yielded is called after every step."""
-    if not progress:  # no bar at all: tqdm makes a semaphore, which a worker that is ended would leave behind
-        yield lambda: None
-        return
-    with tqdm(total=len(run.history), initial=run.step, unit="step", desc="fit") as bar:
-
-        def show() -> None:
-            bar.update()
-            if run.step % 20 == 1:
-                bar.set_postfix(loss=f"{run.history[max(0, run.step - 21) : run.step].mean():.5g}", refresh=False)
-
-        yield show
+def _show(bar: tqdm[Any], run: Run) -> None:
+    bar.update()
+    if run.step % 20 == 1:
+        bar.set_postfix(loss=f"{run.history[max(0, run.step - 21) : run.step].mean():.5g}", refresh=False)

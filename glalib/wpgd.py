@@ -42,17 +42,15 @@ def wpgd_step(x: Any, y: Any, x_query: Any, P: Any, omega: Any) -> Any:
     given = x
     x, y, x_query, P, omega = _alike(x=x, y=y, x_query=x_query, P=P, omega=omega)
     if x.ndim < 2:
-        raise _check.fail("x", "of shape (..., n, d)", f"shape {tuple(x.shape)}")
+        raise _check.misshaped("x", "of shape (..., n, d)", x)
     *lead, n, d = x.shape
     queries = max(1, x_query.shape[-2]) if x_query.ndim > 1 else 1
     for name, value, shape in (("y", y, (*lead, n)), ("x_query", x_query, (*lead, queries, d)), ("P", P, (d, d))):
         if tuple(value.shape) != shape:
             expected = "(..., queries, d)" if name == "x_query" else str(shape)
-            raise _check.fail(
-                name, f"of shape {expected}, as x has shape {tuple(x.shape)}", f"shape {tuple(value.shape)}"
-            )
+            raise _check.misshaped(name, f"of shape {expected}, as x has shape {tuple(x.shape)}", value)
     if tuple(omega.shape) not in ((n,), tuple(y.shape)):
-        raise _check.fail("omega", f"of shape ({n},) or {tuple(y.shape)}", f"shape {tuple(omega.shape)}")
+        raise _check.misshaped("omega", f"of shape ({n},) or {tuple(y.shape)}", omega)
 
     gradient = ((omega * y)[..., None, :] @ x).swapaxes(-1, -2)  # X^T (omega * y), (..., d, 1)
     prediction = (x_query @ (P @ gradient))[..., 0]

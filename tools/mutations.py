@@ -80,8 +80,8 @@ MUTATIONS = [
     Mutation(
         "the sums of a constant gate",
         "optima.py",
-        "sums, ww = np.exp(-after * t)",
-        "sums, ww = np.exp(-(after + 1) * t)",
+        "sums, ww = np.exp(-age * t)",
+        "sums, ww = np.exp(-(age + 1) * t)",
     ),
     # Spectra.
     Mutation(
@@ -212,8 +212,11 @@ MUTATIONS = [
     Mutation("weights of 16 bits", "training.py", "p.copy_(run.weights[name])", "pass"),
     Mutation("the square of an error", "objective.py", "return errors**2", "return errors.abs()"),
     Mutation("the copies' own draws", "many.py", "manual_seed(seed) for seed", "manual_seed(seeds[0]) for seed"),
-    Mutation("whose leftovers go", "files.py", "owner == host() and ", ""),
-    Mutation("relative imports", "fingerprints.py", "if node.level:", "if False:"),
+    Mutation("whose leftovers go", "reproduce/sweep.py", "owner == host() and ", ""),
+    Mutation("relative imports", "reproduce/sources.py", "if node.level:", "if False:"),
+    Mutation("the file that is replaced", "files.py", "os.replace(part, path)", "pass"),
+    Mutation("the files of sub-packages", "fingerprints.py", 'rglob("*.py")', 'glob("*.py")'),
+    Mutation("the share of runs that are over", "reproduce/bar.py", " if i not in self.done", ""),
     Mutation("the share of a run", "progress.py", "repr(done / steps)", "repr(done)"),
     Mutation("the digest of a result", "reproduce/sweep.py", ' or kept["digest"] != _seal(json.dumps(result))', ""),
     Mutation("the date of a result", "reproduce/provenance.py", "%Y-%m-%d %H:%M UTC", "%d.%m.%Y"),

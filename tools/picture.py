@@ -10,31 +10,44 @@ import numpy as np
 
 from glalib import PromptDistribution, optimal_wpgd, plotting
 
-CLASSES = {"linear attention": "uniform", "constant gate": "constant-gate", "weighted optimum": "free"}
+D = 10
+LENGTHS = np.unique(2 * (np.geomspace(2, 400, 60) // 2).astype(int))
+
+
+def risks(r, weights):
+    return [optimal_wpgd(PromptDistribution(D, (n // 2, n // 2), r), weights).risk / D for n in LENGTHS]
 
 
 def draw():
+    """Left, prompts whose first task is useless; right, prompts whose better task comes first."""
     plotting.use_style()
-    fig, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.2))
-    dist = PromptDistribution(d=10, counts=(50, 50), r=(0.2, 0.8))
-    for name, weights in CLASSES.items():
-        omega = optimal_wpgd(dist, weights).omega
-        omega = omega if omega.size == dist.n else dist.expand(omega)
-        left.plot(
-            np.arange(1, dist.n + 1), omega / omega.max(), label=name, drawstyle="steps-mid", **plotting.STYLES[name]
-        )
-    left.axvline(50.5, color="0.5", linewidth=0.8)
-    left.text(25, 1.06, "task 1, $r = 0.2$", ha="center", color="0.35")
-    left.text(76, 1.06, "task 2, $r = 0.8$", ha="center", color="0.35")
-    left.set(xlabel="example in the prompt", ylabel="weight", ylim=(0, 1.16))
-
-    lengths = np.arange(4, 402, 4)
-    for name, weights in CLASSES.items():
-        risks = [optimal_wpgd(PromptDistribution(10, (n // 2, n // 2), (0.2, 0.8)), weights).risk / 10 for n in lengths]
-        right.plot(lengths, risks, label=name, **plotting.STYLES[name])
-    right.set(xlabel="length of the prompt", ylabel="risk / $d$", ylim=(0.25, 1))
-    right.legend()
+    fig, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.4), sharey=True)
+    curve(left, (0, 1), "uniform", "linear attention", (400, 0.68, "no gate"))
+    curve(left, (0, 1), "constant-gate", "constant gate", (400, 0.38, "the best\nconstant gate"))
+    curve(left, (0, 1), "free", "weighted optimum", (2.2, 0.1, "the best weights\n= a gate at the change"))
+    left.set(title="only the second task helps", ylabel="risk / $d$")
+    curve(right, (0.8, 0.2), "uniform", "linear attention", (400, 0.68, "no gate =\none gate a token"))
+    right.plot(LENGTHS, risks((0.8, 0.2), "monotone"), color="white", linewidth=1.2)
+    curve(
+        right,
+        (0.8, 0.2),
+        "free",
+        "weighted optimum",
+        (2.2, 0.22, "the best weights\n= two channels,\neach with its gates"),
+    )
+    right.set(title="the first task helps more")
+    for ax in (left, right):
+        ax.set(xscale="log", xlabel="examples in the prompt", ylim=(0, 1), xticks=[2, 10, 100, 400])
+        ax.set_xticks([], minor=True)
+        ax.set_xticklabels(["2", "10", "100", "400"])
     return fig
+
+
+def curve(ax, r, weights, style, name):
+    """One curve, with its name beside it."""
+    ax.plot(LENGTHS, risks(r, weights), **plotting.STYLES[style])
+    x, y, text = name
+    ax.text(x, y, text, color=plotting.STYLES[style]["color"], ha="left" if x < 100 else "right")
 
 
 if __name__ == "__main__":

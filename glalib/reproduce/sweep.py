@@ -22,9 +22,10 @@ import numpy as np
 import torch
 
 from .. import _check
-from ..files import as_path, check_writable, remove_leftovers, replacing
-from ..fingerprints import code_fingerprint
-from ..progress import Progress, said
+from ..files import as_path, check_writable, host, replacing
+from ..progress import said
+from .bar import Progress
+from .sources import code_fingerprint
 
 Function = Callable[..., dict[str, Any]]
 Backend = Literal["loky", "threading", "sequential", "dask", "ray"]
@@ -139,10 +140,29 @@ def _paths(function: Function, cells: list[dict[str, Any]], folder: Path) -> lis
     if not (inspect.isfunction(at_top) and at_top is function and Path(inspect.getsourcefile(at_top) or "").is_file()):
         raise _check.fail("function", "one at the top of a module, where results are kept", _check.short(function))
     check_writable("folder", folder)
-    remove_leftovers(folder)
+    _remove_leftovers(folder)
     code = code_fingerprint(function)
     texts = [json.dumps([code, name, cell], sort_keys=True) for cell in cells]
     return [folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json" for text in texts]
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the parts of files that processes of this machine left behind when they were killed."""
+    for part in folder.glob("*.part"):
+        owner, pid = part.name.split(".")[-3:-1] if part.name.count(".") >= 3 else ("", "")
+        if owner == host() and pid.isdigit() and not _is_alive(int(pid)):
+            part.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether there is a process of that number here; True where that cannot be asked."""
+    try:
+        os.kill(pid, 0) if os.name == "posix" else None  # elsewhere signal 0 is Ctrl-C
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _as_json(name: str, value: Any) -> Any:

@@ -12,8 +12,7 @@ import torch
 from glalib import PromptDistribution
 from glalib.checkpoint import seconds_spent
 from glalib.cli import main
-from glalib.fingerprints import code_fingerprint
-from glalib.reproduce import AUTHORS, EVALUATION, RECIPES, start, summary, table, train_cell
+from glalib.reproduce import AUTHORS, EVALUATION, RECIPES, code_fingerprint, start, summary, table, train_cell
 from glalib.reproduce.table import numbers
 
 DATA = Path(__file__).parents[2] / "chapters" / "data"

@@ -21,10 +21,10 @@ with contextlib.suppress(ImportError):  # not on Windows
 
 from glalib import GLA, PromptDistribution, files, fingerprints, optimal_wpgd, simulate_risk
 from glalib.checkpoint import seconds_spent
-from glalib.fingerprints import code_fingerprint
 from glalib.layout import DELIMITED, Layout
-from glalib.progress import Progress, Said
-from glalib.reproduce import sweep
+from glalib.progress import Said
+from glalib.reproduce import code_fingerprint, sweep
+from glalib.reproduce.bar import Progress
 from glalib.reproduce.sweep import one_cell
 from glalib.training import NonFiniteLoss, Recipe, fit, orthogonal_start
 
