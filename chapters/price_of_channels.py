@@ -487,9 +487,9 @@ for _ in range(300):
     assert e_plus < 1e-9 * np.prod(size) and e < 2
     assert np.prod(size) >= least_size(e, p) * (1 - 1e-9)
     tried += 1
-ratios = ", ".join(f"{max(near[p]):.1f} at p = {p}" for p in (0, 1, 2))
+ratios = ", ".join(f"{max(near[p]):.1f} (p = {p})" for p in (0, 1, 2))
 print(
-    f"{tried} reversals obey the bound; the constructed ones are above it {ratios} times"
+    f"{tried} reversals obey the bound; those of the page cost {ratios} times as much"
 )
 
 

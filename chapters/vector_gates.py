@@ -38,7 +38,7 @@ fig, (top, bottom) = plt.subplots(2, figsize=(6.4, 5.2), sharex=True)
 edges, wide = np.arange(0.5, 5), {"baseline": None, "linewidth": 3}
 top.stairs(up, edges, color=plotting.TASKS[0], **wide)
 top.stairs(down, edges, color=plotting.TASKS[1], linestyle=(0, (4, 1.2)), **wide)
-top.text(1.55, up[0] + 0.06, "channel 1, added", color=plotting.TASKS[0])
+top.text(0.55, up[0] + 0.08, "channel 1, added", color=plotting.TASKS[0])
 top.text(
     1.55, down[1] - 0.07, "channel 2, subtracted", color=plotting.TASKS[1], va="top"
 )
@@ -46,7 +46,7 @@ bottom.stairs(target, edges, color="black", **wide)
 bottom.stairs(flat, edges, color="#666666", linestyle=(0, (1, 1.2)), **wide)
 bottom.text(1.55, target[0] - 0.02, "the difference: the best weights", va="top")
 bottom.text(4.45, flat[3] + 0.06, "one scalar gate", color="#555555", ha="right")
-top.set(ylabel="weight", ylim=(-0.08, 1.35))
+top.set(ylabel="weight", ylim=(-0.08, 1.55))
 _ = bottom.set(
     xlabel="task, in the order of the prompt",
     ylabel="weight",
@@ -129,9 +129,7 @@ gates, nu = signed_weights_to_gates(omega)
 up, down = gates_to_weights(gates, axis=-2).T  # what the two gates do
 assert (np.diff(up) >= 0).all() and (np.diff(down) >= 0).all()
 assert np.allclose(nu * (up - down), omega)
-
 layer = GLA.from_weights(np.eye(2), omega, "value")
-layer
 
 # %% [markdown]
 # The checks test the whole layer, not a few predictions. It is linear in each label and in each feature vector. So unit labels and unit
@@ -343,9 +341,8 @@ print(
 panel_d = PromptDistribution(d=10, counts=(50, 50), r=(0.8, 0.2))
 best, scalar = optimal_wpgd(panel_d), optimal_wpgd(panel_d, "monotone")
 assert np.allclose(scalar.omega[0], scalar.omega[1])  # it is linear attention
-layer = GLA.from_wpgd(best, panel_d, "value", DELIMITED).with_computed_gates(
-    panel_d
-)
+layer = GLA.from_wpgd(best, panel_d, "value", DELIMITED)
+layer = layer.with_computed_gates(panel_d)
 B = maps(layer, panel_d, context=True)
 assert np.allclose(B, panel_d.expand(best.omega)[:, None, None] * best.P)
 
