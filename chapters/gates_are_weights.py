@@ -341,7 +341,7 @@ print(
 # A scalar gate gives every feature the same staircase. A vector gate gives each key channel its own. Below, memory gets shorter from
 # channel to channel, and channel 4 forgets almost everything halfway.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-weights", "caption": "No staircase ever goes down along the prompt, whatever the gate. Left, a scalar gate gives all key channels one staircase. Right, a vector gate on the key side gives each its own. On top, all channels; below, some of them."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-weights", "caption": "No staircase ever goes down along the prompt, whatever the gate. Left, a scalar gate has one staircase for all key channels. Right, a vector gate on the key side has one for each, a row of the picture, where darker is higher."}}
 m = 6
 scalar_gates = np.ones(n + 1)
 scalar_gates[[6, 12, 18]] = 0.6
@@ -351,42 +351,28 @@ weights = {
     "scalar gate": np.tile(gates_to_weights(scalar_gates)[:, None], m),
     "vector gate": gates_to_weights(vector_gates, axis=-2),
 }
-names = {  # channel: dash, and where its name stands
-    "scalar gate": {0: ("-", 1, 0.3, "all channels")},
-    "vector gate": {
-        0: ("-", 1, 1.05, "channel 1"),
-        3: ("--", 2, 0.08, "channel 4"),
-        5: (":", 16, -0.2, "channel 6"),
-    },
-}
-
-fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.2), sharex=True)
-for column, (name, Omega) in zip(axes.T, weights.items()):
-    image = column[0].imshow(
-        Omega.T,
-        cmap=plotting.SEQUENTIAL,
-        vmin=0,
-        vmax=1,
-        aspect="auto",
-        extent=(0.5, n + 0.5, m + 0.5, 0.5),
-    )
-    column[0].set_title(name, fontsize=11)
-    column[0].grid(False)
-    for channel, (dash, place, height, word) in names[name].items():
-        colour = plotting.TASKS[{0: 0, 3: 1, 5: 2}[channel]]
-        column[1].plot(
-            range(1, n + 1),
-            Omega[:, channel],
-            drawstyle="steps-mid",
-            color=colour,
-            linestyle=dash,
-            linewidth=2.4,
-        )
-        column[1].text(place, height, word, color=colour)
-    column[1].set(xlabel="example $i$", ylim=(-0.25, 1.22), xlim=(0.5, n + 0.5))
-axes[0, 0].set_ylabel("key channel")
-axes[1, 0].set_ylabel("weight")
-_ = fig.colorbar(image, ax=axes[0], label="weight")
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.7))
+left.stairs(
+    weights["scalar gate"][:, 0],
+    np.arange(n + 1) + 0.5,
+    fill=True,
+    color=plotting.TASKS[0],
+    alpha=0.75,
+)
+left.set(xlabel="example $i$", ylabel=r"$\omega_i$", xlim=(0.5, n + 0.5))
+left.set_title("scalar gate", fontsize=11)
+image = right.imshow(
+    weights["vector gate"].T,
+    cmap=plotting.SEQUENTIAL,
+    vmin=0,
+    vmax=1,
+    aspect="auto",
+    extent=(0.5, n + 0.5, m + 0.5, 0.5),
+)
+right.set(xlabel="example $i$", ylabel="key channel", yticks=range(1, m + 1))
+right.set_title("vector gate", fontsize=11)
+right.grid(False)
+_ = fig.colorbar(image, ax=right, label=r"$\Omega_{ic}$")
 
 # %% tags=["remove-input"]
 plotting.FigureData(
@@ -412,18 +398,17 @@ assert gates[12] == 0.25 and np.delete(gates, 12).tolist() == [1.0] * 24
 # %% [markdown]
 # ## Break it
 #
-# **Falling weights.** A scalar gate cannot give an early example more weight than a late one, whatever its values. The
-# package says so when asked for such weights:
+# **Falling weights.** A scalar gate cannot give an early example more weight than a late one, whatever its values. Asked for such
+# weights, the package refuses and says why.
 
-# %%
+# %% tags=["check"]
 try:
     weights_to_gates(Layout().weights(dist, (1.0, 0.25)))
 except ValueError as error:
-    print(error)
+    assert "a scalar gate reaches such weights only" in str(error)
 else:
     raise AssertionError("a scalar gate reached decreasing weights")
 
-# %% tags=["check"]
 many = torch.rand(1000, n + 1, generator=torch.Generator().manual_seed(1))
 falling = (gates_to_weights(many).diff() < 0).any(-1).sum()
 assert falling == 0

@@ -15,12 +15,93 @@
 # %% [markdown]
 # # Does gradient flow find it?
 #
-# **Where we are.** A unique minimiser is one thing, finding it is another: the fourth reviewer asked whether training gets there. The authors answered that for WPGD the landscape
-# suggests it, and named what makes the training of a layer harder. For the risk of WPGD, where its stationary point is unique, this page proves it. For training a layer the question stays open, and the page
-# ends by saying why.
+# A unique minimiser is one thing, finding it another: does training by gradient flow get there?
+#
+# The fourth reviewer of the paper asked this. The authors answered that for WPGD the landscape suggests it, and named what makes the training of a layer harder. For the risk of WPGD, where its
+# stationary point is unique, this page proves it. The picture is the smallest case: one number $P$, one weight $\omega$. Every flow runs along a hyperbola, and
+# each hyperbola crosses the curve of best predictors.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-hyperbolas", "caption": "Every flow stays on its hyperbola and ends where that meets the minimisers. One feature, one example: gradient flows on $\\risk(P, \\omega)$ (black, from the dots), the minimisers (orange, two branches), and curves of constant $P^2 - \\omega^2$ (dotted). The origin is a saddle: only starts with $P = -\\omega$ end there."}}
+import matplotlib.pyplot as plt
+import numpy as np
+from glalib import (
+    PromptDistribution,
+    optimal_wpgd,
+    plotting,
+    population_risk,
+    stationary_points,
+    uniqueness,
+)
+from glalib.risk import slope
+from glalib.spectra import psd_root
+from scipy.integrate import solve_ivp
+
+plotting.use_style()
+single = PromptDistribution(d=1, counts=(1,), r=(0.9,))
+product = 0.9 / (single.M + 2)  # the best P omega
+
+
+def pull(t, at):
+    """Minus the gradient of M - 2 r P omega + (M + 2) (P omega)^2."""
+    omega, P = at
+    steep = 2 * 0.9 - 2 * (single.M + 2) * P * omega
+    return steep * P, steep * omega
+
+
+fig, ax = plt.subplots(figsize=(6.0, 5.2))
+grid = np.linspace(-1.6, 1.6, 400)
+ax.contour(
+    grid,
+    grid,
+    grid[:, None] ** 2 - grid**2,
+    levels=[-1.6, -0.8, -0.25, 0, 0.25, 0.8, 1.6],
+    colors="#888888",
+    linestyles=":",
+    linewidths=1,
+)
+for sign in (1, -1):
+    arm = sign * np.geomspace(product / 1.6, 1.6, 200)
+    ax.plot(arm, product / arm, color=plotting.TASKS[1], linewidth=4)
+starts = [
+    (-1.2, 0.4),
+    (0.05, 0.5),
+    (-0.5, 0.1),
+    (0.9, -0.1),
+    (1.5, 1.2),
+    (1.3, 1.53),
+]
+starts += [(-w, -P) for w, P in starts]
+paths = {"start": [], "omega": [], "P": []}
+for number, start in enumerate(starts):
+    path = solve_ivp(pull, (0, 200), start, rtol=1e-10, atol=1e-12)
+    omega, P = path.y
+    assert (
+        np.ptp(P**2 - omega**2) < 1e-6 and abs(omega[-1] * P[-1] - product) < 1e-6
+    )
+    ax.plot(omega, P, color="black", linewidth=1.8)
+    ax.plot(*start, "o", color="black", markersize=5)
+    paths["start"] += [number] * len(P)
+    paths["omega"] += omega.tolist()
+    paths["P"] += P.tolist()
+ax.plot(0, 0, "x", color="black", markersize=9, markeredgewidth=2)
+ax.annotate("saddle", (0, 0), (8, -14), textcoords="offset points")
+ax.text(0.98, 0.12, "minimisers", color="#b34a00")
+_ = ax.set(
+    xlabel=r"$\omega$",
+    ylabel="$P$",
+    aspect="equal",
+    xlim=(-1.6, 1.6),
+    ylim=(-1.6, 1.6),
+)
+
+# %% tags=["remove-input"]
+plotting.FigureData("hyperbolas", paths, d=1, counts=(1,), r=0.9, seed="none")
+
+# %% [markdown]
+# ## What is conserved, and where it ends
 #
 # ```{symbols}
-# P omega risk M R r gamma
+# P omega risk M R r C Sigma Sx gamma F d n
 # ```
 #
 # Gradient flow is gradient descent with steps so small that they make a curve: $\dot P = -\partial_P \risk$, $\dot\omega = -\partial_\omega \risk$, with $P \in \R^{d \times d}$ and
@@ -28,6 +109,8 @@
 #
 # ```{prf:theorem} Gradient flow (Theorem C)
 # :label: thm-gradient-flow
+#
+# **Where the stationary point is unique, gradient flow reaches the best predictor from almost every start.**
 #
 # *New here.* Let $\Sigma_x$ be nonsingular, $C \neq 0$ (it may be singular) and $r \neq 0$. For gradient flow on $\risk(P, \omega)$:
 #
@@ -50,20 +133,20 @@
 # $\risk \ge M - 2 \norm{r} \norm{\Sigma}_F\, z + M z^2$. Along the flow $\risk$ does not increase, so $z$ stays bounded. As $\norm{Q}_F \ge s_{\min}(\Sigma_x) \norm{P}_F$,
 # the product $\norm{\omega} \norm{P}_F$ stays bounded too. With $\norm{P}_F^2 = \norm{\omega}^2 + k$ this bounds both: the product $\norm{\omega}^2 (\norm{\omega}^2 + k)$ tends to infinity with $\norm{\omega}$. A bounded flow
 # exists for all time. The risk is a polynomial, and a bounded gradient flow of an analytic function converges to a single critical point
-# (Łojasiewicz). A global minimum exists, too: points with $\risk < M$ have $P \neq 0 \neq \omega$ and can be scaled to $\norm{P}_F = \norm{\omega}$, where they are bounded; and by 3 there are such points.
+# {cite}`lojasiewicz1984trajectoires`. A global minimum exists, too: points with $\risk < M$ have $P \neq 0 \neq \omega$ and can be scaled to $\norm{P}_F = \norm{\omega}$, where they are bounded; and by 3 there are such points.
 #
 # **3.** *The trivial critical points are strict saddles.* By {prf:ref}`thm-stationary-points` they are $(0, \omega)$ with $r^\top \omega = 0$ and $(P, 0)$ with $\tr(\Sigma Q) = 0$, and have
-# $\risk = M$. Choose $A$ and $u$ with $\tr(\Sigma \hat A) \neq 0$, $\hat A = \Sigma_x^{1/2} A \Sigma_x^{1/2}$, and $r^\top u \neq 0$. At $(0, \omega_0)$, in the plane $(\epsilon A, \omega_0 + \tau u)$,
+# $\risk = M$. Choose $J$ and $u$ with $\tr(\Sigma \hat J) \neq 0$, $\hat J = \Sigma_x^{1/2} J \Sigma_x^{1/2}$, and $r^\top u \neq 0$. At $(0, \omega_0)$, in the plane $(\epsilon J, \omega_0 + \tau u)$,
 #
 # $$
-# \risk = M - 2 \epsilon \tau\, (r^\top u) \tr(\Sigma \hat A) + \epsilon^2 q + \text{higher order},
+# \risk = M - 2 \epsilon \tau\, (r^\top u) \tr(\Sigma \hat J) + \epsilon^2 a + \text{higher order},
 # $$
 #
-# so the Hessian there is $\begin{pmatrix} 2q & -b \\ -b & 0 \end{pmatrix}$ with $b = 2 (r^\top u) \tr(\Sigma \hat A) \neq 0$: its determinant is negative, and one eigenvalue is. The same holds
+# so the Hessian there is $\begin{pmatrix} 2a & -b \\ -b & 0 \end{pmatrix}$ with $b = 2 (r^\top u) \tr(\Sigma \hat J) \neq 0$: its determinant is negative, and one eigenvalue is. The same holds
 # at $(P_0, 0)$ with the roles exchanged. A non-trivial point with $F' > 1$ has a negative eigenvalue by {prf:ref}`prop-index`.
 #
-# *Almost no start ends at a strict saddle.* These points are not isolated, so we argue locally. Let $\phi$ be the time-one map of the flow; it is defined everywhere by 2, smooth, injective, and its derivative
-# is invertible (it is a diffeomorphism onto its image), so preimages of null sets are null sets. A strict saddle $z$ is a fixed point of $\phi$ at which the derivative has an eigenvalue above one. By the centre-stable manifold theorem there are a neighbourhood
+# *Almost no start ends at a strict saddle.* The argument is that of {cite:t}`lee2016gradient` for descent in steps. These points are not isolated, so we argue locally. Let $\phi$ be the time-one map of the flow; it is defined everywhere by 2, smooth, injective, and its derivative
+# is invertible (it is a diffeomorphism onto its image), so preimages of null sets are null sets. A strict saddle $z$ is a fixed point of $\phi$ at which the derivative has an eigenvalue above one. By the centre-stable manifold theorem {cite}`shub1987global` there are a neighbourhood
 # $B_z$ and a manifold $W_z$ of dimension less than full, such that a point whose iterates all stay in $B_z$ lies in $W_z$.
 #
 # Countably many of the $B_z$ cover the set of strict saddles. If a flow converges to
@@ -79,31 +162,37 @@
 # ```
 # ````
 #
-# ## Many starts
-#
-# We integrate the flow with the exact gradient for one distribution with correlated tasks, a task covariance and noise, until the gradient is zero to seven digits. Forty starts are random, with sizes over two decades. Twenty have a
-# random direction and a size that puts the risk just below $M$ or well below it, on either side of the best size; four have risk $M$ exactly, or to rounding, and are not critical. For every start: the conserved quantity stays, the risk never
-# rises, the bound of the proof holds at every time, and the end is the closed form, on its branch and at the scale that the conserved quantity gives. The integrator works to a relative $10^{-9}$, so the conserved quantity may drift by a
-# little more than that; we allow $10^{-6}$. How near the end must be follows from the gradient there and the smallest eigenvalue $\mu > 0$ of the Hessian at the minimum: the distance is at most $\norm{\nabla \risk}/\mu$ and the excess of the risk at most
-# $\norm{\nabla \risk}^2/2\mu$, to first order. We ask for twice that, and add what the integrator may err.
+# So the theorem says where a flow ends before it begins. The quantity that stays picks the scale on a branch:
 
 # %%
-import numpy as np
-from glalib import (
-    PromptDistribution,
-    optimal_wpgd,
-    plotting,
-    population_risk,
-    stationary_points,
-    uniqueness,
+rng = np.random.default_rng(0)
+root = rng.normal(size=(3, 3))
+dist = PromptDistribution(
+    d=3,
+    counts=(2, 3, 1),
+    r=(0.3, 0.7, -0.2),
+    R=[[1, 0.3, 0], [0.3, 1, -0.2], [0, -0.2, 1]],
+    sigma=0.5,
+    Sx=np.diag([1.0, 0.6, 0.3]),
+    C=root @ root.T / 3,
 )
-from glalib.risk import slope
-from glalib.spectra import psd_root
-from scipy.integrate import solve_ivp
-
-plotting.use_style()
+best = optimal_wpgd(dist)
+target = dist.expand(best.omega)
+assert uniqueness(dist).holds_sharp and slope(dist, best.gamma) < 1
 
 
+def on_branch(sign, k):
+    """The minimiser with |P|^2 - |omega|^2 = k on the branch of that sign."""
+    p, w = np.sum(best.P**2), np.sum(target**2)
+    c = sign * np.sqrt((k + np.sqrt(k * k + 4 * p * w)) / (2 * p))
+    return np.concatenate([(c * best.P).ravel(), target / c])
+
+
+# %% [markdown]
+# The flow itself needs the exact gradient, and an integrator that stops when the gradient is zero to seven digits:
+
+
+# %% tags=["hide-input"]
 def problem(dist):
     """The risk of the n weights and its gradient, of one flat vector."""
     index = dist.task_index
@@ -168,18 +257,27 @@ def hessian(gradient, x):
     return np.array([gradient(x + 1e-30j * e).imag for e in np.eye(x.size)]) / 1e-30
 
 
-rng = np.random.default_rng(0)
-B = rng.normal(size=(3, 3))
-dist = PromptDistribution(
-    d=3,
-    counts=(2, 3, 1),
-    r=(0.3, 0.7, -0.2),
-    R=[[1, 0.3, 0], [0.3, 1, -0.2], [0, -0.2, 1]],
-    sigma=0.5,
-    Sx=np.diag([1.0, 0.6, 0.3]),
-    C=B @ B.T / 3,
-)
 split, risk, gradient = problem(dist)
+
+
+def conserved(flat):
+    P, omega = split(flat)
+    return np.sum(P * P) - omega @ omega
+
+
+# %%
+start = rng.normal(size=dist.d**2 + dist.n)
+end = flow(gradient, start, tolerance=1e-7 * dist.M).y[:, -1]
+sign = np.sign(split(end)[1] @ dist.r[dist.task_index])
+assert np.allclose(end, on_branch(sign, conserved(start)), atol=1e-5)
+
+# %% [markdown]
+# ## Many starts
+#
+# Forty random starts, with sizes over two decades. Twenty more put the risk just below $M$ or well below it, on either side of the best size. Four have risk $M$ exactly, or to rounding, and are not critical. For every start the conserved
+# quantity stays, the risk never rises, the bound of the proof holds at every time, and the end is the closed form, on its branch and at its scale.
+
+# %% tags=["check"]
 x = rng.normal(size=dist.d**2 + dist.n)
 assert np.isclose(risk(x), population_risk(dist, *split(x)), rtol=1e-12)
 
@@ -189,28 +287,19 @@ quotients = [(risk(x + e) - risk(x - e)) / 2e-6 for e in steps]
 assert np.allclose(
     gradient(x), quotients, rtol=1e-6, atol=1e-6 * np.abs(quotients).max()
 )
+off = np.abs(gradient(x) - quotients).max() / np.abs(quotients).max()
+print(f"The gradient agrees with difference quotients to {off:.0e}")
 
-# %% tags=["asserts-thm-gradient-flow"]
-best = optimal_wpgd(dist)
-assert uniqueness(dist).holds_sharp and len(stationary_points(dist)) == 1
-
-
-def conserved(flat):
-    P, omega = split(flat)
-    return np.sum(P * P) - omega @ omega
-
-
+# %% tags=["check", "asserts-thm-gradient-flow"]
+# The integrator works to a relative 1e-9, so the conserved quantity may drift by a little
+# more than that; we allow 1e-6. How near the end must be follows from the gradient there
+# and the smallest eigenvalue mu > 0 of the Hessian at the minimum: the distance is at most
+# |gradient|/mu, the excess of the risk at most |gradient|^2/(2 mu), to first order. We ask
+# for twice that, and add what the integrator may err.
+assert len(stationary_points(dist)) == 1
 r_n, half = dist.r[dist.task_index], psd_root(dist.Sx)
 b = np.linalg.norm(r_n) * np.linalg.norm(half @ dist.C @ half)
-target = dist.expand(best.omega)
-assert slope(dist, best.gamma) < 1
-
-
-def on_branch(sign, k):
-    """The minimiser with |P|^2 - |omega|^2 = k on the branch of that sign."""
-    p, w = np.sum(best.P**2), np.sum(target**2)
-    c = sign * np.sqrt((k + np.sqrt(k * k + 4 * p * w)) / (2 * p))
-    return np.concatenate([(c * best.P).ravel(), target / c])
+nearest = []
 
 
 def curvature(goal):
@@ -239,6 +328,7 @@ def assert_converges(start):
     steep, (mu, _) = np.linalg.norm(gradient(end)), curvature(goal)
     assert np.linalg.norm(end - goal) < 2 * steep / mu + 1e-8 * np.linalg.norm(goal)
     assert abs(risks[-1] - best.risk) < steep**2 / mu + 1e-12 * dist.M
+    nearest.append(np.linalg.norm(end - goal) / np.linalg.norm(goal))
     return sign
 
 
@@ -261,7 +351,12 @@ signs = {
     assert_converges(random_start(10 ** rng.uniform(-1.5, 0.5))) for _ in range(40)
 }
 assert {-1.0, 1.0} == signs  # both branches are reached
+print(
+    f"{len(nearest)} random starts: all end at the predicted minimiser, to "
+    f"{max(nearest):.0e} of its size"
+)
 
+# %% tags=["check", "asserts-thm-gradient-flow"]
 for share in (1e-3, 0.1, 0.5, 0.9, 1.0):
     for side in (-1, -1, 1, 1):
         start = scaled(random_start(), share, side)
@@ -276,12 +371,14 @@ for start in (ones, *one_sided, scaled(random_start(), 0.0, 1)):
     assert abs(risk(start) - dist.M) < 1e-13 * dist.M
     assert np.linalg.norm(gradient(start)) > 1e-3
     assert_converges(start)
+print(f"{len(nearest) - 40} starts with risk at most M: all end at the minimiser")
 
 # %% [markdown]
-# Near the minimum the excess of the risk should fall like $e^{-2 \mu t}$, with the $\mu$ that belongs to the conserved quantity. Started along the slowest direction it does so to first order, which at a distance
-# of a thousandth means to within a few thousandths; started in any other direction it falls at least as fast.
+# Near the minimum the excess of the risk should fall like $e^{-2 \mu t}$, with the $\mu$ that belongs to the conserved quantity: the smallest eigenvalue of the Hessian but for the scale's.
 
-# %% tags=["asserts-thm-gradient-flow"]
+# %% tags=["check", "asserts-thm-gradient-flow"]
+# Along the slowest direction, to first order, which at a distance of a thousandth means to
+# within a few thousandths; in any other direction at least as fast.
 rates = {}
 for k in (-30.0, -3.0, 0.0, 3.0, 30.0):
     for sign in (-1, 1):
@@ -308,19 +405,22 @@ assert np.allclose(
     [rates[k, 1] for k, _ in rates], [rates[k, -1] for k, _ in rates], rtol=0.01
 )
 assert max(rates.values()) > 3 * min(rates.values())
-rates
+print(
+    f"{len(rates)} rates are twice the smallest curvature, within 1 per cent; "
+    f"the fastest is {max(rates.values()) / min(rates.values()):.0f} times the slowest"
+)
 
 
 # %% [markdown]
-# The trivial points are saddles, and the proof names the plane in which one sees it:
+# The trivial points, where $P = 0$ or $\omega = 0$ and nothing pulls, are saddles. The proof names the plane in which one sees it:
 
 
-# %%
-def hessian_in_plane(point, A, u, step=1e-4):
-    A, u = np.concatenate([A.ravel(), 0 * u]), np.concatenate([0 * A.ravel(), u])
+# %% tags=["check", "asserts-thm-gradient-flow"]
+def hessian_in_plane(point, J, u, step=1e-4):
+    J, u = np.concatenate([J.ravel(), 0 * u]), np.concatenate([0 * J.ravel(), u])
 
     def f(i, j):
-        return risk(point + i * step * A + j * step * u)
+        return risk(point + i * step * J + j * step * u)
 
     mixed = (f(1, 1) - f(1, -1) - f(-1, 1) + f(-1, -1)) / (4 * step**2)
     first, second = (
@@ -347,17 +447,13 @@ for point in trivial:
     determinant = np.linalg.det(hessian_in_plane(point, np.eye(3), r_n))
     # The proof: -b^2. Second differences with steps of 1e-4 are good to about 1e-8.
     assert np.isclose(determinant, -(b_plane**2), rtol=1e-6)
+print(f"{len(trivial)} trivial points: each has a direction that goes down")
 
-# %% [markdown]
-# ## The picture
-
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-flows", "caption": "Twelve gradient flows: excess risk over the closed-form optimum against time. Small starts wait near the saddle at the origin. In the end all fall exponentially fast, at a rate that depends on the conserved quantity; the large, unbalanced starts are slow."}}
-import matplotlib.pyplot as plt
-
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-flows", "caption": "In the end every flow falls exponentially fast. Twelve gradient flows: excess risk over the closed-form optimum against time. Small starts wait near the saddle at the origin; large, unbalanced starts are slow, as the rate depends on the conserved quantity."}}
 rng = np.random.default_rng(1)
 times = np.concatenate([[0], np.geomspace(1e-2, 1000, 300)])
 record = {"start": [], "time": [], "excess_over_M": []}
-fig, ax = plt.subplots(figsize=(6.6, 3.6))
+fig, ax = plt.subplots(figsize=(6.4, 3.6))
 for k in range(12):
     size = (0.003, 0.1, 0.6)[k % 3]
     start = size * rng.normal(size=dist.d**2 + dist.n)
@@ -379,14 +475,18 @@ for k in range(12):
     ax.loglog(
         times + 1e-2,
         np.maximum(excess, 1e-13),
-        label=f"start of size {size:g}" if k < 3 else None,
         **style,
     )
     record["start"] += [k] * len(times)
     record["time"] += list(times)
     record["excess_over_M"] += list(excess)
 ax.set(xlabel="time", ylabel=r"(risk $-$ optimum) / $M$", ylim=(1e-11, 30))
-_ = ax.legend()
+for size, place, k in (
+    (0.003, (0.012, 3.0), 0),
+    (0.1, (0.012, 0.12), 1),
+    (0.6, (40, 1.5), 2),
+):
+    ax.text(*place, f"start of size {size:g}", color=plotting.TASKS[k], va="center")
 
 # %% tags=["remove-input"]
 plotting.FigureData(
@@ -397,10 +497,9 @@ plotting.FigureData(
 # ## Break it
 #
 # **Without uniqueness** the flow may end at the wrong minimum, and not by bad luck: a minimum with $F' < 1$ attracts an open set of starts. Here is the smaller example with two minima from
-# the page on uniqueness. We follow it from starts that have its symmetry, in four numbers: $P$ has two different
-# eigenvalues, and there are two blocks. First we check that these four move as in the full flow.
+# the page on {doc}`uniqueness`. We follow it from starts that have its symmetry, in four numbers: $P$ has two different eigenvalues, and there are two blocks.
 
-# %% tags=["asserts-thm-gradient-flow"]
+# %% tags=["check", "asserts-thm-gradient-flow"]
 counts, s_small, copies = (1, 10_000), 1 / 85, 11
 trace = 1 + copies * s_small
 r_two = np.array([0.75798225, 0.65227518])
@@ -423,12 +522,12 @@ s_two, times_two = np.array([1.0, s_small]), np.array([1.0, copies])
 def reduced_gradient(dist, x):
     """In p (eigenvalues of P), v (block weights), each times root multiplicity."""
     q, v, root = s_two * x[:2], x[2:], np.sqrt(times_two)  # Q = Sx^1/2 P Sx^1/2
-    lam, rho, M = np.array(dist.counts), np.sqrt(dist.counts) * dist.r, dist.M
+    lam, a, M = np.array(dist.counts), np.sqrt(dist.counts) * dist.r, dist.M
     square, agreement = v @ v, v @ (lam * v)
     trace, norm, spread = (root * s_two) @ q, q @ q, (s_two * q) @ q
-    dq = -2 * (rho @ v) * root * s_two
+    dq = -2 * (a @ v) * root * s_two
     dq += 2 * M * square * q + 2 * (square + agreement) * s_two * q
-    dv = -2 * trace * rho + 2 * (M * norm + spread) * v + 2 * spread * lam * v
+    dv = -2 * trace * a + 2 * (M * norm + spread) * v + 2 * spread * lam * v
     return np.concatenate([s_two * dq, dv])  # d/dp = s d/dq
 
 
@@ -464,7 +563,10 @@ shares = {
     for k, name in enumerate(("global", "local", "saddle"))
 }
 assert shares["saddle"] == 0 and shares["local"] > 0 and shares["global"] > 0
-shares
+print(
+    f"{len(angles)} starts on a quarter circle: {shares['global']} reach the global minimum, "
+    f"{shares['local']} the local one, {shares['saddle']} the saddle"
+)
 
 # %% [markdown]
 # **At a trivial point** nothing moves: the theorem's "almost every" is needed. A nudge is enough to leave it.
@@ -477,21 +579,19 @@ assert_converges(np.concatenate([1e-3 * np.eye(3).ravel(), 1e-3 * r_n]))
 # %% [markdown]
 # ## What stays open
 #
-# This is gradient flow on the population risk of WPGD. Training a gated layer moves other coordinates: attention matrices $P_q, P_k$ with $P = P_q P_k^\top$, and gates whose products are the weights. The authors
-# themselves named this coupled, non-convex parametrisation as the difficulty.
+# This is gradient flow on the population risk of WPGD. Training a gated layer moves other coordinates: matrices $P_q, P_k$ with $P = P_q P_k^\top$, and gates whose products are the weights. The authors
+# named this coupled, non-convex parametrisation as the difficulty. We know neither a proof nor a counterexample of this: under uniqueness, and where scalar gates can reach the optimum, the risk tends to its infimum from almost every start.
 #
+# ````{dropdown} What does not carry over
 # Where the map from parameters to $(P, \omega)$ is degenerate, for example at $P_q = P_k = 0$, there can be further critical points. The weights are bound to
 # $0 \le \omega_1 \le \dots \le \omega_n \le 1$, and a sigmoid reaches gates of $0$ and $1$ only in the limit, so that a minimiser may not exist. Training sees samples, not the population. Step 1 has a counterpart,
 # $P_q^\top P_q - P_k^\top P_k$ is conserved; the others do not carry over as they stand.
+# ````
 #
-# We know neither a proof nor a counterexample of this: under uniqueness, and where scalar gates can reach the optimum, the risk tends to its infimum
-# from almost every start.
-#
-# What one can do is look. Here are some of the layer's own coordinates: $P_q$, $P_k$, a gate where the task changes and the gate of the
-# query, each a sigmoid, with all other gates held at one; ten random starts; Adam on the exact risk. Here the optimum is inside the range of
-# the gates: $\omega \propto (0.25, 1)$.
+# What one can do is look. Here are some of the layer's own coordinates: $P_q$, $P_k$, a gate where the task changes and the gate of the query, each a sigmoid, with all other gates held at one; ten
+# random starts; Adam on the exact risk. The optimum is inside the range of the gates: $\omega \propto (0.25, 1)$.
 
-# %%
+# %% tags=["check"]
 import torch
 
 gated = PromptDistribution(d=4, counts=(20, 20), r=(0.2, 0.8))
@@ -527,21 +627,26 @@ excess = np.array([train(seed) / optimum.risk - 1 for seed in range(10)])
 assert excess.min() > -1e-9  # nothing is below the optimum
 assert (excess < 1e-3).all()
 assert np.allclose(optimum.omega, (0.25, 1.0))
-
-# %% tags=["remove-input", "remove-output"]
-from myst_nb import glue
-
-glue("worst_excess", float(100 * excess.max()), display=False)
+print(
+    f"{len(excess)} starts of the layer: all end near the optimum, the worst "
+    f"{100 * excess.max():.2g} per cent above it"
+)
 
 # %% [markdown]
-# All ten starts end within a thousandth of the optimum; the worst is {glue:text}`worst_excess:.2g` per cent above it. That is an observation, of one small case.
+# That is an observation, of one small case.
 #
-# ## Exercise
+# ## Exercises
 #
-# ```{exercise}
+# ```{exercise} By hand: a start with no preconditioner
 # :label: ex-balanced
 #
 # Start from $P = 0$ and $\omega = \ones$. To which scale does the flow converge, that is, what is $\norm{P}_F^2 - \norm{\omega}^2$ in the limit? Which branch is it?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# One quantity is conserved. For the branch, follow the sign of $\tr(\Sigma Q) = \tr(\Sigma_x C\, \Sigma_x P)$ from the start.
 # ```
 #
 # ````{solution} ex-balanced
@@ -555,5 +660,69 @@ glue("worst_excess", float(100 * excess.max()), display=False)
 # end = flow(gradient, start, tolerance=1e-7 * dist.M).y[:, -1]
 # assert abs(conserved(end) + dist.n) < 1e-5  # what the integrator drifts, and more
 # assert np.sign(np.trace(SxCSx @ split(end)[0])) == np.sign(dist.r @ dist.counts)
+# ```
+# ````
+#
+# ```{exercise} Compute: the fastest hyperbola
+# :label: ex-fastest-hyperbola
+#
+# Which value of $\norm{P}_F^2 - \norm{\omega}^2$ converges fastest in the end? Find it for the distribution of this page, and compare its rate with those at $\pm 30$.
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# The rate is twice the smallest curvature of `curvature(on_branch(1, k))`. Scan $k$ between the two.
+# ```
+#
+# ````{solution} ex-fastest-hyperbola
+# :class: dropdown
+#
+# One near the middle. With large $\norm{P}$ and small $\omega$ the directions of $P$ are flat, as $P$ enters the risk only times $\omega$; with large $\omega$ and small $P$ it is the other way
+# round.
+#
+# ```python
+# scales = np.linspace(-30, 30, 121)
+# speed = np.array([2 * curvature(on_branch(1, k))[0] for k in scales])
+# fastest = speed.argmax()
+# assert 0 < fastest < 120 and abs(scales[fastest]) < 15
+# assert (np.diff(speed[: fastest + 1]) > 0).all() and (np.diff(speed[fastest:]) < 0).all()
+# assert speed[fastest] > 3 * max(speed[0], speed[-1])
+# ```
+# ````
+#
+# ```{exercise} Explore: steps instead of a flow
+# :label: ex-steps-not-flow
+#
+# Gradient descent takes steps of size $\eta$. By how much does one step change $\norm{P}_F^2 - \norm{\omega}^2$? How does the whole drift depend on $\eta$, and is the end still on the branch?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# Expand the squares. The term of first order in $\eta$ vanishes, for the reason given in step 1 of the proof.
+# ```
+#
+# ````{solution} ex-steps-not-flow
+# :class: dropdown
+#
+# By exactly $\eta^2 \bigl( \norm{\partial_P \risk}_F^2 - \norm{\partial_\omega \risk}^2 \bigr)$. Over about $1/\eta$ steps this adds up to a drift of order $\eta$: half the step, half the drift. The end is on the branch, at the scale
+# that the drifted quantity gives.
+#
+# ```python
+# def drift(eta, time=60.0):
+#     at = np.concatenate([0.3 * np.eye(3).ravel(), 0.2 * np.ones(dist.n)])
+#     first, predicted = conserved(at), 0.0
+#     for _ in range(int(time / eta)):
+#         G, g = split(gradient(at))
+#         predicted += eta**2 * (np.sum(G * G) - g @ g)
+#         at = at - eta * gradient(at)
+#     assert np.isclose(conserved(at) - first, predicted, atol=1e-10)
+#     assert abs(risk(at) - best.risk) < 1e-6 * dist.M
+#     assert np.allclose(at, on_branch(np.sign(split(at)[1] @ r_n), conserved(at)), atol=1e-2)
+#     return predicted
+#
+# whole, half_step = drift(0.02), drift(0.01)
+# assert np.isclose(whole / half_step, 2, rtol=0.1)
 # ```
 # ````
