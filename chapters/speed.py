@@ -14,40 +14,14 @@
 # ---
 
 # %% [markdown]
-# # Speed
+# # What is fast, and how fast
 #
-# **Where we are.** The pages before this one trained many layers, on processors alone. That works because of three forms of the same
-# layer that never do what is not asked for. This page says why each is fast, shows what was measured, beside what the machine could do at best,
-# and checks here and now that the forms agree. It does not time anything: a time belongs to the machine and the hour. The measurements
-# come from one command, `python benchmarks/speed.py --tables context-gate --json chapters/data/speed.json`, and the page reads the file that it wrote.
+# Which form of the layer should one compute, and how much faster is it than the recurrence as it is written?
 #
-# ```{symbols}
-# q k v G o Z omega
-# ```
-#
-# ## Why each form is fast
-#
-# The yardstick is the recurrence as it is written: $S_i = G_i \odot S_{i-1} + v_i k_i^\top$ and $o_i = S_i q_i$, token by token. It keeps a state of
-# $d_v d_k$ numbers for every token, because the backward pass wants them all.
-#
-# - **The layer, from tokens to one prediction.** A prediction is $h^\top S q$, one row of the state times one query. The row is
-#   $h^\top S = \sum_i \omega_i u_i k_i^\top$ with $u_i = h^\top v_i$ for a scalar gate ({prf:ref}`prop-unrolled`). No state, no key and no value needs to
-#   be formed: $k_i = W_k^\top z_i$, so the sum runs over the tokens themselves and $W_k$ comes last.
-# - **The read-out, from given $q$, $k$, $v$.** The last output is $\sum_i \omega_i v_i (k_i^\top q)$: one product for all scores and one for the sum, with
-#   a row in front. The batched product of a row with a matrix is the fast layout; that of a matrix with a column is not.
-# - **Chunks, for all positions.** Within a chunk of tokens all pairs meet in matrix products; between chunks one state is
-#   handed on. So there are few states to keep, and most of the work is products of matrices.
-#
-# The weights $\omega_i = \prod_{j > i} g_j$ are *reverse products*: a cumulative product from the end, as long as the prompt, with no logarithm and no
-# difference of large sums. Exact zeros are gates like others. (The forward pass divides by nothing. torch's backward pass of a cumulative product
-# divides by the gates as long as none is zero, and goes another way as soon as one is.)
-#
-# ## They agree
-#
-# In float64, on this machine, now: outputs and all gradients of every form against the recurrence, written here once more. Sums of some dozens of products differ in their order
-# only, so they agree to well within $10^{-10}$ of the largest entry.
+# Every trained layer in this book was trained on processors alone. That works because the same layer has forms that never do what is not asked for.
+# This page shows what they gain, says why, and checks here and now that they agree. It times nothing itself: a time belongs to the machine and the hour.
 
-# %%
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-speed-ratios", "caption": "One prediction does not need the outputs of all tokens, and not computing them is what pays most. How many times as long the yardstick takes, forward and backward. Above, the recurrence as it is written; below, the reference functions in torch of flash-linear-attention (fla-core). Filled marks: a scalar gate. Open marks: a key gate. Circles: $d = 10$, $n = 100$, 256 prompts. Triangles: $d = 100$, $n = 200$, 64 prompts. Upright strokes: targets set beforehand."}}
 import json
 from pathlib import Path
 
@@ -58,74 +32,7 @@ from glalib import GLA, Layout, PromptDistribution, gla, gla_readout, plotting
 from myst_nb import glue
 
 plotting.use_style()
-
-
-def recurrence(q, k, v, g):
-    """S_i = G_i S_{i-1} + v_i k_i^T, o_i = S_i q_i; gates (B, T) or (B, T, dk)."""
-    G = g[..., None, None] if g.ndim == 2 else g[..., None, :]
-    S, o = 0, []
-    for i in range(q.shape[1]):
-        S = G[:, i] * S + v[:, i, :, None] * k[:, i, None, :]
-        o.append((S @ q[:, i, :, None])[..., 0])
-    return torch.stack(o, 1)
-
-
-def with_gradients(outputs, inputs):
-    probe = torch.cos(torch.arange(outputs.numel()).double()).reshape(outputs.shape)
-    gradients = torch.autograd.grad(outputs, inputs, probe)
-    return [outputs.detach(), *gradients]
-
-
-def agree(a, b, tolerance=1e-10):
-    for x, y in zip(a, b, strict=True):
-        assert (x - y).abs().max() <= tolerance * x.abs().max()
-
-
-generator = torch.Generator().manual_seed(0)
-B, T, d = 3, 40, 6
-for gate, shape in (("scalar", (B, T)), ("key", (B, T, d))):
-    q, k, v = torch.randn(3, B, T, d, generator=generator, dtype=torch.float64)
-    g = torch.sigmoid(
-        3 + torch.randn(shape, generator=generator, dtype=torch.float64)
-    )
-    inputs = [x.requires_grad_() for x in (q, k, v, g)]
-    slow = recurrence(*inputs)
-    for form in ("recurrent", "parallel", "chunked"):
-        fast = gla(*inputs, gate, form)
-        agree(with_gradients(slow, inputs), with_gradients(fast, inputs))
-        slow = recurrence(*inputs)  # autograd has used up its graph
-    last = gla_readout(q[:, -1], k, v, g, gate)
-    agree(with_gradients(slow[:, -1], inputs), with_gradients(last, inputs))
-
-    dist = PromptDistribution(d, (20, 20), (0.2, 0.8))
-    Z = Layout()(dist.sample(B, generator, dtype=torch.float64))
-    model = GLA(d + 1, gate, generator=generator, dtype=torch.float64)
-    layer = model.layers[0]
-    torch.nn.init.normal_(layer.W_g, std=0.3, generator=generator)
-    weights = list(model.parameters())
-    gates = torch.sigmoid(Z @ layer.W_g + layer.b_g).squeeze(-1)
-    o = recurrence(Z @ layer.W_q, Z @ layer.W_k, Z @ layer.W_v, gates)
-    slow = o[:, -1:] @ model.h
-    agree(with_gradients(slow, weights), with_gradients(model(Z), weights))
-
-# %% [markdown]
-# ## What was measured
-
-# %%
 stored = json.loads(Path("data/speed.json").read_text(encoding="utf-8"))
-assert not stored["quick"]
-for key, value in (
-    stored["machine"]
-    | {k: stored[k] for k in ("date", "load_before", "load_after")}
-).items():
-    print(f"{key:12} {value}")
-
-# %% [markdown]
-# One thread, float32. What is compared took turns, so that whatever else the machine did slowed both; a point is the median of the ratios of
-# all turns, a bar reaches from the least to the largest. Before anything was timed, outputs and gradients were held together in float64 (flash-linear-attention's functions compute in float32: their outputs and last states, to $10^{-4}$ of the largest entry). The load averages above say how busy the machine was;
-# bars that are long say it too.
-
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-speed-ratios", "caption": "How many times as long the yardstick takes, forward and backward. Above, the recurrence as it is written; below, the reference functions in torch of flash-linear-attention (fla-core). Filled marks: a scalar gate. Open marks: a key gate. Blue circles: d = 10, n = 100, 256 prompts. Orange triangles: d = 100, n = 200, 64 prompts. The upright strokes are the targets that were set beforehand for the scalar gate."}}
 NAMES = {
     "tokens": "layer, from tokens",
     "readout": "read-out",
@@ -167,7 +74,7 @@ theirs = [
     for row in stored["reference"]
 ]
 theirs.sort(key=lambda entry: entry[2]["positions"] == "all")
-fig, axes = plt.subplots(2, 1, figsize=(7.2, 5.6), sharex=True)
+fig, axes = plt.subplots(2, 1, figsize=(6.4, 5.8), sharex=True)
 dots(axes[0], ours)
 dots(axes[1], theirs)
 axes[0].set_title("against the recurrence", fontsize=11, loc="left")
@@ -188,7 +95,7 @@ plotting.FigureData(
 )
 
 
-# %% tags=["hide-input"]
+# %% tags=["check"]
 # The file's ratios against the targets set beforehand. No time of this machine enters.
 def pick(part, **about):
     (row,) = (r for r in part if about.items() <= r.items())
@@ -231,18 +138,119 @@ glue("memory_readout", float(memory["readout"]["ours_mb"]), display=False)
 glue("memory_results", float(memory["readout"]["results_mb"]), display=False)
 glue("memory_beyond", float(memory["readout"]["ratio"]), display=False)
 glue("memory_all", float(memory["readout"]["ratio_with_results"]), display=False)
+print(f"of {len(compared)} targets that were set beforehand {met} were met")
 
 # %% [markdown]
 # From tokens to a prediction the layer was {glue:text}`tokens_10:.0f` times as fast as the recurrence at $d = 10$ and {glue:text}`tokens_100:.0f` times at $d = 100$;
 # the read-out {glue:text}`readout_10:.0f` and {glue:text}`readout_100:.0f` times; all positions in chunks {glue:text}`chunked_10:.1f` and {glue:text}`chunked_100:.1f` times.
 # Of the {glue:text}`targets` targets that were set beforehand it met {glue:text}`targets_met`. The recurrence computes the output of every token, which one prediction does not need. A loop that leaves those out is the fairer rival of
 # one prediction: at $d = 10$ the layer was {glue:text}`lean_10:.0f` times as fast as that one.
+
+# %% tags=["check"]
+assert not stored["quick"]
+machine = stored["machine"]
+print(
+    f"measured {stored['date']} on {machine['cpu']}, {machine['threads']} thread, torch"
+    f" {machine['torch']}; load average before {stored['load_before'][0]}, after"
+    f" {stored['load_after'][0]}"
+)
+
+
+# %% [markdown]
+# ````{dropdown} How it was measured
+# One command wrote the file that the page reads: `python benchmarks/speed.py --tables context-gate --json chapters/data/speed.json`. One thread, float32. What is compared took
+# turns, so that whatever else the machine did slowed both; a point is the median of the ratios of all turns, a bar reaches from the least to the largest. Before anything
+# was timed, outputs and gradients were held together in float64 (flash-linear-attention's functions compute in float32: their outputs and last states, to $10^{-4}$ of the
+# largest entry). The load averages say how busy the machine was; bars that are long say it too.
+# ````
+#
+# ## Why each form is fast
+#
+# The yardstick is the recurrence as it is written: $S_i = G_i \odot S_{i-1} + v_i k_i^\top$ and $o_i = S_i q_i$, token by token. It keeps a state of
+# $d_v d_k$ numbers for every token, because the backward pass wants them all.
+#
+# - **The layer, from tokens to one prediction.** A prediction is $\psi^\top S q$, one row of the state times one query. The row is
+#   $\psi^\top S = \sum_i \omega_i u_i k_i^\top$ with $u_i = \psi^\top v_i$ for a scalar gate ({prf:ref}`prop-unrolled`). No state, no key and no value needs to
+#   be formed: $k_i = W_k^\top z_i$, so the sum runs over the tokens themselves and $W_k$ comes last.
+# - **The read-out, from given $q$, $k$, $v$.** The last output is $\sum_i \omega_i v_i (k_i^\top q)$: one product for all scores and one for the sum, with
+#   a row in front. The batched product of a row with a matrix is the fast layout; that of a matrix with a column is not.
+# - **Chunks, for all positions.** Within a chunk of tokens all pairs meet in matrix products; between chunks one state is
+#   handed on. So there are few states to keep, and most of the work is products of matrices.
+#
+# The weights $\omega_i = \prod_{j > i} g_j$ are *reverse products*: a cumulative product from the end, as long as the prompt, with no logarithm and no
+# difference of large sums. Exact zeros are gates like others. (The forward pass divides by nothing. torch's backward pass of a cumulative product
+# divides by the gates as long as none is zero, and goes another way as soon as one is.)
+#
+# ```{symbols}
+# q k v G o Z omega h
+# ```
+#
+# In float64, on this machine, now: outputs and all gradients of every form against the recurrence, written here once more.
+
+
+# %%
+def recurrence(q, k, v, g):
+    """S_i = G_i S_{i-1} + v_i k_i^T, o_i = S_i q_i; gates (B, T) or (B, T, dk)."""
+    G = g[..., None, None] if g.ndim == 2 else g[..., None, :]
+    S, o = 0, []
+    for i in range(q.shape[1]):
+        S = G[:, i] * S + v[:, i, :, None] * k[:, i, None, :]
+        o.append((S @ q[:, i, :, None])[..., 0])
+    return torch.stack(o, 1)
+
+
+# %% tags=["check"]
+def with_gradients(outputs, inputs):
+    probe = torch.cos(torch.arange(outputs.numel()).double()).reshape(outputs.shape)
+    gradients = torch.autograd.grad(outputs, inputs, probe)
+    return [outputs.detach(), *gradients]
+
+
+def agree(a, b, tolerance=1e-10):
+    for x, y in zip(a, b, strict=True):
+        gaps.append(((x - y).abs().max() / x.abs().max()).item())
+        assert gaps[-1] <= tolerance
+
+
+# Sums of some dozens of products differ in their order only.
+gaps = []
+
+generator = torch.Generator().manual_seed(0)
+B, T, d = 3, 40, 6
+for gate, shape in (("scalar", (B, T)), ("key", (B, T, d))):
+    q, k, v = torch.randn(3, B, T, d, generator=generator, dtype=torch.float64)
+    g = torch.sigmoid(
+        3 + torch.randn(shape, generator=generator, dtype=torch.float64)
+    )
+    inputs = [x.requires_grad_() for x in (q, k, v, g)]
+    slow = recurrence(*inputs)
+    for form in ("recurrent", "parallel", "chunked"):
+        fast = gla(*inputs, gate, form)
+        agree(with_gradients(slow, inputs), with_gradients(fast, inputs))
+        slow = recurrence(*inputs)  # autograd has used up its graph
+    last = gla_readout(q[:, -1], k, v, g, gate)
+    agree(with_gradients(slow[:, -1], inputs), with_gradients(last, inputs))
+
+    dist = PromptDistribution(d, (20, 20), (0.2, 0.8))
+    Z = Layout()(dist.sample(B, generator, dtype=torch.float64))
+    model = GLA(d + 1, gate, generator=generator, dtype=torch.float64)
+    layer = model.layers[0]
+    torch.nn.init.normal_(layer.W_g, std=0.3, generator=generator)
+    weights = list(model.parameters())
+    gates = torch.sigmoid(Z @ layer.W_g + layer.b_g).squeeze(-1)
+    o = recurrence(Z @ layer.W_q, Z @ layer.W_k, Z @ layer.W_v, gates)
+    slow = o[:, -1:] @ model.h
+    agree(with_gradients(slow, weights), with_gradients(model(Z), weights))
+print(f"{len(gaps)} outputs and gradients: all forms agree to {max(gaps):.0e}")
+
+# %% [markdown]
+# ## How far from what the machine can do
 #
 # **Memory.** With 256 prompts at $d = 100$, $n = 200$, forward and backward of the recurrence took {glue:text}`memory_loop:.0f` MB at their peak beyond the arguments, the layer from tokens
 # {glue:text}`memory_tokens:.1f` MB. The read-out took {glue:text}`memory_readout:.0f` MB; of these {glue:text}`memory_results:.0f` MB are the gradients of $q$, $k$, $v$ and the gates, which every
 # form returns. Beyond them the recurrence took {glue:text}`memory_beyond:.0f` times the memory of the read-out, with them {glue:text}`memory_all:.0f` times.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-speed-floors", "caption": "How far each form is from what the machine can do. How long the layer takes, forward and backward, over the time to draw as many normal numbers as the prompts hold, and over the time to copy its tokens once; and how much faster a product of two large matrices does as many operations as the chunked form. All with a scalar gate."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-speed-floors", "caption": "A layer costs about as much as drawing its prompts. How long the layer takes, forward and backward, over the time to draw as many normal numbers as the prompts hold, and over the time to copy its tokens once; and how much faster a product of two large matrices does as many operations as the chunked form. All with a scalar gate."}}
 floors = stored["floors"]
 KINDS = {
     ("layer", "draw"): "layer / drawing its prompts",
@@ -250,7 +258,7 @@ KINDS = {
     ("chunked", "gemm"): "all positions / matrix product",
 }
 record = {"kind": [], "d": [], "n": [], "batch": [], "ratio": []}
-fig, ax = plt.subplots(figsize=(7.2, 2.9))
+fig, ax = plt.subplots(figsize=(6.4, 3.2))
 sizes = list(dict.fromkeys((r["d"], r["n"], r["batch"]) for r in floors["rows"]))
 for row in floors["rows"]:
     kind = KINDS.get((row["form"], row["floor"]))
@@ -264,14 +272,14 @@ for row in floors["rows"]:
         plotting.TASK_MARKERS[which],
         color=plotting.TASKS[which],
         ms=8,
-        label="d = {}, n = {}, {} prompts".format(*size) if y == 0 else None,
+        label="$d = {}$, $n = {}$, {} prompts".format(*size) if y == 0 else None,
     )
     for column, value in zip(record, (kind, *size, row["ratio"]), strict=True):
         record[column].append(value)
 ax.axvline(1, color="#666666", lw=1)
 ax.set_yticks(range(len(KINDS)), KINDS.values())
 ax.set(xscale="log", xlabel="times the floor (log scale)", ylim=(2.5, -0.5))
-_ = fig.legend(loc="outside upper center", ncols=3, fontsize=9, handletextpad=0.2)
+_ = fig.legend(loc="outside upper center", ncols=2, fontsize=10, handletextpad=0.2)
 
 # %% tags=["remove-input"]
 plotting.FigureData(
@@ -288,7 +296,7 @@ plotting.FigureData(
 #
 # ## Drawing less
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input", "remove-output"]
 rates = [row["ratio"] for row in stored["sampling"]["throughput"]]
 glue("rate_low", float(np.floor(100 * min(rates))), display=False)
 steps = {row["n"]: row for row in stored["sampling"]["token_free"]}
@@ -321,29 +329,24 @@ glue(
 # All this together: a layer with every weight free, on a single task with $d = 10$, $n = 100$, from a random start, was trained for 300 steps, {glue:text}`task_seconds:.1f` seconds (median). Its excess over $1 - n / (n + d + 1)$ was then between {glue:text}`excess_low:.2f` and {glue:text}`excess_high:.2f` per cent in the ten runs. Below is no mistake: the formula is the optimum over weights that do not depend on the data,
 # and a free gate can read the labels. Nor is it where training would end: with more steps a layer may go further below, and nothing holds it at the line.
 #
-# The authors' table trained anew ([](training)): what the command measured with `--tables`, on all cores, and what the stored cells of that page took one by one, each on one thread. Seconds of two lines compare only where the machine was as busy for both, which the load average tells, as far as it was recorded: processes that wanted to run, beside the cores there were.
+# The authors' table trained anew ({doc}`training`) took minutes. Seconds of two lines compare only where the machine was as busy for both.
 
-# %%
-machine = stored["machine"]
-for key, value in stored.get("tables", {"not stored": 0}).items():
-    print(f"{key:24} {value:.4g}")
+# %% tags=["check"]
+lines = [f"{key} {value:.3g}" for key, value in stored.get("tables", {}).items()]
 for recipe in ("context_gate", "all_weights"):
     cells = json.loads(Path(f"data/table_{recipe}.json").read_text())
     minutes = sum(cell["seconds"] for cell in cells) / 60
-    print(f"{recipe}: {len(cells)} cells, {minutes:.0f} minutes in all, one thread")
     made = [cell["provenance"] for cell in cells if "provenance" in cell]
     loads = [
         made_at[key] for made_at in made for key in ("load_before", "load_after")
     ]
     busiest = max((load[0] for load in loads if load), default="not recorded")
-    where = {about["processor"] for about in made} or {"not recorded"}
-    print(
-        "    processor:", *where, "and, for the measurements above,", machine["cpu"]
+    assert cells and minutes > 0
+    lines.append(
+        f"{recipe}: {len(cells)} cells, {minutes:.0f} minutes on one thread, load average"
+        f" at most {busiest}"
     )
-    print(
-        f"    load average, largest: {busiest}; at the measurements above:", end=" "
-    )
-    print(max(stored["load_before"][0], stored["load_after"][0]))
+print("; ".join(lines))
 
 
 # %% [markdown]
@@ -369,13 +372,19 @@ assert one_more < readout  # with the state at hand it loses, at twice d tokens
 assert multiplications(d, d)[0] < one_more  # and still wins at d tokens
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# ```{exercise}
+# ```{exercise} By hand: what the loop does in vain
 # :label: ex-count-flops
 #
-# Count the multiplications and additions in the matrix products of `gla_readout` for a scalar gate, and of `gla(form="recurrent")`, at $d_k = d_v = d$. Their ratio is $d / 2$. Check with torch's `FlopCounterMode`, which
-# counts matrix products only. Why is the measured ratio at $d = 10$ so much larger than 5?
+# Count the multiplications and additions in the matrix products of `gla_readout` for a scalar gate, and of `gla(form="recurrent")`, at $d_k = d_v = d$.
+# What is their ratio? Why is the measured ratio at $d = 10$ so much larger?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# The read-out has one score and one term of a sum for every token. The recurrence reads a whole state at every token.
 # ```
 #
 # ````{solution} ex-count-flops
@@ -386,6 +395,8 @@ assert multiplications(d, d)[0] < one_more  # and still wins at d tokens
 #
 # The operations are not what takes the time. At $d = 10$ the loop starts several small operations for every token, forward and backward, and each must move the whole batch of states through memory; the read-out starts a few
 # dozen in all.
+#
+# Their ratio is $d/2$. torch's `FlopCounterMode` counts matrix products only, and agrees:
 #
 # ```python
 # from torch.utils.flop_counter import FlopCounterMode
@@ -400,5 +411,68 @@ assert multiplications(d, d)[0] < one_more  # and still wins at d tokens
 # assert short.get_total_flops() == B * 4 * T * d
 # assert long.get_total_flops() == B * 2 * d**2 * T
 # assert long.get_total_flops() / short.get_total_flops() == d / 2
+# ```
+# ````
+#
+# ```{exercise} Compute: from how many tokens on does a state at hand pay?
+# :label: ex-state-at-hand
+#
+# A model that writes keeps the state, and one more step of the recurrence costs $3 d^2$ multiplications, whatever $T$ is. From which $T$ on is that cheaper than the
+# read-out? Use `multiplications` above.
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# The read-out costs $2T + 2Td$.
+# ```
+#
+# ````{solution} ex-state-at-hand
+# :class: dropdown
+#
+# From $T > 3 d^2 / (2 (d + 1))$ on, which is about one and a half times $d$.
+#
+# ```python
+# for d in (10, 100, 1000):
+#     first = next(T for T in range(1, 2 * d) if multiplications(T, d)[2] < multiplications(T, d)[0])
+#     assert first == int(3 * d**2 / (2 * (d + 1))) + 1
+# ```
+# ````
+#
+# ```{exercise} Explore: which form needs the fewest operations?
+# :label: ex-fewest-operations
+#
+# For all positions there are three forms: `recurrent`, `parallel`, `chunked`. Count the operations of their matrix products with `FlopCounterMode` at $d = 16$ for $T$ from $8$ to
+# $512$. Where do the first two cross? Does the count say what the time says?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# All pairs of $T$ tokens against $T$ states: which grows like $T^2 d$, and which like $T d^2$?
+# ```
+#
+# ````{solution} ex-fewest-operations
+# :class: dropdown
+#
+# All pairs cost $4 T^2 d$, the reads of the states $2 T d^2$: they cross at $T = d/2$, so the recurrence has the fewest counted operations by far for long prompts. It is the slowest all the
+# same. Operations inside one large product are cheap, and starting many small ones is not; chunks lie between the two in operations and win in time.
+#
+# ```python
+# from torch.utils.flop_counter import FlopCounterMode
+#
+#
+# def operations(form, T, d=16):
+#     q, k, v = torch.ones(3, 1, T, d)
+#     with FlopCounterMode(display=False) as counter:
+#         gla(q, k, v, torch.full((1, T), 0.9), form=form)
+#     return counter.get_total_flops()
+#
+#
+# for T in (8, 32, 128, 512):
+#     assert operations("recurrent", T) == 2 * T * 16**2
+#     assert operations("parallel", T) == 4 * T**2 * 16
+# assert operations("parallel", 8) == operations("recurrent", 8)
+# assert operations("recurrent", 512) < operations("chunked", 512) < operations("parallel", 512)
 # ```
 # ````
