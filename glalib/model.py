@@ -187,15 +187,9 @@ class GLA(nn.Module):
         (d, m), dtype = first.shape, first.dtype
         P_q = [copied("P_q", P, (d, m), dtype) for P in P_q]
         P_k = [copied("P_k", P, (d, m), dtype) for P in P_k]
-        ungated = gates[0] is None
-        kind: dict[str, Any] = {
-            "context_width": context_width,
-            "causal": causal,
-            "dtype": dtype,
-            "device": first.device,
-        }
-        gates = None if ungated else gates[0] if layers == 1 else gates
-        model = cls(d + 1 + context_width, None if ungated else gate, layers, m, gates=gates, **kind)
+        gate, gates = (None, None) if gates[0] is None else (gate, gates[0] if layers == 1 else gates)
+        kind: dict[str, Any] = {"causal": causal, "dtype": dtype, "device": first.device}
+        model = cls(d + 1 + context_width, gate, layers, m, context_width=context_width, gates=gates, **kind)
         sign = 1 if layers == 1 else -1
         for layer, Pq, Pk in zip(model.layers, P_q, P_k, strict=True):
             layer.construct(Pq, Pk, sign * model.h)
