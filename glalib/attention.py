@@ -118,13 +118,13 @@ def gla_readout(q_last: Tensor, k: Tensor, v: Tensor, gates: Tensor | None = Non
     """
     dtype, (q, k, v, g, _), gate = _arguments("q_last", q_last, k, v, gates, gate)
     with unrounded(k):
-        omega: Any = 1 if gates is None else later_products(g, -2)
+        omega = later_products(g, -2)
         if gate == "key":
             k = omega * k
         score = q[..., None, :] @ k.mT  # (..., 1, T): a batched product with rows first is the fast layout
         if gate == "value":
             v = omega * v
-        elif gate == "scalar" and gates is not None:
+        elif gate == "scalar":
             score = score * omega.mT
         o: Tensor = (score @ v)[..., 0, :]
         return o.to(dtype)
@@ -152,7 +152,7 @@ def _parallel(
 ) -> tuple[Tensor, Any]:
     D, P, R, p = _decay(g)
     o = _within(q, k, v, D, gate)
-    after = _writes(k, v, R, gate) if final else None
+    after = writes(k, v, R, gate) if final else None
     if S is not None:
         o = o + apply_state(S, q, P, gate)
         after = None if after is None else torch.addcmul(after, _on_state(p, gate), S)
@@ -218,11 +218,11 @@ def chunked(
     q, k, v, g = (x.unflatten(-2, (-1, C)) for x in (q, k, v, g))
     D, P, R, p = _decay(g)
 
-    writes, decays = _writes(k, v, R, gate), _on_state(p, gate)
+    written, decays = writes(k, v, R, gate), _on_state(p, gate)
     S = v.new_zeros(v.shape[-1], k.shape[-1]) if S is None else S
-    S = S.expand(torch.broadcast_shapes(S.shape, *(x.select(-3, 0).shape for x in (writes, decays))))
+    S = S.expand(torch.broadcast_shapes(S.shape, *(x.select(-3, 0).shape for x in (written, decays))))
     seen = []
-    for write, decay in zip(writes.unbind(-3), decays.unbind(-3), strict=True):
+    for write, decay in zip(written.unbind(-3), decays.unbind(-3), strict=True):
         seen.append(S)
         S = torch.addcmul(write, decay, S)
     before = torch.stack(seen, -3)
@@ -235,7 +235,7 @@ def chunked(
 FORMS: dict[str, Callable[..., Any]] = {"recurrent": _recurrent, "parallel": _parallel, "chunked": chunked}
 
 
-def _writes(k: Tensor, v: Tensor, R: Tensor, gate: Gate) -> Tensor:
+def writes(k: Tensor, v: Tensor, R: Tensor, gate: Gate) -> Tensor:
     """What is left of all writes of a span after it, (..., dv, dk), by R of `_decay`."""
     return v.mT @ (R * k) if gate == "key" else (R * v).mT @ k
 

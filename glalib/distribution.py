@@ -96,11 +96,8 @@ class PromptDistribution:
             raise _check.fail("Sx and C", "such that labels carry a signal, tr(Sx C) > 0", f"tr(Sx C) = {signal:g}")
         # The closed forms square such numbers, and divide by them.
         if not (signal > 1e-140 and self.M < 1e140):
-            raise _check.fail(
-                "Sx, C and sigma",
-                "of a scale that float64 can square, tr(Sx C) > 1e-140 and sigma^2 + tr(Sx C) < 1e140",
-                f"tr(Sx C) = {signal:g}, sigma = {self.sigma:g}",
-            )
+            expected = "of a scale that float64 can square, tr(Sx C) > 1e-140 and sigma^2 + tr(Sx C) < 1e140"
+            raise _check.fail("Sx, C and sigma", expected, f"tr(Sx C) = {signal:g}, sigma = {self.sigma:g}")
 
     def replace(self, **changes: Any) -> PromptDistribution:
         """The same distribution with some arguments changed, as in `dist.replace(sigma=1.0)`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,34 +11,22 @@ from torch import Tensor, nn
 
 from . import _check
 from ._check import Array
-from .attention import Gate, apply_state, chunked
+from .attention import Gate, apply_state, chunked, writes
 from .gates import later_products, widen
 from .own_gate import OwnGate, TokenGate
 
-
-class Sizes(Protocol):
-    """What a layer takes from its model."""
-
-    width: int
-    key_width: int
-    value_width: int
-    gate: Gate | None
-    causal: bool
+if TYPE_CHECKING:
+    from .model import GLA
 
 
 class Layer(nn.Module):
     """W_q, W_k, W_v, and W_o if more layers follow; gates given, of W_g and b_g, or of `own`. See `model.GLA`."""
 
-    gate: Gate | None
-    W_o: nn.Parameter | None
-    W_g: nn.Parameter | None
-    b_g: nn.Parameter | None
     given: Tensor | None
-    own: OwnGate | None
 
     def __init__(
         self,
-        model: Sizes,
+        model: GLA,
         last: bool,
         given: Any,
         own: TokenGate | None,
@@ -105,8 +93,7 @@ class Layer(nn.Module):
             tokens = 0 if self.given is None else len(self.given)
             expected = f"prompts of {tokens} tokens, the query among them, as the given gates are"
             raise _check.fail("Z", expected, f"{n + 1} tokens")
-        context, queries = torch.split(g, [n, g.shape[-2] - n], -2)
-        return context, queries
+        return g[..., :n, :], g[..., n:, :]
 
     def compute_gates(self, kind: NDArray[np.intp], vectors: Array) -> None:
         """Put gates computed from context vectors (kinds, p) in place of those given for tokens of these kinds (T,)."""
@@ -133,7 +120,7 @@ class Layer(nn.Module):
         gate: Gate = self.gate or "scalar"
         if not self.causal:
             k, v, omega = k[..., :n, :], v[..., :n, :], later_products(g, -2)
-            S = v.mT @ (omega * k) if gate == "key" else (omega * v).mT @ k
+            S = writes(k, v, omega, gate)
             return torch.cat([q[..., :n, :] @ S.mT, apply_state(S, q[..., n:, :], g_q, gate)], -2)
         o, S = chunked(q[..., :n, :], k[..., :n, :], v[..., :n, :], g, None, gate)
         q, k, v = (x[..., n:, :] for x in (q, k, v))
@@ -152,14 +139,12 @@ class Layer(nn.Module):
         q_token = q @ W_k.mT  # k^T q = z^T W_k q: keys that no gate touches need not be formed
         own = u_q * (X_q * q_token).sum(-1) if self.causal else 0.0  # the query's own write
         g, g_q = self.split_gates(Z, n)
-        if self.gate is None:
-            return _rows(u[..., None, :], X, q_token) + own
         omega = later_products(g, -2)
-        if self.gate == "scalar":
-            return g_q[..., 0] * _rows((omega[..., 0] * u)[..., None, :], X, q_token) + own
         if self.gate == "key":
             return _rows(u[..., None, :], omega * (X @ W_k), g_q * q) + own
-        return _rows((h * g_q) @ (omega * (X @ W_v)).mT, X, q_token) + own
+        if self.gate == "value":
+            return _rows((h * g_q) @ (omega * (X @ W_v)).mT, X, q_token) + own
+        return g_q[..., 0] * _rows((omega[..., 0] * u)[..., None, :], X, q_token) + own
 
 
 def _rows(u: Tensor, k: Tensor, q: Tensor) -> Tensor:

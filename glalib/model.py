@@ -54,13 +54,6 @@ class GLA(nn.Module):
     Raises TypeError or ValueError for arguments, and prompts, of the wrong kind.
     """
 
-    width: int
-    key_width: int
-    value_width: int
-    gate: Gate | None
-    causal: bool
-    scale: float
-
     def __init__(
         self,
         width: int,
@@ -190,15 +183,13 @@ class GLA(nn.Module):
             raise _check.fail("P_k", f"a sequence of {len(P_q)} matrices, like P_q", _check.short(P_k))
         layers = len(P_q)
         gates = per_layer(gates, layers)
-        P_q = [copied("P_q", P) for P in P_q]
-        d, m = P_q[0].shape
-        dtype = P_q[0].dtype
+        first = copied("P_q", P_q[0])
+        (d, m), dtype = first.shape, first.dtype
         P_q = [copied("P_q", P, (d, m), dtype) for P in P_q]
         P_k = [copied("P_k", P, (d, m), dtype) for P in P_k]
-        ungated = all(g is None for g in gates)
-        kind = {"context_width": context_width, "causal": causal, "dtype": dtype, "device": P_q[0].device}
-        gates = None if ungated else gates[0] if layers == 1 else gates
-        model = cls(d + 1 + context_width, None if ungated else gate, layers, m, gates=gates, **kind)
+        gate, gates = (None, None) if gates[0] is None else (gate, gates[0] if layers == 1 else gates)
+        kind: dict[str, Any] = {"causal": causal, "dtype": dtype, "device": first.device}
+        model = cls(d + 1 + context_width, gate, layers, m, context_width=context_width, gates=gates, **kind)
         sign = 1 if layers == 1 else -1
         for layer, Pq, Pk in zip(model.layers, P_q, P_k, strict=True):
             layer.construct(Pq, Pk, sign * model.h)

@@ -92,6 +92,5 @@ def check_prompts(value: Any) -> None:
     for name, shape in shapes.items():
         part = _check.tensor(f"prompts.{name}", getattr(value, name), len(shape))
         if part.shape != shape or part.dtype != x.dtype:
-            raise _check.fail(
-                f"prompts.{name}", f"of shape {shape} and {x.dtype}", f"shape {tuple(part.shape)}, {part.dtype}"
-            )
+            given = f"shape {tuple(part.shape)}, {part.dtype}"
+            raise _check.fail(f"prompts.{name}", f"of shape {shape} and {x.dtype}", given)

@@ -189,7 +189,5 @@ def _as_predictor(
         return lambda drawn: wpgd_step(drawn.x, drawn.y, drawn.x_query, P, omega), dtype
     if callable(predictor):
         return predictor, dtype
-    raise TypeError(
-        "predictor must be a (P, omega) pair, a WPGD record, a torch module or a callable on Prompts; "
-        f"got {type(predictor).__name__}"
-    )
+    expected = "a (P, omega) pair, a WPGD record, a torch module or a callable on Prompts"
+    raise TypeError(f"predictor must be {expected}; got {type(predictor).__name__}")

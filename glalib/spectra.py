@@ -163,11 +163,8 @@ def check_joint(R: Array, r: Array, values: Array, vectors: Array) -> None:
         eigenvalues = np.linalg.eigvalsh(joint(R, r))
         lowest, scale = eigenvalues[0], eigenvalues[-1]
     if lowest < -16 * EPS * (K + 1) * scale:
-        raise _check.fail(
-            "R and r",
-            "such that [[R, r], [r^T, 1]] is positive semidefinite" + independent * ", that is |r| <= 1",
-            f"a matrix with smallest eigenvalue {lowest:.3g}",
-        )
+        expected = "such that [[R, r], [r^T, 1]] is positive semidefinite" + independent * ", that is |r| <= 1"
+        raise _check.fail("R and r", expected, f"a matrix with smallest eigenvalue {lowest:.3g}")
     # Along an eigenvector with eigenvalue lambda, r is at most sqrt(lambda); eigenvalues below K eps count as zero.
     outside = np.linalg.norm(r - in_range(r, values, vectors))
     if outside > np.sqrt(K * EPS):
