@@ -743,7 +743,7 @@ def answer(process):
 
 @contextlib.contextmanager
 def one_thread():
-    """As in a process of a sweep: another number of threads sums in another order, to numbers that differ by rounding."""
+    """As in a process of a sweep: another number of threads sums in another order, which rounds otherwise."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
