@@ -226,7 +226,7 @@ print(
 # %% [markdown]
 # ## White features: complete the square
 #
-# Now let $\Sigma_x = C = I$. Then $Q = P$, $\Sigma = I$ and $M = d + \sigma^2$. Write $N = M + 1$, the noise that one example carries. The last
+# Now let $\Sigma_x = C = I$. Then $Q = P$, $\Sigma = I$ and $M = d + \sigma^2$. Write $N = M + 1$: it is the noise in what one example says of a coordinate of its task, which the other coordinates and the random features cause even without label noise. The last
 # two terms of the risk become one, $\omega^\top (R + N I)\, \omega\, \norm{P}_F^2$, and the square can be completed.
 #
 # ```{prf:corollary} Optimal weights
@@ -235,7 +235,8 @@ print(
 # **Each example counts by its relevance, less what the others have told already.**
 #
 # *Corollary 1 of the paper, as derived here.* For $\Sigma_x = C = I$ and $r \ne 0$ the optimum is unique up to scale, with
-# $\omega^\star = ( R + N I )^{-1} r$, $N = d + \sigma^2 + 1$, and $P \propto I$.
+# $\omega^\star = ( R + N I )^{-1} r$, $N = d + \sigma^2 + 1$, and $P \propto I$. Row by row,
+# $(N + 1)\, \omega_i = r_i - \sum_{j \ne i} R_{ij}\, \omega_j$.
 # ```
 #
 # ```{prf:corollary} Optimal risk
@@ -405,13 +406,13 @@ glue("limit_linear", limits["linear attention"], display=False)
 glue("limit_optimum", limits["weighted optimum"], display=False)
 
 # %% [markdown]
-# Their trained models come close. GLA is at most {glue:text}`gla_highest:.2f` per cent above theory, linear attention at
+# Their trained models come close. GLA is at most {glue:text}`gla_highest:.2f` per cent above theory (and once equal to it, in the last digit), linear attention at
 # most {glue:text}`linear_highest:.2f` per cent. But at $n = 100$ linear attention is {glue:text}`linear_lowest:.2f` per cent
-# *below* its theory. It has no gate, and one layer without a gate cannot pass below, whatever its weights ({doc}`training` says
+# *below* its theory. It has no gate, and one layer without a gate cannot pass below, whatever its matrices ({doc}`training` says
 # why). So either the test risk has that error, or the table was made in another way than we read it. The answer gives no size of the
 # test, so four digits cannot tell which.
 #
-# **More context does not close the gap.** The share of the label's variance that is gained is its limit times $n / (n + 2 N)$,
+# **More context does not close the gap.** The gain, as a share of the label's variance, is its limiting value times $n / (n + 2 N)$,
 # for equal weights and for the best ones. The ratio of the two gains is the same at every length. So gating does not buy speed, it
 # buys a better limit: {glue:text}`limit_optimum:.2f` of the variance is left, and not {glue:text}`limit_linear:.2f`.
 

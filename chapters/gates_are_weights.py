@@ -240,7 +240,7 @@ print(f"{len(step)} prompts: autograd takes the same step, to {worst:.0e}")
 # $$
 #
 # one step of weighted preconditioned gradient descent. Its weights never decrease along the prompt and lie in $[0, 1]$.
-# For vector gates $f$ is a sum of $m$ such steps, one for each key channel $c$, with $P$ of rank one and weights
+# For vector gates on the key side $f$ is a sum of $m$ such steps, one for each key channel $c$, with $P$ of rank one and weights
 # $\Omega_{\cdot c}$.
 # ```
 #
@@ -333,7 +333,7 @@ print(
 
 # %% [markdown]
 # ```{note}
-# Gates in this book are given, or set by where a token stands: weights here do not read the data. Where they do is said.
+# Gates in this book are given, or set by where a token stands: weights here do not read the data. Where gates read the data, the page says so.
 # ```
 #
 # ## A staircase for each channel
@@ -341,7 +341,7 @@ print(
 # A scalar gate gives every feature the same staircase. A vector gate gives each key channel its own. Below, memory gets shorter from
 # channel to channel, and channel 4 forgets almost everything halfway.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-weights", "caption": "No staircase ever goes down along the prompt, whatever the gate. Left, a scalar gate has one staircase for all key channels. Right, a vector gate on the key side has one for each, a row of the picture, where darker is higher."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-weights", "caption": "No staircase of a gate goes down along the prompt. Left, a scalar gate has one staircase for all key channels. Right, a vector gate on the key side has one for each, a row of the picture, where darker is higher."}}
 m = 6
 scalar_gates = np.ones(n + 1)
 scalar_gates[[6, 12, 18]] = 0.6
@@ -448,7 +448,7 @@ print(f"{len(told)} prompts: the prediction moves by x^T P x, and by nothing els
 # ```{exercise} By hand: how many examples does a constant gate hear?
 # :label: ex-constant-gate-hears
 #
-# All gates are $g < 1$ and the prompt is long. As many examples count as $(\sum_i \omega_i)^2 / \sum_i \omega_i^2$ says: it is $n$ if
+# All gates are $g < 1$ and the prompt is long. Call $(\sum_i \omega_i)^2 / \sum_i \omega_i^2$ the effective number of examples; it is $n$ if
 # all weights are equal. What is it here, and what is it for $g = 0.9$?
 # ```
 #

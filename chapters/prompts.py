@@ -22,7 +22,7 @@
 # has marked which is which.
 #
 # This page turns such prompts into a distribution. A task is the rule that makes a label of features, and one number for each task,
-# $r_k$, says how good a hint it is. Everything later in the book is a statement about this distribution.
+# $r_k$, says how good a hint it is. Every risk in this book is an average over this distribution.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-hints", "caption": "The better the hint, the more its labels look like the query's. One prompt with two tasks; each point is an example. Across, the label that the example would have under the query's task; up, the label that it has. The lines have slope $r_k$."}}
 import matplotlib.pyplot as plt
@@ -114,7 +114,7 @@ drawn = dist.sample(batch=1, generator=torch.Generator().manual_seed(0))
 drawn
 
 # %% [markdown]
-# A model does not see the tasks, nor where a block ends. It sees tokens: one row $(x_i, y_i)$ for each example, and a last row
+# A model does not see the tasks. It sees tokens, which here do not say where a block ends (later some will): one row $(x_i, y_i)$ for each example, and a last row
 # $(x, 0)$ for the query.
 
 # %%
@@ -190,7 +190,7 @@ print(
 #
 # A good predictor should listen to block 2 and mostly ignore block 1. How much it should listen, and whether a gate can make it, is
 # what the rest of the book is about. For now, note what the numbers $r_k$ promise. Whoever knew the tasks $\beta_1, \dots, \beta_K$
-# exactly could guess the query's from them, and would explain the part $r^\top R^{-1} r$ of its variance. No prompt, however long, and
+# exactly could guess the query's from them, and would explain the part $r^\top R^{-1} r$ of its variance (where $R$ can be inverted). No prompt, however long, and
 # no model can do better.
 #
 # **Two ways to write one prompt.** Writing `counts=(60, 60)` with two tasks is the same as giving each of the 120 examples a task of

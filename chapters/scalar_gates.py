@@ -19,7 +19,7 @@
 # How well can a layer weight its examples if all it can do is forget?
 #
 # A scalar gate shrinks the whole memory at once. So an example can lose weight as the prompt goes on, and never gain any: no example
-# weighs more than a later one. If the most relevant task comes last, this is no loss at all. If it comes first, a scalar gate may be of
+# weighs more than a later one. If relevance rises from task to task, this is no loss at all. If the best task comes first, a scalar gate may be of
 # no use.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-wrong-order", "caption": "A scalar gate cannot trust the past more than the present. Two tasks of 50 examples ($d = 10$): the best weights (narrow line) and the best that a scalar gate can give (wide line). They agree when the better hint comes last. When it comes first, equal weights are the best that the gate can do."}}
@@ -170,7 +170,7 @@ plotting.FigureData(
 # ```{prf:theorem} Scalar gates
 # :label: thm-scalar-gate
 #
-# **A scalar gate gives the weights that never fall along the prompt, and no others; for independent tasks of equal size this is enough if and only if relevance rises.**
+# **A scalar gate gives each block any weight that is not below those of the blocks before; for independent tasks of equal size this is enough if and only if relevance, of one sign, does not fall.**
 #
 # *Theorem 4 of the paper, as derived here.* Take the layer of {prf:ref}`def-construction` with a scalar gate, prompts with delimiters, and $2K + 1$ context
 # vectors that are linearly independent.
@@ -182,7 +182,7 @@ plotting.FigureData(
 #    \omega_{k,j} = g_k^{\,n_k - j}\; b_k \; \Bigl( \prod_{l > k} g_l^{\,n_l} b_l \Bigr)\, g_{K+1} .
 #    $$
 #
-#    These weights are positive and increase strictly from example to example. In their closure no weights decrease; it contains all
+#    These weights are positive and increase strictly from example to example. Limits of such weights never decrease; it contains all
 #    block-constant weights $0 \le w_1 \le \dots \le w_K \le 1$.
 # 2. Let $\bar\omega$ be the block averages of weights $0 \le \omega_1 \le \dots \le \omega_n$. Then $0 \le \bar\omega_1 \le \dots \le \bar\omega_n$, and
 #    $\risk(P, \bar\omega) \le \risk(P, \omega)$ for every $P$. So, over $P$ and all gates,
@@ -349,14 +349,14 @@ print(
 # ## Figure 1, theory
 #
 # This is the setting of the paper's first figure: $d = 10$, no noise, white features, two independent tasks with $n/2$ examples each. Of the
-# four choices of $r$, (b) is certain; the others are recalled, and fit what the authors' answers say of them.
+# four choices of $r$, (b) is known from the authors' answers; of the others we know what the answers say of them, and these values fit it.
 #
 # In (a) to (c) {prf:ref}`asm-order` holds. There the scalar gate with delimiters is as good as free weights, and a vector gate could add nothing,
 # as the features are white. In (d) the assumption fails. The best non-decreasing weights are equal ones, and the layer is linear
 # attention. The first reviewer of the paper asked whether it is a coincidence that the two curves match in (d). It is none, as the authors
 # answered: {prf:ref}`prop-isotonic` says when it happens.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-panels", "caption": "With the tasks in order a scalar gate is as good as free weights; out of order, in (d), it falls back to linear attention, and only a vector gate gets further. Figure 1 of the paper, theory: $d = 10$, no noise, two independent tasks of $n/2$ examples. Lines that coincide lie on each other, the wide one below."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-panels", "caption": "With the tasks in order a scalar gate is as good as free weights; out of order, in (d), it falls back to linear attention; a vector gate, whose channels may be subtracted, gets further. Figure 1 of the paper, theory: $d = 10$, no noise, two independent tasks of $n/2$ examples. Lines that coincide lie on each other, the wide one below."}}
 MODELS = {
     "scalar gate with delimiters": wide,
     "linear attention": plotting.STYLES["linear attention"],
@@ -518,7 +518,7 @@ glue("orders_late", float((cost["2341"] - free) / (linear - free)), display=Fals
 
 # %% [markdown]
 # {glue:text}`orders_lost` of the 24 orders gain nothing. Exchanging two neighbours of the right order costs {glue:text}`orders_swap:.0%` of what gating is worth,
-# whichever two they are. Moving the least relevant task to the end costs {glue:text}`orders_late:.0%`: whatever comes last must weigh at least as much as
+# whichever two of these four equally spaced tasks they are. Moving the least relevant task to the end costs {glue:text}`orders_late:.0%`: whatever comes last must weigh at least as much as
 # anything before it. {doc}`scalar_optimum` has the exact optimum for every order, and shows how tasks of unequal size change it.
 #
 # ## Break it
@@ -611,7 +611,7 @@ for _ in range(100):
 # :class: dropdown
 #
 # It does not. For independent tasks of equal size the share is the same at every length, $0.5/0.68$, about three quarters: what the gate misses is not
-# data but an order. With correlated tasks the share depends on the length, and it becomes a little smaller: free weights learn to
+# data but an order. With correlated tasks the share depends on the length, and it becomes a little smaller: in long prompts free weights
 # subtract the second task, and a scalar gate cannot.
 #
 # ```python

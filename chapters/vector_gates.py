@@ -514,7 +514,7 @@ assert np.abs(maps(layer, dist) - target).max() < 1e-12
 # ````{solution} ex-rising-relevance
 # :class: dropdown
 #
-# From $R_{12} = 0.275$ on, a little above $r_1 / r_2$: in general from $\bigl(1 + (M + 1)/n_2\bigr)\, r_1 / r_2$, for white features and tasks. Beyond that the first task is
+# From $R_{12} = \bigl(1 + (M + 1)/n_2\bigr)\, r_1 / r_2$ on, for white features and tasks: here from $\tfrac{11}{10}\, r_1 / r_2$. Beyond that the first task is
 # worth less than the second already says about it. The best weights subtract it, and that is a fall from $\omega_0 = 0$. A scalar gate can only give it the weight zero.
 #
 # ```python

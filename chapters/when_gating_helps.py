@@ -20,7 +20,7 @@
 # Linear attention weighs all examples alike. So one would guess that gating is worthless when all tasks of a prompt are equally good
 # hints. It is not so: their sizes matter as well.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-gain", "caption": "There is nothing to gain on one line only. What free weights gain over linear attention, as a share of the label variance, over the correlations $r_1$ and $r_2$ of two independent tasks with the query ($d = 10$, $n = 100$, no noise). Thick: no gain. Dashed: equally good hints."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-gain", "caption": "Free weights gain nothing on one line, and something everywhere else. What free weights gain over linear attention, as a share of the label variance, over the correlations $r_1$ and $r_2$ of two independent tasks with the query ($d = 10$, $n = 100$, no noise). Thick: no gain. Dashed: equally good hints."}}
 import matplotlib.pyplot as plt
 import numpy as np
 from glalib import PromptDistribution, optimal_wpgd, plotting, stationary_points
@@ -73,7 +73,7 @@ plotting.FigureData(
 # %% [markdown]
 # ## What weights are worth
 #
-# Take the optimal risk from the risk of linear attention. On this page $R$ and $r$ are those of the $n$ examples again.
+# Subtract the optimal risk from the risk of linear attention. On this page $R$ and $r$ are those of the $n$ examples again.
 #
 # ```{symbols}
 # omega P R r risk Sigma Sx C M N h h2 d n
@@ -87,7 +87,7 @@ plotting.FigureData(
 # ```{prf:proposition} When gating helps
 # :label: prop-when-gating-helps
 #
-# **Weights gain nothing if and only if equal weights are already best: $r$ must be in balance with redundancy.**
+# **For white features, free weights gain nothing if and only if relevance is in proportion to redundancy.**
 #
 # *As derived here.* Let $\Sigma_x = C = I$ and $N = M + 1$. Then
 #
@@ -226,7 +226,7 @@ optimal_wpgd(unequal_sizes)
 #
 # **Several stationary points.** The converse needs more than a unique minimiser: it needs a unique stationary point. Here the minimiser is unique, equal
 # weights are stationary, and still gating helps. They sit on the *saddle* between two local minima. One task has many examples, and many tasks have one
-# each, so that the average agreement of equal weights falls between.
+# each. So the $\gamma$ of equal weights, one plus how much the weighted examples agree, falls between those of the two minima.
 
 # %%
 d, big, singles = 100, 400, 1000

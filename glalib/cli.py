@@ -44,15 +44,11 @@ def main(argv: list[str] | None = None) -> int:
         raise
     try:
         text, status = _reproduce(args) if args.command == "reproduce" else (_risk(args), 0)
-    except (ValueError, TypeError, ImportError, OSError) as error:
-        print(f"glalib {args.command}: {error}", *getattr(error, "__notes__", ()), sep="\n  ", file=sys.stderr)
-        return 2
-    except (MemoryError, OverflowError) as error:
-        print(f"glalib {args.command}: these sizes or numbers are too large here: {error}", file=sys.stderr)
-        return 2
-    except BrokenExecutor as error:  # a worker was killed, as systems do when memory is short
-        print(f"glalib {args.command}: {error}", file=sys.stderr)
-        return 1
+    except (ValueError, TypeError, ImportError, OSError, MemoryError, OverflowError, BrokenExecutor) as error:
+        large = "these sizes or numbers are too large here: " * isinstance(error, (MemoryError, OverflowError))
+        said = f"glalib {args.command}: {large}{error}"
+        print(said, *getattr(error, "__notes__", ()), sep="\n  ", file=sys.stderr)
+        return 1 if isinstance(error, BrokenExecutor) else 2  # a worker was killed, as when memory is short
     except KeyboardInterrupt:
         resume = "; the same command goes on where it stopped" if args.command == "reproduce" else ""
         print(f"glalib {args.command}: interrupted{resume}", file=sys.stderr)

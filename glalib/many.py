@@ -71,10 +71,7 @@ def fit_many(
             losses = torch.vmap(loss)(rounded, others, _drawn(errors, generators))
             history[:, step] = losses.detach().cpu()
             differentiate(losses.sum(), list(weights.values()))  # each to its own weights: no loss depends on another's
-            sizes = [w.grad.flatten(1).norm(dim=1) for w in weights.values() if w.grad is not None]
-            size = torch.stack(sizes).norm(dim=0)
-            for i, seed in enumerate(seeds):
-                check_finite(losses[i].item(), size[i].item(), step, recipe, f" of copy {i} (seed {seed})")
+            _check_each(losses, weights, seeds, step, recipe)
             optimizer.step()
             said.step(step + 1, recipe.steps)
     finally:
@@ -96,6 +93,13 @@ def _drawn(errors: Objective, generators: list[torch.Generator]) -> tuple[Tensor
             raise _check.fail("what tokens returns", "of one shape for all copies", f"shapes {shapes}")
         out.append(torch.stack(parts))
     return tuple(out)
+
+
+def _check_each(losses: Tensor, weights: dict[str, Tensor], seeds: Sequence[int], step: int, recipe: Recipe) -> None:
+    """Complain of a copy whose loss, or its gradient, is not finite."""
+    sizes = torch.stack([w.grad.flatten(1).norm(dim=1) for w in weights.values() if w.grad is not None]).norm(dim=0)
+    for i, (loss, size) in enumerate(zip(losses.tolist(), sizes.tolist(), strict=True)):
+        check_finite(loss, size, step, recipe, f" of copy {i} (seed {seeds[i]})")
 
 
 def _checked_copies(models: Any, seeds: Any) -> tuple[list[torch.nn.Module], list[int]]:

@@ -205,18 +205,14 @@ def uniqueness(dist: PromptDistribution) -> Uniqueness:
     """
     check_distribution(dist)
     s, lam = (values[values > 0] for values in (dist.signal_spectrum[0], dist.task_spectrum[0]))
-    M, s_min, s_max, Lam_min, Lam_max = dist.M, s.min(), s.max(), 1 + lam.min(), 1 + lam.max()
+    M, s_min, s_max, Lam_min, Lam_max = map(float, (dist.M, s.min(), s.max(), 1 + lam.min(), 1 + lam.max()))
     gap_Sigma, gap_R = s_max - s_min, Lam_max - Lam_min
     bound_paper = M + s_min
     bound_sharp = 8 / M * (M + Lam_min * s_max) * (M + Lam_max * s_min)
-    return Uniqueness(
-        gap_Sigma=float(gap_Sigma),
-        gap_R=float(gap_R),
-        bound_paper=float(bound_paper),
-        bound_sharp=float(bound_sharp),
-        holds_paper=bool(dist.r.any() and gap_Sigma * gap_R < bound_paper),
-        holds_sharp=bool(dist.r.any() and (gap_Sigma * gap_R < bound_sharp or len(s) <= 5)),
-    )
+    relevant = bool(dist.r.any())
+    holds_paper = relevant and gap_Sigma * gap_R < bound_paper
+    holds_sharp = relevant and (gap_Sigma * gap_R < bound_sharp or len(s) <= 5)
+    return Uniqueness(gap_Sigma, gap_R, bound_paper, bound_sharp, holds_paper, holds_sharp)
 
 
 # The two half-problems: the best weights for a given h, the best P for given weights.

@@ -70,9 +70,7 @@ MUTATIONS = [
     Mutation(
         "the paper's condition", "risk.py", "    bound_paper = M + s_min\n", "    bound_paper = M + 1.1 * s_min\n"
     ),
-    Mutation(
-        "uniqueness without relevance", "risk.py", "holds_paper=bool(dist.r.any() and", "holds_paper=bool(True and"
-    ),
+    Mutation("uniqueness without relevance", "risk.py", "holds_paper = relevant and", "holds_paper = True and"),
     Mutation("the sign of P for a monotone gate", "optima.py", " + monotone_points(dist, -dist.r)", ""),
     Mutation("the weights of the cone", "optima.py", "L = np.tril(np.ones((dist.K, dist.K)))", "L = np.eye(dist.K)"),
     Mutation("the noise of blocks on the cone", "optima.py", "np.sqrt(h) * shared", "h * shared"),
