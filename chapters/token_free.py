@@ -485,7 +485,7 @@ print(
 # ````{solution} ex-token-free-plane
 # :class: dropdown
 #
-# Yes, nearly as much as in three directions: the logarithm costs a factor of $\sqrt 2$ between a hundred prompts and ten thousand, so expect about 0.14 where three directions have 0.1.
+# Yes, nearly as much as in three directions: the logarithm costs a factor of $\sqrt 2$ between a hundred prompts and ten thousand, so the spread falls seven times where in three directions it falls ten times.
 #
 # ```python
 # plane = PromptDistribution(2, **options)

@@ -75,7 +75,8 @@ for model, (name, ink, dash, line) in looks.items():
     record["step"] += list(steps)
     record["model"] += [model] * len(steps)
     record["loss_over_d"] += smooth
-ax.set(xlabel="step", ylabel="risk / $d$", xscale="log", xlim=(0.9, 2600))
+ax.set(xlabel="step", ylabel="risk / $d$", xscale="log", xlim=(0.9, 4500))
+ax.set_ylim(0.42, 0.9)
 _ = ax.set_xticks([1, 10, 100, 500], ["1", "10", "100", "500"])
 
 # %% tags=["remove-input"]
@@ -166,6 +167,7 @@ P, omega = P_and_weights(nets["gla"], small)
 weights, line = omega / omega.mean(), np.repeat(best["gla"].omega, 20)
 line = line / line.mean()
 matrix = P / P.diagonal().mean()
+shown = np.round(matrix, 2) + 0.0  # no minus before a zero
 fig, (left, right) = plt.subplots(1, 2, figsize=(6.8, 3.2), width_ratios=(1.3, 1))
 at = np.arange(1, 41)
 left.stairs(
@@ -181,7 +183,7 @@ right.imshow(np.abs(matrix), cmap=plotting.SEQUENTIAL, vmin=0, vmax=1.3)
 for i, j in np.ndindex(5, 5):
     ink = "white" if i == j else "black"
     right.text(
-        j, i, f"{matrix[i, j]:.2f}", ha="center", va="center", color=ink, size=9
+        j, i, f"{shown[i, j]:.2f}", ha="center", va="center", color=ink, size=9
     )
 right.set(title="$P$", xticks=[], yticks=[])
 right.spines[:].set_visible(False)
