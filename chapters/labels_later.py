@@ -39,7 +39,7 @@ from glalib import (
 from glalib.gates import gates_to_weights
 
 plotting.use_style()
-tokens = ("$x_1$", "$y_1$", "$x_2$", "$y_2$", "$x_3$", "$y_3$", "$x$")
+tokens = ("$x_1$", "$y_1$", "$x_2$", "$y_2$", "$x$")
 ways = {
     "one layer": "no pair",
     "with a shift": "pairs",
@@ -57,7 +57,7 @@ for row, (way, result) in enumerate(ways.items()):
         shape = {"fc": "none", "ec": color, "lw": 2.4 if both else 1.2}
         box = plt.Rectangle((i - 0.36, height - 0.25), 0.72, 0.5, **shape)
         ax.add_patch(box)
-        size = 10 if both else 13
+        size = 12 if both else 15
         ax.text(i, height, name, ha="center", va="center", fontsize=size)
         if label:
             joined = None if way == "one layer" else tokens[i - 1].strip("$")
@@ -70,14 +70,14 @@ for row, (way, result) in enumerate(ways.items()):
                 line["connectionstyle"] = "arc3,rad=-0.6"
                 ends = (i, height + 0.26), (i - 1, height + 0.26)
                 ax.annotate("", *ends, arrowprops=line)
-    ax.text(-0.6, height, way, ha="right", va="center")
-    ax.text(6.6, height, result, va="center", color="0.25")
-ax.set(xlim=(-2.3, 7.7), ylim=(-0.4, 3.1))
+    ax.text(-0.55, height, way, ha="right", va="center", fontsize=13)
+    ax.text(4.55, height, result, va="center", color="0.25", fontsize=13)
+ax.set(xlim=(-1.75, 5.35), ylim=(-0.4, 3.1))
 _ = ax.axis("off")
 
 # %% tags=["remove-input"]
 plotting.FigureData(
-    "who_meets_whom", record, tokens="x1 y1 x2 y2 x3 y3 x", seed="none"
+    "who_meets_whom", record, tokens="x1 y1 x2 y2 x", seed="none"
 )
 
 
@@ -91,7 +91,11 @@ plotting.FigureData(
 # The prompt reads $x_1, y_1, x_2, y_2, \dots, x_n, y_n, x$. Its $T = 2n + 1$ tokens are
 #
 # $$
-# z_{2i-1} = (x_i, 0, c_x), \qquad z_{2i} = (0, y_i, c_y), \qquad z_{2n+1} = (x, 0, c_q).
+# \begin{aligned}
+# z_{2i-1} &= (x_i, 0, c_x), \\
+# z_{2i} &= (0, y_i, c_y), \\
+# z_{2n+1} &= (x, 0, c_q).
+# \end{aligned}
 # $$
 #
 # The vectors $c_x, c_y, c_q$ are fixed context. They are one-hot: they tell the three kinds of tokens apart, and nothing else.
@@ -148,8 +152,9 @@ def sequential(prompts):
 # The reason is a symmetry. Turn the sign of all tasks and of one $x_i$. The label $y_i$ stays as it is, and so do all other features, but
 # the query's label changes its sign. So one label, seen without its own features, says nothing about the answer.
 #
-# A symmetry can be checked without sampling error. Give each $x_i$ of a prompt a sign, and all tasks a sign. These are $2^{n+1}$ mirror images
-# of one prompt, equally likely. Over them the average of $y_{n+1} f$ is zero, whatever the layer.
+# A symmetry can be checked without sampling error. Give each $x_i$ of a prompt a sign, and all tasks a sign; the noise of a
+# label goes with it. These are $2^{n+1}$ mirror images of one prompt, equally likely. Over them the average of $y_{n+1} f$ is zero, whatever the
+# layer.
 
 # %%
 from dataclasses import replace
@@ -713,7 +718,7 @@ plotting.FigureData(
 # \frac{p^2 n}{d + 2p + p^2 (n - 1)} .
 # $$
 #
-# For a small $p$ it is as if $p^2 n$ examples had arrived: if half of the labels are late, four times as many examples make up for it. Late labels are costly, and not
+# It is nearly as if $p^2 n$ examples had arrived: if half of the labels are late, four times as many examples make up for it. Late labels are costly, and not
 # fatal. That all are late is fatal.
 #
 # ```python
