@@ -272,7 +272,7 @@ print(
 
 # %% [markdown]
 # {cite:t}`qin2026learning` studied drift first: a first-order autoregression of tasks, one layer with one forgetting factor for all tokens.
-# They prove that the layer errs less than linear attention, with a best factor below one. What this page adds is the exact weights at every
+# Their abstract says that the layer errs less than linear attention; summaries add that the best factor is below one. What this page adds is the exact weights at every
 # length, the Kalman filter behind them, and the right decay, which lies below $\rho$. We know their work from its abstract and from
 # summaries. Its own formulas we have not seen, so how far they agree with ours is not settled on this page. What can be checked is: one decay
 # below one is best.

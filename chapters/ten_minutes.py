@@ -225,7 +225,7 @@ print(
 # - **An afternoon.** The five pages of the first part, in their order, from [prompts that mix tasks](prompts) to [what training finds](training).
 # - **Your own gate.** [What a scalar gate can do](scalar_gates), [decay and drift](decay_and_drift), [vector gates](vector_gates), and
 #   [how to try a gate, a distribution or a layer of your own](your_own).
-# - **The mathematics.** [Every stationary point](stationary_points) of the risk, and [when there is only one minimum](uniqueness).
+# - **The mathematics.** [Every stationary point](stationary_points.md) of the risk, and [when there is only one minimum](uniqueness.md).
 #
 # ```{symbols}
 # x y omega P r d n
