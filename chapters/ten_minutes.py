@@ -17,20 +17,23 @@
 #
 # What do the gates of Mamba, RWKV and gated linear attention buy a model that learns from its prompt?
 #
-# Short answer: **each gate is a weight on everything before it.** A layer that forgets is a layer that trusts some examples more than
-# others. That helps when the examples that matter come last, and there is a formula for how much.
+# Short answer: **the weight of an example is the product of the gates after it.** A layer that forgets is a layer that trusts some examples
+# more than others. That helps when the examples that matter come last, and this page ends with a formula for how much. Gates here depend on
+# where a token stands and not on what it says; those of Mamba may read the token as well.
 #
 # ## A prompt with two tasks in it
 #
 # A prompt holds six examples $(x_i, y_i)$. The first three come from one task, a hidden linear map, and the next three from another.
 # Then comes a query $x$, and the model is to predict its label. The query's task is much like the second and little like the first.
 #
-# The layer keeps one matrix as its memory. At each token it multiplies the memory by a gate $g_i$ between 0 and 1, and writes the
+# The layer keeps one matrix $S$ as its memory. At each token it multiplies the memory by a gate $g_i$ between 0 and 1, and writes the
 # token's own example into it:
 #
 # $$
-# S_i = g_i\, S_{i-1} + y_i x_i^\top, \qquad \text{prediction} = S_7\, x .
+# S_i = g_i\, S_{i-1} + y_i x_i^\top, \qquad \text{prediction} = g_7\, S_6\, x .
 # $$
+#
+# Labels are numbers here, so the memory is one row; and the query, which has no label yet, writes nothing.
 #
 # Say that one gate is $1/4$, the one at the first example of the second task, and all others are 1. Read the picture row by row.
 
@@ -98,7 +101,7 @@ plotting.FigureData(
 # \text{prediction} = \sum_i \omega_i\, y_i\, (x_i^\top x), \qquad \omega_i = g_{i+1}\, g_{i+2} \cdots g_{n+1} .
 # $$
 #
-# That is all that Theorem 1 of the paper says, for the simplest layer. In code, both sides:
+# For the simplest layer this is Theorem 1 of the paper. In code, both sides:
 
 # %%
 rng = np.random.default_rng(0)
@@ -116,14 +119,14 @@ omega
 
 # %% [markdown]
 # This sum has a name. Start linear regression at zero, give each example the weight $\omega_i$, and take one step of gradient descent:
-# the prediction is the same sum. **The layer does one step of weighted gradient descent, and its gates are the weights.** Matrices before and
-# after the memory make the step a preconditioned one, with a matrix $P$.
+# the prediction is the same sum. **The layer does one step of weighted gradient descent.** A real layer has matrices before and
+# after its memory, and they multiply the step by a matrix: $x_i^\top x$ becomes $x_i^\top P\, x$. $P$ holds the step's size, and is called its preconditioner.
 #
 # ## What the best weights are
 #
-# Now let training choose. How much should each task count? Write $r_1$ and $r_2$ for how much each task resembles the query's, from 0 to 1.
-# The expected squared error of the step, its **risk**, is a formula in the weights and in $P$, and its minimum can be computed. For two
-# independent tasks of equal length the answer is as simple as it could be: weights in proportion to $r_1$ and $r_2$.
+# How much should each task count? Write $r_1$ and $r_2$ for the correlation of each task with the query's: 1 is the same task, 0 tells
+# nothing. The expected squared error of the step, its **risk**, is a formula in the weights and in $P$, and its minimum can be computed. For two
+# tasks that are independent of each other and have equally many examples the answer is as simple as it could be: weights in proportion to $r_1$ and $r_2$.
 
 # %%
 from glalib import PromptDistribution, optimal_wpgd
@@ -131,7 +134,8 @@ from glalib import PromptDistribution, optimal_wpgd
 dist = PromptDistribution(d=10, counts=(50, 50), r=(0.2, 0.8))
 best, equal = optimal_wpgd(dist), optimal_wpgd(dist, "uniform")
 assert np.isclose(best.omega[1] / best.omega[0], 4)
-assert best.risk < 0.8 * equal.risk
+assert np.isclose(best.risk / 10, 1 - 50 / 61 * (0.2**2 + 0.8**2))
+assert np.isclose(equal.risk / 10, 1 - 50 / 61 * (0.2 + 0.8) ** 2 / 2)
 
 # %% tags=["remove-input", "remove-output"]
 from myst_nb import glue
@@ -142,18 +146,24 @@ glue("ten_less", float(1 - best.risk / equal.risk), display=False)
 
 # %% [markdown]
 # With 50 examples of each task in ten dimensions, predicting zero has risk 1 (per dimension), linear attention, which weighs all alike,
-# {glue:text}`ten_equal:.3f`, and the best weights {glue:text}`ten_best:.3f`: {glue:text}`ten_less:.0%` less, from one number per task.
+# {glue:text}`ten_equal:.3f`, and the best weights {glue:text}`ten_best:.3f`: {glue:text}`ten_less:.0%` less, from one number per task. With $m$ examples of each, here is the formula:
+#
+# $$
+# \frac{\text{risk}}{d} = 1 - \frac{m}{m + d + 1}\,(r_1^2 + r_2^2), \qquad \text{with equal weights}\quad 1 - \frac{m}{m + d + 1}\,\frac{(r_1 + r_2)^2}{2} .
+# $$
+#
+# The floor $1 - r_1^2 - r_2^2$ is the part of the query's task that no prompt can tell.
 #
 # ## Three answers
 #
-# **What gates buy.** Trust in the examples that matter. The more unlike the tasks are in their use for the query, the more there is to gain;
-# if all tasks are equally useful, gates buy nothing.
+# **What gates buy.** Trust in the examples that matter. For two independent tasks of equal length the gain grows with $(r_1 - r_2)^2$; if both are equally
+# useful there is none. (If one task has more examples than the other, a gate can help even then: the many repeat each other.)
 #
 # **When they do not.** A gate can only forget. The weight of an example is a product of numbers up to 1, so weights can rise along the
-# prompt and never fall. If the best task comes *first*, the best that one gate per token can do is to leave everything alone. The
-# picture shows it: swap the two tasks, and the gated layer falls back to linear attention.
+# prompt and never fall. If the better of two equally long tasks comes *first*, the best that one gate per
+# token can do is to leave everything alone. The picture shows it: swap the two tasks, and the gated layer falls back to linear attention.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-three-answers", "caption": "One gate per token helps if the best task comes last, and not at all if it comes first. Risk per dimension, 50 examples of each of two tasks, ten dimensions. Two value channels with gates of their own reach the optimum in either order."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-three-answers", "caption": "One gate per token helps if the better task comes last, and not at all if it comes first. Risk per dimension, 50 examples of each of two tasks, ten dimensions. Two value channels with gates of their own reach the optimum in either order."}}
 orders = {
     "best task last\n$r = (0.2,\\ 0.8)$": (0.2, 0.8),
     "both alike\n$r = (0.5,\\ 0.5)$": (0.5, 0.5),
@@ -210,19 +220,19 @@ print(
 )
 
 # %% [markdown]
-# **What else would.** Let the layer write each label twice, into two channels that forget at different places, and subtract one from the
-# other. Two sequences that rise have a difference that may do anything, so *two channels reach every weighting*. That is what a vector
-# gate, as in GLA or RWKV-6, can do and a scalar gate cannot. If tasks drift slowly instead of changing at marked places, a constant decay, as in
-# RetNet, is all but optimal.
+# **What else would help.** Let the layer write each label twice, into two rows of its memory with gates of their own (two *value channels*), and subtract
+# one from the other. Two sequences that rise have a difference that may do anything, so *two channels reach every weighting*. This is one kind of
+# vector gate; [its page](vector_gates) has the other, on keys, as in GLA and RWKV-6. And if tasks drift slowly instead of changing at marked places, one
+# constant decay, as in RetNet, [loses next to nothing](decay_and_drift).
 #
 # ```{note}
-# In these answers the weights are fixed by position and by marks in the prompt: they do not read the examples. Where a gate reads data, the book
-# says so. And the step is one step; layers on top of each other take more.
+# In these answers a gate sees the place of a token and marks in the prompt, and no example. Where a gate reads data, the book
+# says so. And one layer takes one step; layers on top of each other take more.
 # ```
 #
 # ## Where to go from here
 #
-# - **An afternoon.** The five pages of the first part, in their order, from [prompts that mix tasks](prompts) to [what training finds](training).
+# - **An afternoon.** The other pages of the first part, in their order, from [prompts that mix tasks](prompts) to [what training finds](training).
 # - **Your own gate.** [What a scalar gate can do](scalar_gates), [decay and drift](decay_and_drift), [vector gates](vector_gates), and
 #   [how to try a gate, a distribution or a layer of your own](your_own).
 # - **The mathematics.** [Every stationary point](stationary_points.md) of the risk, and [when there is only one minimum](uniqueness.md).

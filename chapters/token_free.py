@@ -18,7 +18,7 @@
 # Can one train a layer on prompts without ever drawing their tokens?
 #
 # A training step looks at hundreds of prompts, and each has $n d$ random features. Yet a layer keeps only a few sums of them. If the
-# gate does not read features or labels, the law of these sums is simple enough to draw from directly. This is how the large layers of {doc}`training` learn in seconds.
+# gate does not read features or labels, the law of these sums is simple enough to draw from directly. This is what makes the large runs of {doc}`training` cheap.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-token-free", "caption": "The same law from far fewer random numbers. Left, numbers to draw for one prompt, two tasks in a hundred dimensions without noise. Right, how large the squared error of one random layer is over 4,000 prompts: the wide band is drawn with tokens, the narrow line without."}}
 import itertools
@@ -86,7 +86,7 @@ sizes = np.array([10, 30, 100, 300, 1000])
 numbers = {"with tokens": 4 * 100 + 100 * sizes, "without": 5 * 100 + sizes}
 wide = {"color": plotting.TASKS[0], "linewidth": 7, "alpha": 0.45}
 narrow = {"color": "0.1", "linewidth": 1.5}
-fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3.3))
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.2))
 shares = np.arange(1, 100) / 100
 quantiles = {}
 for name, style in zip(both, (wide, narrow), strict=True):
@@ -124,7 +124,10 @@ plotting.FigureData(
 # layer takes a number, its *value* through the read-out $\psi$, and a vector, its key; of the query it takes a vector $q$:
 #
 # $$
-# v_i = w_x^\top x_i + w_y y_i + \nu_i, \qquad k_i = P_k^\top x_i + y_i k_y + \mu_i, \qquad q = P_q^\top x + q_0 .
+# \begin{gathered}
+# v_i = w_x^\top x_i + w_y y_i + \nu_i, \qquad k_i = P_k^\top x_i + y_i k_y + \mu_i, \\
+# q = P_q^\top x + q_0 .
+# \end{gathered}
 # $$
 #
 # Here $P_q$ and $P_k$ are the rows of $W_q$ and $W_k$ at the features, the root included, $k_y$ is the row of $W_k$ at the label, and $\nu_i$, $\mu_i$ and $q_0$ come from the context coordinates. The query's own value and key have $y = 0$; call their
@@ -133,7 +136,7 @@ plotting.FigureData(
 # ```{prf:proposition} Errors without tokens
 # :label: prop-token-free
 #
-# **The error of a layer whose gate reads no data can be drawn, exactly, without its tokens; and gradients of what is drawn are right on average.**
+# **The error of a layer whose gate reads no data can be drawn, exactly, without its tokens; and if the tasks fill two directions, gradients of what is drawn are right on average.**
 #
 # *New here.* Take one causal layer, with any $W_q$, $W_k$, $W_v$ and $\psi$, and without a gate or with a scalar gate whose rows of $W_g$ for features and label are zero. Take any prompts of {prf:ref}`def-multitask-prompt`, with or without delimiters and context coordinates. The
 # weights $\omega$ are then numbers that do not depend on features, labels and tasks.
@@ -211,7 +214,7 @@ plotting.FigureData(
 # ````
 #
 # The idea is part 1. The values of a block see its features along one direction only, $u$. Across it the features are Gaussian noise that nobody looked at, so their
-# weighted sum is a Gaussian vector whose length is all that counts. In code, with tokens and without:
+# weighted sum is Gaussian, and all that counts is how large the weights are. In code, with tokens and without:
 
 
 # %%

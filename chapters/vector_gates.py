@@ -78,7 +78,7 @@ plotting.FigureData(
 # ## The value side: two channels
 #
 # ```{symbols}
-# omega Omega P P_q P_k K d n x y x_query G risk r R C Sx Sigma sigma Z
+# omega Omega P P_q P_k K d n x y x_query G risk r R C Sx Sigma sigma Z psi
 # ```
 #
 # Weights belong to the examples $1, \dots, n$, or to the tasks $1, \dots, K$ if they are constant on blocks. Put $\omega_0 = 0$. From
