@@ -76,9 +76,7 @@ ax.set(xlim=(-1.75, 5.35), ylim=(-0.4, 3.1))
 _ = ax.axis("off")
 
 # %% tags=["remove-input"]
-plotting.FigureData(
-    "who_meets_whom", record, tokens="x1 y1 x2 y2 x", seed="none"
-)
+plotting.FigureData("who_meets_whom", record, tokens="x1 y1 x2 y2 x", seed="none")
 
 
 # %% [markdown]

@@ -375,9 +375,9 @@ settings = {
     "90 and 10, no gain at sigma = 0": ((90, 10), np.array([101, 21]) / 110),
 }
 labels = (
-    ("50 and 50, $r = (0.2, 0.8)$", 0.745),
-    ("90 and 10, $r = (0.5, 0.5)$", 0.8),
-    ("90 and 10, no gain at $\\sigma = 0$", 1.01),
+    ("50 and 50, $r = (0.2, 0.8)$", 0.1, 0.745),
+    ("90 and 10, $r = (0.5, 0.5)$", 4.2, 0.84),
+    ("90 and 10, no gain at $\\sigma = 0$", 0.1, 1.01),
 )
 record = {"curve": [], "x": [], "y": []}
 fig, ax = plt.subplots(figsize=(6.4, 3.6))
@@ -393,7 +393,8 @@ for k, (name, (counts, r)) in enumerate(settings.items()):
     ax.plot(
         sigmas[-1] * 1.4, limit, plotting.TASK_MARKERS[k], color=plotting.TASKS[k]
     )
-    ax.text(0.1, labels[k][1], labels[k][0], fontsize=12)
+    label, *place = labels[k]
+    ax.text(*place, label, fontsize=12)
     record["curve"] += [name.replace(",", "")] * len(sigmas)
     record["x"] += list(sigmas)
     record["y"] += shares
