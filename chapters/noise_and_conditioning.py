@@ -158,7 +158,7 @@ for exponent in (0, 1, 2):
     assert (D >= threshold) == (first <= second)
     print(f"c = {exponent}: D = {D:.1f}, weights {first:.2f} : {second:.0f}")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-conditioning", "caption": "With few strong directions the larger task must weigh less than the smaller one, and a scalar gate cannot follow; noise postpones it. The best weight of the later task (40 examples) over that of the earlier (5 examples): free weights (thin lines) and a scalar gate (wide lines), without noise (full) and with $\\sigma^2 = 3d$ (dashed). $d = 50$, $r = (0.3, 0.8)$."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ill-conditioned", "caption": "With few strong directions the larger task must weigh less than the smaller one, and a scalar gate cannot follow; noise postpones it. The best weight of the later task (40 examples) over that of the earlier (5 examples): free weights (thin lines) and a scalar gate (wide lines), without noise (full) and with $\\sigma^2 = 3d$ (dashed). $d = 50$, $r = (0.3, 0.8)$."}}
 exponents = np.linspace(0, 3, 61)
 record = {"curve": [], "x": [], "y": []}
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
@@ -637,7 +637,7 @@ for exponent in (0, 2):
 # ```{exercise} Compute: noise that saves the gate
 # :label: ex-noise-saves
 #
-# In the setting of {numref}`fig-conditioning`, let $c = 2$. How much noise does it take until a scalar gate reaches the optimum?
+# In the setting of {numref}`fig-ill-conditioned`, let $c = 2$. How much noise does it take until a scalar gate reaches the optimum?
 # ```
 #
 # ```{hint}
