@@ -17,9 +17,8 @@
 #
 # How can one be sure that no stationary point has been missed?
 #
-# The stationary points are the fixed points of one function ({prf:ref}`thm-stationary-points`). To find *all* fixed points of a function by
-# sampling it is hopeless in general: two of them may hide between samples. But this function does not decrease ({prf:ref}`prop-monotone-map`).
-# So an interval that holds a fixed point can be cut at both ends, and one that holds none is found out.
+# The stationary points are the fixed points of one function ({prf:ref}`thm-stationary-points`). In general, samples of a function cannot show that *all* its fixed points are found: two of them may hide between samples. But this function does
+# not decrease ({prf:ref}`prop-monotone-map`). So from each interval one can cut off ends that hold no fixed point, and often nothing is left of it.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-enumeration", "caption": "What is left closes in on the fixed points, and on all of them. Above: a map that never falls, and the diagonal. Below: the intervals that are kept, after each round of cutting, dropping and halving."}}
 import matplotlib.pyplot as plt
@@ -102,7 +101,7 @@ plotting.FigureData(
 # ```{prf:proposition} Certified enumeration
 # :label: prop-enumeration
 #
-# **Cut, drop and halve: no fixed point of a map that never falls can be lost.**
+# **Cut, drop and halve: for a map that never falls, no fixed point is lost.**
 #
 # *New here.* Let $F$ be continuous and non-decreasing on a closed, bounded interval, and map it into itself. Start with that
 # interval. Again and again, replace every interval $[\gamma_-, \gamma_+]$ of the list by $[\gamma_-, \gamma_+] \cap [F(\gamma_-), F(\gamma_+)]$, drop it if
@@ -114,7 +113,7 @@ plotting.FigureData(
 # (proof-prop-enumeration)=
 # ```{prf:proof}
 # If $\gamma = F(\gamma)$ lies in $[\gamma_-, \gamma_+]$, then $F(\gamma_-) \le F(\gamma) = \gamma \le F(\gamma_+)$, so it lies in the smaller interval too, which is
-# then not empty. Halving keeps both halves. So no fixed point is ever lost. The second half is the intermediate value theorem.
+# then not empty. Halving keeps both halves. So no fixed point is ever lost. The claim on changes of sign is the intermediate value theorem.
 # ```
 # ````
 #
@@ -141,17 +140,17 @@ for point in points:
 
 
 # %% [markdown]
-# With numbers of 53 bits, $F(\gamma) / \gamma$ is known to about $10^{-14}$, and that sets the resolution. Two fixed points at a relative distance $\delta$
-# leave a bump of height about $\delta^2$ between them. So two are told from one, and a touch from none, down to distances of about $10^{-7}$;
-# three that meet, down to about $10^{-4}$.
+# In double precision $F(\gamma) / \gamma$ is known to about $10^{-14}$, and that sets the resolution. Between two fixed points at a relative distance
+# $\delta$ the function $F(\gamma) - \gamma$ makes a bump of height about $\delta^2$. So two can be told from one, and a touch of the diagonal from none, down
+# to distances of about $10^{-7}$; three that meet, down to about $10^{-4}$.
 #
 # ```{dropdown} How the package counts
 # It halves intervals until they are that short. Then it counts a point for each change of sign that is clear of rounding, and one for a touch, where
-# $F(\gamma) = \gamma$ to rounding. Nearer points count as one. Otherwise there is none too many and none too few: near a tangency and near a cusp, from both
-# sides, the tests hold the list to 50-digit arithmetic.
+# $F(\gamma) = \gamma$ to rounding. Points nearer to each other than that count as one. The tests compare the list with 50-digit arithmetic in the hard cases, near a tangency and near a
+# cusp, from both sides: there is no point too many and none too few.
 # ```
 #
-# Does a dense scan see anything that the list does not hold?
+# Does a dense scan see a fixed point that is not in the list?
 
 
 # %% tags=["check", "asserts-prop-enumeration"]
@@ -235,8 +234,7 @@ print(f"found {len(found)} of {true_count}")
 # ```{exercise} Compute: the price of a certificate
 # :label: ex-certificate-price
 #
-# To place a fixed point of the map of {numref}`fig-enumeration` within $10^{-6}$, a blind scan must look at a million places. How often does `enclose` evaluate
-# the map? How many intervals are left?
+# To place a fixed point of the map of {numref}`fig-enumeration` within $10^{-6}$, a blind scan must look at a million places. At how many places does `enclose` evaluate the map? How many intervals are left?
 # ```
 #
 # ```{hint}
@@ -248,7 +246,7 @@ print(f"found {len(found)} of {true_count}")
 # ````{solution} ex-certificate-price
 # :class: dropdown
 #
-# About 300 times, and seven intervals are left, one for each fixed point. Whatever is not near a fixed point is dropped early. So a certificate costs little more than the points themselves.
+# At about 300, and seven intervals are left, one for each fixed point. What is not near a fixed point is dropped early. So a fixed point costs some tens of evaluations, certificate included.
 #
 # ```python
 # evaluations = 0
@@ -269,7 +267,7 @@ print(f"found {len(found)} of {true_count}")
 # :label: ex-pair-born
 #
 # A thousand examples of one task and one of another, with $r = (\sqrt t, \sqrt{1 - t})$ and features $\Sigma_x = \operatorname{diag}(1, 1/299, \dots)$ in $d = 300$: for
-# $t = 0.05$ there is one stationary point, for $t = 0.1$ there are three. Find the $t$ at which the other two appear. What is the slope of $F$ there?
+# $t = 0.05$ there is one stationary point, for $t = 0.1$ there are three. Find the $t$ at which two more appear. What is the slope of $F$ there?
 # ```
 #
 # ```{hint}

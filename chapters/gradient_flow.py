@@ -17,9 +17,9 @@
 #
 # A unique minimiser is one thing, finding it another: does training by gradient flow get there?
 #
-# The fourth reviewer of the paper asked this. The authors answered that for WPGD the landscape suggests it, and named what makes the training of a layer harder. For the risk of WPGD, where its
-# stationary point is unique, this page proves it. The picture is the smallest case: one number $P$, one weight $\omega$. Every flow runs along a hyperbola, and
-# each hyperbola crosses the curve of best predictors.
+# The fourth reviewer of the paper asked this. The authors answered that for WPGD the landscape suggests it, and named what makes the training of a
+# layer harder. This page proves it for the risk of WPGD, from almost every start, where the stationary point is unique. The picture is the smallest
+# case: one number $P$, one weight $\omega$. Every flow runs along a hyperbola, and each hyperbola meets the curve of best predictors.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-hyperbolas", "caption": "Every flow stays on its hyperbola and ends where that meets the minimisers. One feature, one example: gradient flows on $\\risk(P, \\omega)$ (black, from the dots), the minimisers (orange, two branches), and curves of constant $P^2 - \\omega^2$ (dotted). The origin is a saddle: only starts with $P = -\\omega$ end there."}}
 import matplotlib.pyplot as plt
@@ -162,7 +162,7 @@ plotting.FigureData("hyperbolas", paths, d=1, counts=(1,), r=0.9, seed="none")
 # ```
 # ````
 #
-# So the theorem says where a flow ends before it begins. The quantity that stays picks the scale on a branch:
+# So the theorem says where on a branch a flow ends before it begins. The conserved quantity sets the scale:
 
 # %%
 rng = np.random.default_rng(0)
@@ -189,7 +189,7 @@ def on_branch(sign, k):
 
 
 # %% [markdown]
-# The flow itself needs the exact gradient, and an integrator that stops when the gradient is zero to seven digits:
+# The flow itself needs the exact gradient, and an integrator that stops once the gradient is as good as zero:
 
 
 # %% tags=["hide-input"]
@@ -274,8 +274,8 @@ assert np.allclose(end, on_branch(sign, conserved(start)), atol=1e-5)
 # %% [markdown]
 # ## Many starts
 #
-# Forty random starts, with sizes over two decades. Twenty more put the risk just below $M$ or well below it, on either side of the best size. Four have risk $M$ exactly, or to rounding, and are not critical. For every start the conserved
-# quantity stays, the risk never rises, the bound of the proof holds at every time, and the end is the closed form, on its branch and at its scale.
+# Forty random starts, with sizes over two decades. Twenty more put the risk just below $M$ or well below it, on either side of the best size. Four have risk $M$ exactly, or to rounding, and are not critical. From every start the check sees that the conserved
+# quantity stays, that the risk never rises, that the bound of the proof holds at every time, and that the end is the closed form, on its branch and at its scale.
 
 # %% tags=["check"]
 x = rng.normal(size=dist.d**2 + dist.n)
@@ -374,7 +374,7 @@ for start in (ones, *one_sided, scaled(random_start(), 0.0, 1)):
 print(f"{len(nearest) - 40} starts with risk at most M: all end at the minimiser")
 
 # %% [markdown]
-# Near the minimum the excess of the risk should fall like $e^{-2 \mu t}$, with the $\mu$ that belongs to the conserved quantity: the smallest eigenvalue of the Hessian but for the scale's.
+# Near the minimum the excess of the risk should fall like $e^{-2 \mu t}$, where $\mu$ belongs to the conserved quantity: it is the smallest eigenvalue of the Hessian, the zero of the scale left out.
 
 # %% tags=["check", "asserts-thm-gradient-flow"]
 # Along the slowest direction, to first order, which at a distance of a thousandth means to
@@ -412,7 +412,7 @@ print(
 
 
 # %% [markdown]
-# The trivial points, where $P = 0$ or $\omega = 0$ and nothing pulls, are saddles. The proof names the plane in which one sees it:
+# The trivial points, where $P = 0$ or $\omega = 0$ and nothing pulls, are saddles. The proof names a plane in which one sees it:
 
 
 # %% tags=["check", "asserts-thm-gradient-flow"]
@@ -496,8 +496,7 @@ plotting.FigureData(
 # %% [markdown]
 # ## Break it
 #
-# **Without uniqueness** the flow may end at the wrong minimum, and not by bad luck: a minimum with $F' < 1$ attracts an open set of starts. Here is the smaller example with two minima from
-# the page on {doc}`uniqueness`. We follow it from starts that have its symmetry, in four numbers: $P$ has two different eigenvalues, and there are two blocks.
+# **Without uniqueness** the flow may end at the wrong minimum, and not by bad luck: a minimum with $F' < 1$ attracts an open set of starts. Here is a small example with two minima, with the spectra of one on the page {doc}`sharpness`. We follow the flow from starts that have its symmetry, in four numbers: $P$ has two different eigenvalues, and there are two blocks.
 
 # %% tags=["check", "asserts-thm-gradient-flow"]
 counts, s_small, copies = (1, 10_000), 1 / 85, 11
@@ -569,7 +568,7 @@ print(
 )
 
 # %% [markdown]
-# **At a trivial point** nothing moves: the theorem's "almost every" is needed. A nudge is enough to leave it.
+# **At a trivial point** nothing moves, so the theorem cannot say "every" for "almost every". A small push is enough to leave it:
 
 # %%
 origin = np.zeros(dist.d**2 + dist.n)  # the gradient is exactly zero here
@@ -580,7 +579,7 @@ assert_converges(np.concatenate([1e-3 * np.eye(3).ravel(), 1e-3 * r_n]))
 # ## What stays open
 #
 # This is gradient flow on the population risk of WPGD. Training a gated layer moves other coordinates: matrices $P_q, P_k$ with $P = P_q P_k^\top$, and gates whose products are the weights. The authors
-# named this coupled, non-convex parametrisation as the difficulty. We know neither a proof nor a counterexample of this: under uniqueness, and where scalar gates can reach the optimum, the risk tends to its infimum from almost every start.
+# named this coupled, non-convex parametrisation as the difficulty. We know neither a proof nor a counterexample of the following: under uniqueness, and where scalar gates can reach the optimum, the risk tends to its infimum from almost every start.
 #
 # ````{dropdown} What does not carry over
 # Where the map from parameters to $(P, \omega)$ is degenerate, for example at $P_q = P_k = 0$, there can be further critical points. The weights are bound to
@@ -588,7 +587,7 @@ assert_converges(np.concatenate([1e-3 * np.eye(3).ravel(), 1e-3 * r_n]))
 # $P_q^\top P_q - P_k^\top P_k$ is conserved; the others do not carry over as they stand.
 # ````
 #
-# What one can do is look. Here are some of the layer's own coordinates: $P_q$, $P_k$, a gate where the task changes and the gate of the query, each a sigmoid, with all other gates held at one; ten
+# What one can do is to look. We train some of the layer's own coordinates: $P_q$, $P_k$, a gate where the task changes and the gate of the query, each a sigmoid, with all other gates held at one; ten
 # random starts; Adam on the exact risk. The optimum is inside the range of the gates: $\omega \propto (0.25, 1)$.
 
 # %% tags=["check"]
@@ -633,7 +632,7 @@ print(
 )
 
 # %% [markdown]
-# That is an observation, of one small case.
+# That is an observation in one small case, and no proof.
 #
 # ## Exercises
 #
@@ -652,7 +651,7 @@ print(
 # ````{solution} ex-balanced
 # :class: dropdown
 #
-# The conserved quantity is $-n$ at the start and in the limit. Where $\risk < M$, the only term of the risk that can be negative must be, so $(r^\top \omega) \tr(\Sigma Q) > 0$, and $\tr(\Sigma Q) = \tr(\Sigma_x C \Sigma_x P)$ keeps its sign. It
+# The conserved quantity is $-n$ at the start and in the limit. Where $\risk < M$, the one term of the risk that can be negative is negative, so $(r^\top \omega) \tr(\Sigma Q) > 0$, and $\tr(\Sigma Q) = \tr(\Sigma_x C \Sigma_x P)$ keeps its sign. It
 # starts at zero, with derivative $2\, (\ones^\top r) \norm{\Sigma_x C \Sigma_x}_F^2$. So the branch has the sign of $\ones^\top r$. If that is zero, the start is critical and nothing moves.
 #
 # ```python

@@ -17,10 +17,10 @@
 #
 # Is $P$ a preconditioner in earnest: does it lower a condition number, and what is that worth?
 #
-# The first reviewer of the paper asked this. The authors said yes, and gave the
-# reason in words. Here is the number. On plain least squares, one step of gradient descent with preconditioner $P$ multiplies
-# the error by $I - P \Sigma_x$, in the mean and up to scale. So look at the condition number of $P \Sigma_x$: without $P$ it is
-# that of the features, $\kappa(\Sigma_x)$.
+# The first reviewer of the paper asked this. The authors said yes, and gave the reason in words. Here is the number. For plain least
+# squares, one step of gradient descent with preconditioner $P$ multiplies the mean error by $I - P \Sigma_x$, if $P$ has the right scale. So look at
+# the condition number of $P \Sigma_x$, here its largest absolute eigenvalue over its smallest. Without $P$ it is that of the features,
+# $\kappa(\Sigma_x)$.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-conditioning", "caption": "The best $P$ whitens as the prompt grows. Condition number of the step against the length of the prompt: features with condition number 100, two independent tasks. Noise delays the whitening."}}
 import matplotlib.pyplot as plt
@@ -92,7 +92,7 @@ plotting.FigureData(
 # ```{prf:proposition} What the preconditioner does
 # :label: prop-preconditioner
 #
-# **With white tasks the best $P$ never worsens the conditioning, and improves it unless the features are white.**
+# **With white tasks the best $P$ improves the conditioning, unless the features are white already.**
 #
 # *Eq. (15) of the paper and the first reviewer's question, as derived here.* Let $\Sigma$ be nonsingular, with extreme eigenvalues
 # $s_\pm$, and $r \neq 0$. At every non-trivial stationary point, and more generally for the best $P$ of any weights with
@@ -168,14 +168,14 @@ print(f"{tried} random predictors: the formula holds to {worst:.0e}, none worsen
 # %% [markdown]
 # ## Longer prompts, whiter steps
 #
-# How far does the whitening go? That depends on $\gamma s_-$ against $M$, and $\gamma$ is the optimum's own measure of how many
-# examples agree. For $K$ independent tasks of $n/K$ examples each, $\gamma = 1 + n/K$. So the excess of $\kappa(P\Sigma_x)$ over one
-# falls like $1/n$ in the end. Noise slows it, through $M$.
+# How far does the whitening go? That depends on how $\gamma s_-$ compares with $M$, and $\gamma$ is the optimum's own measure of how many
+# examples agree. For $K$ independent tasks of $n/K$ examples each, $\gamma = 1 + n/K$. So for long prompts the excess of $\kappa(P\Sigma_x)$ over one
+# falls like $1/n$. Noise delays it, through $M$.
 #
 # ```{prf:proposition} The limit of long prompts
 # :label: prop-whitening-limit
 #
-# **In long prompts the step tends to Newton's, with the true covariance in place of the sample's.**
+# **In long prompts $P$ tends to Newton's: up to scale, the inverse of the true covariance.**
 #
 # *As derived here.* Let $C = I$, $\Sigma_x$ nonsingular, $r \neq 0$, and let the counts grow so that the smallest non-zero eigenvalue
 # $\lambda_-$ of $R$ tends to infinity. Then at every non-trivial stationary point $1 + \lambda_- \le \gamma \to \infty$, and $P$, scaled as
@@ -210,7 +210,7 @@ print(
 # %% [markdown]
 # ## What it is worth
 #
-# A lower condition number is worth what it saves in risk. Compare the best $P$ with the best multiple of the identity. The weights
+# A lower condition number is worth only what it saves in risk. Compare the best $P$ with the best multiple of the identity. The weights
 # are the same, and best for both: for two independent tasks of equal size they are proportional to $r$ whatever $P$ is.
 
 # %%
@@ -241,8 +241,8 @@ glue("preconditioned", float(best.risk / dist.M), display=False)
 # ## Break it
 #
 # **Tasks that prefer some directions.** With $C \neq I$ the preconditioner need not improve the conditioning. Here the features are
-# white, and $P$ makes the step worse conditioned. It is right to do so. It knows that the task has most of its length in some
-# directions, and moves there more. Take that knowledge away, use the identity, and the risk is higher.
+# white, and $P$ makes the step worse conditioned. It is right to do so: tasks are longer in some directions, and $P$ moves
+# further there. Use a multiple of the identity instead, and the risk is higher.
 
 # %%
 C = np.diag(np.geomspace(1, 0.01, 6))
@@ -257,7 +257,7 @@ assert best_multiple(prior, informed.omega) > informed.risk + 0.01 * prior.M
 # ```{exercise} By hand: half-way
 # :label: ex-half-way
 #
-# For $C = I$, which eigenvalues of the features does $P$ whiten, and which does it leave alone? Find the eigenvalue at which it is
+# For $C = I$, in which directions of the features does $P$ whiten, and which does it leave alone? Find the eigenvalue at which it is
 # half-way.
 # ```
 #
@@ -271,7 +271,7 @@ assert best_multiple(prior, informed.omega) > informed.risk + 0.01 * prior.M
 # :class: dropdown
 #
 # $1/(M + \gamma s)$ is constant where $\gamma s \ll M$, and $\propto 1/s$, which whitens, where $\gamma s \gg M$. Half-way is $s = M/\gamma$: there
-# $P$ is half of what it is at $s = 0$.
+# the entry of $P$ is half of what it would be at $s = 0$.
 #
 # ```python
 # others = np.geomspace(1, 0.1, 4)
@@ -296,7 +296,7 @@ assert best_multiple(prior, informed.omega) > informed.risk + 0.01 * prior.M
 # ````{solution} ex-price-of-noise
 # :class: dropdown
 #
-# The excess is below one when $\gamma s_+ > 98\, M$, so $n > 2\,(98\,M - 1)$ with $s_+ = 1$.
+# The excess is below one when $\gamma s_+ > 98\, M$. With $s_+ = 1$ this is $n > 2\,(98\,M - 1)$, where $M = 1 + \tr \Sigma_x$.
 #
 # ```python
 # needed = 2 * (98 * (1 + np.trace(Sx)) - 1)
@@ -322,7 +322,7 @@ assert best_multiple(prior, informed.omega) > informed.risk + 0.01 * prior.M
 # :class: dropdown
 #
 # With $r = (0.4, 0.4)$ it whitens more: correlated tasks agree over more examples, and $\gamma$ grows. With $r = (0.1, 0.4)$ it whitens
-# less: the best weights subtract the first task to cancel what both share, and with it goes the agreement.
+# less: the best weights subtract the first task to cancel what the two share, and then fewer examples agree.
 #
 # ```python
 # def seen(r):

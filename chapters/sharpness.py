@@ -15,13 +15,13 @@
 # %% [markdown]
 # # How sharp: wells, nines and ranks
 #
-# Could the nine of Theorem A be a ten, or the five of Theorem B a six, and what is there beyond them?
+# Could the nine of Theorem A be a ten, or the five of Theorem B a six, and what happens beyond them?
 #
-# Both theorems of {doc}`uniqueness` bound the slope $F'$ at a fixed point. A slope above one makes a second well. So ask how large the slope can be.
-# For two tasks one can answer by a formula: $r$ can make any $\gamma$ in the range a fixed point, and the slope there does not depend on
+# Both theorems of {doc}`uniqueness` bound the slope $F'$ at a fixed point. A slope above one there makes a second well, that is, a second local minimum. So ask how large the slope can be.
+# For two tasks a formula answers: $r$ can make any $\gamma$ in the range a fixed point, and the slope there does not depend on
 # $r$. Left, families that come as near to Theorem A's bound as one likes. Right, the same question for Theorem B.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sharpness", "caption": "The bounds are reached, so that neither constant can be larger. Left: the bound on $F'$ by Theorem A (line) and the largest slopes of three families (markers, at constants $c$); all pass one at nine. Right: the largest slope against the rank of $\\Sigma$. With much noise (dots) it passes one between five and six; without noise (squares, by search) between nine and ten."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sharpness", "caption": "The bounds can be approached as closely as one likes, so neither constant can be larger. Left: the bound on $F'$ by Theorem A (line) and the largest slopes of three families (markers, at constants $c$); all pass one at nine. Right: the largest slope against the rank of $\\Sigma$. With much noise (dots) it passes one between five and six; without noise (squares, by search) between nine and ten."}}
 import matplotlib.pyplot as plt
 import numpy as np
 from glalib import PromptDistribution, optimal_wpgd, plotting, stationary_points
@@ -145,11 +145,11 @@ plotting.FigureData(
 # Sigma lambda M gamma F gap_Sigma gap_R kappa R r sigma h Q P omega Sx d counts
 # ```
 #
-# How much of the ground do the conditions cover? Take one family: $\Sigma$ has one large and $d - 1$ equal small eigenvalues, no noise, $\tr
+# How often do the conditions hold where there is one minimum? Take one family: $\Sigma$ has one large and $d - 1$ equal small eigenvalues, no noise, $\tr
 # \Sigma = M = 1$; two independent tasks have $1$ and $1 + \mathrm{gap}(R)$ examples. There are several stationary points for some $r$ if and only if
 # the largest slope exceeds one.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-phases", "caption": "Theorem A covers most of the ground that has one minimum, the condition of the paper a corner of it. Below the dashed line the minimiser is unique by the condition of the paper, below the solid line by Theorem A; in the shaded region some $r$ has several stationary points. For $d = 5$ nothing would be shaded, by Theorem B."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-phases", "caption": "Of the ground that has one minimum Theorem A covers most, the condition of the paper less than half. Below the dashed line the minimiser is unique by the condition of the paper, below the solid line by Theorem A; in the shaded region some $r$ has several stationary points. For $d = 5$ nothing would be shaded, by Theorem B."}}
 gap_R = np.geomspace(1, 1e6, 60)
 gap_S = np.linspace(0.02, 0.995, 50)
 record = {"d": [], "gap_R": [], "gap_Sigma": [], "largest_slope": []}
@@ -217,16 +217,16 @@ plotting.FigureData(
 # ## Nine is sharp
 #
 # $A$ and $B$ are the two products of {prf:ref}`thm-cross-ratio`, $s_\pm$, $\lambda_\pm$ the extreme non-zero eigenvalues of $\Sigma$ and $R$, and
-# $\Lambda_\pm = 1 + \lambda_\pm$. Laws on the two ends of the spectra make the covariances as large as they can be. It remains to choose the
-# ends, and how many eigenvalues sit on each.
+# $\Lambda_\pm = 1 + \lambda_\pm$. Laws on the two ends of the spectra make the covariances as large as they can be. It remains to choose the ends, and the number of eigenvalues at each.
 #
 # ```{prf:proposition} Nine is sharp
 # :label: prop-nine-sharp
 #
-# **No nine in Theorem A can be larger, and neither can the eight.**
+# **None of the nines of Theorem A can be larger, and neither can its eight.**
 #
-# *New here.* For every $c > 9$ there is a distribution with at least three stationary points and $A < cB$ and $\kappa(\Sigma) < c$. Two independent tasks and $d = 28$ will do with noise, and there are such distributions
-# without noise. There is one without noise with $A < cB$ and $\Lambda_+/\Lambda_- < c$. And for every $c > 8$ there is one with $\mathrm{gap}(\Sigma)\, \mathrm{gap}(R) < c\,(M + s_-)^2/M$. So none of the three $9$ and not the $8$ of
+# *New here.* For every $c > 9$ there is a distribution with at least three stationary points and $A < cB$ and $\kappa(\Sigma) < c$. With noise two independent tasks and $d = 28$ are enough, and there are such distributions without noise too. For every $c > 9$ there is also
+# one without noise, with at least three stationary points, $A < cB$ and $\Lambda_+/\Lambda_- < c$. And for every $c > 8$ there is one with at least three
+# and $\mathrm{gap}(\Sigma)\, \mathrm{gap}(R) < c\,(M + s_-)^2/M$. So none of the three $9$ and not the $8$ of
 # {prf:ref}`thm-cross-ratio` can be larger.
 # ```
 #
@@ -264,8 +264,8 @@ plotting.FigureData(
 # ```
 # ````
 #
-# The families of the proof, with constants one per cent below and above those of the theorems. The last line of the check does the same for
-# the paper's condition and its $(\sqrt2 - 1)^2$.
+# Here are the families of the proof, with constants one per cent below and above those of the theorems. The check does the same for the paper's
+# condition and its $(\sqrt2 - 1)^2$.
 
 
 # %% tags=["check", "asserts-prop-nine-sharp", "asserts-thm-uniqueness"]
@@ -324,7 +324,7 @@ print(
 
 
 # %% [markdown]
-# No matrix is made above. Here are distributions with few enough dimensions for the package, next to nine:
+# The check above works with spectra alone. Here are whole distributions, small enough for the package, with $A/B$ a little above nine:
 
 
 # %% tags=["check", "asserts-prop-nine-sharp"]
@@ -443,11 +443,11 @@ smallest_d = min(rank for rank, value in searched.items() if value > 1)
 print(f"smallest noise-free dimension found: {smallest_d}")
 
 # %% [markdown]
-# That is a search and not a proof. Sharper bounds on the rank are expected where the noise is small; they are not proved here.
+# That is a search and not a proof. We expect sharper bounds on the rank where the noise is small, and do not prove any.
 #
 # ## What kind of point
 #
-# What is a stationary point: a well, a saddle, the top of a hill? One would look at a Hessian of size $d^2 + n$. One number is enough.
+# What is a stationary point: a well, a saddle, the top of a hill? The Hessian would tell, a matrix of size $d^2 + n$. But one number is enough.
 #
 # ```{prf:proposition} The index of a stationary point
 # :label: prop-index
@@ -455,8 +455,8 @@ print(f"smallest noise-free dimension found: {smallest_d}")
 # **The slope of $F$ tells a minimum from a saddle.**
 #
 # *New here.* Let $\Sigma_x$ be nonsingular. At a non-trivial stationary point both diagonal blocks of the Hessian, in $P$ and in $\omega$, are
-# positive definite. The map $\omega \mapsto$ best $P \mapsto$ best $\omega$ has there the eigenvalues $1$ (scale), $F'(\gamma)$, and $0$. So if
-# $F'(\gamma) < 1$ the point is a local minimum, non-degenerate up to scale; if $F'(\gamma) > 1$ it is a saddle of index one. If all fixed points
+# positive definite. The derivative there of the map $\omega \mapsto$ best $P \mapsto$ best $\omega$ has the eigenvalues $1$ (scale), $F'(\gamma)$, and $0$. So if
+# $F'(\gamma) < 1$ the point is a local minimum, non-degenerate up to scale; if $F'(\gamma) > 1$ it is a saddle of index one: there is one direction down. If all fixed points
 # are non-degenerate they alternate as $\gamma$ grows: minimum, saddle, ..., minimum.
 # ```
 #
@@ -478,7 +478,7 @@ print(f"smallest noise-free dimension found: {smallest_d}")
 # eigenvector $\omega$ would have a product that is not zero, but $\nabla\gamma^\top \omega = 0$, as $\gamma$ does not change with the scale.
 #
 # *Degenerate cases.* If $\nabla\gamma = 0$, $\omega$ and then $r$ are eigenvectors of $R$, so $h_1$ is constant and $F' = 0$, while $J$ has rank one. If $\nabla\gamma \neq 0$ but $F' = 0$, then $h_1' \neq 0$, so $h_2' = 0$,
-# $h$ is constant, the image of $\Phi$ is a line, and $J$ has rank one again. In all cases the eigenvalues are $1$, $F'$ and zeros, as far as there are weights.
+# $h$ is constant, the image of $\Phi$ is a line, and $J$ has rank one again. In all cases the eigenvalues are $1$, $F'$ and zeros, or only $1$ if there is a single weight.
 #
 # *Alternation.* At neighbouring non-degenerate fixed points $F(\gamma) - \gamma$ changes sign in opposite directions.
 # ```
@@ -510,8 +510,8 @@ def full_risk(dist, flat):
 
 
 # %% [markdown]
-# The check holds its inertia and the eigenvalues of the map to the proposition: for three examples with three stationary points each, with dense
-# $\Sigma_x$ and $C$ and with correlated tasks, for two where $F' = 0$, and for twenty with any spectra.
+# The check compares two things with the proposition, the inertia of the Hessian (how many eigenvalues are positive, zero and negative) and the eigenvalues of the map: for three examples with three stationary points each, with dense
+# $\Sigma_x$ and $C$ and with correlated tasks, for two where $F' = 0$, and for twenty with random spectra.
 
 
 # %% tags=["check", "asserts-prop-index"]
@@ -608,8 +608,8 @@ print(
 # ## Where a descent ends
 #
 # Wells matter if descents fall into them. Take the first of the three examples, start L-BFGS at random, and let it run without any knowledge
-# of the theory. It can end only where the gradient is zero, and in a saddle only from a set of starts of measure zero. Which of the two
-# wells it finds hangs on the start.
+# of the theory. Where it ends the gradient is zero but for rounding, and it should hardly ever be at the saddle. Which of the two wells it finds depends on the
+# start.
 
 # %% tags=["check"]
 from scipy.optimize import minimize
@@ -667,8 +667,8 @@ print(
 # %% [markdown]
 # ## Break it
 #
-# The five of Theorem B is sharp because of noise. Take the noise away from the example of rank six, and keep its spectrum and its tasks: no
-# $r$ makes a second minimum any more.
+# The five of Theorem B is sharp because of noise. Take the noise away from the example of rank six, and keep its spectrum and its tasks: then
+# no $r$ makes a second minimum.
 
 # %%
 s, copies, tasks = (1.0, 0.003), (1, 5), (1.0, 1e8)
@@ -718,7 +718,7 @@ assert two_task_slopes(s, copies, signal, tasks).max() < 1
 # ````{solution} ex-twenty-seven
 # :class: dropdown
 #
-# At $\kappa = 9.1$ the numbers from $21$ to $36$, at $9.5$ those from $16$ to $56$, at $12$ all from $9$ on, up to more than a hundred. They close in on $9^{3/2} = 27$ as
+# At $\kappa = 9.1$ the numbers from $21$ to $36$, at $9.5$ those from $16$ to $56$, at $12$ all from $9$ to a hundred, where the search stops. They close in on $9^{3/2} = 27$ as
 # $\kappa$ falls to nine, where only the best choice reaches one.
 #
 # ```python
@@ -735,7 +735,7 @@ assert two_task_slopes(s, copies, signal, tasks).max() < 1
 # ```{exercise} Explore: how much noise does a rank need?
 # :label: ex-noise-for-rank
 #
-# With enough noise rank six can have several minima, and without noise no rank below ten was found to. For the ranks between, search for the least
+# With enough noise there can be several minima at rank six; without noise the search found none below rank ten. For the ranks between, search for the least
 # $\sigma^2 / \tr \Sigma$ that lets the largest slope pass one.
 # ```
 #
@@ -748,8 +748,8 @@ assert two_task_slopes(s, copies, signal, tasks).max() < 1
 # ````{solution} ex-noise-for-rank
 # :class: dropdown
 #
-# About $3$ at rank six, $1$ at rank seven, $\frac13$ at rank eight, and very little at rank nine. The numbers are so round that they ask for a formula. But this is a search, and it
-# proves nothing: it shows where several minima are, not where there are none.
+# About $3$ at rank six, $1$ at rank seven, $\frac13$ at rank eight, and very little at rank nine. Numbers this round ask for a formula. But this is a search: it shows where several minima are,
+# not where there are none.
 #
 # ```python
 # def largest_with(rank, noise):

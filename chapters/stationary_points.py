@@ -17,9 +17,9 @@
 #
 # Where does the risk stand still, whatever the features, the tasks and the noise?
 #
-# For white features one linear system gave the best weights. In general the risk is a polynomial of degree four in a matrix and a
-# vector, and gradient descent might end anywhere. Yet all that the best $P$ needs to know of the weights is one number, $\gamma$: how
-# many examples agree. So the landscape is the graph of one function $F(\gamma)$. It stands still where the graph meets the diagonal.
+# For white features one linear system gave the best weights ({doc}`best_weights`). In general the risk is a polynomial of degree four in a matrix
+# and a vector, and such a polynomial can have many stationary points. Yet up to scale all that the best $P$ needs to know of the weights is one
+# number, $\gamma$: how many examples agree. So one function $F(\gamma)$ tells where the risk stands still: where its graph meets the diagonal.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-cobweb", "caption": "Where $F$ meets the diagonal, the risk stands still. Above: $F(\\gamma)$ and the staircases of $\\gamma \\to F(\\gamma)$ from both ends. Below: the risk along the best weights. Left, one crossing and one valley. Right, three: valley, hill, valley. Full dots: global minima."}}
 import matplotlib.pyplot as plt
@@ -109,8 +109,7 @@ plotting.FigureData(
 # %% [markdown]
 # ## One number decides
 #
-# For fixed weights the risk is a quadratic in $P$, and for fixed $P$ a quadratic in $\omega$. A stationary point is where the two
-# minimisers agree. Up to scale, $P$ needs to know one number of the weights, $\gamma$, and the weights need to know one number of $P$,
+# For fixed weights the risk is a quadratic in $P$, and for fixed $P$ a quadratic in $\omega$. A stationary point is where each is the best for the other. Up to scale, $P$ needs to know one number of the weights, $\gamma$, and the weights need to know one number of $P$,
 # which is $h$. As before, $R$ and $r$ in formulas are those of the $n$ examples; the package computes with the $K \times K$ form.
 #
 # ```{symbols}
@@ -124,7 +123,7 @@ plotting.FigureData(
 # ```{prf:theorem} Stationary points
 # :label: thm-stationary-points
 #
-# **All that stands still is given by the fixed points of one function of one number.**
+# **The fixed points of one function of one number give every stationary point that does better than nothing.**
 #
 # *Theorem 2 of the paper, as derived here.* Let $\Sigma_x$ be nonsingular, $R = E \diag(\lambda) E^\top$,
 # $a = E^\top r \neq 0$, and
@@ -180,7 +179,7 @@ plotting.FigureData(
 # ```
 # ````
 #
-# There is one more number to read off: at a fixed point with $F'(\gamma) < 1$ the risk has a minimum, at one with $F'(\gamma) > 1$ a saddle
+# The slope of $F$ says what kind of point it is: at a fixed point with $F'(\gamma) < 1$ the risk has a local minimum, at one with $F'(\gamma) > 1$ a saddle
 # ({prf:ref}`prop-index`). The theorem as printed, for the $n$ examples:
 
 
@@ -207,8 +206,8 @@ def theorem_2(dist, gamma):
 
 
 # %% [markdown]
-# The package lists all fixed points; {doc}`enumeration` shows why it loses none. The one of least risk is the global minimum: a minimum
-# exists, its risk is below $M$ because $r \ne 0$, and so it is among them. Is each a stationary point? Autograd says so:
+# The package lists all fixed points; {doc}`enumeration` shows why it loses none. The one of least risk is the global minimum: a minimum exists, its
+# risk is below $M$ because $r \ne 0$, and so it is among them. Is the gradient zero at each? Automatic differentiation says so:
 
 
 # %% tags=["check", "asserts-thm-stationary-points"]
@@ -351,10 +350,10 @@ print(
 # ## F never falls
 #
 # Iterating $\gamma \to F(\gamma)$ draws a staircase: up to the curve, across to the diagonal. In {numref}`fig-cobweb` every staircase climbs or falls,
-# and ends at the first fixed point on its way. That is so always, because $F$ does not decrease.
+# and ends at the first fixed point on its way. It is always so, because $F$ does not decrease.
 #
 # Let $u_i \propto a_i^2/(1+\lambda_i h)^2$ and $v_i \propto s_i^2/(M+\gamma s_i)^2$ be weights that sum to one. Then $h_1 = \E_u \lambda$, and
-# $h_2 = m/(M+m)$ with $m = \E_v s$. Only $i$ with $a_i \ne 0$ and $s_i \ne 0$ count, and for these $\lambda_i > 0$, as $r$ lies in the range of $R$.
+# $h_2 = m/(M+m)$ with $m = \E_v s$. In the first mean only the $i$ with $a_i \ne 0$ count, and for these $\lambda_i > 0$, as $r$ lies in the range of $R$; in the second only those with $s_i \ne 0$.
 # Always $r \neq 0$, $h \ge 0$ and $\gamma \ge 1$.
 #
 # ```{prf:proposition} F does not decrease
@@ -414,13 +413,13 @@ print(
 # %% [markdown]
 # ## Valleys and hills
 #
-# For every $h$ there is a best direction of weights, $\omega(h) = (hR + I)^{-1} r$, and for these a best $P$. Walk along this curve: what does
-# the risk do? The lower row of {numref}`fig-cobweb` shows it.
+# For every $h$ there is a best direction of weights, $\omega(h) = (hR + I)^{-1} r$, and for these a best $P$. Let $h$ grow and walk along this curve: what does
+# the risk do? The lower row of {numref}`fig-cobweb` shows it. There one walks from right to left, as $\gamma(h) = 1 + h_1(h)$ does not increase.
 #
 # ```{prf:proposition} The walk
 # :label: prop-walk
 #
-# **Along the best weights the risk is level at the fixed points only, unless it is level everywhere.**
+# **Along the best weights the risk is level only at the fixed points, unless it is level everywhere.**
 #
 # *New here.* Let $\ell(h)$ be the risk of $\omega(h)$ with its best $P$, and $\gamma(h) = 1 + h_1(h)$. Then
 #
@@ -512,8 +511,8 @@ print(
 # ```
 # ````
 #
-# The poles of $f$ and $T$ are at $-1/\lambda_i$ and $-M/s_i$, all negative, and we only look at positive arguments: no root has to be sought
-# between poles. Even at a pole of $f$ the mean $h_1$ is finite, and equal to that $\lambda_i$.
+# The roots of a secular equation usually have to be sought between its poles. Here the poles, $-1/\lambda_i$ of $f$ and $-M/s_i$ of $T$, are all negative, and
+# the arguments never are, so there is no such search. Even at a pole of $f$ the mean $h_1$ is finite, and equal to that $\lambda_i$.
 
 # %% tags=["check", "asserts-prop-secular"]
 worst = 0.0
@@ -543,7 +542,7 @@ print(f"20 random distributions: both formulas to {worst:.0e}")
 # ## Break it
 #
 # **Noise that differs from task to task.** The theorem has one $\sigma$. Let the labels of the first task be noisier than those of the second, and
-# give the theorem the average. Its weights are equal, by symmetry, and they are no longer best: a noisy example should count for less.
+# give the theorem the average. By symmetry it gives equal weights, and these are no longer best: a noisy example should count for less.
 
 # %%
 dist = PromptDistribution(d=3, counts=(10, 10), r=(0.5, 0.5), sigma=2.0)
@@ -560,7 +559,8 @@ assert np.allclose(best.omega, 1) and np.isclose(uneven((1, 1)), best.risk)
 assert uneven((0.8, 1.2)) < uneven((1, 1)) - 0.001 * dist.M
 
 # %% [markdown]
-# The derivation, started from the right polynomial, goes through as before: $P$ still needs one number of the weights, a ratio. Only the function changes.
+# Start the derivation from the right polynomial, and it goes through as before: $P$ still needs one number of the weights, now another ratio. Only the
+# function changes.
 #
 # ## Exercises
 #
@@ -613,7 +613,7 @@ assert uneven((0.8, 1.2)) < uneven((1, 1)) - 0.001 * dist.M
 # :class: dropdown
 #
 # Equal weights have $\gamma = 1 + \ones^\top R \ones / n$, almost $1 + \lambda_{\max}$, as one task has nearly all examples. From there the staircase falls to the
-# largest fixed point. Here this is the global minimum; for other $r$ it is not.
+# largest fixed point. Here this is the global minimum; for some other $r$ it is not.
 #
 # ```python
 # def turn(dist, omega):
@@ -653,7 +653,7 @@ assert uneven((0.8, 1.2)) < uneven((1, 1)) - 0.001 * dist.M
 # :class: dropdown
 #
 # On this grid there are three from $t = 0.1$ to $t = 0.45$, and one outside. The global minimum has a small $\gamma$ up to $t = 0.25$: it trusts the single
-# example. From $t = 0.3$ on it has a large one, and trusts the thousand. For $t$ from $0.1$ to $0.25$ taking turns from equal weights ends in the wrong valley.
+# example. From $t = 0.3$ on it has a large one, and trusts the thousand. For $t$ from $0.1$ to $0.25$ taking turns from equal weights (the exercise before) ends in the wrong valley.
 #
 # ```python
 # def valleys(t):

@@ -20,8 +20,8 @@
 #
 # Every stationary point is a fixed point of $F(\gamma) = 1 + h_1(h_2(\gamma))$ ({prf:ref}`thm-stationary-points`), and there may be
 # several. In the picture the prompt has a thousand examples of one task and a single example of another, which is closer to the
-# query's. One minimum listens to the thousand, the other to the one. A descent that starts on the wrong side of the ridge stays
-# there.
+# query's. One minimum relies on the thousand, the other on the one. A descent that starts on the wrong side of the ridge ends in the
+# wrong one.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-two-wells", "caption": "Two wells and a ridge between them. Risk of the best weights for each $h$ with their best $P$ ({prf:ref}`prop-walk`), drawn over their $\\gamma$. Dots are the stationary points; the full one is the global minimum."}}
 import matplotlib.pyplot as plt
@@ -87,10 +87,10 @@ plotting.FigureData(
 # Sigma lambda M gamma F h1 h2 h gap_Sigma gap_R kappa R r sigma P omega Sx d n
 # ```
 #
-# All proofs on this page have one plan. $F(\gamma) - \gamma$ is not negative at $\gamma = 1$ and not positive at the largest $\gamma$. Between
+# All proofs of uniqueness on this page have one plan. $F(\gamma) - \gamma$ is not negative at $\gamma = 1$ and not positive at $\gamma = 1 + \lambda_{\max}$. Between
 # two crossings of the diagonal from above to below there must be one from below to above, and there $F' \ge 1$. So **if $F' < 1$ at
 # every fixed point, there is only one.** And $F'$ is a product of two covariances ({prf:ref}`prop-monotone-map`): one over the spectrum
-# of the features, one over that of the tasks. A spectrum that spreads little has a small covariance.
+# of the features, one over that of the tasks. Where a spectrum spreads little, its covariance is small.
 #
 # Below, $s_- \le s_+$ and $\lambda_- \le \lambda_+$ are the extreme non-zero eigenvalues of $\Sigma$ and of the correlation matrix $R$ of the
 # examples, $\Lambda_\pm = 1 + \lambda_\pm$, and $\kappa(\Sigma) = s_+/s_-$. Always $r \ne 0$. "Unique" means up to the scale $(cP, \omega/c)$, and
@@ -132,12 +132,12 @@ print(
 # minimiser of the risk is unique. No smaller number than $(\sqrt2 - 1)^2$ would do.
 # ```
 #
-# A slope below $\frac15$, where a slope below $1$ would be enough: the condition leaves room. A factor of two is easy to take.
+# The slope is below $\frac15$, where below $1$ would be enough. So the condition can be relaxed. A factor of two comes easily:
 #
 # ```{prf:lemma} A bound by ranges
 # :label: lem-gruess
 #
-# **Twice the paper's bound will do.**
+# **Twice the paper's bound on the gaps is enough.**
 #
 # *New here.* $F' \le \dfrac{M^2\, \mathrm{gap}(R)^2\, \mathrm{gap}(\Sigma)^2}{4\, (M + s_-)^4}$ everywhere. So
 # $\mathrm{gap}(\Sigma)\, \mathrm{gap}(R) < 2 (M + s_-)^2 / M$ suffices for uniqueness.
@@ -177,15 +177,15 @@ print(
 #
 # ## A curve below its chord
 #
-# The bound by ranges treats the two covariances apart, and everywhere. Two things make it better. At a fixed point the covariances are
-# tied to each other. And each of them is largest, for a given mean, when its law sits on the two ends of the spectrum. The reason fits
-# into a picture. With $\varphi = 1/(1 + \lambda h)$, a covariance of tasks is
+# The lemma bounds each covariance by itself, and at every $\gamma$. It can be improved in two ways. Only fixed points matter, and there the two
+# covariances are tied to each other. And for a given mean, each covariance is largest when its law, the weights $u$ or $v$, sits on the two
+# ends of the spectrum. The reason fits into a picture. With $\varphi = 1/(1 + \lambda h)$, a covariance of tasks is
 #
 # $$
 # \cov_u\Bigl(\lambda, \frac{\lambda}{1+\lambda h}\Bigr) = \frac1{h^2} \bigl( (1 + \mu h) \E_u \varphi - 1 \bigr) ,
 # $$
 #
-# where $\mu = \E_u \lambda$. All depends on the mean of $\varphi$. And $\varphi$ is convex.
+# where $\mu = \E_u \lambda$. For a given $\mu$ and $h$ all depends on the mean of $\varphi$. And $\varphi$ is convex in $\lambda$.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-chord", "caption": "A law on the two ends has the largest covariance. A law with mean $\\mu$ puts the mean of $\\varphi = 1/(1 + \\lambda h)$ at the centre of gravity of its points on the convex curve, which lies below the chord. On the chord lies the law on the two ends with the same mean."}}
 law_lam = np.array([1.0, 4.0, 9.0, 16.0, 25.0])
@@ -298,8 +298,7 @@ plotting.FigureData(
 # \frac{(M + \Lambda_- s_-)(M + \Lambda_- s_+)}{t} + A + B + t\, (M + \Lambda_+ s_-)(M + \Lambda_+ s_+) \;\ge\; A + B + 2 \sqrt{AB},
 # $$
 #
-# by the inequality of the two means. The second fraction becomes the same with $s$ and $\Lambda$ exchanged, which exchanges
-# nothing in $A$ and $B$. As $A - B = M (\Lambda_+ - \Lambda_-)(s_+ - s_-)$,
+# by the inequality of the two means. The second fraction becomes the same with $s$ and $\Lambda$ exchanged, which leaves $A$ and $B$ as they are. As $A - B = M (\Lambda_+ - \Lambda_-)(s_+ - s_-)$,
 #
 # $$
 # F' \le \frac{4 (A - B)^2}{(\sqrt A + \sqrt B)^4} = 4 \left( \frac{\sqrt A - \sqrt B}{\sqrt A + \sqrt B} \right)^2 ,
@@ -336,8 +335,8 @@ assert slope_bound(9) == 1
 # %% [markdown]
 # ## Five directions are safe
 #
-# Theorem A looks at the ends of the spectra. One can also count. The slope is large only where one direction stands out and many weak
-# ones together stand against it, and few are not enough.
+# Theorem A looks at the ends of the spectra. One can also count eigenvalues. The slope is large only where one strong direction has many weak
+# ones against it. A few weak ones are not enough.
 #
 # ```{prf:theorem} Uniqueness at rank five (Theorem B)
 # :label: thm-rank-five
@@ -367,9 +366,9 @@ assert slope_bound(9) == 1
 # ```
 # ````
 #
-# Now try to break the theorems. Distributions that are merely random would pass with much worse constants, so the draws below are made to be
+# Now try to break the theorems. Plain random distributions would pass with much worse constants, so the draws below are made to be
 # dangerous. For two tasks the law $u$ is fixed by its mean, and $r$ can put that mean where one likes: at $\gamma - 1$, to make $\gamma$ a
-# fixed point. There is no tolerance but rounding.
+# fixed point. The only tolerance is for rounding.
 
 
 # %% tags=["check", "asserts-thm-uniqueness", "asserts-lem-gruess", "asserts-thm-cross-ratio", "asserts-thm-rank-five"]
@@ -473,8 +472,8 @@ print(
 
 
 # %% [markdown]
-# And the draws may be made *extremal*: all but equality in one of the proofs, with the constant within a tenth of the theorem's on either side. A
-# bound smaller by a tenth would fail here.
+# One can go further and draw *extremal* distributions: they come close to equality in one of the proofs, and their constant is within a tenth of the
+# theorem's, on either side. A bound smaller by a tenth would fail here.
 
 
 # %% tags=["check", "asserts-lem-gruess", "asserts-thm-cross-ratio", "asserts-thm-rank-five"]
@@ -518,7 +517,7 @@ print(
 # %% [markdown]
 # ## Where uniqueness fails
 #
-# Beyond the conditions there can be several minima. This is the example of the first picture.
+# Where the conditions fail there can be several minima, as in the first picture.
 #
 # ```{prf:proposition} Uniqueness can fail
 # :label: prop-not-unique
@@ -538,9 +537,9 @@ print(
 # ```
 # ````
 #
-# The lone example is the better hint, but it is one. To hear it, its weight must be large, and then the thousand no longer average out the
-# noise: a small $\gamma$, and a $P$ that trusts many directions a little. Or listen to the thousand, with a large $\gamma$ and a $P$ that
-# inverts. Between the two ways lies the ridge.
+# The lone example is the better hint, but it is only one. To use it, its weight must be large, and then the thousand no longer average
+# out chance: $\gamma$ is small, and $P$ evens out the directions less. Or one relies on the thousand: $\gamma$ is large, and $P$ comes nearer to
+# the inverse of $\Sigma_x$. Between the two ways lies the ridge.
 
 # %% tags=["check", "asserts-prop-not-unique"]
 gammas = np.sort([point.gamma for point in points])
@@ -580,7 +579,7 @@ for dist in (noisy, noise_free):
     assert cross_ratio(*spectra(dist)) < 9.2 and len(stationary_points(dist)) == 3
 
 # %% [markdown]
-# No larger constant would do at all, and {doc}`sharpness` shows how much of the ground the conditions cover.
+# No constant above nine would do. {doc}`sharpness` proves it, and shows how often the conditions hold where there is one minimum.
 #
 # ## Exercises
 #
@@ -643,7 +642,7 @@ for dist in (noisy, noise_free):
 # ```{exercise} Explore: the jump
 # :label: ex-jump
 #
-# In the example $r = (\sqrt q, \sqrt{1 - q})$ with $q = 0.3$. Let $q$ go from $0.05$ to $0.6$. Where are there three stationary points? What does the
+# In the example $r = (\sqrt q, \sqrt{1 - q})$ with $q = 0.3$. Let $q$ go from $0.05$ to $0.6$. For which $q$ are there three stationary points? What does the
 # best predictor do on the way?
 # ```
 #
@@ -656,7 +655,7 @@ for dist in (noisy, noise_free):
 # ````{solution} ex-jump
 # :class: dropdown
 #
-# There are three from about $q = 0.1$ to $0.45$. The wells trade places on the way: between $q = 0.25$ and $0.3$ the best $\gamma$ jumps from about $8$ to about
+# There are three from about $q = 0.1$ to $0.45$. On the way the other well becomes the deeper one: between $q = 0.25$ and $0.3$ the best $\gamma$ jumps from about $8$ to about
 # $890$. The least risk is continuous in $q$, but the best predictor is not. A small change of the tasks turns a predictor that hears one example into one
 # that hears a thousand.
 #
