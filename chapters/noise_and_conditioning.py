@@ -685,7 +685,7 @@ for exponent in (0, 2):
 # ````{solution} ex-worth-more
 # :class: dropdown
 #
-# Equal weights are best if and only if $r_k$ is proportional to $n_k + 1 + d + \sigma^2$: the larger task must be more relevant, just enough to make
+# With white features ($\Sigma_x = C = I$) and independent tasks, equal weights are best if and only if $r_k$ is proportional to $n_k + 1 + d + \sigma^2$: the larger task must be more relevant, just enough to make
 # up for its discount. At another noise the same $r$ is not proportional, if sizes differ. So a gate is useless at one noise at most, and
 # at all others it gains.
 #
