@@ -248,7 +248,7 @@ plotting.FigureData(
 # ```{prf:theorem} Uniqueness by a cross-ratio (Theorem A)
 # :label: thm-cross-ratio
 #
-# **If the features, or the tasks, spread by a factor of at most nine, there is one minimum.**
+# **If the eigenvalues of $\Sigma$, or those of $I + R$, spread by a factor of at most nine, there is one minimum.**
 #
 # *New here.* Let $A = (M + \Lambda_- s_-)(M + \Lambda_+ s_+)$ and $B = (M + \Lambda_- s_+)(M + \Lambda_+ s_-)$. At every fixed point
 #
