@@ -93,10 +93,9 @@ class ClaimCounts(Generated):
         marks = [sum(claim.mark == mark for claim in asserted) for mark in ("paper", "derived", "new")]
         cells = sum(len(claim.cells) for claim in asserted)
         tests = len({test.anchor for claim in asserted for test in claim.tests})
-        yield (
-            f"**{len(asserted)} claims**: {marks[0]} of the paper's own, {marks[1]} derived here, {marks[2]} new. They are held by "
-            f"{cells} cells of these pages and {tests} tests, and each says which."
-        )
+        kinds = f"{marks[0]} of the paper's own, {marks[1]} derived here, {marks[2]} new"
+        yield f"**{len(asserted)} claims**: {kinds}."
+        yield f"They are held by {cells} cells of these pages and {tests} tests, and each says which."
 
 
 class PaperMap(Generated):

@@ -23,9 +23,8 @@
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-enumeration", "caption": "What is left closes in on the fixed points, and on all of them. Above: a map that never falls, and the diagonal. Below: the intervals that are kept, after each round of cutting, dropping and halving."}}
 import matplotlib.pyplot as plt
 import numpy as np
-from glalib import PromptDistribution, plotting, stationary_points
+from glalib import plotting
 from glalib.fixed_points import fixed_points
-from glalib.risk import h1, h2, slope
 
 plotting.use_style()
 
@@ -283,6 +282,9 @@ print(f"found {len(found)} of {true_count}")
 # $F' < 1$, the other a saddle, $F' > 1$.
 #
 # ```python
+# from glalib import PromptDistribution, stationary_points
+# from glalib.risk import slope
+#
 # Sx = np.diag([1.0] + [1 / 299] * 299)
 #
 #

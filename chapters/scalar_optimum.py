@@ -21,6 +21,8 @@
 # exact answer. For independent tasks the answer is an old friend of statisticians: pool neighbours that are out of order, until none is.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pooling", "caption": "Pull a string taut under the sums of the relevances: its slopes are the best weights of a scalar gate. Eight independent tasks of equal size. Left, the best weights (narrow line, proportional to the relevances) and the best that never fall (wide line). Right, the sums of the first few relevances, and the string below them."}}
+from functools import partial
+
 import matplotlib.pyplot as plt
 import numpy as np
 from glalib import (
@@ -295,7 +297,7 @@ def cone_points(dist):
     for sign in (1, -1):
         sums = np.cumsum((np.array(dist.counts) * sign * dist.r)[::-1])
         if sums.max() > 1e-9:  # some weights in the cone have sign * r^T w > 0
-            F = lambda x, sign=sign: F_cone(dist, x, sign)
+            F = partial(F_cone, dist, sign=sign)
             # Non-negative least squares is not good to the last digit.
             found = fixed_points(F, 1.0, top, 1e-6, 1e-12)
             weights = [best_in_cone(dist, h2(dist, x), sign) for x in found]
@@ -366,8 +368,8 @@ curves = {
 
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
 ax.axhline(1, color="0.5", linewidth=1)
-for (name, curve), style, points in zip(
-    curves.items(), (wide, narrow), (ordered, free), strict=True
+for curve, style, points in zip(
+    curves.values(), (wide, narrow), (ordered, free), strict=True
 ):
     ax.semilogx(gammas, curve, **style)
     least = min(point.risk for point in points)

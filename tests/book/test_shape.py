@@ -48,7 +48,8 @@ def test_a_figure_comes_soon(name):
     assert figure, "no figure"
     before = re.sub(r"^(`{3,})\{(?:symbols|dropdown)\}.*?^\1$", "", body[: figure.start()], flags=re.M | re.S)
     # A cell that is folded or not shown costs its reader a line.
-    before = re.sub(r"^```\{code-cell\}\n:tags: \[[^\]]*(?:check|remove-input)[^\]]*\]\n.*?^```$", "", before, flags=re.M | re.S)
+    folded = r"^```\{code-cell\}\n:tags: \[[^\]]*(?:check|remove-input)[^\]]*\]\n.*?^```$"
+    before = re.sub(folded, "", before, flags=re.M | re.S)
     assert len(before) < LONGEST_WAY, f"{len(before)} characters before the first figure"
 
 
@@ -102,7 +103,7 @@ def test_letters_of_the_symbol_table_in_statements_are_listed_on_the_page(name):
     reserved = set().union(*(symbols.letters(symbol.symbol) for symbol in table.values())) - DUMMIES
     for _, label, body in STATEMENT.findall(text(name)):
         unknown = symbols.letters(body) & reserved - listed
-        assert not unknown, f"{label}: {unknown} have a meaning in the book, which the page's symbol table does not list"
+        assert not unknown, f"{label}: {unknown} mean something in the book that the page's table does not list"
 
 
 def test_a_letter_has_one_meaning_in_the_whole_book():
