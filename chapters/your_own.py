@@ -15,25 +15,15 @@
 # %% [markdown]
 # # A gate, a distribution, a layer of your own
 #
-# **Where we are.** The pages before this one asked their questions of three gates, of prompts of one family, of one kind of layer. Yours may be another:
-# a gate from a different architecture, tasks that behave differently, a layer that is no gated linear attention at all. None of this
-# needs a change in `glalib`. This page puts one of each in place, in a dozen lines or a few more, and asks of it what the theory can answer.
+# What must a gate, a distribution of prompts or a layer of your own bring with it, so that the questions of this book can be asked of it?
 #
-# ```{symbols}
-# Z G P omega r R
-# ```
+# The pages before this one looked at a few gates, one family of prompts and one kind of layer. Yours may be another: a gate from a different
+# architecture, tasks that behave differently, a layer that is no gated linear attention at all.
 #
-# ## A gate
-#
-# The layer asks two things of a gate. What does it act on? And what is its value at a token? So a gate is a torch module with a `name`, for messages; with
-# `acts_on`, which is `"scalar"`, `"key"` or `"value"`; and with a `forward` from tokens $Z$ to values in $[0, 1]$: one for each token, or for a vector gate
-# one for each token and channel. Weights, read-out, half precision and training come from the layer.
-#
-# The simplest one is a decay that does not look at its token. RetNet has one in each head {cite}`sun2023retentive`.
+# Nothing in `glalib` has to change for that. There are three doors, and each takes a class of at most fifteen lines.
 
-# %%
-from dataclasses import dataclass, replace
-
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-doors", "caption": "Three doors, and an answer through each. Top, where a gate (1), a distribution (2) and a layer (3) stand on the way from prompts to a risk. Bottom, from the left: a gate that is always 0.9 makes the weights powers of 0.9. For a task that drifts ($d = 3$, $n = 30$) the best weights (dots) are powers of one number as well (line), but for the oldest examples. And a delta rule with one number, its rate, can have a much smaller risk on this drift than the best weights have."}}
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from glalib import (
@@ -50,6 +40,114 @@ from torch import nn
 plotting.use_style()
 
 
+def twin_of(rho, d=3, n=30):
+    """The drift of this page as blocks of one example each."""
+    age = np.arange(n, 0, -1)
+    R = rho ** np.abs(age[:, None] - age)
+    return PromptDistribution(d, counts=(1,) * n, r=rho**age, R=R)
+
+
+def delta_risk(rate, rho=0.97, d=3, n=30):
+    """Exact risk of the delta rule of this page on the drift."""
+    square = product = 0.0  # of the memory w, and of w with the task
+    for _ in range(n):
+        miss = d - 2 * product + square
+        square = square + (2 * rate * (product - square) + rate**2 * miss) / d
+        product = rho * (product + rate * (d - product) / d)
+    return d - 2 * product + square
+
+
+def box(ax, left, bottom, width, height, words, color, at=0.5):
+    ax.add_patch(
+        plt.Rectangle((left, bottom), width, height, fc="none", ec=color, lw=2)
+    )
+    middle = left + width / 2, bottom + at * height
+    ax.text(*middle, words, ha="center", va="center", linespacing=1.4)
+
+
+twin = twin_of(0.97)
+best, constant = optimal_wpgd(twin), optimal_wpgd(twin, "constant-gate")
+age, rates = np.arange(30, 0, -1), np.linspace(0.02, 1.5, 75)
+delta_risks = delta_risk(rates) / 3
+
+fig, axes = plt.subplot_mosaic(
+    [["way"] * 3, ["gate", "drift", "delta"]],
+    figsize=(6.4, 4.3),
+    height_ratios=(1, 1.25),
+)
+ax = axes["way"]
+box(ax, 0.1, 0.9, 3.4, 1.5, "2  distribution\nsample: prompts", plotting.TASKS[1])
+box(
+    ax,
+    4.5,
+    0.1,
+    4.8,
+    3.0,
+    "3  layer\nforward: Z to prediction",
+    plotting.TASKS[2],
+    0.72,
+)
+box(ax, 5.2, 0.35, 3.4, 1.2, "1  gate\nZ to [0, 1]", plotting.TASKS[0])
+for start, end in ((3.6, 4.4), (9.4, 10.2)):
+    arrow = {"arrowstyle": "->", "color": "0.35"}
+    ax.annotate("", (end, 1.65), (start, 1.65), arrowprops=arrow)
+ax.text(10.3, 1.65, "risk", va="center")
+ax.set(xlim=(0, 11.4), ylim=(0, 3.2))
+ax.axis("off")
+
+axes["gate"].bar(age[-12:], 0.9 ** age[-12:], color=plotting.TASKS[0], width=0.7)
+axes["gate"].set(title="1  weights", xlabel="age", ylim=(0, 1), xticks=(1, 6, 12))
+axes["drift"].plot(age, best.omega / best.omega[-1], "o", color="0.1", markersize=3)
+scaled = constant.omega / constant.omega[-1]
+axes["drift"].plot(age, scaled, color=plotting.TASKS[1], linewidth=1.2)
+axes["drift"].set(
+    title="2  best weights", xlabel="age", yscale="log", xticks=(1, 15, 30)
+)
+axes["delta"].plot(rates, delta_risks, color=plotting.TASKS[2], linewidth=2.4)
+axes["delta"].axhline(best.risk / 3, color="0.35", linestyle="--", linewidth=1.2)
+axes["delta"].text(1.5, best.risk / 3 + 0.02, "best weights", ha="right")
+axes["delta"].text(0.75, 0.07, "delta rule", ha="center")
+_ = axes["delta"].set(
+    title="3  risk / $M$", xlabel="rate", ylim=(0, 1), xticks=(0, 0.5, 1, 1.5)
+)
+
+# %% tags=["remove-input"]
+plotting.FigureData(
+    "doors",
+    {
+        "panel": ["gate"] * 12 + ["drift"] * 30 + ["delta rule"] * 75,
+        "age_or_rate": np.concatenate([age[-12:], age, rates]),
+        "value": np.concatenate(
+            [0.9 ** age[-12:], best.omega / best.omega[-1], delta_risks]
+        ),
+        "powers": [None] * 12 + scaled.tolist() + [None] * 75,
+    },
+    d=3,
+    n=30,
+    rho=0.97,
+    best_weights=best.risk / 3,
+    seed="none",
+)
+
+
+# %% [markdown]
+# ```{symbols}
+# Z G P omega Omega r R rho beta M x y
+# ```
+#
+# ## A gate
+#
+# The layer asks a gate two things. What do you act on? And what is your value at a token? So a gate is a torch module with
+#
+# - a `name`, for messages;
+# - `acts_on`, which is `"scalar"`, `"key"` or `"value"`;
+# - a `forward` from tokens $Z$ to values in $[0, 1]$: one for each token or, for a vector gate, one for each token and channel.
+#
+# Weights, read-out, half precision and training come from the layer. The simplest gate is a decay that does not look at its token. RetNet has one
+# in each head {cite}`sun2023retentive`.
+
+
+# %%
 class Decay(nn.Module):
     name, acts_on = "fixed decay", "scalar"
 
@@ -62,8 +160,8 @@ class Decay(nn.Module):
 
 
 # %% [markdown]
-# A gate may have weights of its own. HGRN2 keeps its forget gates above a lower bound {cite}`qin2024hgrn2`. Here is a sigmoid with a floor, on the key side, and with a bound that
-# is given rather than learned:
+# A gate may have weights of its own. HGRN2 keeps its forget gates above a lower bound {cite}`qin2024hgrn2`. Here is a sigmoid with a floor, on the key
+# side; the floor is given, not learned.
 
 
 # %%
@@ -100,16 +198,21 @@ class LabelSquared(nn.Module):
 
 
 # %% [markdown]
-# Each is an argument of `GLA`. Every layer gets a copy, found at `layers[0].own.gate`, and `GLA.gates` shows what it does. With a fixed decay, the weights must be powers of it ({prf:ref}`thm-gla-is-wpgd`);
-# with a floor, all gates lie between the floor and one; and the third gate must not notice a label's sign. Powers are products of at most nine factors: rounding only.
+# Each is an argument of `GLA`. Every layer gets a copy, at `layers[0].own.gate`. `GLA.gates` shows the values, and `GLA.weights` what they come to. With a
+# fixed decay the weights must be its powers ({prf:ref}`thm-gla-is-wpgd`).
 
 # %%
 generator = torch.Generator().manual_seed(0)
 width, n = 4, 9
 Z = torch.randn(5, n + 1, width, generator=generator)
 decay = GLA(width, Decay(0.9), generator=generator)
-age = torch.arange(n, 0, -1)
-torch.testing.assert_close(decay.weights(Z)[0, 0], 0.9**age, rtol=1e-5, atol=0)
+decay.weights(Z)[0, 0]
+
+# %% tags=["check"]
+powers = 0.9 ** torch.arange(n, 0, -1)
+# Products of at most nine factors in float32: rounding only.
+torch.testing.assert_close(decay.weights(Z)[0, 0], powers, rtol=1e-5, atol=0)
+off = (decay.weights(Z)[0, 0] / powers - 1).abs().max()
 
 bounded = GLA(width, Bounded(width, floor=0.5), layers=2, generator=generator)
 squared = GLA(width, LabelSquared(3), generator=generator)
@@ -122,10 +225,15 @@ for gates in bounded.gates(Z):
 flipped = Z * torch.tensor([1.0, 1.0, 1.0, -1.0])
 assert torch.equal(squared.gates(flipped), squared.gates(Z))
 assert squared.gates(2 * Z).ne(squared.gates(Z)).any()
+lowest = min(gates.min() for gates in bounded.gates(Z))
+print(
+    f"the decay's weights are its powers to {off:.0e}; no gate with the floor 0.5 is "
+    f"below {lowest:.2f}; the third does not see the sign of a label"
+)
 
 
 # %% [markdown]
-# What does not fit is named. A gate of the wrong shape, or one that leaves $[0, 1]$, would give numbers that look like any others:
+# A gate of the wrong shape, or one that leaves $[0, 1]$, would give numbers that look like any others. So it is refused, by name:
 
 
 # %%
@@ -142,13 +250,16 @@ assert "what gate 'too large' returns must be in [0, 1]" in complaint
 
 
 # %% [markdown]
-# Two rules to know. A gate is asked for the context's tokens together, and for each query alone, since queries of one prompt are alternatives that must not see each other: a gate that mixes tokens mixes
-# those of the context, later ones with earlier ones too unless it takes care. And a model is known to a checkpoint by its weights and buffers and by its `repr`, in which a gate shows every plain number and word among its attributes. Keep what tells two gates apart in one of these. (Only exact draws without tokens, `token_free`, refuse a gate of your own: their law is
-# derived for the layer's sigmoid.)
+# ```{note}
+# Two things to know. A gate sees the tokens of the context together, and each query alone, as the queries of one prompt are alternatives. A
+# gate that mixes tokens therefore mixes those of the context, later ones with earlier ones too unless it takes care. And a checkpoint knows a model by its weights,
+# its buffers and its `repr`, in which a gate shows each attribute that is a plain number or word. Keep what tells two gates apart in one of these.
+# ```
 #
 # ## A distribution
 #
-# Whatever has a method `sample` can be simulated and trained on. Suppose the task drifts: at each example it keeps the share $\rho$ of what it was, and the rest is drawn anew,
+# Whatever has a method `sample` can be simulated and trained on. Suppose that the task drifts: at each example it keeps the share $\rho$ of what it was, and the
+# rest is drawn anew,
 #
 # $$
 # \beta_{i+1} = \rho\, \beta_i + \sqrt{1 - \rho^2}\; \xi_i, \qquad \xi_i \sim \mathcal{N}(0, I), \qquad y_i = x_i^\top \beta_i .
@@ -158,98 +269,62 @@ assert "what gate 'too large' returns must be in [0, 1]" in complaint
 
 
 # %%
-@dataclass(frozen=True)
 class Drift:
-    d: int = 3
-    n: int = 30
-    rho: float = 0.97
+    d, n, rho = 3, 30, 0.97
 
     def sample(self, batch, generator=None, queries=1, dtype=None):
-        kind, n = {"generator": generator, "dtype": dtype}, self.n
-        x = torch.randn(batch, n + queries, self.d, **kind)
-        beta = torch.randn(batch, n + 1, self.d, **kind)
+        kind = {"generator": generator, "dtype": dtype}
+        x = torch.randn(batch, self.n, self.d, **kind)
+        x_query = torch.randn(batch, queries, self.d, **kind)
+        beta = torch.randn(batch, self.n + 1, self.d, **kind)
         beta[:, 1:] *= (1 - self.rho**2) ** 0.5
-        for i in range(n):
+        for i in range(self.n):
             beta[:, i + 1] += self.rho * beta[:, i]
-        task = torch.arange(n + queries).clamp(max=n)  # the query's is the last
-        y = (x * beta[:, task]).sum(-1)
-        return Prompts(
-            x[:, :n], y[:, :n], x[:, n:], y[:, n:], beta[:, :n], beta[:, n]
-        )
+        y, y_query = (x * beta[:, :-1]).sum(-1), (x_query @ beta[:, -1:].mT)[..., 0]
+        return Prompts(x, y, x_query, y_query, beta[:, :-1], beta[:, -1])
 
 
 # %% [markdown]
-# How do we know that it draws what we meant? This drift is a case that the theory covers: $n$ blocks of one example each, with correlations $R_{ij} = \rho^{|i - j|}$ and
-# $r_i = \rho^{n + 1 - i}$. So we can write its twin as a `PromptDistribution`, ask that one for the best weights, and hold the sampler to their exact risk. The weights have a check of their own. Up to scale the best weights solve
-# $(hR + I)\, \omega = r$ for some number $h$ ({prf:ref}`thm-stationary-points`), and $R^{-1}$ is tridiagonal with $R^{-1} r = \rho\, (0, \dots, 0, 1)^\top$. So they obey a recurrence with constant coefficients, and are powers of one number but for a term that belongs to the first examples, which have
-# no past. The best constant gate, found by another way, should lose next to nothing.
+# How do we know that it draws what we meant? This drift is a case that the theory covers: $n$ blocks of one example each, with correlations $R_{ij} = \rho^{|i - j|}$
+# and $r_i = \rho^{n + 1 - i}$. So it has a twin that is a `PromptDistribution`. We ask the twin for the best weights, and hold the sampler to their exact risk.
 
 # %%
-drift = Drift()
-age = np.arange(drift.n, 0, -1)
-twin = PromptDistribution(
-    drift.d,
-    counts=(1,) * drift.n,
-    r=drift.rho**age,
-    R=drift.rho ** np.abs(age[:, None] - age),
-)
+drift, many = Drift(), {"draws": 8000, "queries": 8}
+twin = twin_of(drift.rho)
 best, constant = optimal_wpgd(twin), optimal_wpgd(twin, "constant-gate")
-linear = optimal_wpgd(twin, "uniform")
-rate = float(constant.omega[-2] / constant.omega[-1])
+generator = torch.Generator().manual_seed(1)
+drawn = simulate_risk(lambda p: best(p), drift, **many, generator=generator)
 
-many = {"draws": 8000, "queries": 8}
-drawn = simulate_risk(
-    lambda p: best(p), drift, **many, generator=torch.Generator().manual_seed(1)
-)
+# %% [markdown]
+# The weights have a check of their own. Up to scale they solve $(hR + I)\, \omega = r$ for some number $h$ ({prf:ref}`thm-stationary-points`), and $R^{-1}$ is
+# tridiagonal with $R^{-1} r = \rho\, (0, \dots, 0, 1)^\top$. So they obey a recurrence with constant coefficients: they are powers of one number, but for a term that belongs to
+# the first examples, which have no past. The best constant gate, found by another way, should lose next to nothing.
+
+# %% tags=["check"]
+linear = optimal_wpgd(twin, "uniform")
 assert abs(drawn.risk - best.risk) < 5 * drawn.stderr < 0.1 * best.risk
 assert 0 <= constant.risk - best.risk < 1e-3 * best.risk
 assert best.risk < 0.9 * linear.risk
-
-# %% [markdown]
-# `fit` takes the gate and the distribution as they are. Three layers are trained on the drift, each with a gate from above; the decay gets the rate of the best constant gate. All start as one step of weighted gradient descent, `construct` with
-# $P_q = P_k = I$, with gates near that rate, and all their weights are free. The gates move little, so what is learnt here is mostly the rest. On another machine rounding differs, and training ends at slightly other weights: we ask the layers to come within {glue:text}`allowed:.0f` per cent of the optimum, several times what they miss it by here.
-
-# %%
-recipe = Recipe(steps=200, batch=128, queries=8, lr=0.02)
-gates = {
-    "fixed decay": Decay(rate),
-    "sigmoid above a floor": Bounded(width=4, floor=0.5),
-    "label squared": LabelSquared(label=3),
-}
-trained, allowed, start = {}, 0.05, torch.eye(3, 4)
-for name, gate in gates.items():
-    generator = torch.Generator().manual_seed(0)
-    model = GLA(4, gate, scale=1 / drift.n)
-    model.layers[0].construct(start, start, model.h)
-    losses = fit(model, drift, recipe)
-    trained[name] = simulate_risk(
-        model, twin, **many, generator=generator, against=best
-    )
-    assert abs(trained[name].risk / best.risk - 1) < allowed
-    assert losses[:10].mean() > 1.1 * losses[-10:].mean()
-
-# %% tags=["remove-input", "remove-output"]
-from myst_nb import glue
-
-glue("allowed", 100 * allowed, display=False)
-glue("rate", rate, display=False)
+print(
+    f"{many['draws']} prompts: the risk is {drawn.risk / twin.M:.3f} M, by the theory "
+    f"of the twin {best.risk / twin.M:.3f} M; a constant gate loses "
+    f"{constant.risk / best.risk - 1:.0e} of it"
+)
 
 
 # %% [markdown]
-# The best constant gate here is {glue:text}`rate:.2f`. For these three the comparison runs on prompts of the twin, where `against=` can take off the noise that both predictors share. The optimum over
-# weights is a bound for one layer with a scalar gate that reads neither features nor label ({doc}`training`). A gate that reads them, as the second and the third here, is free to pass below it.
-#
 # ## A layer
 #
-# For `fit` and `simulate_risk` a layer is a module from tokens to predictions. If its `forward` takes `queries`, several queries can share a context. The delta rule
-# {cite}`schlag2021linear,yang2024parallelizing` writes not the label but the error it would make: its memory then holds a predictor, and each example corrects it. Here is one whose step is divided by $\norm{x}^2$, with one weight, the rate.
+# For `fit` and `simulate_risk` a layer is a module from tokens to predictions. If its `forward` takes `queries`, several queries can share a context. The delta
+# rule {cite}`schlag2021linear,yang2024parallelizing` writes not the label but the error that it would make: its memory $w$ holds a predictor, and each example
+# corrects it. Here its step is divided by $\norm{x}^2$, and its one weight is the rate.
 
 
 # %%
 class DeltaRule(nn.Module):
-    def __init__(self):
+    def __init__(self, rate=0.3):
         super().__init__()
-        self.rate = nn.Parameter(torch.tensor(0.3))
+        self.rate = nn.Parameter(torch.tensor(rate))
 
     def forward(self, Z, queries=1):
         x, y = Z[..., :-1], Z[..., -1:]
@@ -261,25 +336,86 @@ class DeltaRule(nn.Module):
         return (w * x[:, -queries:]).sum(-1)
 
 
+# %% [markdown]
+# This one has an exact risk too. Features point in all directions alike, so the mean of $x x^\top / \norm{x}^2$ is $I / d$. One example with the rate $\eta$ makes of
+# $\E \norm{w}^2$ and $\E\, w^\top \beta$
+#
+# $$
+# \E \norm{w}^2 + \tfrac{2 \eta}{d} \bigl( \E\, w^\top \beta - \E \norm{w}^2 \bigr) + \tfrac{\eta^2}{d}\, \E \norm{\beta - w}^2
+# \qquad \text{and} \qquad
+# \rho\, \bigl( \E\, w^\top \beta + \tfrac{\eta}{d} (d - \E\, w^\top \beta) \bigr),
+# $$
+#
+# and the risk is $\E \norm{\beta - w}^2$ at the end. The code of the first picture has it as `delta_risk`.
+
+# %%
 delta = DeltaRule()
 fit(delta, drift, Recipe(steps=60, batch=64, queries=8, lr=0.02))
 generator = torch.Generator().manual_seed(2)
-trained["delta rule"] = simulate_risk(delta, drift, **many, generator=generator)
-assert trained["delta rule"].risk < 0.75 * best.risk
+trained_delta = simulate_risk(delta, drift, **many, generator=generator)
+
+# %% tags=["check"]
+learnt = float(delta.rate)
+assert abs(trained_delta.risk - delta_risk(learnt)) < 5 * trained_delta.stderr
+assert 5 * trained_delta.stderr < 0.1 * trained_delta.risk
+assert trained_delta.risk < 0.75 * best.risk
+print(
+    f"at the rate {learnt:.2f}, which it learnt, the delta rule has "
+    f"{trained_delta.risk / best.risk:.2f} of the risk of the best weights; by the "
+    f"formula {delta_risk(learnt) / best.risk:.2f}"
+)
 
 # %% [markdown]
-# No weights on a single step of gradient descent do as well on this drift: the optimum is over all of them. The delta rule does it with one number, as it takes a step per example and subtracts what it has already explained.
+# No weights on a single step of gradient descent do as well on this drift: the optimum is over all of them. The delta rule does it with one number, as it takes a
+# step per example and subtracts what it has already explained.
+#
+# ## All of them on one scale
+#
+# `fit` takes the gate and the distribution as they are. Three layers are trained on the drift, each with a gate from above; the fixed decay is that of the best constant
+# gate, {glue:text}`rate:.2f`. All start as one step of weighted gradient descent, with $P_q = P_k = I$. Then all their weights are free.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-your-own", "caption": "A drifting task (d = 3, n = 30): risk of three layers with gates of our own and of the delta rule, all trained on it, over the risk of predicting zero. The lines are theory: linear attention, and the optimum over all weights. Bars of two standard errors are smaller than the dots."}}
-import matplotlib.pyplot as plt
+# %%
+rate = float(constant.omega[-2] / constant.omega[-1])
+recipe = Recipe(steps=200, batch=128, queries=8, lr=0.02)
+gates = (Decay(rate), Bounded(width=4, floor=0.5), LabelSquared(label=3))
+trained, losses, start = {}, {}, torch.eye(3, 4)
+for gate in gates:
+    generator = torch.Generator().manual_seed(0)
+    model = GLA(4, gate, scale=1 / drift.n)
+    model.layers[0].construct(start, start, model.h)
+    losses[gate.name] = fit(model, drift, recipe)
+    trained[gate.name] = simulate_risk(
+        model, twin, **many, generator=generator, against=best
+    )
 
-fig, ax = plt.subplots(figsize=(6.6, 2.6))
-for name, risk in (
-    ("linear attention", linear.risk),
-    ("weighted optimum", best.risk),
+# %% tags=["check"]
+# On another machine rounding differs, and training ends at slightly other weights.
+# The layers may miss the optimum by several times what they miss it by here.
+allowed = 0.05
+missed = {name: risk.risk / best.risk - 1 for name, risk in trained.items()}
+assert max(map(abs, missed.values())) < allowed
+for loss in losses.values():
+    assert loss[:10].mean() > 1.1 * loss[-10:].mean()
+print(
+    f"{len(missed)} trained layers come within {max(map(abs, missed.values())):.1%} "
+    f"of the risk of the best weights; {allowed:.0%} is allowed"
+)
+
+# %% tags=["remove-input", "remove-output"]
+from myst_nb import glue
+
+glue("rate", rate, display=False)
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-your-own", "caption": "The three gates come to the best weights, and the delta rule passes them. Risk on a drifting task ($d = 3$, $n = 30$), over the risk of predicting zero, of three layers with gates of our own and of the delta rule, all trained on it (markers). The lines are theory. Bars of two standard errors are smaller than the markers."}}
+shown = trained | {"delta rule": trained_delta}
+fig, ax = plt.subplots(figsize=(6.4, 2.6))
+for name, label, risk, side in (
+    ("linear attention", "linear attention", linear.risk, "left"),
+    ("weighted optimum", "best weights", best.risk, "right"),
 ):
-    ax.axvline(risk / twin.M, label=name, **plotting.STYLES[name])
-for k, estimate in enumerate(trained.values()):
+    ax.axvline(risk / twin.M, **plotting.STYLES[name])
+    ax.text(risk / twin.M, -0.65, label, ha=side)
+for k, estimate in enumerate(shown.values()):
     ax.errorbar(
         estimate.risk / twin.M,
         k,
@@ -288,34 +424,40 @@ for k, estimate in enumerate(trained.values()):
         marker=plotting.TASK_MARKERS[k],
         linestyle="",
     )
-ax.set(yticks=range(4), yticklabels=trained, xlabel="risk / $M$", xlim=(0, 0.6))
-ax.set_ylim(3.5, -0.5)
-_ = ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2)
+ax.set(yticks=range(4), yticklabels=shown, xlabel="risk / $M$", xlim=(0, 0.75))
+_ = ax.set_ylim(3.5, -0.5)
 
 # %% tags=["remove-input"]
 plotting.FigureData(
     "your_own",
     {
-        "layer": [*trained],
-        "risk_over_M": [e.risk / twin.M for e in trained.values()],
-        "stderr": [e.stderr / twin.M for e in trained.values()],
+        "layer": [*shown],
+        "risk_over_M": [e.risk / twin.M for e in shown.values()],
+        "stderr": [e.stderr / twin.M for e in shown.values()],
     },
-    distribution=drift,
+    distribution="drift, d = 3, n = 30, rho = 0.97",
     linear_attention=linear.risk / twin.M,
     optimum=best.risk / twin.M,
     trained="200 steps of 128 prompts; delta rule: 60 steps of 64",
     seed="gates 0, delta rule 2",
 )
 
-
 # %% [markdown]
+# ```{note}
+# The best weights do not read the data: their risk is a bound for one layer with a scalar gate that reads neither features nor label ({doc}`training`). A gate that reads
+# them, as the second and the third here, is free to pass below it.
+# ```
+#
 # ## Break it
 #
-# The twin speaks for the drift because features are Gaussian. Give the feature vector of every example a size of its own, with the same covariance: its square is $1/5$ or $9/5$, alike
-# likely. All that the twin knows is unchanged, but the optimum of the theory now meets fourth moments that are larger by the factor $41/25$, and its risk is no longer the one that the theory names.
-
+# The twin speaks for the drift because features are Gaussian. Give the feature vector of every example a size of its own, with the same covariance: its square is
+# $1/5$ or $9/5$, alike likely. All that the twin knows is unchanged. But the predictor now meets fourth moments that are larger by the factor $41/25$, and its risk is no
+# longer the one that the theory names.
 
 # %%
+from dataclasses import replace
+
+
 class Uneven(Drift):
     def sample(self, batch, generator=None, queries=1, dtype=None):
         p = super().sample(batch, generator, queries, dtype)
@@ -324,27 +466,33 @@ class Uneven(Drift):
         return replace(p, x=p.x * size[..., None], y=p.y * size)
 
 
-uneven = simulate_risk(
-    lambda p: best(p), Uneven(), **many, generator=torch.Generator().manual_seed(3)
-)
+generator = torch.Generator().manual_seed(3)
+uneven = simulate_risk(lambda p: best(p), Uneven(), **many, generator=generator)
 assert uneven.risk - best.risk > 10 * uneven.stderr
 
 # %% [markdown]
-# A closed form answers for the law it was derived for. For a law of your own the simulation is the judge, and the twin, if there is one, the test of the simulation.
+# A closed form answers for the law it was derived for. For a law of your own the simulation is the judge, and the twin, if there is one, the test of the
+# simulation.
 #
-# ## Exercise
+# ## Exercises
 #
-# ```{exercise}
+# ```{exercise} By hand: a decay per channel
 # :label: ex-decays
 #
-# Write a gate on the key side with one decay per channel, $g = (g_1, \dots, g_m)$, the same for all tokens. Which weights $\Omega$ does the layer give the example of age $a$? (The last example has age $1$.) Check it with `GLA.weights`, for
-# `key_width=3` and decays that include zero.
+# Write a gate on the key side with one decay per channel, $g = (g_1, \dots, g_m)$, the same for all tokens. Which weights $\Omega$ does the layer give the example of
+# age $a$? (The last example has age $1$.) What does a channel with decay zero hold?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# Which gates act after the example was written? The query's own is among them.
 # ```
 #
 # ````{solution} ex-decays
 # :class: dropdown
 #
-# Every gate after the write multiplies channel by channel, the query's own among them. Age $a$ counts just these gates: $\Omega = (g_1^a, \dots, g_m^a)$. A channel with decay zero holds nothing, at any age.
+# Every gate after the write multiplies channel by channel. Age $a$ counts just these gates, so $\Omega = (g_1^a, \dots, g_m^a)$. A channel with decay zero holds nothing, at any age.
 #
 # ```python
 # class Decays(nn.Module):
@@ -359,8 +507,88 @@ assert uneven.risk - best.risk > 10 * uneven.stderr
 #
 #
 # layer = GLA(4, Decays([0.0, 0.5, 0.9]), key_width=3)
-# age = torch.arange(9, 0, -1)
-# Omega = torch.tensor([0.0, 0.5, 0.9]) ** age[:, None]
+# ages = torch.arange(9, 0, -1)
+# Omega = torch.tensor([0.0, 0.5, 0.9]) ** ages[:, None]
 # torch.testing.assert_close(layer.weights(torch.ones(10, 4))[0], Omega)
+# ```
+# ````
+#
+# ```{exercise} Compute: when is it better to correct than to weigh?
+# :label: ex-correct-or-weigh
+#
+# Give the delta rule its best rate at each $\rho$, and compare it with the best weights. Who wins on a slow drift, and who on a fast one? Where do they change places, for
+# $d = 3$ and $n = 30$?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# `delta_risk` takes an array of rates, and `twin_of(rho)` gives the twin. Halve an interval of $\rho$.
+# ```
+#
+# ````{solution} ex-correct-or-weigh
+# :class: dropdown
+#
+# The delta rule wins on slow drifts, the weights on fast ones, and they change places near $\rho = 0.81$. Where the task hardly moves, every example takes from the memory what is
+# still wrong in it, so the delta rule's error dies out, while an average over thirty examples keeps the noise of each with the others. Where the task moves fast, a large step writes into the memory what
+# will not be true for long. Its best rate then falls towards zero.
+#
+# ```python
+# def lead(rho):
+#     """How much of M the delta rule gains over the best weights."""
+#     dist = twin_of(rho)
+#     return (optimal_wpgd(dist).risk - delta_risk(grid, rho).min()) / dist.M
+#
+#
+# grid = np.linspace(0.005, 1.5, 600)
+# assert lead(0.99) > 0.1 and lead(0.97) > 0.1 and lead(0.7) < -0.05
+# low, high = 0.7, 0.97
+# while high - low > 1e-3:
+#     middle = (low + high) / 2
+#     low, high = (low, middle) if lead(middle) > 0 else (middle, high)
+# assert abs(low - 0.81) < 0.01
+# best_rates = [grid[np.argmin(delta_risk(grid, rho))] for rho in (0.97, 0.8, 0.6)]
+# assert (np.diff(best_rates) < 0).all() and best_rates[-1] < 0.1
+# ```
+# ````
+#
+# ```{exercise} Explore: a decay that learns its rate
+# :label: ex-learnt-rate
+#
+# Make the rate of `Decay` a weight, start it far off, at $0.5$, and train the layer on the drift. Does it find the best constant gate? How much does it matter?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# Train the logit of the rate, so that it stays between zero and one. Compare the risk of constant gates with a few rates, by `twin`, before you ask for more digits.
+# ```
+#
+# ````{solution} ex-learnt-rate
+# :class: dropdown
+#
+# It finds it, to a hundredth, and could miss it by far more at little cost: rates of $0.85$ and $0.92$ have a risk within five per cent of the best. The other weights of the layer adapt
+# to the rate while it moves, so the path is not that of the rate alone.
+#
+# ```python
+# class Learnt(nn.Module):
+#     name, acts_on = "a decay that learns", "scalar"
+#
+#     def __init__(self, rate):
+#         super().__init__()
+#         self.logit = nn.Parameter(torch.logit(torch.tensor(rate)))
+#
+#     def forward(self, Z):
+#         return torch.sigmoid(self.logit).expand(Z.shape[:-1])
+#
+#
+# model = GLA(4, Learnt(0.5), scale=1 / drift.n)
+# model.layers[0].construct(start, start, model.h)
+# fit(model, drift, recipe)
+# found = float(torch.sigmoid(model.layers[0].own.gate.logit.detach()))
+# # Two hundred steps of noisy gradients; 0.4 is how far it has come.
+# assert abs(found - rate) < 0.03
+# near = [optimal_wpgd(twin, fixed**age).risk / best.risk for fixed in (0.85, 0.92)]
+# assert max(near) < 1.05
 # ```
 # ````
