@@ -251,9 +251,10 @@ assert "what gate 'too large' returns must be in [0, 1]" in complaint
 
 # %% [markdown]
 # ```{note}
-# Two things to know. A gate sees the tokens of the context together, and each query alone, as the queries of one prompt are alternatives. A
+# A gate sees the tokens of the context together, and each query alone, as the queries of one prompt are alternatives. A
 # gate that mixes tokens therefore mixes those of the context, later ones with earlier ones too unless it takes care. And a checkpoint knows a model by its weights,
-# its buffers and its `repr`, in which a gate shows each attribute that is a plain number or word. Keep what tells two gates apart in one of these.
+# its buffers and its `repr`, in which a gate shows each attribute that is a plain number or word. Keep what tells two gates apart in one of these. Only exact draws
+# without tokens ({doc}`token_free`) refuse a gate of your own: their law is derived for the layer's sigmoid.
 # ```
 #
 # ## A distribution

@@ -1,11 +1,6 @@
 """A build that fails says where and why in a few lines."""
 
-import os
-import subprocess
-import sys
-
 import pytest
-from test_freshness import PAGE, book  # noqa: F401
 
 from book import build
 
@@ -107,19 +102,15 @@ def test_an_assertion_in_a_function_is_shown_with_the_call():
 
 
 @pytest.fixture
-def failed(book):  # noqa: F811
+def failed(book, page, strictly):
     """A book of which one page fails, built; its output."""
-    (book / "chapters" / "02_two.md").write_text(PAGE + "\n```{code-cell}\nx = 3.25\nassert 3 < x < 3.2\n```\n")
+    (book / "chapters" / "02_two.md").write_text(page + "\n```{code-cell}\nx = 3.25\nassert 3 < x < 3.2\n```\n")
     (book / "_toc.yml").write_text("format: jb-book\nroot: chapters/01_page\nchapters:\n- file: chapters/02_two\n")
-    environment = os.environ | {"PYTHONPATH": str(book), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "book.build"], cwd=book, env=environment, capture_output=True, text=True, timeout=120
-    )
-    return book, done
+    return book, strictly(book)
 
 
 def test_a_book_with_a_failing_cell_is_built_but_for_its_page_and_ends_in_a_few_lines(failed):
-    book, done = failed  # noqa: F811
+    book, done = failed
     assert done.returncode != 0 and "Traceback" not in done.stdout + done.stderr
     told = build.COLOURS.sub("", done.stdout).rstrip().split("\nThe book was not built whole.\n")[1]
     assert told.splitlines() == [

@@ -1,54 +1,12 @@
 """No page shows a result of code, data or versions that have since changed."""
 
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from book.freshness import fingerprint, versions
-
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
----
-
-# A page
-
-```{code-cell}
-import glalib
-print("the answer is", glalib.answer())
-```
-"""
-
-
-@pytest.fixture
-def book(tmp_path):
-    """A book of one page, with the settings of the real one and a package that it can change."""
-    for name in ("_config.yml", "requirements.lock", "references.bib"):
-        shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "book", tmp_path / "book")
-    (tmp_path / "claims.yml").write_text("{}\n")
-    (tmp_path / "assets").mkdir()
-    (tmp_path / "assets" / "custom.css").touch()
-    (tmp_path / "glalib" / "deep").mkdir(parents=True)
-    (tmp_path / "glalib" / "__init__.py").write_text("from .deep.answer import answer\n")
-    (tmp_path / "glalib" / "deep" / "answer.py").write_text("def answer():\n    return 41\n")
-    (tmp_path / "chapters" / "data").mkdir(parents=True)
-    (tmp_path / "chapters" / "data" / "table.csv").write_text("1,2\n")
-    (tmp_path / "chapters" / "01_page.md").write_text(PAGE)
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: chapters/01_page\n")
-    return tmp_path
 
 
 @pytest.mark.parametrize(
@@ -74,9 +32,9 @@ def test_the_fingerprint_sees_new_and_renamed_files_and_versions(book):
     assert len(set(seen)) == 4
 
 
-def test_the_fingerprint_leaves_the_chapters_to_the_cache(book):
+def test_the_fingerprint_leaves_the_chapters_to_the_cache(book, page):
     before = fingerprint(book)
-    (book / "chapters" / "01_page.md").write_text(PAGE + "\nMore prose.\n")
+    (book / "chapters" / "01_page.md").write_text(page + "\nMore prose.\n")
     (book / "chapters" / "01_page.py").write_text("# its twin\n")
     (book / "glalib" / "__pycache__").mkdir()
     (book / "glalib" / "__pycache__" / "answer.pyc").touch()
