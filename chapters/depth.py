@@ -18,11 +18,11 @@
 # If one layer is one step of gradient descent, are $L$ layers $L$ steps?
 #
 # One layer is one step of weighted gradient descent ({prf:ref}`thm-gla-is-wpgd`). Stack the layers, and the causal mask begins to
-# matter. Without it, many layers are as many steps of one descent. With it, every token descends on its own, and learns from what the
-# earlier tokens have not yet explained.
+# matter. Without the mask, many layers are as many steps of one descent. With it, every token descends on its own, and learns from what
+# it and the earlier tokens have not yet explained.
 #
-# This decides what depth can buy. Repeat one layer for ever: without the mask you end at least squares, with it at another
-# architecture's layer, the delta rule, or at nothing at all.
+# This decides what depth can buy. Repeat one layer for ever. Without the mask you end at least squares. With it you end at the delta
+# rule, which is a layer of another architecture, or at zero.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-lattice", "caption": "With the mask every token has an iterate of its own; without it all examples share one. Dots are iterates, one for each token and layer, and arrows say who reads whom. Left: what example 3 has read after two layers is drawn thick. The query reads all examples, and from the second layer on itself as well (dashed). Right: all examples of a layer read the same, so their iterates are one, and the query writes nothing; it only carries its own sum upwards (dotted)."}}
 import matplotlib.pyplot as plt
@@ -103,7 +103,7 @@ plotting.FigureData(
 # ```{prf:theorem} Depth
 # :label: thm-depth
 #
-# **With the mask every token has its own iterate, and reads those of the tokens before it.**
+# **With the mask every token has its own iterate, and reads its own and those of the tokens before it.**
 #
 # *Theorem 6 of the paper, as derived here.* Let $Z^0 = Z$ and $Z^{l+1} = Z^l + \mathrm{GLA}_l(Z^l)$ for $l = 0, \dots, L-1$.
 # Every layer has the form of {prf:ref}`def-construction`, with matrices $P_{q,l}$, $P_{k,l}$ of its own and with $-1$ in place of
@@ -153,7 +153,7 @@ plotting.FigureData(
 # step of its loss at $\beta_i$.
 #
 # *The query reads itself.* Its sum includes $j = n+1$. In the first layer that residual is $0$. From the second layer on it is
-# $-x^\top \beta_{n+1}^l$, so the query, if $x^\top P_{q,l} P_{k,l}^\top x > 0$, pulls itself towards zero.
+# $-x^\top \beta_{n+1}^l$. So if $x^\top P_{q,l} P_{k,l}^\top x > 0$, the query pulls itself towards zero.
 #
 # Here are the iterates, in plain loops.
 
@@ -221,8 +221,8 @@ print(
 
 
 # %% [markdown]
-# Gates may also be computed from all of a token, from the label coordinate too, which holds the residual so far. For the check we run such
-# a stream, take the gates that each layer computed, and put them into the formula.
+# Gates may also be computed from the whole token, its label coordinate included, which holds the residual so far. For the check we run
+# such a stack, take the gates that each layer computed, and put them into the formula.
 
 
 # %% tags=["check", "asserts-thm-depth"]
@@ -273,13 +273,12 @@ print(
 # %% [markdown]
 # ## Without the causal mask
 #
-# Let every token read the state after the last example, and let the query write nothing. A query has no example after it, so its own
-# gate is the only gate that the examples do not share.
+# Let every token read the state after the last example, and let the query write nothing. The query then reads the same state as the examples. Only its own gate is not shared with them.
 #
 # ```{prf:proposition} Depth without the causal mask
 # :label: prop-depth-full
 #
-# **Without the mask $L$ layers are $L$ steps of one descent, and the query's gate takes its part of each.**
+# **Without the mask $L$ layers with scalar gates are $L$ steps of one descent, and the query's gate says how much of each step the query takes.**
 #
 # *As derived here.* Take the layers of {prf:ref}`thm-depth`, but let tokens $1, \dots, n$ and the query all read the state after example $n$, the query
 # through its own gate $g_{n+1}^l$, and let the query write nothing. With $\Omega_j^l = g_{j+1}^l \odot \dots \odot g_n^l$ and $\beta^0 = 0$ let
@@ -308,8 +307,7 @@ print(
 # ```
 # ````
 #
-# Part 2 without gates is the setting of {cite}`ahn2023transformers`. One layer knows no difference between mask and no mask: the
-# query reads the same state, and its own residual is still zero. Now one loop over the examples is enough:
+# Part 2 without gates is the setting of {cite}`ahn2023transformers`. For one layer the mask makes no difference to the prediction: the query reads the same state, and its own residual is still zero. Now one loop over the examples is enough:
 
 
 # %%
@@ -354,7 +352,8 @@ print(f"{len(errors)} stacks: all four parts hold to {max(errors):.0e}")
 # %% [markdown]
 # ## Where equal layers end
 #
-# Repeat one layer for ever, with steps that are not too long. Each of the three ways of reading ends somewhere else.
+# Repeat one layer for ever, with steps that are not too long. There are three ways of reading: without the mask, with it, and with it but for the
+# query's own term. Each ends somewhere else.
 
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-equal-layers", "caption": "One layer, repeated: who reads whom decides where it ends. Prediction of equal layers against their number, for one prompt of six examples without gates (d = 3). Without the mask it tends to least squares. With the mask it tends to zero, if the query reads itself, and to the delta rule, if it does not; the examples and the query have length one here and the step is one, so these two arrive after seven and after six layers."}}
@@ -448,7 +447,7 @@ plotting.FigureData(
 # (proof-prop-delta-limit)=
 # ```{prf:proof}
 # *1.* By {prf:ref}`prop-depth-full` $\beta^{l+1} = \beta^l + \eta (X^\top(\omega \odot y) - S_\omega \beta^l)$ from $0$. As $X^\top \diag(\omega) y$ lies in the range of $S_\omega$, all iterates do, and there
-# $I - \eta S_\omega$ is a contraction to the only fixed point in that range. For a constant query gate the sum in part 3 there is $g_{n+1} \beta^L$.
+# $I - \eta S_\omega$ is a contraction to the only fixed point in that range. As the query's gate is the same in all layers, the sum in part 3 of that proposition is $g_{n+1} \beta^L$.
 #
 # *2.* Let $u^l \in \R^{n+1}$ be the label
 # coordinates. By {prf:ref}`thm-depth` $u^{l+1} = (I - \eta T) u^l$, where $T_{ij} = x_i^\top x_j \prod_{m=j+1}^i g_m$ for $j \le i$ and $0$ for $j > i$. $T$ is triangular with diagonal $\norm{x_i}^2$, so the
@@ -568,7 +567,7 @@ assert wrong[0] < 1e-12 and min(wrong[1:]) > 0.01
 print("relative errors of one to six layers:", ", ".join(f"{e:.1g}" for e in wrong))
 
 # %% [markdown]
-# **A step too long.** Part 2 of {prf:ref}`prop-delta-limit` needs $\eta \norm{x_i}^2 < 2$ for every token. One long example is enough to make the
+# **A step too long.** Part 2 of {prf:ref}`prop-delta-limit` needs $\eta \norm{x_i}^2 < 2$ for every token. One long example can be enough to make the
 # label coordinates grow without bound.
 
 # %% tags=["check"]
@@ -589,7 +588,7 @@ print(
 # ```{exercise} By hand: the query reads itself
 # :label: ex-own-term
 #
-# Leave the query's own term out of {prf:ref}`thm-depth`. How wrong is the prediction of two layers, exactly? And how could one remove the own
+# Leave the query's own term out of {prf:ref}`thm-depth`. By how much exactly does that change the prediction of two layers? And how could one remove the own
 # term without touching the layers, by changing the query's token? The gates are given.
 # ```
 #
@@ -674,7 +673,7 @@ print(
 # :class: dropdown
 #
 # Without the mask the order never matters. With it, it matters from the second layer on, even without gates: a token learns from the tokens before it, so the one that
-# comes first has only itself to learn from. The mask is a gate of its own kind.
+# comes first has only itself to learn from.
 #
 # ```python
 # def shuffled(L, causal):

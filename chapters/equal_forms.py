@@ -18,8 +18,8 @@
 # How can a recurrence that runs token by token be computed all at once, and does it come out the same?
 #
 # The layer of {prf:ref}`def-gla` forgets, writes and reads, one token after another. That is easy to understand and slow on a machine
-# that likes large products. But the recurrence only ever multiplies by gates, so what a reader hears of each write can be said without
-# it, in one number. The matrix of these numbers is the picture to keep.
+# that likes large products. But all that the recurrence does to a write is to multiply it by gates. So for a scalar gate what a reader hears of each write can be said
+# without it, in one number. The matrix of these numbers is the picture to keep.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-memory", "caption": "Linear attention hears all tokens alike, a constant gate fades them, and a gate that nearly closes once forgets. Each row is a reader at $t$, and shows its weight $\\omega_{ti}$ for the write at each $i$. Hatched, what is still to come."}}
 import matplotlib.pyplot as plt
@@ -106,8 +106,8 @@ plotting.FigureData(
 #
 # For a scalar gate, with $\omega_{ti} = g_{i+1} \cdots g_t$ for $i \le t$ and $0$ for $i > t$, this is
 # $o_t = \sum_i \omega_{ti}\, (k_i^\top q_t)\, v_i$: a masked matrix product, the **parallel** form. Its last row alone is the
-# **read-out**, at a cost that grows with $T$ and not with $T^2$. Cut into chunks, with the state carried from one to the
-# next, it is the **chunked** form.
+# **read-out**, at a cost that grows with the number of tokens $T$ and not with $T^2$. Cut into chunks, with the state carried from one to
+# the next, it is the **chunked** form.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -202,9 +202,9 @@ plotting.FigureData(
 # %% [markdown]
 # ## They agree, in value and in gradient
 #
-# Four kinds of gates are worth a test: mild ones, gates near one (long memory), tiny ones, and exact zeros. For each, and for scalar,
-# key and value gates, every form of the package must give the outputs and the gradients of the loop over tokens, and the read-out those
-# of its last row.
+# Four kinds of gates are worth a test: mild ones, gates near one (long memory), some tiny ones, and some exact zeros. We take each of them with
+# scalar, key and value gates. Every form of the package must give the outputs and the gradients of the loop over tokens, and the read-out
+# those of its last row.
 
 
 # %%
@@ -323,7 +323,7 @@ print(
 
 # %% [markdown]
 # **Step by step.** The state is all that is kept of the past. So a sequence may be cut anywhere: run the first part, keep its last
-# state, and go on from there. Cut after every token, that is decoding, at the same cost for each new token.
+# state, and go on from there. To cut after every token is called decoding; each new token costs the same.
 
 # %%
 g, S, outputs = gates_of_kind("exact zeros", (T,), generator), None, []
@@ -336,7 +336,7 @@ assert relative(torch.cat(outputs), whole) < 1e-12 and relative(S, last) < 1e-12
 
 
 # %% [markdown]
-# How other libraries write the same recurrence, and how to carry their tensors over, stands in {doc}`from_fla`. What the forms cost in time
+# How other libraries write the same recurrence, and how to carry their tensors over, is told in {doc}`from_fla`. What the forms cost in time
 # and memory is measured in {doc}`speed`.
 #
 # ## Break it
@@ -430,7 +430,7 @@ assert relative(own_write_gated, gla(q, k, v, mild)) > 0.01
 # ```{exercise} Explore: what logarithms cost
 # :label: ex-logs-cost
 #
-# No gate is zero now, but computation is in single precision, as on a GPU. How does the error of `parallel_by_logs` grow with the length
+# No gate is zero now, but computation is in single precision, as is usual on a GPU. How does the error of `parallel_by_logs` grow with the length
 # of the sequence? And that of the products?
 # ```
 #

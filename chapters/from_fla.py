@@ -27,14 +27,14 @@
 # | scale | queries times $d_k^{-1/2}$ | inputs times $\Delta_t$ | keys times $d_k^{-1/2}$ | none: multiply q, k or v |
 # | names | $q, k, v$ | $C, B, \Delta x$ | $Q, K$, rotated, and $V$ | `q`, `k`, `v` |
 # | tokens | (batch, T, heads, d) | (batch, T, heads, d) | (batch, heads, T, d) | (..., T, d): heads are one of the leading axes |
-# | heads | each its own | of one group, share $B$ and $C$ | each its own | leading axes of length one broadcast |
+# | heads | each its own | those of one group share $B$ and $C$ | each its own | leading axes of length one broadcast |
 # | state | key $\times$ value | value $\times$ key | key $\times$ value | value $\times$ key |
 # | packed sequences | `cu_seqlens` | `seq_idx` | | a gate of zero at the first token of each; the final state is that of the last |
 #
-# In each library's column the letters are its own; $j = 0, 1, \dots$ counts heads. What stands around the recurrence, as a skip $D x_t$, a normalisation or an
-# output gate, stays outside. RetNet's rotation of $Q$ and $K$ comes before it.
+# In each column the letters are those of the library; $j = 0, 1, \dots$ counts heads. What stands around the recurrence, such as a skip $D x_t$, a normalisation or an
+# output gate, is not part of `gla`. RetNet's rotation of $Q$ and $K$ comes before it.
 #
-# Below, each row is used, and a folded check writes the other recurrence out in its own convention, token by token, and compares
+# Below is one example for each library. A folded check writes the other recurrence out in its own convention, token by token, and compares
 # outputs and final states.
 
 # %%

@@ -18,10 +18,11 @@
 #
 # Which form of the layer should one compute, and how much faster is it than the recurrence as it is written?
 #
-# Every trained layer in this book was trained on processors alone. That works because the same layer has forms that never do what is not asked for.
-# This page shows what they gain, says why, and checks here and now that they agree. It times nothing itself: a time belongs to the machine and the hour.
+# Every trained layer in this book was trained on CPUs alone. That works because the same layer has forms that leave out what is not asked for.
+# This page shows how much faster they are, says why, and checks that they agree. It times nothing itself, as a time belongs to the machine and
+# the hour; the times come from a file.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-speed-ratios", "caption": "One prediction does not need the outputs of all tokens, and not computing them is what pays most. How many times as long the yardstick takes, forward and backward. Above, the recurrence as it is written; below, the reference functions in torch of flash-linear-attention (fla-core). Filled marks: a scalar gate. Open marks: a key gate. Circles: $d = 10$, $n = 100$, 256 prompts. Triangles: $d = 100$, $n = 200$, 64 prompts. Upright strokes: targets set beforehand."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-speed-ratios", "caption": "One prediction does not need the outputs of all tokens, and not computing them is what pays most. How many times as long the yardstick takes, forward and backward. The yardstick is, above, the recurrence as it is written; below, the reference functions in torch of flash-linear-attention (fla-core). Filled marks: a scalar gate. Open marks: a key gate. Circles: $d = 10$, $n = 100$, 256 prompts. Triangles: $d = 100$, $n = 200$, 64 prompts. Upright strokes: targets set beforehand."}}
 import json
 from pathlib import Path
 
@@ -143,8 +144,8 @@ print(f"of {len(compared)} targets that were set beforehand {met} were met")
 # %% [markdown]
 # From tokens to a prediction the layer was {glue:text}`tokens_10:.0f` times as fast as the recurrence at $d = 10$ and {glue:text}`tokens_100:.0f` times at $d = 100$;
 # the read-out {glue:text}`readout_10:.0f` and {glue:text}`readout_100:.0f` times; all positions in chunks {glue:text}`chunked_10:.1f` and {glue:text}`chunked_100:.1f` times.
-# Of the {glue:text}`targets` targets that were set beforehand it met {glue:text}`targets_met`. The recurrence computes the output of every token, which one prediction does not need. A loop that leaves those out is the fairer rival of
-# one prediction: at $d = 10$ the layer was {glue:text}`lean_10:.0f` times as fast as that one.
+# Of the {glue:text}`targets` targets that were set beforehand it met {glue:text}`targets_met`. The recurrence computes the output of every token, which one prediction does not need. For one prediction a loop that leaves them out
+# is the fairer rival: at $d = 10$ the layer was {glue:text}`lean_10:.0f` times as fast as that loop.
 
 # %% tags=["check"]
 assert not stored["quick"]
@@ -159,9 +160,9 @@ print(
 # %% [markdown]
 # ````{dropdown} How it was measured
 # One command wrote the file that the page reads: `python benchmarks/speed.py --tables context-gate --json chapters/data/speed.json`. One thread, float32. What is compared took
-# turns, so that whatever else the machine did slowed both; a point is the median of the ratios of all turns, a bar reaches from the least to the largest. Before anything
-# was timed, outputs and gradients were held together in float64 (flash-linear-attention's functions compute in float32: their outputs and last states, to $10^{-4}$ of the
-# largest entry). The load averages say how busy the machine was; bars that are long say it too.
+# turns, so that whatever else the machine did slowed both. A point is the median of the ratios of all turns; a bar reaches from the least to the largest. Before anything
+# was timed, outputs and gradients were compared in float64 (flash-linear-attention's functions compute in float32: their outputs and last states, to $10^{-4}$ of the
+# largest entry). The load averages say how busy the machine was, and so do long bars.
 # ````
 #
 # ## Why each form is fast
@@ -172,20 +173,21 @@ print(
 # - **The layer, from tokens to one prediction.** A prediction is $\psi^\top S q$, one row of the state times one query. The row is
 #   $\psi^\top S = \sum_i \omega_i u_i k_i^\top$ with $u_i = \psi^\top v_i$ for a scalar gate ({prf:ref}`prop-unrolled`). No state, no key and no value needs to
 #   be formed: $k_i = W_k^\top z_i$, so the sum runs over the tokens themselves and $W_k$ comes last.
-# - **The read-out, from given $q$, $k$, $v$.** The last output is $\sum_i \omega_i v_i (k_i^\top q)$: one product for all scores and one for the sum, with
-#   a row in front. The batched product of a row with a matrix is the fast layout; that of a matrix with a column is not.
-# - **Chunks, for all positions.** Within a chunk of tokens all pairs meet in matrix products; between chunks one state is
-#   handed on. So there are few states to keep, and most of the work is products of matrices.
+# - **The read-out, from given $q$, $k$, $v$.** The last output is $\sum_i \omega_i v_i (k_i^\top q)$: one product for all scores and one for the sum. Each
+# is computed as a row times a matrix, which in batches is faster than a matrix times a column.
+# - **Chunks, for all positions.** Within a chunk of tokens all pairs meet in matrix products; one state is handed on
+# from each chunk to the next. So there are few states to keep, and most of the work is products of matrices.
 #
 # The weights $\omega_i = \prod_{j > i} g_j$ are *reverse products*: a cumulative product from the end, as long as the prompt, with no logarithm and no
 # difference of large sums. Exact zeros are gates like others. (The forward pass divides by nothing. torch's backward pass of a cumulative product
-# divides by the gates as long as none is zero, and goes another way as soon as one is.)
+# divides by the gates if none is zero, and takes another way if one is.)
 #
 # ```{symbols}
 # q k v G o Z omega h
 # ```
 #
-# In float64, on this machine, now: outputs and all gradients of every form against the recurrence, written here once more.
+# The check was run in float64 when this page was built. It holds outputs and all gradients of every form against the recurrence, written
+# here once more.
 
 
 # %%
@@ -292,7 +294,8 @@ plotting.FigureData(
 )
 
 # %% [markdown]
-# The layer's cost, forward and backward, is of the order of drawing the random numbers of its prompts. From here on a faster layer is worth little; **drawing fewer numbers** is worth more.
+# The layer's cost, forward and backward, is of the order of drawing the random numbers of its prompts. From here on a faster layer
+# gains little; **drawing fewer numbers** gains more.
 #
 # ## Drawing less
 
@@ -326,10 +329,10 @@ glue(
 # and {glue:text}`step_1000:.1f` times at $n = 1000$. It draws {glue:text}`numbers_100:.0f` and {glue:text}`numbers_1000:.0f` times fewer random numbers; the gain in time is less, as sums of them, the weights and the backward pass
 # remain.
 #
-# All this together: a layer with every weight free, on a single task with $d = 10$, $n = 100$, from a random start, was trained for 300 steps, {glue:text}`task_seconds:.1f` seconds (median). Its excess over $1 - n / (n + d + 1)$ was then between {glue:text}`excess_low:.2f` and {glue:text}`excess_high:.2f` per cent in the ten runs. Below is no mistake: the formula is the optimum over weights that do not depend on the data,
-# and a free gate can read the labels. Nor is it where training would end: with more steps a layer may go further below, and nothing holds it at the line.
+# All this together: a layer with every weight free, on a single task with $d = 10$, $n = 100$, from a random start, was trained for 300 steps, {glue:text}`task_seconds:.1f` seconds (median). Its excess over $1 - n / (n + d + 1)$ was then between {glue:text}`excess_low:.2f` and {glue:text}`excess_high:.2f` per cent in the ten runs. An excess below zero is no mistake: the formula is the optimum over weights that do not depend on the data,
+# and a free gate can read the labels. Nor need training end there: with more steps a layer may go further below, as the formula is no bound for it.
 #
-# The authors' table trained anew ({doc}`training`) took minutes. Seconds of two lines compare only where the machine was as busy for both.
+# The authors' table trained anew ({doc}`training`) took minutes. Compare the times of two rows only if the machine was as busy for both.
 
 # %% tags=["check"]
 lines = [f"{key} {value:.3g}" for key, value in stored.get("tables", {}).items()]
@@ -390,13 +393,13 @@ assert multiplications(d, d)[0] < one_more  # and still wins at d tokens
 # ````{solution} ex-count-flops
 # :class: dropdown
 #
-# The read-out has scores $k_i^\top q$ and a sum of $v_i$: $2 d$ operations each for every token, $4 T d$. The recurrence reads $S_i q_i$ at every token: $2 d^2 T$. The gates and writes of the state are elementwise and not
+# The read-out has scores $k_i^\top q$ and a sum of $v_i$: $2 d$ operations each for every token, $4 T d$. The recurrence reads $S_i q_i$ at every token: $2 d^2 T$. The ratio is $d/2$. The gates and writes of the state are elementwise and not
 # counted; they add $3 d^2 T$ more.
 #
 # The operations are not what takes the time. At $d = 10$ the loop starts several small operations for every token, forward and backward, and each must move the whole batch of states through memory; the read-out starts a few
 # dozen in all.
 #
-# Their ratio is $d/2$. torch's `FlopCounterMode` counts matrix products only, and agrees:
+# torch's `FlopCounterMode` counts matrix products only, and agrees:
 #
 # ```python
 # from torch.utils.flop_counter import FlopCounterMode
@@ -455,7 +458,7 @@ assert multiplications(d, d)[0] < one_more  # and still wins at d tokens
 # ````{solution} ex-fewest-operations
 # :class: dropdown
 #
-# All pairs cost $4 T^2 d$, the reads of the states $2 T d^2$: they cross at $T = d/2$, so the recurrence has the fewest counted operations by far for long prompts. It is the slowest all the
+# All pairs cost $4 T^2 d$, the reads of the states $2 T d^2$: they cross at $T = d/2$, so for long prompts the recurrence has the fewest counted operations. It is the slowest all the
 # same. Operations inside one large product are cheap, and starting many small ones is not; chunks lie between the two in operations and win in time.
 #
 # ```python

@@ -184,7 +184,7 @@ plotting.FigureData(
 #
 # $\Phi$ needs no more: the block's share is $\sum_i \Delta_{ii} v_i k_i = P_k^\top X^\top \Delta v + (y^\top \Delta v)\, k_y + (\ones^\top \Delta v)\, \mu_k$ ($\mu_k$ is the context part of its keys), with $y^\top \Delta v = \beta_k^\top X^\top \Delta v + \sigma e^\top \Delta v$. Delimiters have $x = 0$ and $y = 0$, so theirs is fixed.
 #
-# **2.** $k_{n+1}^\top q = (P_k^\top x + \mu)^\top (P_q^\top x + q_0) = x^\top H x + b^\top x + c_0$. Insert this in $y_{n+1} - f(Z) = x^\top \beta + \sigma e_{n+1} - \Phi^\top (P_q^\top x + q_0) - (w_x^\top x + \nu)(k_{n+1}^\top q)$ and collect powers of $x$. For the second moment, parts of even and odd degree in $x$ are uncorrelated. With $\tau = x^\top H x$, and for symmetric $A$,
+# **2.** $k_{n+1}^\top q = (P_k^\top x + \mu)^\top (P_q^\top x + q_0) = x^\top H x + b^\top x + c_0$. Insert this in $y_{n+1} - f(Z) = x^\top \beta + \sigma e_{n+1} - \Phi^\top (P_q^\top x + q_0) - (w_x^\top x + \nu)(k_{n+1}^\top q)$ and collect powers of $x$. For the second moment, parts of even and odd degree in $x$ are uncorrelated. With $\tau = x^\top H x$, for any vector $w$ and symmetric $A$,
 #
 # $$
 # \begin{gathered}
@@ -349,7 +349,7 @@ print(
 )
 
 # %% [markdown]
-# How many random numbers does it take? The error of a prompt costs $(2K + 1)\, d$ for tasks and the $\zeta$, and $n$ for the $z$ ($2n$ with noise). Tokens cost $(K + 1)\, d + n d$ and more. We count them at
+# How many random numbers does it take? Without tokens the error of a prompt costs $(2K + 1)\, d$ for tasks and the $\zeta$, and $n$ for the $z$ ($2n$ with noise). Tokens cost $(K + 1)\, d + n d$ and more. We count them at
 # the size of the authors' largest prompts.
 
 # %% tags=["check"]
@@ -379,9 +379,9 @@ print(
 # %% [markdown]
 # ## Break it
 #
-# **Gradients with one direction of tasks.** {prf:ref}`prop-token-free` asks for two directions in $\Sigma$. Let $C$ have rank one, $\Sigma_x = I$, and let values read no features. Then $t = w_y \beta_k$ runs along
-# a line through zero, and the derivative of $u$ across it is of size $1 / \norm{t}$, which has no mean. Averages over a hundred times as many prompts are then no steadier; in three directions they are ten times
-# steadier.
+# **Gradients with one direction of tasks.** Unless features fill one direction only, part 3 of {prf:ref}`prop-token-free` asks for two directions in $\Sigma$. Let $C$ have rank one, $\Sigma_x = I$, and let values read no features. Then $t = w_y \beta_k$ runs along
+# a line through zero, and the derivative of $u$ across it is of size $1 / \norm{t}$, which has no mean. By theory averages over a hundred times as many prompts are then no steadier; in three directions they are ten
+# times steadier.
 
 
 # %%
@@ -448,7 +448,7 @@ print(
 # ```{exercise} Compute: what the query saves
 # :label: ex-token-free-query
 #
-# The law takes the mean over the query, tokens draw it. For a layer at its start, on two tasks of twenty examples in five dimensions, how many times larger is the variance of the squared error when one query is drawn?
+# The law takes the mean over the query; with tokens the query is drawn. For a layer at its start, on two tasks of twenty examples in five dimensions, how many times larger is the variance of the squared error when one query is drawn?
 # ```
 #
 # ```{hint}
@@ -488,7 +488,7 @@ print(
 # ````{solution} ex-token-free-plane
 # :class: dropdown
 #
-# Yes, nearly as much as in three directions: the logarithm costs a factor of $\sqrt 2$ between a hundred prompts and ten thousand, so the spread falls seven times where in three directions it falls ten times.
+# Yes, nearly as much as in three directions. By the rule of the hint the logarithm costs a factor of $\sqrt 2$ between a hundred prompts and ten thousand, so the spread should fall about seven times where in three directions it falls ten times. The check asks only that it halves.
 #
 # ```python
 # plane = PromptDistribution(2, **options)

@@ -19,9 +19,9 @@
 #
 # The best is the Bayes predictor: it knows the law of the prompts, and answers with the mean of the label given all it sees. For one
 # task it is ridge regression. Many layers are many steps of a descent ({doc}`depth`), and a descent stopped early resembles ridge
-# regression. It resembles it, but it never becomes it. One number more in each layer, the query's own gate, closes the gap.
+# regression. But with noise it never becomes ridge regression. One number more in each layer, the query's own gate, closes the gap.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth", "caption": "Steps alone stall; with a gate on the query they reach the Bayes predictor. Least excess over the Bayes risk that was found at each depth, for one task with noise (d = 5, n = 10, noise of standard deviation 2), without the causal mask. Grey lines: gradient flow stopped at its best time, and below what no stack with the mask comes (see the lead on this page)."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth", "caption": "Steps alone stall; with a gate on the query they reach the Bayes predictor. Least excess over the Bayes risk that was found at each depth, for one task with noise (d = 5, n = 10, noise of standard deviation 2), without the causal mask. Grey lines: gradient flow stopped at its best time, and the level below which no stack with the mask comes (see the lead on this page)."}}
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -144,7 +144,7 @@ plotting.FigureData(
 # ```{prf:proposition} Steps and the query's gate
 # :label: prop-depth-filter
 #
-# **Steps alone reach the Bayes predictor if and only if there is no noise; with a gate on the query always.**
+# **As depth grows, steps alone tend to the Bayes predictor if and only if there is no noise; with a gate on the query they always can.**
 #
 # *New here.* Let $K = 1$, $r = 1$, $\Sigma_x = C = I$. Take $L$ layers without the mask, with $P_{q,l} P_{k,l}^\top = \eta_l I$ for any real $\eta_l$, with gates of one on the examples and a scalar gate $c_l \in [0, 1]$ on the
 # query. The prediction is $x^\top p(S) X^\top y$ with a real polynomial $p$ of degree at most $L - 1$, and
@@ -200,12 +200,12 @@ plotting.FigureData(
 #
 # *4.* Let $\phi = z p$; then $\phi(0) = 0$ and $\phi'(0) \neq 0$. If $\phi = \alpha z$, one layer with $\eta_0 = \alpha$, $c_0 = 1$ does it, and the others do nothing ($\eta_l = 0$). Otherwise choose $z_0 \ne 0$ near zero, of the sign of $\phi'(0)$, with
 # $c_0 := \phi(z_0) \in (0, 1]$, and divide: $\phi(z) = c_0 z/z_0 + (1 - z/z_0)\, \phi_1(z)$, where $\phi_1$ is a polynomial of one degree less and $\phi_1(0) = 0$. Its slope $\phi_1'(0) = \phi'(0) - \phi(z_0)/z_0$ vanishes for finitely many $z_0$ only; avoid these. Repeat with $\phi_1$. With
-# $\eta_l = 1/z_l$ this ends with $\phi = \sum_l c_l \eta_l z\, \pi_l$, which is what the layers compute, and needs as many layers as $\phi$ has degrees. As $p(0) \ne 0$ excludes no open set of polynomials, the infimum is the minimum over all.
+# $\eta_l = 1/z_l$ this ends with $\phi = \sum_l c_l \eta_l z\, \pi_l$, which is what the layers compute. The number of layers is the degree of $\phi$. As $p(0) \ne 0$ excludes no open set of polynomials, the infimum is the minimum over all.
 # ```
 # ````
 #
-# So with noise no choice of step sizes imitates ridge regression as well as one likes, at any depth. A gate on the query, which takes only
-# part of some steps, repairs it. (Part 3 is about steps $\eta_l I$ and equal weights. Whether other matrices $P_{q,l}$, $P_{k,l}$ or other
+# So with noise steps alone stay a fixed distance away from ridge regression, however many they are. A gate on the query, which takes only
+# part of some steps, repairs that. (Part 3 is about steps $\eta_l I$ and equal weights. Whether other matrices $P_{q,l}$, $P_{k,l}$ or other
 # weights of the examples could do without the gate is not settled on this page.) The proof of part 4 is a recipe:
 
 
@@ -326,12 +326,12 @@ glue("mask_floor", float(floor), display=False)
 
 # %% [markdown]
 # At six layers the best steps that the search found leave an excess of {glue:text}`excess_steps:.3f`, the gates
-# {glue:text}`excess_gates:.4f`; at eight layers steps are still at {glue:text}`excess_steps_last:.3f`. The best steps found are all equal,
-# and more of them tend to gradient flow; stopped at its best time, that has {glue:text}`excess_flow:.3f`. That a gap remains at every depth is
+# {glue:text}`excess_gates:.4f`; at eight layers steps are still at {glue:text}`excess_steps_last:.3f`. The best eight steps found are nearly equal. Equal steps, as their number grows, tend to gradient flow; stopped at its best time,
+# that has {glue:text}`excess_flow:.3f`. That a gap remains at every depth is
 # proved; how large it is, we have only measured.
 #
 # **A lead: what the mask costs.** With noise and the causal mask no depth seems to be enough, whatever the matrices: in this example the excess
-# stays above {glue:text}`mask_floor:.3f`, twice what plain steps without the mask leave. This is no claim of the ledger; the argument is short.
+# stays above {glue:text}`mask_floor:.3f`, more than one and a half times that of gradient flow without the mask. This is no claim of the ledger; the argument is short.
 #
 # ````{dropdown} The argument, and its number
 # By {prf:ref}`thm-depth`, with gates that read neither features nor labels, the coefficient of $y_i$ in the prediction depends on $x_i, \dots, x_n$ and $x$ only:
@@ -368,13 +368,13 @@ print(
 # ## Several tasks: there and back
 #
 # With several tasks one iterate has to serve them all. Bayes wants a *sum*, $\sum_k r_k \times$ (ridge regression on block $k$), and a descent that
-# visits block $2$ spoils what it learned from block $1$. Still, depth can do it. The trick: walk out along the descent of one task while the
-# query takes notes, walk back to zero while it looks away, then do the next task.
+# visits block $2$ spoils what it learned from block $1$. Still, depth can do it. The trick: walk out along the descent of one task while
+# the query collects, walk back to zero while its gate is shut, then do the next task.
 #
 # ```{prf:theorem} Depth and gates reach the Bayes predictor
 # :label: prop-depth-bayes
 #
-# **Given enough layers without the mask, scalar gates reach the Bayes predictor of any number of tasks, in any order.**
+# **With more and more layers without the mask, scalar gates tend to the Bayes predictor of any number of independent tasks, in any order.**
 #
 # *New here.* Let the tasks be independent, $R = I$, and $C = I$; $r$, $\sigma \ge 0$, the counts and $\Sigma_x$ are arbitrary. For all $T > 0$ and $J$ there are $4KJ$ layers without the mask, with $P_{q,l} P_{k,l}^\top = \eta_l I$ ($\eta_l$ of either sign) and scalar gates in $[0, 1]$, which depend on $r$, $\sigma$, the
 # counts, $T$ and $J$ alone, such that for every prompt
@@ -383,7 +383,7 @@ print(
 # \lim_{T \to \infty} \lim_{J \to \infty} \text{prediction} = \text{the Bayes predictor } \E[y_{n+1} \mid \text{prompt}] .
 # $$
 #
-# So without the mask neither the order of the tasks nor their number is a limit for scalar gates, given enough layers. (We claim this for each prompt, not for the mean over prompts.)
+# So without the mask neither the order of independent tasks nor their number is a limit for scalar gates, given enough layers. (We claim this for each prompt, not for the mean over prompts.)
 # ```
 #
 # ````{dropdown} Why it is true
@@ -485,15 +485,15 @@ print(
 # %% [markdown]
 # ## The picture of depth
 #
-# How far do a few layers go? For two tasks we fit, for each depth, the step, the weights and the query's gate of every layer, in four classes: with and without the mask, and with gates that are scalar
-# or, with four key channels per feature, free.
+# How far do a few layers go? For two tasks and each depth we fit the step, the weights and the query's gate of every layer. There are four classes:
+# with the mask or without, and with gates that are scalar or free.
 #
 # - *Scalar*: a gate $g$ at the first token of block $2$, a gate $c$ on the query, ones elsewhere. An example that reads takes the steps $(w_1, w_2) = \eta\,(g, 1)$ on the two blocks, the query $(v_1, v_2) = \eta\,(cg, c)$. (With the mask, examples of block
 #   $1$ see their own block only, with the step $w_2$.)
-# - *Free*: $w_1, w_2, v_1, v_2$ are any numbers. Four channels with $g, c \in \{0, 1\}$ span them.
+# - *Free*: $w_1, w_2, v_1, v_2$ are any numbers. Four key channels for each feature, with $g, c \in \{0, 1\}$, span them.
 #
 # The data are two independent tasks of equal size with $r = (0.2, 0.8)$, as in the paper's Figure 1(b), but with $d = 5$ and $n = 40$, and no noise. As $n_k \ge d$ the Bayes predictor knows $r_1 \beta_1 + r_2 \beta_2$ exactly, and its risk is $d (1 - r_1^2 - r_2^2)$. The risk of any predictor is this plus its mean squared distance to $x^\top (r_1 \beta_1 + r_2 \beta_2)$, which is what we average over
-# fresh prompts: it is a much quieter number than the loss.
+# fresh prompts, as it varies much less than the loss.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth-two-tasks", "caption": "From three layers on, removing the causal mask and freeing the weights both help. Held-out risk of fitted layers, for two tasks (d = 5, n = 40, no noise). Bars: two standard errors."}}
 d, half = 5, 20
@@ -754,17 +754,17 @@ for name, value in {
     glue(name, float(value), display=False)
 
 # %% [markdown]
-# All start, within their error, at the one-layer optimum, {glue:text}`optimum:.3f`. Five layers without the mask come to {glue:text}`free_full:.2f` with free weights and {glue:text}`scalar_full:.2f` with scalar gates, close to the Bayes risk of {glue:text}`depth_bayes:.1f`. With the mask they come to
+# With one layer all four are close to the one-layer optimum, {glue:text}`optimum:.3f`. Five layers without the mask come to {glue:text}`free_full:.2f` with free weights and {glue:text}`scalar_full:.2f` with scalar gates, close to the Bayes risk of {glue:text}`depth_bayes:.1f`. With the mask they come to
 # {glue:text}`free_causal:.2f` and {glue:text}`scalar_causal:.2f`. For comparison: least squares over all examples has {glue:text}`depth_ols:.3f`, and equal layers without end, with the best fixed weights and query gate, {glue:text}`depth_endless:.3f`. (These end at a weighted average of the tasks, times a gate. That this
 # is nearly what Bayes wants is due to $0 \le r_1 \le r_2$ and $r_1 + r_2 \le 1$.) These are parameters that L-BFGS found; better ones may exist.
 #
-# **What the mask costs.** Each at the parameters fitted to it, three scalar-gated layers have {glue:text}`scalar_causal_3:.2f` with the mask and {glue:text}`scalar_free_3:.2f` without. At *equal* parameters, those fitted without the mask, the
+# **What the mask costs.** Three scalar-gated layers, each with the parameters fitted to it, have the risk {glue:text}`scalar_causal_3:.2f` with the mask and {glue:text}`scalar_free_3:.2f` without. At *equal* parameters, those fitted without the mask, the
 # masked stack has {glue:text}`depth_equal_parameters:.2f`: steps that suit one regime do not suit the other.
 #
 # ## Break it
 #
 # **Features of ordinary size.** The walk there and back above had small features, $\Sigma_x = 0.05\, I$. Give them variance one, and keep
-# the time and the number of layers. What the way back magnifies grows like $e^{T \norm{S_k}}$, and no rounding is needed to lose everything.
+# the time and the number of layers. The way back magnifies errors by up to $e^{T \norm{S_k}}$, and those of Euler's method alone are enough to lose everything.
 
 # %%
 large = PromptDistribution(2, mixed.counts, mixed.r, sigma=mixed.sigma)

@@ -21,7 +21,7 @@
 # prompt after another. Nothing tells it that values should carry labels, that keys should carry features, or that the end of a task matters.
 #
 # Here two small layers are trained while this page is built, one without a gate and one with a scalar gate that reads the marks
-# in the prompt. Each has a line from the theory, and each comes down to its own.
+# in the prompt. For each the theory names the least risk it can reach, its *line*, and each comes down to its own.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-loss", "caption": "Trained from random starts, both layers come down to the theory's lines. Loss of each step over $d$, averaged over the last twenty. Two tasks of twenty examples in five dimensions, $r = (0.2, 0.8)$; the last task is the relevant one. Grey: the best equal weights, and the best weights."}}
 import copy
@@ -91,8 +91,8 @@ plotting.FigureData(
 #
 # ## A layer, trained
 #
-# Training is Adam on fresh prompts, with a warm-up and a cosine. The gate reads context coordinates only; every other weight is free.
-# All start at random, but for $W_q = W_k$ with orthonormal rows, so that $P$ starts out with eigenvalues of one sign. In code it is three lines:
+# Training is Adam on fresh prompts; the learning rate warms up, then falls along a cosine. The gate reads context coordinates only; every other weight is free.
+# All weights start at random, but $W_q$ and $W_k$ start equal and with orthonormal rows, so that $P$ starts out with eigenvalues of one sign. In code it is three lines:
 
 # %%
 net = start(small, "gla", seed=1)
@@ -103,7 +103,7 @@ losses = fit(net, small, few, tokens=DELIMITED)
 # `token_free=True` draws the layer's errors without drawing tokens, which is quicker; {doc}`token_free` shows how, and why it is the same.
 #
 # A loss that comes down is not yet a test. So the trained layers see fresh prompts, as tokens. The optimum is tried on the same
-# prompts, which removes most of the noise (`against=`).
+# prompts (`against=`): in the difference of the two most of the noise cancels.
 
 # %% tags=["check", "asserts-table-authors-trained"]
 excess = {}
@@ -129,7 +129,7 @@ print(
 
 # %% [markdown]
 # ```{note}
-# The theory's best weights do not read the data. The two layers above are held to that, by a gate that sees marks and no examples. Where a gate on this
+# The theory's best weights do not read the data. The two layers above are held to that: the gate sees marks and no examples. Where a gate on this
 # page may read features and labels, in recipe (ii) and in the last section, the page says so.
 # ```
 #
@@ -200,7 +200,7 @@ plotting.FigureData(
 
 
 # %% [markdown]
-# Do they do the work alone? That needs no sampling: put what we read into the exact risk of {prf:ref}`prop-population-risk`. The risk is
+# Do $P$ and the weights do the work alone? To answer that needs no sampling: put what we read off into the exact risk of {prf:ref}`prop-population-risk`. The risk is
 # flat at its minimum, so $P$ and the weights are found less exactly than the risk.
 
 
@@ -232,7 +232,7 @@ print(
 )
 
 # %% [markdown]
-# The gates found their places: nearly one on examples, and low at the delimiter between the tasks, where the weights must rise.
+# The gates have found their values: nearly one on examples, and low at the delimiter between the tasks, where the weights must rise.
 
 # %% tags=["check"]
 gates = torch.sigmoid(nets["gla"].layers[0].W_g[6:, 0] + nets["gla"].layers[0].b_g)
@@ -253,7 +253,7 @@ print(
 # This is not one of the book's proved statements. It is a remark; the argument is in the fold, and it was tried on a layer with all weights at random.
 #
 # ````{dropdown} Why nothing else can help: three flips
-# Flip, one at a time, the sign of all tasks and noise, of the query's $x$ and noise, and of the context's $x$ and noise. None changes the law of prompts. The query's label changes its
+# There are three flips. Change the sign of all tasks and all noise; of the query's $x$ and noise; of the context's $x$ and noise. None of them changes the law of prompts. The query's label changes its
 # sign with the first two and keeps it with the third. Which terms $\omega_i v_i\, k_i^\top q$ of the prediction do the same? Only those with one label, the features of its example,
 # and the query's features. There are two: a value that reads the label meets a key that reads features, $w_y y_i \cdot x_i^\top P_k P_q^\top x$; and a value that reads features meets a key
 # that reads the label, $w_x^\top x_i \cdot y_i k_y^\top P_q^\top x$. Together they are $\omega_i y_i\, x_i^\top P^\top x$, the prediction $f_P$ of the weighted step.
@@ -469,9 +469,9 @@ glue("authors_below", 100 * float(1 - trained / theory), display=False)
 #
 # ## Stop, and go on
 #
-# A long run will be interrupted some day. With `checkpoint=` all that it needs to go on is kept in one file: weights, Adam's moments, the state of the generator. A run is a function of its
-# arguments, so the resumed run ends at *equal* numbers, not at similar ones. A run that has finished goes on as well, if it is given the same recipe with more steps: from its
-# weights, with a new schedule over the steps that are left.
+# A long run will be interrupted some day. With `checkpoint=` all that it needs to go on is kept in one file: weights, Adam's moments, the state of the generator. On one machine
+# a run is a function of its arguments, so the resumed run ends at *equal* numbers, not at similar ones. A run that has finished goes on as well, if it is given
+# the same recipe with more steps. It starts from its weights, with a new schedule over the steps that are left.
 
 # %% tags=["check"]
 brief = Recipe(steps=40, batch=32, queries=4, seed=3)
@@ -508,7 +508,7 @@ print(
 )
 
 # %% [markdown]
-# And a run that goes wrong says so, and keeps the weights of the step before.
+# If the loss or its gradient is no longer finite, the run stops and says so. The layer keeps the weights of the step before.
 
 # %% tags=["check"]
 net = start(small, "gla", 0)
@@ -526,7 +526,7 @@ print(f"a learning rate of {absurd.lr:g}: {complaint}")
 # ## Break it
 #
 # **A gate that reads labels.** "Theory" is the optimum over weights that do not depend on the data. In recipe (ii) the gate may read features and labels, and nothing in the theory says that such a
-# layer stops at the line. On small prompts one sees it pass. The same model as above, every weight free, trained on tokens:
+# layer stops at the line. On small prompts we see it pass below. Here is the same model as above, trained on tokens with every weight free:
 
 # %%
 free = start(small, "gla", seed=0)
