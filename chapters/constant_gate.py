@@ -18,10 +18,10 @@
 #
 # A layer forgets at one constant rate: which rate is best, and how can one be sure?
 #
-# There is one number to choose. But the risk can have several valleys, and some are narrow: two tasks that nearly cancel do so at one gate
-# only. A scan steps over such a valley. A bound on what lies *between* two gates cannot.
+# There is one number to choose. But the risk can have several valleys, and some are narrow: two tasks that nearly cancel may do so at one
+# gate only. A scan can step over such a valley. A bound on what lies *between* two gates cannot.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-gate-certificate", "caption": "A scan misses the best gate, a bound between gates does not. Risk of a constant gate against its memory $1/(1-g)$; two tasks nearly opposed, of 3,000 and 1,000 examples, and one example of a third. The grey floor is the bound on each cell of gates. Cells are halved only where the floor is too low."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-gate-certificate", "caption": "A scan can miss the best gate; a bound between gates cannot. Risk of a constant gate against its memory $1/(1-g)$; two tasks nearly opposed, of 3,000 and 1,000 examples, and one example of a third. The grey floor is the bound on each cell of gates. Cells are halved only where the floor is too low."}}
 import matplotlib.pyplot as plt
 import numpy as np
 from glalib import PromptDistribution, optimal_wpgd, plotting
@@ -127,7 +127,7 @@ plotting.FigureData(
 # ```{prf:proposition} The best constant gate
 # :label: prop-constant-gate
 #
-# **One decay does at best what rising weights do. On blocks of several examples a true decay does strictly worse.**
+# **A constant gate is never better than the best rising weights. On a block of several examples a true decay that gains anything is strictly worse.**
 #
 # *New here.* Let every gate be $g \in (0, 1]$, and let $m_k = n_{k+1} + \dots + n_K$ be the number of examples after block $k$. Put
 #
@@ -237,8 +237,8 @@ assert worst < 1e-12
 print(f"20 random prompts: no scan of {len(gates)} gates finds a lower risk")
 
 # %% [markdown]
-# Take two independent tasks of fifty examples. To shut out a bad first block costs good examples of the second: with $r = (0, 1)$ the
-# constant gate gains most of what is to be gained, and pays for it.
+# Take two independent tasks of fifty examples each. To shut out a bad first block costs good examples of the second. With $r = (0, 1)$ the
+# constant gate still gains most of what rising weights gain, but not all.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-constant-gate", "caption": "The worse the first block, the shorter the best memory. Risk of a constant gate against its memory $1/(1-g)$, for two tasks of 50 examples, $d = 10$, no noise. On the left only the last example counts; on the right all count alike, as in linear attention. Dots mark the best gate, arrows the best rising weights, which need delimiters."}}
 memory = np.geomspace(1, 1e4, 300)
@@ -408,10 +408,10 @@ print(
 )
 
 # %% [markdown]
-# All sums are known in closed form, so a bound costs no more than a value of $\ell$. The search halves cells until none can hold a gain more
+# All sums are known in closed form, so a bound costs about as much as a value of $\ell$. The search halves cells until none can hold a gain more
 # than $1 + 10^{-9}$ times the best one found. Unless rounding or a limit on the work stops it first, **no constant gate gains more than that**.
 # For prompts of up to some hundreds of examples a hundred values of $\ell$ are mostly enough. The record's `certificate` says what was reached,
-# rounding counted in:
+# with rounding included:
 
 # %%
 from glalib.constant_gate import constant_gate
@@ -424,10 +424,10 @@ print(best.certificate.replace(": ", ":\n"))
 
 # %% [markdown]
 # ````{dropdown} What makes a search long
-# Cells start at ratios of two in $1 - g$. The package takes the smaller of each sum to infinity and of that at $g_2 = 1$. Errors go with the
-# square of the width, so few halvings are enough where the gain is curved. Where it is nearly flat in $g$, as in long prompts of few tasks, it
-# takes thousands of values, and more with $n$. Where $n$ is large and tasks cancel, $B^\top R B$ is known less well, and the certificate says
-# so.
+# The ends of the first cells have values of $1 - g$ in ratios of two. For each sum over ages the package takes the smaller of two bounds: the sum to
+# infinity, and the sum at $g_2 = 1$. Errors go with the square of the width, so few halvings are enough where the gain is curved. Where it is nearly flat in $g$, as in long prompts of few tasks, it
+# takes thousands of values, and more as $n$ grows. Where $n$ is large and tasks cancel, rounding spoils digits of $B^\top R B$, and the
+# certificate says so.
 # ````
 
 
@@ -543,8 +543,8 @@ print(
 # ```
 # ````
 #
-# The first is the mean age of what is relevant (with signs, if $r$ has both). The second is the mean age of what is *there*, with redundant
-# examples counted more. For independent tasks of equal size it is the plain mean age $(n-1)/2$.
+# The first is the mean age of what is relevant (with signs, if $r$ has both). The second is the mean age of what is *there*, where redundant
+# examples count for more. For independent tasks of equal size it is the plain mean age $(n-1)/2$.
 
 # %%
 from glalib.risk import h2
@@ -577,8 +577,8 @@ print(f"{tried} random prompts: the two mean ages tell the sign in each")
 # %% [markdown]
 # ## Break it
 #
-# **Relevance falls, and forgetting helps.** {prf:ref}`prop-no-decay` needs blocks of equal size. A large block repeats itself; forgetting
-# makes up for it. The two mean ages see that.
+# **Relevance falls, and forgetting helps.** {prf:ref}`prop-no-decay` needs blocks of equal size. Here the first block is large and repeats
+# itself, and forgetting makes up for that. The two mean ages see it.
 
 # %%
 dist = PromptDistribution(10, (90, 10), (0.5, 0.45))
@@ -619,8 +619,8 @@ assert optimal_wpgd(dist, "constant-gate").gate < 0.5
 # ````{solution} ex-two-examples
 # :class: dropdown
 #
-# With $R = I$, $\gamma = 1 + \norm{\omega}^2/\norm{\omega}^2 = 2$, and $\ell$ falls with $(r_1 g + r_2)^2/(1 + g^2)$, which is largest where
-# $(g, 1)$ is along $r$: $g = r_1/r_2$. These are the best weights, so nothing is lost; two weights in rising order *are* a decay. If
+# With $R = I$, $\gamma = 1 + \norm{\omega}^2/\norm{\omega}^2 = 2$. The larger $(r_1 g + r_2)^2/(1 + g^2)$, the lower $\ell$, and it is largest
+# where $(g, 1)$ is along $r$: $g = r_1/r_2$. These are the best weights, so nothing is lost; two weights in rising order *are* a decay. If
 # $r_1 > r_2 \ge 0$, then $g = 1$, by {prf:ref}`prop-no-decay` with blocks of one example.
 #
 # ```python
@@ -649,7 +649,8 @@ assert optimal_wpgd(dist, "constant-gate").gate < 0.5
 # :class: dropdown
 #
 # An example of the first block has the mean age $10 + (n_1 - 1)/2$, one of the second $9/2$. Weigh them by $n_k r_k$ for the relevance, and by
-# $n_k (n_k + 11)$ for the presence. The sizes at which the first mean is below the second are those at which the best gate is below one.
+# $n_k (n_k + 11)$ for the presence. The sizes at which the first mean is below the second are those at which the best gate is below one:
+# thirteen examples and more.
 #
 # ```python
 # ages = lambda n_1: np.array([10 + (n_1 - 1) / 2, 4.5])
@@ -670,7 +671,8 @@ assert optimal_wpgd(dist, "constant-gate").gate < 0.5
 # :label: ex-narrow-valley
 #
 # Take ten million examples, `opposed((7_500_000, 2_500_000, 1), e, 0.5)`, and let $e$ go down from $0.04$ by halves. How wide is the valley of
-# the best gate, in ratios of memory? How does the number of gates grow that a scan needs, and how the number that the certificate needs?
+# the best gate, as a ratio of memories? How fast does the number of gates grow that
+# a scan needs, and how fast the number that the certificate needs?
 # ```
 #
 # ```{hint}
@@ -682,8 +684,8 @@ assert optimal_wpgd(dist, "constant-gate").gate < 0.5
 # ````{solution} ex-narrow-valley
 # :class: dropdown
 #
-# The width is proportional to $e$: half as much with each step. So a scan must be twice as fine each time. The certificate takes a few more
-# halvings where the valley is, and nowhere else.
+# The width is about proportional to $e$: half as much with each step. So a scan must be twice as fine each time. The certificate only needs
+# more halvings where the valley is: over all the steps the number of its values does not double.
 #
 # ```python
 # widths, evaluations = [], []

@@ -18,10 +18,10 @@
 # How fast should a layer forget, if nothing in the prompt tells it when?
 #
 # RetNet multiplies its memory by the same number at every token. A gate that looks at nothing has no choice: it forgets at a constant
-# rate. For tasks that come in blocks that is a compromise. For tasks that *drift*, a little from example to example, it is right: the
-# best weights are those of a Kalman filter, and after a few examples one gate value gives them.
+# rate. For tasks that come in blocks that is a compromise. For tasks that *drift*, a little from example to example, it is almost right: the
+# best weights are those of a Kalman filter, and after a few examples one gate value all but gives them.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-drift-gates", "caption": "Under drift one gate value is soon enough. Above: the gates that give the best weights fall from $\\rho$ to a constant $g$; the gates of the Kalman filter, which also changes what it writes, rise to the same $g$. Below: the best weights and those of the best constant gate differ only where both are small. Drift $\\rho = 0.95$, $d = 10$ white features, 30 examples, no noise."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-drift-gates", "caption": "Under drift one gate value soon does almost as well as the best. Above: the gates that give the best weights fall from $\\rho$ to a constant $g$; the gates of the Kalman filter, which also changes what it writes, rise to the same $g$. Below: the best weights and those of the best constant gate differ only where both are small. Drift $\\rho = 0.95$, $d = 10$ white features, 30 examples, no noise."}}
 import matplotlib.pyplot as plt
 import numpy as np
 from glalib import PromptDistribution, optimal_wpgd, plotting
@@ -184,8 +184,9 @@ plotting.FigureData(
 # ```
 # ````
 #
-# So the gates that the layer needs are not quite Kalman's $g_t = \rho N/(p_t + N)$. A Kalman filter also changes the gain of what it
-# writes. The layer writes every example alike and leaves the rest to its gate. Both sequences tend to the same $g$, from either side.
+# So the gates that the layer needs are not quite Kalman's $g_t = \rho N/(p_t + N)$. A Kalman filter also changes how strongly it writes each
+# example. The layer writes every example alike and leaves the rest to its gate. Both sequences tend to the same $g$: the layer's from above,
+# Kalman's from below.
 
 
 # %%
@@ -243,7 +244,7 @@ print(
 )
 
 # %% [markdown]
-# A layer with these gates, on prompts of drifting tasks, has the squared error that Kalman promises.
+# On prompts of drifting tasks, a layer with these gates has the squared error that the recursion predicts, up to the error of the simulation.
 
 # %% tags=["check", "asserts-prop-drift"]
 import torch
@@ -301,13 +302,13 @@ print(f"ten drifts, 100 examples: decay wins, by {100 * margin:.1f}% or more")
 # %% [markdown]
 # ## One value is enough
 #
-# The correction $1 + c\, g^{2i}$ matters at the far end of the prompt only, where weights are smallest. So one gate value does almost as
+# The correction $1 + c\, g^{2i}$ matters only at the beginning of the prompt, where weights are smallest. So one gate value does almost as
 # well, and the loss can be bounded.
 #
 # ```{prf:proposition} A constant gate for drift
 # :label: prop-drift-constant
 #
-# **One gate value loses next to nothing, at every length and for any features.**
+# **What one gate value loses falls at least geometrically with the length of the prompt, for any features.**
 #
 # *New here.* In the setting of {prf:ref}`prop-drift`, take $N$, $g$, $\alpha$ of an optimum, and let $p = N (\rho/g - 1)$. This is the
 # positive root of $p^2 + (N\eta - \eta)\, p - \eta N = 0$ and the limit of the $p_t$, and $\eta < p < 1$. Let $\ell(g')$ be the risk of the
@@ -385,7 +386,7 @@ print(f"ten drifts, 100 examples: decay wins, by {100 * margin:.1f}% or more")
 # ```
 # ````
 #
-# So for long prompts there is one right decay, whatever the features. For finite ones, with $\rho \le 4/5$, the optimum is unique up to scale:
+# So in the limit of long prompts there is exactly one right decay, whatever the features. At any length, with $\rho \le 4/5$, the optimum is unique up to scale:
 # the eigenvalues of $R$ lie strictly between $\frac{1-\rho}{1+\rho}$ and $\frac{1+\rho}{1-\rho}$, so
 # $\Lambda_+/\Lambda_- < \frac{1+\rho}{1-\rho} \le 9$ in {prf:ref}`thm-cross-ratio`.
 
@@ -506,7 +507,7 @@ print(
 # ```{prf:proposition} The right decay
 # :label: prop-drift-decay
 #
-# **Forget faster than the tasks drift, but the less so the more there is to learn.**
+# **Forget faster than the tasks drift, but more slowly the less one example tells.**
 #
 # *New here.* For $0 < \rho < 1$ and $N > 1$ let $g(\rho, N)$ be the $g \in (0, 1)$ of {prf:ref}`prop-drift`. It is also given by
 #
@@ -642,7 +643,7 @@ glue("slow_wrong", float(slow[0]), display=False)
 glue("slow_right", float(slow[1]), display=False)
 
 # %% [markdown]
-# A decay is wrong elsewhere. That made for $\rho = 0.9$ at $d = 10$ has the risk {glue:text}`slow_wrong:.3f` $d$ at the slower drift
+# At another drift, a decay is wrong. The one made for $\rho = 0.9$ at $d = 10$ has the risk {glue:text}`slow_wrong:.3f` $d$ at the slower drift
 # $\rho = 0.99$, where the right one has {glue:text}`slow_right:.3f` $d$.
 #
 # **For blocks, no decay is quite right.** Take two blocks of fifty examples, the first irrelevant. Linear attention has the risk
@@ -667,7 +668,7 @@ print(f"a million examples in two blocks: {prices[-1]:.2f} times the least risk"
 # ## Break it
 #
 # **A drift that alternates.** Let $-1 < \rho < 0$. Turn the sign of every other task: nothing but signs changes, so the best weights are those
-# of $|\rho|$ with alternating signs, at the same risk. No scalar gates come near. Here the best they can do is to keep the last example alone.
+# of $|\rho|$ with alternating signs, at the same risk. No scalar gate comes near. In this example the best that scalar gates can do is to keep the last example alone.
 
 # %%
 up, down = drifting(0.9, 20), drifting(-0.9, 20)

@@ -146,7 +146,7 @@ plotting.FigureData(
 # | **without context** | $g^{\,n - i}$ | $g^{\,n - i + K - k}$ |
 # | **with context** | $g_k^{\,n_k - j} \prod_{l > k} g_l^{\,n_l}$ | $g_k^{\,n_k - j} \prod_{l > k} g_l^{\,n_l} b_{l-1}$ |
 #
-# The query's gate and the last delimiter's only add to the factor.
+# The query's gate and that of the last delimiter change only the factor.
 #
 # 1. The infima satisfy: with both $\le$ context only $\le$ neither $\le$ linear attention, and with both $\le$ delimiters only $\le$ linear
 #    attention.
@@ -185,8 +185,7 @@ plotting.FigureData(
 # ```
 # ````
 #
-# With context but without delimiters, only the gate of a block can set it apart from the block before, and it pays for this by decay
-# inside. The first block is different: its gate acts on nothing but itself. So in panel (a) of {numref}`fig-panels` context alone comes
+# With context but without delimiters, only its own gate can set a block apart from the block before, and it pays for this by decay inside. The first block is different: its gate acts on nothing but itself. So in panel (a) of {numref}`fig-panels` context alone comes
 # close: the gate forgets all of the first block but its last example. In (b), where the first block should be kept but weighted down, it has to
 # decay. The risks, divided by $d$, in all four panels:
 
@@ -249,7 +248,7 @@ def finite(dist, best, B):
     return gates, population_risk(dist, best.P, omega)
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-finite-logits", "caption": "A gate comes near its limit twice as fast where the order of the tasks is right. Excess risk of a gate with logits of size $B$ over the best non-decreasing weights: like $e^{-2B}$ in (a) and (b), where these are the best of all, like $e^{-B}$ in (d), where the order binds."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-finite-logits", "caption": "Where the order of the tasks is right, the excess risk falls with twice the exponent. Excess risk of a gate with logits of size $B$ over the best non-decreasing weights: like $e^{-2B}$ in (a) and (b), where these are the best of all, like $e^{-B}$ in (d), where the order binds."}}
 B, excess = np.linspace(2, 14, 25), {}
 for panel in "abd":
     dist = PromptDistribution(10, (50, 50), panels[panel])
@@ -323,8 +322,8 @@ print(
 # ## Break it
 #
 # **The same context for a delimiter as for its block.** Then the context vectors are not independent, the gate cannot tell the two apart,
-# and $b_k = g_k$. In panel (b) the layer is then worse than with both. It is still better than with context only, as the delimiter is one
-# more token at which the first block can decay.
+# and $b_k = g_k$. In panel (b) the layer is then worse than one whose gate can tell them apart. It is still better than with context only: the
+# gate of the delimiter acts on the whole first block.
 
 # %%
 dist = PromptDistribution(10, (50, 50), panels["b"])
@@ -415,9 +414,9 @@ assert table["b"]["both"] + 2e-3 < shared < table["b"]["context only"] - 1e-5
 # ````{solution} ex-long-prompts
 # :class: dropdown
 #
-# It shrinks, in the end at least as fast as $1/n$. A large block counts by the sum of its weights, and decay inside the first block can give any sum.
-# What it wastes is the number of examples that are really used, and that matters less and less. A long prompt can do without delimiters,
-# if its gate reads context.
+# It shrinks with every step, in the last one to less than a ninth. A large block counts by the sum of its weights, and decay inside the
+# first block can give any sum that is wanted here. The price is that fewer examples are really used, and that matters less and less. So this
+# prompt, when it is long, can do without delimiters if the gate reads context.
 #
 # ```python
 # def distance(m):

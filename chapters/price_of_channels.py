@@ -18,8 +18,9 @@
 #
 # On the key side an exact reversal takes two channels for each direction: what does it cost to save some of them?
 #
-# Exactly, none can be saved ({prf:ref}`prop-key-side-reversal`). But suppose that a small error is allowed. Then a single spare channel is enough for
-# all directions together. The bill comes in another currency: the weights of the layer blow up, and nearly cancel. In finite precision that is paid in digits.
+# If the reversal must be exact, none can be saved ({prf:ref}`prop-key-side-reversal`). But suppose that a small error is allowed. Then a single spare channel, one
+# more than there are directions, is enough for all of them together. The price is size: the weights of the layer blow up, and nearly cancel. In finite
+# precision this costs digits.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-cancelling", "caption": "Save channels, and the terms that must cancel blow up. Three directions are reversed with six, five and four key channels. Each bar is the rank-one term of one channel, as large as its query times its key: up is added, down is subtracted. Without the gates the terms cancel up to the error $\\varepsilon$ (wide bars: 0.1, narrow bars: 0.01)."}}
 import matplotlib.pyplot as plt
@@ -82,7 +83,7 @@ plotting.FigureData("cancelling_terms", bars, directions=3, seed="none")
 # U \Theta V^\top = I, \qquad U V^\top = E, \qquad E \text{ small.}
 # $$
 #
-# The same keys then say plus with the gates $\Theta$ and, up to $E$, minus with the gates $I - \Theta$. For any weights,
+# With the gates $\Theta$ the keys give $I$; with the gates $I - \Theta$ the same keys give $-I$, up to $E$. For any weights,
 # $\Theta_j = (\omega^\uparrow_j \Theta + \omega^\downarrow_j (I - \Theta))/\nu$ never falls and lies between $0$ and $I$, and
 #
 # $$
@@ -95,7 +96,7 @@ plotting.FigureData("cancelling_terms", bars, directions=3, seed="none")
 # ```{prf:proposition} Key channels in the limit
 # :label: prop-limit-channels
 #
-# **One spare channel reverses all directions as nearly as you like; with none, no layer beats one scalar gate in the worst direction.**
+# **One spare channel reverses all directions as nearly as you like; with none, the layer is a scalar gate in some direction.**
 #
 # *New here.* Let $\omega_0, \dots, \omega_K$ both rise and fall, and let $P$ have rank $k \ge 1$. Then $k + 1$ key channels reach $\omega$ and $P$ in the limit, and $k$ do not.
 #
@@ -158,7 +159,7 @@ plotting.FigureData("cancelling_terms", bars, directions=3, seed="none")
 #
 # So the gates of the $k + 1$ channels are $k + 1$ *different* numbers, and the keys take a divided difference over them: it kills the low powers of the gate and keeps the highest.
 #
-# Multiplying a column of $U$ and dividing the same column of $V$ changes nothing else, so the size of a reversal is $\sum_c \norm{u_c} \norm{v_c}$, over its columns. For small
+# To multiply a column of $U$ by a number and divide the same column of $V$ by it changes neither product. So we measure the size of a reversal by $\sum_c \norm{u_c} \norm{v_c}$, over its columns. For small
 # $\varepsilon$ it is $\varepsilon^{1-k} \sum_c \lvert \alpha_c \rvert$ to leading order, least at the Chebyshev points $t_c = \sin^2(\pi c / 2k)$: there it is $2 \cdot (4/\varepsilon)^{k-1}$.
 # With $\ell$ spare channels, cut the directions into $\ell$ groups of nearly equal size and give each its own reversal. Groups of size one are exact.
 
@@ -385,7 +386,7 @@ print(
 # ```
 # ````
 #
-# The exponent is settled, and for $p = 0$ the constant. For $p \ge 1$ no constant here is claimed to be the best: for small errors part 3 says that $\norm{U} \norm{V} \norm{E}^p$ is at least about
+# So the exponent is known, and for $p = 0$ so is the constant. For $p \ge 1$ no constant here is claimed to be the best: for small errors part 3 says that $\norm{U} \norm{V} \norm{E}^p$ is at least about
 # $2 \cdot 2^p$, and the reversals of part 1 have $2 \cdot 4^p$.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-price", "caption": "Fewer channels, larger weights. Risk above the optimum, per dimension, against the size of the weights, for d = 3 and two tasks in the wrong order. Four and five channels approach the optimum as their weights grow; six have it (drawn at the lower edge)."}}
@@ -545,7 +546,7 @@ print(
 
 # %% [markdown]
 # **What float64 sees.** Every sum has terms of the size of $\norm{U}\norm{V}$ that must cancel, and rounding is about $10^{-16}$ of that. With one spare channel the error is
-# therefore about $\varepsilon + 10^{-16} (4/\varepsilon)^{k-1}$. It is least at a tolerance that grows fast with $k$:
+# therefore about $\varepsilon + 10^{-16} (4/\varepsilon)^{k-1}$. The best tolerance grows fast with $k$, and so does the error that is left:
 
 # %%
 rounding, expected = np.finfo(float).eps / 2, {}
@@ -697,7 +698,7 @@ print(
 # ## Break it
 #
 # **No spare channel.** Let two key channels in two dimensions try their best: every weight free, twelve random starts, the exact risk. Without a spare channel, in some direction the layer is a scalar gate. So it pays at least half of what
-# the order costs a scalar gate. What the starts find is no better than the scalar gate itself. That is what we saw, not a theorem.
+# the order costs a scalar gate. The best of the twelve ends at the risk of the scalar gate itself. That is what we saw, not a theorem.
 #
 # ````{dropdown} Why at least half
 # With white features and independent tasks, task $j$ adds $n_j (M + 1 + n_j) \norm{B_j - b_j I}_F^2$ to the least risk, where $b_j I$ is its best map. In the direction $u$ of {prf:ref}`prop-limit-channels` the layer is a scalar gate, $u^\top B_j u = w_j$, so the norm is at least $\lvert w_j - b_j \rvert$.
@@ -747,7 +748,7 @@ print(
 )
 
 # %% [markdown]
-# **But $d$ channels are not useless.** They have a spare one for $d - 1$ directions, and the direction they give up may cost less than the order does. In four dimensions four channels beat the scalar gate:
+# **But $d$ channels are not useless.** They can serve $d - 1$ directions, with one channel to spare. The direction that they give up may cost less than the order does. In four dimensions four channels beat the scalar gate:
 
 # %%
 dist = PromptDistribution(d=4, counts=(10, 10), r=(0.8, 0.2))

@@ -17,8 +17,8 @@
 #
 # When the tasks stand in a wrong order, which weights are the best that a scalar gate can give, and how does one know?
 #
-# {doc}`scalar_gates` leaves a problem over matrices and weights that never fall along the prompt. It is not convex. Still it has an
-# exact answer. For independent tasks the answer is an old friend of statisticians: pool neighbours that are out of order, until none is.
+# {doc}`scalar_gates` leaves a problem: the least risk over all matrices $P$ and all weights that never fall along the prompt. It is not
+# convex. Still it has an exact answer. For independent tasks the answer is an old friend of statisticians: pool neighbours that are out of order, until none is.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pooling", "caption": "Pull a string taut under the sums of the relevances: its slopes are the best weights of a scalar gate. Eight independent tasks of equal size. Left, the best weights (narrow line, proportional to the relevances) and the best that never fall (wide line). Right, the sums of the first few relevances, and the string below them."}}
 from functools import partial
@@ -135,7 +135,7 @@ assert np.allclose(w / w[-1], pooled / pooled[-1])  # the picture's, up to scale
 # scalar gate gains nothing over linear attention, if and only if the mean of the first $k$ entries of $r$ is never below the mean of all.
 # ```
 #
-# Isotonic regression and its minorant, the string of the picture, are classical {cite}`barlow1972statistical`. New is only that they are the best
+# Isotonic regression and the string of the picture, the greatest convex minorant of the sums, are classical {cite}`barlow1972statistical`. New is only that they are the best
 # that a scalar gate can do.
 #
 # ````{dropdown} Why it is true
@@ -211,8 +211,8 @@ print(
 # %% [markdown]
 # ## Any tasks: a fixed point
 #
-# For correlated tasks the plan of {prf:ref}`thm-stationary-points` survives the order: one number $\gamma$, and a map that does not decrease. So the same search
-# finds every candidate, and the best of them is the optimum.
+# For correlated tasks the plan of {prf:ref}`thm-stationary-points` still works when weights must not fall: one number $\gamma$, and a map that does not
+# decrease. So the same search finds every candidate, and the best of them is the optimum.
 #
 # ```{prf:proposition} The exact optimum over the monotone cone
 # :label: prop-monotone-optimum
@@ -306,7 +306,7 @@ def cone_points(dist):
 
 
 # %% [markdown]
-# The package finds the same optimum in its own way, and no direction of a grid in the cone, on which nothing of the proposition is used,
+# The package finds the same optimum in its own way. A grid of directions in the cone, which uses nothing of the proposition, holds none that
 # does better:
 
 
@@ -351,9 +351,9 @@ print(
 # ## When the order exchanges the wells
 #
 # There can be several fixed points, and then the order can decide which is best. Take a relative of the example of {prf:ref}`prop-not-unique`, with a third
-# task behind the good one: a single example, and a poor hint. The cone must give it at least the weight of the second. There are three
-# fixed points with the order and three without. Free weights are best when they listen to the small second task, ordered ones when they
-# listen to the thousand.
+# task behind the good one: a single example, and a poor hint. In the cone it gets at least the weight of the second. There are three fixed
+# points with the order and three without. Free weights are best when they listen to the second task, which is small; ordered ones when they
+# listen to the first, which is large.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-order-wells", "caption": "The order of the tasks can exchange the best of two wells. Where a line crosses one, $\\gamma$ is a fixed point: of $F$ with free weights (narrow), of $F_{\\mathcal C}$ with weights that never fall (wide). The full circle is the best of each three. Counts 1000, 2, 1; $r = (0.59, 0.8, 0.1)$; one large and 299 small eigenvalues."}}
 Sx = np.diag([1.0] + [1 / 299] * 299)
@@ -415,10 +415,10 @@ print(
 
 
 # %% [markdown]
-# Do Theorems A and B hold on the cone as well, with the same nine and the same five? A search for exceptions must look where they would be.
-# At equality in the proof of {prf:ref}`thm-cross-ratio` stand one large eigenvalue and $27$ small ones, at a ratio of nine, and two tasks of very different
-# sizes, with a fixed point in the middle. So one draw in six is near that, with the large task first; the others are relatives of the
-# example above.
+# Part 3 says that Theorems A and B hold on the cone as well, with the same nine and the same five. A search for exceptions must look where
+# they would be. In the proof of {prf:ref}`thm-cross-ratio` equality takes, at a ratio of nine, one large eigenvalue and $27$ small ones,
+# and two tasks of very different sizes, with a fixed point in the middle. So one draw in six is near that, with the large task first. The
+# others are relatives of the example above.
 
 
 # %% tags=["check", "asserts-prop-monotone-optimum"]
@@ -529,8 +529,8 @@ print(
 # %% [markdown]
 # ## Break it
 #
-# **Forget the zeros.** In part 3 the smallest eigenvalue counts even where it is zero. Here three tasks lie in a plane, so $J R_K J$ is singular. Without
-# zeros $A/B$ is below nine, and with free weights there is one stationary point. On the cone there are three fixed points.
+# **Forget the zeros.** In part 3 the smallest eigenvalue counts even where it is zero. Here three tasks lie in a plane, so $J R_K J$ is singular. If
+# zeros are left out, $A/B$ is below nine, and with free weights there is indeed one stationary point. On the cone there are three fixed points.
 
 # %%
 x, y = (f(np.deg2rad([0, 85, 50, 15])) for f in (np.cos, np.sin))
@@ -593,7 +593,7 @@ assert cone_ratio(plane) > 9 and len(cone_points(plane)[1]) == 3
 # ````
 #
 # Here the second task is the better hint, and much larger. With $M = 10$ the condition of part 2 holds, and the scalar gate is of no use at
-# all, although $r$ is sorted. Part 1 also says how much noise makes the optimal weights rise: more than brings $N$ to
+# all, although $r$ is sorted. Part 1 also says how much noise it takes until the optimal weights rise: enough to bring $N$ above
 # $(r_1 n_2 - r_2 n_1)/(r_2 - r_1)$.
 
 # %%

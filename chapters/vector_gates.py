@@ -19,7 +19,7 @@
 #
 # The weights of a scalar gate never fall along the prompt ({prf:ref}`thm-gla-is-wpgd`). So a prompt that brings its best task first may get no help
 # from it ({prf:ref}`thm-scalar-gate`). A vector gate has several channels, each with a gate of its own. Each channel can still only
-# forget. But channels can be *subtracted*, and the difference of two rising staircases may go any way it likes.
+# forget. But channels can be *subtracted*, and the difference of two rising staircases can go up and down at will.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-vector-gates", "caption": "Two staircases that only rise have a difference that falls. Top: the two channels. Bottom: their difference, which is the best weighting of four tasks with relevance 0.8, 0.2, 0.5, 0.1, and the best that a scalar gate reaches on the same prompts (scaled to the same $r^\\top \\omega$): it is flat."}}
 import matplotlib.pyplot as plt
@@ -121,7 +121,7 @@ plotting.FigureData(
 # ```
 # ````
 #
-# `signed_weights_to_gates` is the first half of the proposition, and `GLA.from_weights` builds the layer:
+# `signed_weights_to_gates` returns the gates of the proposition and $\nu$, and `GLA.from_weights` builds the layer:
 
 # %%
 omega = np.array([1.0, 0.25, 0.6, 0.1])  # falls, rises, falls
@@ -186,7 +186,7 @@ print(f"{tried} layers with two value channels: weights right to {worst:.0e}")
 # %% [markdown]
 # ## The key side: two channels for each direction
 #
-# Most architectures with vector gates gate the keys. Then the channels are bound to directions of the features, and the count is another.
+# Most architectures with vector gates gate the keys. Then channels belong to directions of the features, and it takes more of them.
 # Let weights be constant on blocks: gates of one on examples, any on delimiters and the query. With $m$ key channels, example $x_i$ of task $j$ enters through
 #
 # $$
@@ -295,8 +295,8 @@ print(
 )
 
 # %% [markdown]
-# Must it be twice as many? Exactly, yes. If a small error is allowed, one spare channel is enough for all directions together, at a price: see
-# {doc}`price_of_channels`.
+# Must it be twice as many? For exact weights, yes. If a small error is allowed, one spare channel is enough for all directions together, at
+# a price: see {doc}`price_of_channels`.
 #
 # ## What it means for the risk
 #
@@ -412,7 +412,7 @@ print(
 #
 # ## Break it
 #
-# **One value channel.** The scalar gate refuses weights that fall, as it must.
+# **One value channel.** That is a scalar gate. Asked for weights that fall, the package refuses, as it must.
 
 # %%
 try:
@@ -514,8 +514,8 @@ assert np.abs(maps(layer, dist) - target).max() < 1e-12
 # ````{solution} ex-rising-relevance
 # :class: dropdown
 #
-# From $R_{12} = \bigl(1 + (M + 1)/n_2\bigr)\, r_1 / r_2$ on, for white features and tasks: here from $\tfrac{11}{10}\, r_1 / r_2$. Beyond that the first task is
-# worth less than the second already says about it. The best weights subtract it, and that is a fall from $\omega_0 = 0$. A scalar gate can only give it the weight zero.
+# For $\Sigma_x = C = I$, beyond $R_{12} = \bigl(1 + (M + 1)/n_2\bigr)\, r_1 / r_2$: here beyond $\tfrac{11}{10}\, r_1 / r_2$. There the first task says
+# less about the query than its likeness to the second, as the prompt shows it, would suggest. The best weights subtract it, and that is a fall from $\omega_0 = 0$. A scalar gate can only give it the weight zero.
 #
 # ```python
 # def shortfall(c):
