@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from test_freshness import book, build  # noqa: F401
+from test_freshness import build
 
 from book.notebooks import definitions, with_macros
 
@@ -14,7 +14,7 @@ CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 MACROS = CONFIG["sphinx"]["config"]["mathjax3_config"]["tex"]["macros"]
 
 
-def test_a_page_offers_its_executed_notebook(book):  # noqa: F811
+def test_a_page_offers_its_executed_notebook(book):
     _, page = build(book)
     notebook = nbformat.read(book / "_build" / "html" / "_sources" / "chapters" / "01_page.ipynb", as_version=4)
     nbformat.validate(notebook)
