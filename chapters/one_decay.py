@@ -19,8 +19,8 @@
 # Tasks drift, and a layer forgets at one constant rate: how much does it lose?
 #
 # The best gates for a drift change from token to token ({doc}`decay_and_drift`). Those of a retentive network do not: each of its heads
-# multiplies the state by one number. The loss turns out to be tiny, if the number is right. It depends on the drift which one is. For tasks
-# that come in blocks, none is.
+# multiplies the state by one number. The loss turns out to be tiny, if the number is right for the drift. Where tasks come in blocks of several
+# examples, no number is quite right.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-drift-risk", "caption": "Under drift the best constant gate can hardly be told from the best weights. Linear attention gets worse with every example after the first few, as it averages over tasks long gone. Drift $\\rho = 0.9$, $d = 10$ white features, no noise."}}
 import matplotlib.pyplot as plt
@@ -354,6 +354,15 @@ glue("slow_right", float(slow[1]), display=False)
 # A decay made for one drift is wrong for another. The one made for $\rho = 0.9$ at $d = 10$ has the risk {glue:text}`slow_wrong:.3f` $d$ in
 # long prompts of the slower drift $\rho = 0.99$, where the right one has {glue:text}`slow_right:.3f` $d$. Too long a memory costs as
 # much as too short a one, in the sense of {ref}`an exercise <ex-too-fast-too-slow>` below.
+#
+# ## Break it
+#
+# **Tasks in blocks.** Take two blocks of fifty examples, the first irrelevant. Linear attention has the risk {glue:text}`linear_blocks:.3f` $d$,
+# the decay made for the drift $\rho = 0.9$ {glue:text}`at_blocks:.3f` $d$, the best constant gate {glue:text}`best_blocks:.3f` $d$, and a gate
+# that sees where the block ends {glue:text}`mono_blocks:.3f` $d$. To shut out the first block $g^{n/2}$ must be small, and then much of the
+# second is forgotten as well. So decay falls further behind as prompts grow: its risk is {glue:text}`price_2:.2f` times that of the gate with
+# delimiters at a hundred examples, {glue:text}`price_4:.2f` times at ten thousand, {glue:text}`price_6:.2f` times at a million.
+# {doc}`constant_gate` finds the best constant gate for any blocks, and {doc}`when_to_forget` says when it is none at all.
 
 # %% tags=["check"]
 # To the digits shown; the gates are certified to 1e-9 of the gain.
@@ -366,15 +375,6 @@ assert (
 print(f"a million examples in two blocks: {prices[-1]:.2f} times the least risk")
 
 # %% [markdown]
-# ## Break it
-#
-# **Tasks in blocks.** Take two blocks of fifty examples, the first irrelevant. Linear attention has the risk {glue:text}`linear_blocks:.3f` $d$,
-# the decay made for the drift $\rho = 0.9$ {glue:text}`at_blocks:.3f` $d$, the best constant gate {glue:text}`best_blocks:.3f` $d$, and a gate
-# that sees where the block ends {glue:text}`mono_blocks:.3f` $d$. To shut out the first block $g^{n/2}$ must be small, and then much of the
-# second is forgotten as well. So decay falls further behind as prompts grow: its risk is {glue:text}`price_2:.2f` times that of the gate with
-# delimiters at a hundred examples, {glue:text}`price_4:.2f` times at ten thousand, {glue:text}`price_6:.2f` times at a million.
-# {doc}`constant_gate` finds the best constant gate for any blocks, and {doc}`when_to_forget` says when it is none at all.
-#
 # ## Exercises
 #
 # ```{exercise} By hand: a floor of two thirds
