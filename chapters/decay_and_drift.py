@@ -117,7 +117,7 @@ plotting.FigureData(
 # ```{prf:proposition} Drifting tasks
 # :label: prop-drift
 #
-# **A scalar gate that knows its position reaches the best weights exactly. Its values fall from the drift to a constant.**
+# **A scalar gate that knows its position reaches the best weights exactly. Its values lie below the drift and fall towards a constant.**
 #
 # *New here.* Let tasks drift with $0 < \rho < 1$, $\Sigma_x$ nonsingular, $C$ and $\sigma$ any, $n \ge 1$. Take any non-trivial stationary
 # point, the optimum among them, and let $N = 1/h_2(\gamma)$ at its $\gamma$ (for $\Sigma_x = C = I$ that is $N = M + 1$). Put
