@@ -171,7 +171,7 @@ plotting.FigureData(
 # ```
 # ````
 #
-# The cost of a value of $\ell$ depends on the number of blocks, not on $n$:
+# $B$ and $\nu$ are geometric sums, so a value of $\ell$ need not cost more where $n$ is larger. Here they are written out:
 
 
 # %%
@@ -442,8 +442,8 @@ print(
 # %%
 dist = opposed((300_000_000, 100_000_000, 1), 1e-4, 0.5)
 best = optimal_wpgd(dist, "constant-gate")
-print(best.certificate.replace(": ", ":\n"))
 assert 1e-8 < best.risk / dist.M - constant_gate(dist).bound / dist.M < 1e-6
+print(best.certificate.replace(": ", ":\n"))
 
 # %% [markdown]
 # ## Exercises

@@ -169,18 +169,19 @@ plotting.FigureData("drift_risk", curves, d=10, rho=0.9, sigma=0, seed="none")
 # unique up to scale: the eigenvalues of $R$ lie strictly between $\frac{1-\rho}{1+\rho}$ and $\frac{1+\rho}{1-\rho}$, so
 # $\Lambda_+/\Lambda_- < \frac{1+\rho}{1-\rho} \le 9$ in {prf:ref}`thm-cross-ratio`.
 #
-# For white features all is explicit. The risk has a floor, $\sigma^2 + d\, p$, and the constant gate $g$ comes down to it:
+# For white features all is explicit. The risk has a floor, $\sigma^2 + d\, p$, and the constant gate $g$ comes down to it. This is how far above
+# it they are, as risk over $d$:
 
 # %%
 d, rho = 10, 0.9
 N = d + 1  # no noise
 g = right_decay(rho, N)
 p = N * (rho / g - 1)
-print(f"risk / d, above the floor p = {p:.3f}")
-for n in (3, 10, 30):
+print("examples   gate g  best weights")
+for n in (3, 10, 20):
     decay = (1 - p) * g ** (2 * n)  # part 3 of the statement
     best = optimal_wpgd(drifting(rho, n)).risk / d - p
-    print(f"{n:>3} examples: the gate g {decay:.5f}, the best weights {best:.5f}")
+    print(f"{n:>8}{decay:>9.5f}{best:>14.5f}")
 
 # %% tags=["check", "asserts-prop-drift-constant"]
 dist = drifting(0.9, 200)
@@ -357,9 +358,9 @@ glue("slow_right", float(slow[1]), display=False)
 #
 # ## Break it
 #
-# **Tasks in blocks.** Take two blocks of fifty examples, the first irrelevant. Linear attention has the risk {glue:text}`linear_blocks:.3f` $d$,
-# the decay made for the drift $\rho = 0.9$ {glue:text}`at_blocks:.3f` $d$, the best constant gate {glue:text}`best_blocks:.3f` $d$, and a gate
-# that sees where the block ends {glue:text}`mono_blocks:.3f` $d$. To shut out the first block $g^{n/2}$ must be small, and then much of the
+# **Tasks in blocks.** Take two blocks of fifty examples, the first irrelevant. Linear attention has the risk {glue:text}`linear_blocks:.3f` $d$.
+# With the decay made for $\rho = 0.9$ it is {glue:text}`at_blocks:.3f` $d$, with the best constant gate {glue:text}`best_blocks:.3f` $d$, and
+# with a gate that sees where the block ends {glue:text}`mono_blocks:.3f` $d$. To shut out the first block $g^{n/2}$ must be small, and then much of the
 # second is forgotten as well. So decay falls further behind as prompts grow: its risk is {glue:text}`price_2:.2f` times that of the gate with
 # delimiters at a hundred examples, {glue:text}`price_4:.2f` times at ten thousand, {glue:text}`price_6:.2f` times at a million.
 # {doc}`constant_gate` finds the best constant gate for any blocks, and {doc}`when_to_forget` says when it is none at all.
