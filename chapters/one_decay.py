@@ -169,8 +169,8 @@ plotting.FigureData("drift_risk", curves, d=10, rho=0.9, sigma=0, seed="none")
 # unique up to scale: the eigenvalues of $R$ lie strictly between $\frac{1-\rho}{1+\rho}$ and $\frac{1+\rho}{1-\rho}$, so
 # $\Lambda_+/\Lambda_- < \frac{1+\rho}{1-\rho} \le 9$ in {prf:ref}`thm-cross-ratio`.
 #
-# For white features all is explicit. The risk has a floor, $\sigma^2 + d\, p$, and the constant gate $g$ comes down to it. This is how far above
-# it they are, as risk over $d$:
+# For white features all is explicit. The risk has a floor, $\sigma^2 + d\, p$, and the constant gate $g$ comes down to it. Its height
+# above the floor, over $d$, beside that of the best weights:
 
 # %%
 d, rho = 10, 0.9
