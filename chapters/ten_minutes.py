@@ -223,7 +223,7 @@ print(
 # **What else would help.** Let the layer write each label twice, into two rows of its memory with gates of their own (two *value channels*), and subtract
 # one from the other. Two sequences that rise have a difference that may do anything, so *two channels reach every weighting*. This is one kind of
 # vector gate; [its page](vector_gates) has the other, on keys, as in GLA and RWKV-6. And if tasks drift slowly instead of changing at marked places, one
-# constant decay, as in RetNet, [loses next to nothing](decay_and_drift).
+# constant decay, as in RetNet, [loses next to nothing](one_decay).
 #
 # ```{note}
 # In these answers a gate sees the place of a token and marks in the prompt, and no example. Where a gate reads data, the book
