@@ -188,7 +188,7 @@ class LabelSquared(nn.Module):
 
 
 # %% [markdown]
-# HGRN2 keeps its forget gates above a lower bound {cite}`qin2024hgrn2`. Folded here is a sigmoid above a floor, on the key side; the floor is given, not learned.
+# HGRN2 keeps its forget gates above a lower bound {cite}`qin2024hgrn2`. This gate does so on the key side; its floor is given, not learned.
 
 
 # %% tags=["hide-input"]
@@ -259,8 +259,8 @@ print(complaint)
 #
 # ## A distribution
 #
-# Often it needs no class. Let every example have a task of its own. Then all that counts is how the $n + 1$ tasks are correlated, the query's among them, and any
-# correlation matrix will do. Here the task turns in a circle, once in twelve examples, and slowly forgets where it was:
+# Often it needs no class. Let every example have a Gaussian task of its own. Then all that counts is how the $n + 1$ tasks are correlated, the query's among them,
+# and any correlation matrix will do. Here the task turns in a circle, once in twelve examples, and slowly forgets where it was:
 
 # %%
 time = np.arange(31)  # thirty examples, then the query
