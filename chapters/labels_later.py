@@ -95,7 +95,7 @@ plotting.FigureData("who_meets_whom", record, tokens="x1 y1 x2 y2 x", seed="none
 # The vectors $c_x, c_y, c_q$ are fixed context. They are one-hot: they tell the three kinds of tokens apart, and nothing else.
 
 
-# %%
+# %% tags=["hide-input"]
 def sequential(prompts):
     """Prompts as tokens (batch, 2n + queries, d + 4): features, labels, queries."""
     (batch, n, d), queries = prompts.x.shape, prompts.x_query.shape[1]
@@ -319,10 +319,10 @@ def with_shift(Z, P_q, P_k, gates, gate="scalar"):
 # ```
 # ````
 #
-# The first layer clears its memory at every feature, writes that feature, and hands it to the next token:
+# The first layer clears its memory at every feature, writes that feature, and hands it to the label that follows.
 
 
-# %%
+# %% tags=["hide-input"]
 def two_layers(P_q, P_k, gates, gate="scalar", reset=0.0, keep=1.0):
     """Layer 1 copies features to label tokens, layer 2 is the construction."""
     (d, m), first = P_q.shape, torch.full_like(gates, keep)
@@ -431,8 +431,8 @@ shares = [
 ]
 assert min(shares) > 1e-3
 print(
-    "mean of y f, as a share of its terms: gates that read labels {:.2f}, "
-    "two layers {:.2f}, pairs in a token {:.2f}".format(*shares)
+    "mean of y f over its terms: gates that read labels {:.2f}, two layers {:.2f}, "
+    "pairs {:.2f}".format(*shares)
 )
 
 
@@ -577,13 +577,13 @@ print(
     f"two layers {exact['two layers'][0]:.4f}, each with standard error {exact['shift'][1]:.4f}"
 )
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sequential", "caption": "One layer learns little from labels that come later, or nothing; a shift, or a second layer, makes up for all of it. Risk by Monte Carlo (bars of two standard errors, most of them smaller than the marks). If its gates read labels, one layer gains a little (three trained starts each). Dotted, the risk of predicting zero; full, the optimum. $d = 2$, two independent tasks of 4 examples, $r = (0.3, 0.9)$, no noise."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sequential", "caption": "One layer learns little from labels that come later, or nothing; a shift, or a second layer, makes up for all of it. Risk by Monte Carlo (bars of two standard errors, most of them smaller than the marks). If its gates read labels, one layer gains a little (three trained starts each). $d = 2$, two independent tasks of 4 examples, $r = (0.3, 0.9)$, no noise."}}
 rows = {
     "pairs in a token": [exact["paired"]],
     "two gated layers": [exact["two layers"]],
     "one layer, token shift": [exact["shift"]],
-    "one layer, gates\nread labels": trained["reading"],
-    "one layer, gates\ndo not": trained["blind"],
+    "one layer, reads labels": trained["reading"],
+    "one layer, blind to them": trained["blind"],
 }
 fig, ax = plt.subplots(figsize=(6.4, 2.9))
 record = {"row": [], "risk_over_M": [], "stderr": []}
@@ -601,7 +601,7 @@ for k, (name, values) in enumerate(rows.items()):
             markersize=7,
             linestyle="",
         )
-        record["row"].append(name.replace(",", "").replace("\n", " "))
+        record["row"].append(name.replace(",", ""))
         record["risk_over_M"].append(risk)
         record["stderr"].append(error)
 ax.text(0.99, 4.75, "predict zero", ha="right")

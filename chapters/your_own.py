@@ -103,7 +103,7 @@ axes["drift"].set(
 )
 axes["delta"].plot(rates, delta_risks, color=plotting.TASKS[2], linewidth=2.4)
 axes["delta"].axhline(best.risk / 3, color="0.35", linestyle="--", linewidth=1.2)
-axes["delta"].text(1.5, best.risk / 3 + 0.02, "best weights", ha="right")
+axes["delta"].text(1.5, best.risk / 3 + 0.04, "best weights", ha="right")
 axes["delta"].text(0.75, 0.07, "delta rule", ha="center")
 _ = axes["delta"].set(
     title="3  risk / $M$", xlabel="rate", ylim=(0, 1), xticks=(0, 0.5, 1, 1.5)
@@ -225,8 +225,8 @@ assert torch.equal(squared.gates(flipped), squared.gates(Z))
 assert squared.gates(2 * Z).ne(squared.gates(Z)).any()
 lowest = min(gates.min() for gates in bounded.gates(Z))
 print(
-    f"the decay's weights are its powers to {off:.0e}; the squared label does not show "
-    f"its sign; no gate with the floor 0.5 is below {lowest:.2f}"
+    f"weights are powers to {off:.0e}; no sign of a label is seen; lowest gate above the "
+    f"floor: {lowest:.2f}"
 )
 
 
@@ -331,9 +331,8 @@ assert abs(drawn.risk - best.risk) < 5 * drawn.stderr < 0.1 * best.risk
 assert 0 <= constant.risk - best.risk < 1e-3 * best.risk
 assert best.risk < 0.9 * linear.risk
 print(
-    f"{many['draws']} prompts: the risk is {drawn.risk / twin.M:.3f} M, by the theory "
-    f"of the twin {best.risk / twin.M:.3f} M; a constant gate loses "
-    f"{constant.risk / best.risk - 1:.0e} of it"
+    f"risk of the sampler {drawn.risk / twin.M:.3f} M, of the twin {best.risk / twin.M:.3f} M; "
+    f"a constant gate loses {constant.risk / best.risk - 1:.0e} of it"
 )
 
 
@@ -393,9 +392,8 @@ assert abs(trained_delta.risk - delta_risk(learnt)) < 5 * trained_delta.stderr
 assert 5 * trained_delta.stderr < 0.1 * trained_delta.risk
 assert trained_delta.risk < 0.75 * best.risk
 print(
-    f"at the rate {learnt:.2f}, which it learnt, the delta rule has "
-    f"{trained_delta.risk / best.risk:.2f} of the risk of the best weights; by the "
-    f"formula {delta_risk(learnt) / best.risk:.2f}"
+    f"at the learnt rate {learnt:.2f}, {trained_delta.risk / best.risk:.2f} of the risk of "
+    f"the best weights; by the formula {delta_risk(learnt) / best.risk:.2f}"
 )
 
 # %% [markdown]
@@ -475,8 +473,8 @@ plotting.FigureData(
 )
 
 # %% [markdown]
-# The best weights do not read the data. So their risk is a bound for one layer with a scalar gate that reads neither features nor label ({doc}`training`), and
-# only for such a layer. The gates with a floor and of the squared label read more, and are free to pass below it.
+# The best weights do not read the data. So their risk bounds only a layer whose scalar gate reads neither features nor label ({doc}`training`). The gates with a
+# floor and of the squared label read more, and are free to pass below it.
 #
 # ## Break it
 #
