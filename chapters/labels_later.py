@@ -583,7 +583,7 @@ rows = {
     "two gated layers": [exact["two layers"]],
     "one layer, token shift": [exact["shift"]],
     "one layer, reads labels": trained["reading"],
-    "one layer, blind to them": trained["blind"],
+    "one layer, blind to labels": trained["blind"],
 }
 fig, ax = plt.subplots(figsize=(6.4, 2.9))
 record = {"row": [], "risk_over_M": [], "stderr": []}
