@@ -15,7 +15,7 @@
 # %% [markdown]
 # # From fla, Mamba-2 and RetNet to gla
 #
-# You have queries, keys, values and decays from another library. How do you hand them to `gla`?
+# How do you hand the queries, keys, values and decays of another library to `gla`?
 #
 # The same recurrence ({prf:ref}`def-gla`) stands in many places, in other conventions: in the package
 # [flash-linear-attention](https://github.com/fla-org/flash-linear-attention) (`fla`), in Mamba-2
@@ -31,11 +31,15 @@
 # | state | key $\times$ value | value $\times$ key | key $\times$ value | value $\times$ key |
 # | packed sequences | `cu_seqlens` | `seq_idx` | | a gate of zero at the first token of each; the final state is that of the last |
 #
-# In each column the letters are those of the library; $j = 0, 1, \dots$ counts heads. What stands around the recurrence, such as a skip $D x_t$, a normalisation or an
-# output gate, is not part of `gla`. RetNet's rotation of $Q$ and $K$ comes before it.
+# Each column uses the letters of its library; $j = 0, 1, \dots$ counts heads. What other libraries put around the recurrence stays outside `gla`: RetNet's
+# rotation of $Q$ and $K$ comes before it, and a skip $D x_t$, a normalisation or an output gate after it.
 #
-# Below is one example for each library. A folded check writes the other recurrence out in its own convention, token by token, and compares
-# outputs and final states.
+# ```{symbols}
+# q k v G o
+# ```
+#
+# Below is one example for each library, on the same random tensors. Under each, a folded check writes the library's own recurrence out, token by token, and
+# compares outputs and final states.
 
 # %%
 import torch
@@ -58,17 +62,18 @@ o, S = gla(d_k**-0.5 * q, k, v, gates, "key", output_final_state=True)
 
 
 # %% tags=["check"]
-def agree(o, S, o_theirs, S_theirs):
-    """Outputs (batch, heads, T, d) and final states: the largest relative difference."""
+def difference(o, S, o_theirs, S_theirs):
+    """The largest of outputs (batch, heads, T, d) and final states, relative."""
     o_theirs, worst = torch.cat(o_theirs, 2), 0.0
     for ours, theirs in ((o, o_theirs), (S, S_theirs)):
         assert ours.shape == theirs.shape
         worst = max(
             worst, ((ours - theirs).abs().max() / theirs.abs().max()).item()
         )
-    # Float64, sums of a few dozen products.
-    assert worst < 1e-12
     return worst
+
+
+rounding = 1e-12  # float64, sums of a few dozen products
 
 
 state, outputs = 0, []
@@ -76,7 +81,8 @@ for t in range(n):
     write = K[:, t, :, :, None] * V[:, t, :, None, :]  # key x value
     state = log_g[:, t, :, :, None].exp() * (state if t != cut else 0) + write
     outputs.append(d_k**-0.5 * Q[:, t, :, None] @ state)
-worst = agree(o, S, outputs, state.mT)
+worst = difference(o, S, outputs, state.mT)
+assert worst < rounding
 print(
     f"chunk_gla's recurrence, two packed sequences: largest relative difference {worst:.1g}"
 )
@@ -100,7 +106,8 @@ for t in range(n):
     write = (dt * V)[:, t, :, :, None] * B_t  # value x key
     state = decay[:, t, :, None, None] * state + write
     outputs.append((state @ C_t).mT)
-worst = agree(o, S, outputs, state)
+worst = difference(o, S, outputs, state)
+assert worst < rounding
 print(
     f"Mamba-2's recurrence, {heads} heads that share B and C: largest relative difference {worst:.1g}"
 )
@@ -119,7 +126,8 @@ for t in range(n):
     write = K[:, t, :, :, None] * V[:, t, :, None, :]  # key x value
     state = kept[:, None, None] * state + d_k**-0.5 * write
     outputs.append(Q[:, t, :, None] @ state)
-worst = agree(o, S, outputs, state.mT)
+worst = difference(o, S, outputs, state.mT)
+assert worst < rounding
 print(
     f"RetNet's recurrence, {heads} heads: largest relative difference {worst:.1g}"
 )

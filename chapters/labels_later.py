@@ -18,10 +18,10 @@
 #
 # What can a layer learn from its prompt if each label comes one token after its features?
 #
-# So far a token held an example, features and label together. A prompt as a language model meets it does not: there the answer follows the
+# So far a token held a whole example, features and label together. A prompt as a language model meets it does not: there the answer follows the
 # question. A layer writes products of what stands in *one* token, and now no token holds both parts of an example.
 #
-# A single layer then learns nothing at all. Reading one token back mends it, and so does a second layer.
+# A single layer whose gates read no labels then learns nothing at all. Reading one token back mends it, and so does a second layer.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-who-meets-whom", "caption": "A write can only join what one token holds. Top, a write of one layer stays inside of its token (boxes), so no feature meets its label. Middle, keys that read the token before join $y_i$ with $x_i$ (arcs). Bottom, a first layer copies $x_i$ into the token of $y_i$ (arrows), and a second layer writes the pair."}}
 import matplotlib.pyplot as plt
@@ -46,7 +46,7 @@ ways = {
     "two layers": "pairs",
 }
 record = {"way": [], "label": [], "joined_with": []}
-fig, ax = plt.subplots(figsize=(6.4, 3.6))
+fig, ax = plt.subplots(figsize=(6.4, 3.1))
 for row, (way, result) in enumerate(ways.items()):
     height = 2.4 - 1.2 * row
     for i, token in enumerate(tokens):
@@ -72,7 +72,7 @@ for row, (way, result) in enumerate(ways.items()):
                 ax.annotate("", *ends, arrowprops=line)
     ax.text(-0.55, height, way, ha="right", va="center", fontsize=13)
     ax.text(4.55, height, result, va="center", color="0.25", fontsize=13)
-ax.set(xlim=(-1.75, 5.35), ylim=(-0.4, 3.1))
+ax.set(xlim=(-1.75, 5.35), ylim=(-0.3, 2.95))
 _ = ax.axis("off")
 
 # %% tags=["remove-input"]
@@ -89,17 +89,13 @@ plotting.FigureData("who_meets_whom", record, tokens="x1 y1 x2 y2 x", seed="none
 # The prompt reads $x_1, y_1, x_2, y_2, \dots, x_n, y_n, x$. Its $T = 2n + 1$ tokens are
 #
 # $$
-# \begin{aligned}
-# z_{2i-1} &= (x_i, 0, c_x), \\
-# z_{2i} &= (0, y_i, c_y), \\
-# z_{2n+1} &= (x, 0, c_q).
-# \end{aligned}
+# z_{2i-1} = (x_i, 0, c_x), \qquad z_{2i} = (0, y_i, c_y), \qquad z_{2n+1} = (x, 0, c_q).
 # $$
 #
 # The vectors $c_x, c_y, c_q$ are fixed context. They are one-hot: they tell the three kinds of tokens apart, and nothing else.
 
 
-# %%
+# %% tags=["hide-input"]
 def sequential(prompts):
     """Prompts as tokens (batch, 2n + queries, d + 4): features, labels, queries."""
     (batch, n, d), queries = prompts.x.shape, prompts.x_query.shape[1]
@@ -150,11 +146,10 @@ def sequential(prompts):
 # The reason is a symmetry. Turn the sign of all tasks and of one $x_i$. The label $y_i$ stays as it is, and so do all other features, but
 # the query's label changes its sign. So one label, seen without its own features, says nothing about the answer.
 #
-# A symmetry can be checked without sampling error. Give each $x_i$ of a prompt a sign, and all tasks a sign; the noise of a
-# label goes with it. These are $2^{n+1}$ mirror images of one prompt, equally likely. Over them the average of $y_{n+1} f$ is zero, whatever the
-# layer.
+# So it can be checked without sampling error. Give each $x_i$ of a prompt a sign, and all tasks a sign; the noise of a
+# label goes with it. Over these $2^{n+1}$ mirror images, all equally likely, the average of $y_{n+1} f$ is zero, whatever the layer.
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 from itertools import product
 
@@ -286,17 +281,17 @@ def with_shift(Z, P_q, P_k, gates, gate="scalar"):
 # So with a shift, what this book says of WPGD on the paired prompt holds on the sequential one. If gates are free, no weights are lost or
 # won: products of two numbers in $[0, 1]$ fill $[0, 1]$.
 #
-# ```{note}
+# ````{dropdown} Why the conditions of the authors' sketch are not enough by themselves
 # The authors' answer to the third reviewer of the paper sketches such a reduction under two conditions: features and labels live in orthogonal
 # subspaces, and a matrix, a gate as we take it, is all ones. Its formulas are not at hand. The last sentence of the proposition meets both
 # conditions. Where theirs has our shift we cannot tell. But by {prf:ref}`prop-sequential` these conditions alone are not enough for a layer whose
 # keys and values read one token at a time and whose gates read no labels: two steps then add $v_x k_x^\top + v_y k_y^\top$ to the state, and no
 # product of $x_i$ with $y_i$.
-# ```
+# ````
 #
 # ## Way out: one more gated layer
 #
-# There is also a way without a shift. A gate can build one.
+# There is a way without a shift too: a gate can build one.
 #
 # ```{prf:proposition} A gate is a token shift
 # :label: prop-gate-is-shift
@@ -324,10 +319,10 @@ def with_shift(Z, P_q, P_k, gates, gate="scalar"):
 # ```
 # ````
 #
-# The first layer clears its memory at every feature, writes that feature, and hands it to the next token:
+# The first layer clears its memory at every feature, writes that feature, and hands it to the label that follows.
 
 
-# %%
+# %% tags=["hide-input"]
 def two_layers(P_q, P_k, gates, gate="scalar", reset=0.0, keep=1.0):
     """Layer 1 copies features to label tokens, layer 2 is the construction."""
     (d, m), first = P_q.shape, torch.full_like(gates, keep)
@@ -389,7 +384,7 @@ print(
 # %% [markdown]
 # ## Break it
 #
-# {prf:ref}`prop-sequential` forbids gates to read labels. Let them.
+# {prf:ref}`prop-sequential` forbids gates to read labels. What if they do?
 #
 # ```{prf:proposition} A gate that reads labels gains
 # :label: prop-label-gates
@@ -419,7 +414,7 @@ print(
 # ```
 # ````
 #
-# The mirrors see it at once: with gates that read labels, the average of $y_{n+1} f$ is no longer zero. Nor is it with a second layer, or
+# The mirror images see it at once: with gates that read labels, the average of $y_{n+1} f$ is no longer zero. Nor is it with a second layer, or
 # with pairs in a token.
 
 # %% tags=["check"]
@@ -436,8 +431,8 @@ shares = [
 ]
 assert min(shares) > 1e-3
 print(
-    "mean of y f, as a share of its terms: gates that read labels {:.2f}, "
-    "two layers {:.2f}, pairs in a token {:.2f}".format(*shares)
+    "mean of y f over its terms: gates that read labels {:.2f}, two layers {:.2f}, "
+    "pairs {:.2f}".format(*shares)
 )
 
 
@@ -482,8 +477,8 @@ print(
 
 
 # %% [markdown]
-# How far does this get? We train such a layer, all weights free, from three starts, and the same with the gates' view of the labels masked.
-# Then all ways meet on the same test prompts.
+# How far does this get? We train such a layer, all weights free, from three starts; and the same layer with its gates blind to labels.
+# Then every way of this page meets the same test prompts.
 
 
 # %% tags=["check"]
@@ -582,15 +577,15 @@ print(
     f"two layers {exact['two layers'][0]:.4f}, each with standard error {exact['shift'][1]:.4f}"
 )
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sequential", "caption": "One layer does not learn from labels that come later; a shift, or a second layer, makes up for all of it. Risk by Monte Carlo (bars of two standard errors, most of them smaller than the marks). If its gates read labels, one layer gains a little (three trained starts each). Dotted, the risk of predicting zero; full, the optimum. $d = 2$, two independent tasks of 4 examples, $r = (0.3, 0.9)$, no noise."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sequential", "caption": "One layer learns little from labels that come later, or nothing; a shift, or a second layer, makes up for all of it. Risk by Monte Carlo (bars of two standard errors, most of them smaller than the marks). If its gates read labels, one layer gains a little (three trained starts each). $d = 2$, two independent tasks of 4 examples, $r = (0.3, 0.9)$, no noise."}}
 rows = {
     "pairs in a token": [exact["paired"]],
     "two gated layers": [exact["two layers"]],
     "one layer, token shift": [exact["shift"]],
-    "one layer, gates\nread labels": trained["reading"],
-    "one layer, gates\ndo not": trained["blind"],
+    "one layer, reads labels": trained["reading"],
+    "one layer, blind to labels": trained["blind"],
 }
-fig, ax = plt.subplots(figsize=(6.4, 3.4))
+fig, ax = plt.subplots(figsize=(6.4, 2.9))
 record = {"row": [], "risk_over_M": [], "stderr": []}
 best = optimum.risk / dist.M
 ax.axvline(1, **plotting.STYLES["predict zero"])
@@ -606,7 +601,7 @@ for k, (name, values) in enumerate(rows.items()):
             markersize=7,
             linestyle="",
         )
-        record["row"].append(name.replace(",", "").replace("\n", " "))
+        record["row"].append(name.replace(",", ""))
         record["risk_over_M"].append(risk)
         record["stderr"].append(error)
 ax.text(0.99, 4.75, "predict zero", ha="right")
@@ -632,9 +627,8 @@ plotting.FigureData(
 )
 
 # %% [markdown]
-# The products of {prf:ref}`prop-label-gates` are a poor substitute. One gate acts on all features written before, not on its partner alone, and
-# these trained layers stay far from the optimum. The three starts end at different risks. How low one layer can get is not settled on this
-# page.
+# The products of {prf:ref}`prop-label-gates` are a poor substitute. A gate acts on all features written before, not on its partner alone, and
+# these trained layers stay far from the optimum, each start at another risk. How low one layer can get is not settled on this page.
 #
 # ## Exercises
 #

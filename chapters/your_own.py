@@ -17,10 +17,8 @@
 #
 # What must a gate, a distribution of prompts or a layer of your own bring with it, so that the questions of this book can be asked of it?
 #
-# The pages before this one looked at a few gates, one family of prompts and one kind of layer. Yours may be another: a gate from a different
-# architecture, tasks that behave differently, a layer that is no gated linear attention at all.
-#
-# Nothing in `glalib` has to change for that. There are three doors, and each takes a class of at most fifteen lines.
+# Yours may be a gate from another architecture, tasks that behave differently, or a layer that is no gated linear attention at all.
+# Nothing in `glalib` has to change for it. There are three doors, and each takes a class of at most fifteen lines.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-doors", "caption": "Three doors, and an answer through each. Top, where a gate (1), a distribution (2) and a layer (3) stand on the way from prompts to a risk. Bottom, from the left: a gate that is always 0.9 makes the weights powers of 0.9. For a task that drifts ($d = 3$, $n = 30$) the best weights (dots) are powers of one number as well (line), but for the oldest examples. And a delta rule with one number, its rate, can have a much smaller risk on this drift than the best weights have."}}
 import matplotlib.pyplot as plt
@@ -72,7 +70,7 @@ delta_risks = delta_risk(rates) / 3
 
 fig, axes = plt.subplot_mosaic(
     [["way"] * 3, ["gate", "drift", "delta"]],
-    figsize=(6.4, 4.3),
+    figsize=(6.4, 3.8),
     height_ratios=(1, 1.25),
 )
 ax = axes["way"]
@@ -105,7 +103,7 @@ axes["drift"].set(
 )
 axes["delta"].plot(rates, delta_risks, color=plotting.TASKS[2], linewidth=2.4)
 axes["delta"].axhline(best.risk / 3, color="0.35", linestyle="--", linewidth=1.2)
-axes["delta"].text(1.5, best.risk / 3 + 0.02, "best weights", ha="right")
+axes["delta"].text(1.5, best.risk / 3 + 0.04, "best weights", ha="right")
 axes["delta"].text(0.75, 0.07, "delta rule", ha="center")
 _ = axes["delta"].set(
     title="3  risk / $M$", xlabel="rate", ylim=(0, 1), xticks=(0, 0.5, 1, 1.5)
@@ -143,7 +141,7 @@ plotting.FigureData(
 # - `acts_on`, which is `"scalar"`, `"key"` or `"value"`;
 # - a `forward` from tokens $Z$ to values in $[0, 1]$: one for each token or, for a vector gate, one for each token and channel.
 #
-# Weights, read-out, half precision and training come from the layer. The simplest gate is a decay that does not look at its token. RetNet has one
+# The layer brings all the rest: weights, read-out, half precision, training. The simplest gate is a decay that does not look at its token. RetNet has one
 # in each head {cite}`sun2023retentive`.
 
 
@@ -160,27 +158,19 @@ class Decay(nn.Module):
 
 
 # %% [markdown]
-# A gate may have weights of its own. HGRN2 keeps its forget gates above a lower bound {cite}`qin2024hgrn2`. Here is a sigmoid with a floor, on the key
-# side; the floor is given, not learned.
-
+# A gate is an argument of `GLA`, and every layer gets a copy, at `layers[0].own.gate`. `GLA.gates` shows the values, and `GLA.weights` the weights that they
+# multiply to. With a fixed decay these must be its powers ({prf:ref}`thm-gla-is-wpgd`).
 
 # %%
-class Bounded(nn.Module):
-    name, acts_on = "sigmoid above a floor", "key"
-
-    def __init__(self, width, floor):
-        super().__init__()
-        self.floor = floor
-        self.W = nn.Parameter(torch.zeros(width, width))
-        self.b = nn.Parameter(torch.ones(width))
-
-    def forward(self, Z):
-        g = torch.sigmoid(Z @ self.W + self.b)
-        return self.floor + (1 - self.floor) * g
+generator = torch.Generator().manual_seed(0)
+Z = torch.randn(5, 10, 4, generator=generator)  # prompts, tokens, width
+decay = GLA(4, Decay(0.9), generator=generator)
+decay.weights(Z)[0, 0]
 
 
 # %% [markdown]
-# And a gate may read what no linear map of the token shows, such as the square of the label: after a surprise, forget more, whatever its sign.
+# A gate may have weights of its own, and it may read what no linear map of the token shows, such as the square of the label: after a surprise, forget more, whatever
+# its sign.
 
 
 # %%
@@ -198,24 +188,32 @@ class LabelSquared(nn.Module):
 
 
 # %% [markdown]
-# Each is an argument of `GLA`. Every layer gets a copy, at `layers[0].own.gate`. `GLA.gates` shows the values, and `GLA.weights` what they come to. With a
-# fixed decay the weights must be its powers ({prf:ref}`thm-gla-is-wpgd`).
+# HGRN2 keeps its forget gates above a lower bound {cite}`qin2024hgrn2`. This gate does so on the key side; its floor is given, not learned.
 
-# %%
-generator = torch.Generator().manual_seed(0)
-width, n = 4, 9
-Z = torch.randn(5, n + 1, width, generator=generator)
-decay = GLA(width, Decay(0.9), generator=generator)
-decay.weights(Z)[0, 0]
+
+# %% tags=["hide-input"]
+class Bounded(nn.Module):
+    name, acts_on = "sigmoid above a floor", "key"
+
+    def __init__(self, width, floor):
+        super().__init__()
+        self.floor = floor
+        self.W = nn.Parameter(torch.zeros(width, width))
+        self.b = nn.Parameter(torch.ones(width))
+
+    def forward(self, Z):
+        g = torch.sigmoid(Z @ self.W + self.b)
+        return self.floor + (1 - self.floor) * g
+
 
 # %% tags=["check"]
-powers = 0.9 ** torch.arange(n, 0, -1)
+powers = 0.9 ** torch.arange(9, 0, -1)
 # Products of at most nine factors in float32: rounding only.
 torch.testing.assert_close(decay.weights(Z)[0, 0], powers, rtol=1e-5, atol=0)
 off = (decay.weights(Z)[0, 0] / powers - 1).abs().max()
 
-bounded = GLA(width, Bounded(width, floor=0.5), layers=2, generator=generator)
-squared = GLA(width, LabelSquared(3), generator=generator)
+bounded = GLA(4, Bounded(4, floor=0.5), layers=2, generator=generator)
+squared = GLA(4, LabelSquared(3), generator=generator)
 with torch.no_grad():
     for layer in bounded.layers:
         layer.own.gate.W.normal_(generator=generator)
@@ -227,8 +225,8 @@ assert torch.equal(squared.gates(flipped), squared.gates(Z))
 assert squared.gates(2 * Z).ne(squared.gates(Z)).any()
 lowest = min(gates.min() for gates in bounded.gates(Z))
 print(
-    f"the decay's weights are its powers to {off:.0e}; no gate with the floor 0.5 is "
-    f"below {lowest:.2f}; the third does not see the sign of a label"
+    f"weights are powers to {off:.0e}; no sign of a label is seen; lowest gate above the "
+    f"floor: {lowest:.2f}"
 )
 
 
@@ -236,37 +234,68 @@ print(
 # A gate of the wrong shape, or one that leaves $[0, 1]$, would give numbers that look like any others. So it is refused, by name:
 
 
-# %%
+# %% tags=["check"]
 class TooLarge(Decay):
     name = "too large"
 
 
 try:
-    GLA(width, TooLarge(1.1))(Z)
+    GLA(4, TooLarge(1.1))(Z)
 except ValueError as error:
     complaint = str(error)
-print(complaint)
 assert "what gate 'too large' returns must be in [0, 1]" in complaint
-
+print(complaint)
 
 # %% [markdown]
-# ```{note}
+# ````{dropdown} What a gate sees, how a checkpoint knows it, and where it is refused
 # A gate sees the tokens of the context together, and each query alone, as the queries of one prompt are alternatives. A
-# gate that mixes tokens therefore mixes those of the context, later ones with earlier ones too unless it takes care. And a checkpoint knows a model by its weights,
-# its buffers and its `repr`, in which a gate shows each attribute that is a plain number or word. Keep what tells two gates apart in one of these. Only exact draws
-# without tokens ({doc}`token_free`) refuse a gate of your own: their law is derived for the layer's sigmoid.
-# ```
+# gate that mixes tokens therefore mixes those of the context, and later ones into earlier ones too unless it takes care.
+#
+# A checkpoint knows a model by its weights, its buffers and its `repr`, in which a gate shows each attribute that is a plain number or word. Keep what tells two gates
+# apart in one of these.
+#
+# Only exact draws without tokens ({doc}`token_free`) refuse a gate of your own: their law is derived for the layer's sigmoid.
+# ````
 #
 # ## A distribution
 #
-# Whatever has a method `sample` can be simulated and trained on. Suppose that the task drifts: at each example it keeps the share $\rho$ of what it was, and the
-# rest is drawn anew,
+# Often it needs no class. Let every example have a Gaussian task of its own. Then all that counts is how the $n + 1$ tasks are correlated, the query's among them,
+# and any correlation matrix will do. Here the task turns in a circle, once in twelve examples, and slowly forgets where it was:
+
+# %%
+time = np.arange(31)  # thirty examples, then the query
+lag = time[:, None] - time
+corr = 0.97 ** np.abs(lag) * np.cos(2 * np.pi * lag / 12)
+season = PromptDistribution(
+    d=3, counts=(1,) * 30, r=corr[:-1, -1], R=corr[:-1, :-1]
+)
+seasonal = optimal_wpgd(season)
+
+# %% [markdown]
+# From here on it is a distribution like any other of this book. The best weights swing with the task and change their sign. Those of a scalar gate cannot: they never
+# decrease from one example to the next ({prf:ref}`thm-scalar-gate`).
+
+# %% tags=["check"]
+gated = optimal_wpgd(season, "monotone")
+simulated = simulate_risk(
+    seasonal, season, draws=8000, generator=torch.Generator().manual_seed(4)
+)
+assert abs(simulated.risk - seasonal.risk) < 5 * simulated.stderr < 0.2 * season.M
+negative = int((seasonal.omega * seasonal.omega[-1] < 0).sum())
+assert negative > 10 and seasonal.risk < 0.7 * gated.risk
+print(
+    f"the best weights, {negative} of 30 negative, have the risk "
+    f"{seasonal.risk / season.M:.2f} M; those of a scalar gate {gated.risk / season.M:.2f} M"
+)
+
+
+# %% [markdown]
+# If correlations do not say it all, write a sampler: whatever has a method `sample` can be simulated and trained on. Suppose that the task drifts. At each example
+# it keeps the share $\rho$ of what it was, and the rest is drawn anew; the query's task is one step further on:
 #
 # $$
 # \beta_{i+1} = \rho\, \beta_i + \sqrt{1 - \rho^2}\; \xi_i, \qquad \xi_i \sim \mathcal{N}(0, I), \qquad y_i = x_i^\top \beta_i .
 # $$
-#
-# The query's task is one step further on.
 
 
 # %%
@@ -286,8 +315,8 @@ class Drift:
 
 
 # %% [markdown]
-# How do we know that it draws what we meant? This drift is a case that the theory covers: $n$ blocks of one example each, with correlations $R_{ij} = \rho^{|i - j|}$
-# and $r_i = \rho^{n + 1 - i}$. So it has a twin that is a `PromptDistribution`. We ask the twin for the best weights, and hold the sampler to their exact risk.
+# How do we know that it draws what we meant? For this drift correlations do say it all: $R_{ij} = \rho^{|i - j|}$ and $r_i = \rho^{n + 1 - i}$. So it has a twin, made as
+# above (`twin_of`, in the code of the first picture). We ask the twin for the best weights, and hold the sampler to their exact risk.
 
 # %%
 drift, many = Drift(), {"draws": 8000, "queries": 8}
@@ -296,29 +325,29 @@ best, constant = optimal_wpgd(twin), optimal_wpgd(twin, "constant-gate")
 generator = torch.Generator().manual_seed(1)
 drawn = simulate_risk(lambda p: best(p), drift, **many, generator=generator)
 
-# %% [markdown]
-# The weights have a check of their own. Up to scale they solve $(hR + I)\, \omega = r$ for some number $h$ ({prf:ref}`thm-stationary-points`), and $R^{-1}$ is
-# tridiagonal with $R^{-1} r = \rho\, (0, \dots, 0, 1)^\top$. So they obey a recurrence with constant coefficients: they are powers of one number, but for a term that belongs to
-# the first examples, which have no past. The best constant gate, found by another way, should lose next to nothing.
-
 # %% tags=["check"]
 linear = optimal_wpgd(twin, "uniform")
 assert abs(drawn.risk - best.risk) < 5 * drawn.stderr < 0.1 * best.risk
 assert 0 <= constant.risk - best.risk < 1e-3 * best.risk
 assert best.risk < 0.9 * linear.risk
 print(
-    f"{many['draws']} prompts: the risk is {drawn.risk / twin.M:.3f} M, by the theory "
-    f"of the twin {best.risk / twin.M:.3f} M; a constant gate loses "
-    f"{constant.risk / best.risk - 1:.0e} of it"
+    f"risk of the sampler {drawn.risk / twin.M:.3f} M, of the twin {best.risk / twin.M:.3f} M; "
+    f"a constant gate loses {constant.risk / best.risk - 1:.0e} of it"
 )
 
 
 # %% [markdown]
+# ````{dropdown} Why the best weights are nearly powers of one number
+# Up to scale they solve $(hR + I)\, \omega = r$ for some number $h$ ({prf:ref}`thm-stationary-points`), and $R^{-1}$ is
+# tridiagonal with $R^{-1} r = \rho\, (0, \dots, 0, 1)^\top$. So they obey a recurrence with constant coefficients: they are powers of one number, but for a term that belongs to
+# the first examples, which have no past. The best constant gate, found by another way, should lose next to nothing, and the check above sees it.
+# ````
+#
 # ## A layer
 #
-# For `fit` and `simulate_risk` a layer is a module from tokens to predictions. If its `forward` takes `queries`, several queries can share a context. The delta
-# rule {cite}`schlag2021linear,yang2024parallelizing` writes not the label but the error that it would make: its memory $w$ holds a predictor, and each example
-# corrects it. Here its step is divided by $\norm{x}^2$, and its one weight is the rate.
+# For `fit` and `simulate_risk` a layer is a module from tokens to predictions. If its `forward` takes `queries`, several queries can share a context. Our example is
+# the delta rule {cite}`schlag2021linear,yang2024parallelizing`. Its memory $w$ holds a predictor, and what an example writes is not its label but the error that the memory
+# makes on it. Here the step is divided by $\norm{x}^2$, and the only weight is the rate.
 
 
 # %%
@@ -338,7 +367,8 @@ class DeltaRule(nn.Module):
 
 
 # %% [markdown]
-# This one has an exact risk too. Features point in all directions alike, so the mean of $x x^\top / \norm{x}^2$ is $I / d$. One example with the rate $\eta$ makes of
+# ````{dropdown} It has an exact risk on the drift too
+# Features point in all directions alike, so the mean of $x x^\top / \norm{x}^2$ is $I / d$. One example with the rate $\eta$ makes of
 # $\E \norm{w}^2$ and $\E\, w^\top \beta$
 #
 # $$
@@ -348,6 +378,7 @@ class DeltaRule(nn.Module):
 # $$
 #
 # and the risk is $\E \norm{\beta - w}^2$ at the end. The code of the first picture has it as `delta_risk`.
+# ````
 
 # %%
 delta = DeltaRule()
@@ -361,21 +392,20 @@ assert abs(trained_delta.risk - delta_risk(learnt)) < 5 * trained_delta.stderr
 assert 5 * trained_delta.stderr < 0.1 * trained_delta.risk
 assert trained_delta.risk < 0.75 * best.risk
 print(
-    f"at the rate {learnt:.2f}, which it learnt, the delta rule has "
-    f"{trained_delta.risk / best.risk:.2f} of the risk of the best weights; by the "
-    f"formula {delta_risk(learnt) / best.risk:.2f}"
+    f"at the learnt rate {learnt:.2f}, {trained_delta.risk / best.risk:.2f} of the risk of "
+    f"the best weights; by the formula {delta_risk(learnt) / best.risk:.2f}"
 )
 
 # %% [markdown]
-# No weights on a single step of gradient descent do as well on this drift: the optimum is over all of them. The delta rule does it with one number, as it takes a
-# step per example and subtracts what it has already explained.
+# No weighted step of gradient descent does as well on this drift: the best weights are the best of all. The delta rule takes a step per example, and each
+# step subtracts what the memory already explains.
 #
 # ## All of them on one scale
 #
-# `fit` takes the gate and the distribution as they are. Three layers are trained on the drift, each with a gate from above; the fixed decay is that of the best constant
-# gate, {glue:text}`rate:.2f`. All start as one step of weighted gradient descent, with $P_q = P_k = I$. Then all their weights are free.
+# We train three layers on the drift, each with a gate from above. The fixed decay is that of the best constant gate, {glue:text}`rate:.2f`. All start as one step
+# of weighted gradient descent, with $P_q = P_k = I$; then all their weights are free.
 
-# %%
+# %% tags=["check"]
 rate = float(constant.omega[-2] / constant.omega[-1])
 recipe = Recipe(steps=200, batch=128, queries=8, lr=0.02)
 gates = (Decay(rate), Bounded(width=4, floor=0.5), LabelSquared(label=3))
@@ -389,7 +419,6 @@ for gate in gates:
         model, twin, **many, generator=generator, against=best
     )
 
-# %% tags=["check"]
 # On another machine rounding differs, and training ends at slightly other weights.
 # The layers may miss the optimum by several times what they miss it by here.
 allowed = 0.05
@@ -409,7 +438,7 @@ glue("rate", rate, display=False)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-your-own", "caption": "The three gates come to the best weights, and the delta rule passes them. Risk on a drifting task ($d = 3$, $n = 30$), over the risk of predicting zero, of three layers with gates of our own and of the delta rule, all trained on it (markers). The lines are theory. Bars of two standard errors are smaller than the markers."}}
 shown = trained | {"delta rule": trained_delta}
-fig, ax = plt.subplots(figsize=(6.4, 2.6))
+fig, ax = plt.subplots(figsize=(6.4, 2.3))
 for name, label, risk, side in (
     ("linear attention", "linear attention", linear.risk, "left"),
     ("weighted optimum", "best weights", best.risk, "right"),
@@ -444,18 +473,16 @@ plotting.FigureData(
 )
 
 # %% [markdown]
-# ```{note}
-# The best weights do not read the data: their risk is a bound for one layer with a scalar gate that reads neither features nor label ({doc}`training`). A gate that reads
-# them, as the second and the third here, is free to pass below it.
-# ```
+# The best weights do not read the data. So their risk bounds only a layer whose scalar gate reads neither features nor label ({doc}`training`). The gates with a
+# floor and of the squared label read more, and are free to pass below it.
 #
 # ## Break it
 #
-# The twin speaks for the drift because features are Gaussian. Give the feature vector of every example a size of its own, with the same covariance: its square is
-# $1/5$ or $9/5$, alike likely. All that the twin knows is unchanged. But the predictor now meets fourth moments that are larger by the factor $41/25$, and its risk is no
-# longer the one that the theory names.
+# The twin speaks for the drift because features are Gaussian. Give the feature vector of every example a size of its own: its square is $1/5$ or $9/5$,
+# equally likely. Means and covariances stay as they were, and so does all that the twin knows. But fourth moments grow by the factor $41/25$, and the risk is no longer the one
+# that the theory names.
 
-# %%
+# %% tags=["check"]
 from dataclasses import replace
 
 
@@ -470,10 +497,14 @@ class Uneven(Drift):
 generator = torch.Generator().manual_seed(3)
 uneven = simulate_risk(lambda p: best(p), Uneven(), **many, generator=generator)
 assert uneven.risk - best.risk > 10 * uneven.stderr
+print(
+    f"uneven features: the risk is {uneven.risk / twin.M:.3f} M, by the theory of the "
+    f"twin {best.risk / twin.M:.3f} M, {(uneven.risk - best.risk) / uneven.stderr:.0f} "
+    "standard errors apart"
+)
 
 # %% [markdown]
-# A closed form answers for the law it was derived for. For a law of your own the simulation is the judge, and the twin, if there is one, the test of the
-# simulation.
+# A closed form answers for the law that it was derived for. For a law of your own the simulation is the judge. The twin, where there is one, tests the simulation.
 #
 # ## Exercises
 #
