@@ -227,7 +227,7 @@ print(f"{len(step)} prompts: autograd takes the same step, to {worst:.0e}")
 #
 # *Theorem 1 of the paper, as derived here.* Under {prf:ref}`def-construction`, let $g_i \in \R^m$ be
 # the label row of $G_i$, restricted to the $m$ key coordinates, and let $\Omega$ have the rows
-# $\Omega_i = g_{i+1} \odot g_{i+2} \odot \dots \odot g_{n+1}$ for $i = 1, \dots, n$. Then
+# $\Omega_i = g_{i+1} \odot g_{i+2} \odot \dots \odot g_{n+1}$ for $i \le n$. Then
 #
 # $$
 # f(Z) = x^\top P_q \,(X P_k \odot \Omega)^\top y .

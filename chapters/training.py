@@ -147,7 +147,7 @@ print(
 # $y_i\, x_i^\top (\cdot)\, x$.
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-inside", "caption": "The trained layer holds what the theory names: two levels of trust in the ratio 1 to 4, and a $P$ near a multiple of the identity. Left, the weight of each example (dots) and the best weights (line), over their mean. Right, $P$ over the mean of its diagonal."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-inside", "caption": "The trained layer holds what the theory names: two levels of trust in the ratio 1 to 4, and a $P$ near a multiple of the identity. Left, the weight of each example (dots) and the best weights (line), over their mean. Right, $P$ in hundredths of the mean of its diagonal."}}
 def P_and_weights(net, dist):
     """P (d, d) and the weights of the examples (n,) inside a layer, in float64."""
     net, d = copy.deepcopy(net).double(), dist.d
@@ -165,7 +165,7 @@ P, omega = P_and_weights(nets["gla"], small)
 weights, line = omega / omega.mean(), np.repeat(best["gla"].omega, 20)
 line = line / line.mean()
 matrix = P / P.diagonal().mean()
-shown = np.round(matrix, 2) + 0.0  # no minus before a zero
+shown = np.round(100 * matrix) + 0.0  # no minus before a zero
 fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.8), width_ratios=(1.3, 1))
 at = np.arange(1, 41)
 left.stairs(
@@ -181,7 +181,7 @@ right.imshow(np.abs(matrix), cmap=plotting.SEQUENTIAL, vmin=0, vmax=1.3)
 for i, j in np.ndindex(5, 5):
     ink = "white" if i == j else "black"
     right.text(
-        j, i, f"{shown[i, j]:.2f}", ha="center", va="center", color=ink, size=9
+        j, i, f"{shown[i, j]:.0f}", ha="center", va="center", color=ink, size=12
     )
 right.set(title="$P$", xticks=[], yticks=[])
 right.spines[:].set_visible(False)
