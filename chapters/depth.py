@@ -274,7 +274,7 @@ print(
 # \beta^{l+1} = \beta^l + P_{q,l}\, \Delta^l, \qquad \Delta^l = \sum_{j=1}^n \bigl( P_{k,l}^\top x_j \odot \Omega_j^l \bigr) \bigl( y_j - x_j^\top \beta^l \bigr).
 # $$
 #
-# 1. Every example has the same iterate $\beta^l$, and the prediction is $x^\top \sum_{l < L} P_{q,l} \bigl( g_{n+1}^l \odot \Delta^l \bigr)$.
+# 1. All examples have the iterate $\beta^l$, and the prediction is $x^\top \sum_{l < L} P_{q,l} \bigl( g_{n+1}^l \odot \Delta^l \bigr)$.
 # 2. If the query's gate is one in all layers, the prediction is $x^\top \beta^L$. For scalar gates these are $L$ steps of weighted
 #    preconditioned gradient descent, with weights $\omega_j^l = \prod_{m=j+1}^n g_m^l$.
 # 3. For scalar gates in general it is $x^\top \sum_{l<L} g_{n+1}^l (\beta^{l+1} - \beta^l)$: the query takes part of each step, and nobody else's iterate
@@ -342,7 +342,7 @@ print(f"{len(errors)} stacks: all four parts hold to {max(errors):.0e}")
 # query's own term. Each ends somewhere else.
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-equal-layers", "caption": "One layer, repeated: who reads whom decides where it ends. Prediction of equal layers against their number, for one prompt of six examples without gates (d = 3). As all tokens have length one and the step with the mask is one, zero is reached after seven layers, and the delta rule after six."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-equal-layers", "caption": "One layer, repeated: who reads whom decides where it ends. Prediction of equal layers against their number, for one prompt of six examples without gates (d = 3). All tokens have length one, and the step with the mask is one: zero is reached after seven layers, the delta rule after six."}}
 def delta_rule(x, y, g):
     """w_n of part 3."""
     w = np.zeros(x.shape[1])

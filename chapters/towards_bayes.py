@@ -620,22 +620,22 @@ ols = bayes_risk + distance_to_bayes(least_squares(held_out)[:, 0])
 
 fig, ax = plt.subplots(figsize=(6.4, 3.6))
 looks = {
-    ("scalar", "causal"): (blue, "--", "o", "scalar, mask"),
-    ("free", "causal"): (orange, "--", "^", "free, mask"),
-    ("scalar", "no mask"): (blue, "-", "s", "scalar"),
-    ("free", "no mask"): (orange, "-", "D", "free"),
+    ("scalar", "causal"): (blue, "--", "o", "scalar, mask", 6),
+    ("free", "causal"): (orange, "--", "^", "free, mask", 6),
+    ("scalar", "no mask"): (blue, "-", "s", "scalar", 1),
+    ("free", "no mask"): (orange, "-", "D", "free", -9),
 }
 for value, name in ((ols, "least squares"), (bayes_risk, "Bayes")):
     ax.axhline(value, **plotting.STYLES["predict zero"])
     ax.text(0.9, value - 0.02, name, va="top")
-for key, (color, dash, marker, name) in looks.items():
+for key, (color, dash, marker, name, up) in looks.items():
     risk, stderr = curves[key].T
     style = {"color": color, "linestyle": dash, "marker": marker, "ms": 5}
     ax.errorbar(range(1, 6), risk, 2 * stderr, **style)
     ax.annotate(
         name,
         (5, risk[-1]),
-        xytext=(10, 0),
+        xytext=(17, up),
         textcoords="offset points",
         color=color,
         va="center",
