@@ -24,7 +24,7 @@
 # This decides what depth can buy. Repeat one layer for ever. Without the mask you end at least squares. With it you end at the delta
 # rule, which is a layer of another architecture, or at zero.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-lattice", "caption": "With the mask every token has an iterate of its own; without it all examples share one. Dots are iterates, one for each token and layer, and arrows say who reads whom. Left: what example 3 has read after two layers is drawn thick. The query reads all examples, and from the second layer on itself as well (dashed). Right: all examples of a layer read the same, so their iterates are one, and the query writes nothing; it only carries its own sum upwards (dotted)."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-lattice", "caption": "With the mask every token has an iterate of its own; without it all examples share one. Dots are iterates, one for each token and layer; arrows say who reads whom. Left: thick, what example 3 has read after two layers; dashed, the query reads itself from the second layer on. Right: the query writes nothing and only carries its own sum upwards (dotted)."}}
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ def arrow(ax, j, i, l, **style):
     ax.annotate("", end, start, arrowprops=arrows | style)
 
 
-fig, axes = plt.subplots(1, 2, figsize=(6.4, 3.5), sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(6.4, 3.1), sharey=True)
 for ax, (title, pairs) in zip(axes, reads.items(), strict=True):
     masked = title == "with the mask"
     for l in range(layers - 1):
@@ -108,12 +108,7 @@ plotting.FigureData(
 # *Theorem 6 of the paper, as derived here.* Let $Z^0 = Z$ and $Z^{l+1} = Z^l + \mathrm{GLA}_l(Z^l)$ for $l = 0, \dots, L-1$.
 # Every layer has the form of {prf:ref}`def-construction`, with matrices $P_{q,l}$, $P_{k,l}$ of its own and with $-1$ in place of
 # $1$ in $W_v$. Its gates may be given or computed from its tokens; $g_i^l \in \R^m$ is the label row of gate $i$ on the key coordinates, and
-#
-# $$
-# \Omega_{ij}^l = g_{j+1}^l \odot g_{j+2}^l \odot \dots \odot g_i^l, \qquad \Omega_{ii}^l = \ones .
-# $$
-#
-# Put $x_{n+1} = x$ and $y_{n+1} = 0$, let $\beta_i^0 = 0$ for every token $i = 1, \dots, n+1$, and
+# $\Omega_{ij}^l = g_{j+1}^l \odot g_{j+2}^l \odot \dots \odot g_i^l$, with $\Omega_{ii}^l = \ones$. Put $x_{n+1} = x$ and $y_{n+1} = 0$, let $\beta_i^0 = 0$ for every token $i = 1, \dots, n+1$, and
 #
 # $$
 # \beta_i^{l+1} = \beta_i^l + P_{q,l} \sum_{j \le i} \bigl( P_{k,l}^\top x_j \odot \Omega_{ij}^l \bigr)
@@ -146,8 +141,6 @@ plotting.FigureData(
 # ```
 # ````
 #
-# Two things deserve a second look.
-#
 # *Whose residual?* The residual of example $j$ is taken at $\beta_j$, its own iterate, not at the iterate of the token that reads
 # it. So the descents are coupled. From the second layer on, what an example $j < i$ adds to $\beta_i$ is in general not a gradient
 # step of its loss at $\beta_i$.
@@ -155,7 +148,7 @@ plotting.FigureData(
 # *The query reads itself.* Its sum includes $j = n+1$. In the first layer that residual is $0$. From the second layer on it is
 # $-x^\top \beta_{n+1}^l$. So if $x^\top P_{q,l} P_{k,l}^\top x > 0$, the query pulls itself towards zero.
 #
-# Here are the iterates, in plain loops.
+# Here are the iterates, in plain loops, with the mask and without. The second check lets every layer compute its gates from the tokens it sees.
 
 
 # %%
@@ -166,13 +159,10 @@ def iterates(x, y, x_query, P_q, P_k, gates, causal=True, own_term=True):
     for Pq, Pk, g in zip(P_q, P_k, gates, strict=True):
         step = np.zeros_like(X)
         for i in range(n + 1):
-            for j in range(i + 1 if causal else n):
-                if j == n and not own_term:
-                    continue
-                factors = g[j + 1 : i + 1] if causal else g[j + 1 : n]
-                if not causal and i == n:  # the query's own gate
-                    factors = np.concatenate([factors, g[n:]])
-                key = (Pk.T @ X[j]) * factors.prod(0)
+            last = i if causal or i == n else n - 1  # the last gate that i has seen
+            masked = causal and (own_term or i < n)
+            for j in range(i + 1 if masked else n):
+                key = (Pk.T @ X[j]) * g[j + 1 : last + 1].prod(0)
                 step[i] += Pq @ key * (Y[j] - X[j] @ beta[j])
         beta = beta + step
     return beta
@@ -220,12 +210,9 @@ print(
 )
 
 
-# %% [markdown]
-# Gates may also be computed from the whole token, its label coordinate included, which holds the residual so far. For the check we run
-# such a stack, take the gates that each layer computed, and put them into the formula.
-
-
 # %% tags=["check", "asserts-thm-depth"]
+# Gates computed from the whole token, its label coordinate included, which holds the
+# residual so far: take those that each layer computed, and put them into the formula.
 def gates_of_their_own(P_q, P_k, gate, causal):
     """The layers of the theorem, with gates sigmoid(W_g^T z + b_g) of their own."""
     like = GLA.from_matrices(list(P_q), list(P_k), causal=causal)
@@ -273,7 +260,7 @@ print(
 # %% [markdown]
 # ## Without the causal mask
 #
-# Let every token read the state after the last example, and let the query write nothing. The query then reads the same state as the examples. Only its own gate is not shared with them.
+# Let every token read the state after the last example, and let the query write nothing. Then all read the same state; only the query's own gate is not shared.
 #
 # ```{prf:proposition} Depth without the causal mask
 # :label: prop-depth-full
@@ -287,7 +274,7 @@ print(
 # \beta^{l+1} = \beta^l + P_{q,l}\, \Delta^l, \qquad \Delta^l = \sum_{j=1}^n \bigl( P_{k,l}^\top x_j \odot \Omega_j^l \bigr) \bigl( y_j - x_j^\top \beta^l \bigr).
 # $$
 #
-# 1. Every example has the same iterate $\beta^l$, and the prediction is $x^\top \sum_{l < L} P_{q,l} \bigl( g_{n+1}^l \odot \Delta^l \bigr)$.
+# 1. All examples have the iterate $\beta^l$, and the prediction is $x^\top \sum_{l < L} P_{q,l} \bigl( g_{n+1}^l \odot \Delta^l \bigr)$.
 # 2. If the query's gate is one in all layers, the prediction is $x^\top \beta^L$. For scalar gates these are $L$ steps of weighted
 #    preconditioned gradient descent, with weights $\omega_j^l = \prod_{m=j+1}^n g_m^l$.
 # 3. For scalar gates in general it is $x^\top \sum_{l<L} g_{n+1}^l (\beta^{l+1} - \beta^l)$: the query takes part of each step, and nobody else's iterate
@@ -307,10 +294,10 @@ print(
 # ```
 # ````
 #
-# Part 2 without gates is the setting of {cite}`ahn2023transformers`. For one layer the mask makes no difference to the prediction: the query reads the same state, and its own residual is still zero. Now one loop over the examples is enough:
+# Part 2 without gates is the setting of {cite}`ahn2023transformers`. For one layer the mask makes no difference to the prediction: the query reads the same state, and its own residual is still zero.
 
 
-# %%
+# %% tags=["check", "asserts-prop-depth-full"]
 def shared_iterate(x, y, x_query, P_q, P_k, gates):
     """The prediction of part 1, and that of part 2."""
     beta = query = np.zeros(x.shape[1])
@@ -323,7 +310,6 @@ def shared_iterate(x, y, x_query, P_q, P_k, gates):
     return x_query @ query, x_query @ beta
 
 
-# %% tags=["check", "asserts-prop-depth-full"]
 errors = []
 for L in (1, 2, 3, 4, 5, 6):
     P_q, P_k = rng.normal(size=(2, L, d, m)) / n**0.5
@@ -352,11 +338,11 @@ print(f"{len(errors)} stacks: all four parts hold to {max(errors):.0e}")
 # %% [markdown]
 # ## Where equal layers end
 #
-# Repeat one layer for ever, with steps that are not too long. There are three ways of reading: without the mask, with it, and with it but for the
+# Repeat one layer for ever, with steps that are not too long. There are three ways of reading: without the mask, with it, and with it but without the
 # query's own term. Each ends somewhere else.
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-equal-layers", "caption": "One layer, repeated: who reads whom decides where it ends. Prediction of equal layers against their number, for one prompt of six examples without gates (d = 3). Without the mask it tends to least squares. With the mask it tends to zero, if the query reads itself, and to the delta rule, if it does not; the examples and the query have length one here and the step is one, so these two arrive after seven and after six layers."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-equal-layers", "caption": "One layer, repeated: who reads whom decides where it ends. Prediction of equal layers against their number, for one prompt of six examples without gates (d = 3). All tokens have length one, and the step with the mask is one: zero is reached after seven layers, the delta rule after six."}}
 def delta_rule(x, y, g):
     """w_n of part 3."""
     w = np.zeros(x.shape[1])
@@ -398,7 +384,7 @@ ends = {
     "zero": 0.0,
 }
 
-fig, ax = plt.subplots(figsize=(6.4, 3.4))
+fig, ax = plt.subplots(figsize=(6.4, 2.9))
 for color, (kind, (curve, dash, marker)), (end, value) in zip(
     plotting.TASKS, kinds.items(), ends.items(), strict=False
 ):
@@ -533,8 +519,6 @@ print(
 
 
 # %% [markdown]
-# How far many layers come, and what else helps, is the next page: {doc}`towards_bayes`.
-#
 # ## Break it
 #
 # **One iterate for all.** Suppose that we overlook the coupling, and let every token use the query's iterate under the causal mask. One
@@ -567,7 +551,7 @@ assert wrong[0] < 1e-12 and min(wrong[1:]) > 0.01
 print("relative errors of one to six layers:", ", ".join(f"{e:.1g}" for e in wrong))
 
 # %% [markdown]
-# **A step too long.** Part 2 of {prf:ref}`prop-delta-limit` needs $\eta \norm{x_i}^2 < 2$ for every token. One long example can be enough to make the
+# **A step too long.** Part 2 of {prf:ref}`prop-delta-limit` needs $\eta \norm{x_i}^2 < 2$ for every token. One example that is too long can make the
 # label coordinates grow without bound.
 
 # %% tags=["check"]

@@ -262,42 +262,34 @@ print(f"found {len(found)} of {true_count}")
 # ```
 # ````
 #
-# ```{exercise} Explore: where a pair is born
-# :label: ex-pair-born
+# ```{exercise} Explore: the price of a touch
+# :label: ex-price-of-a-touch
 #
-# A thousand examples of one task and one of another, with $r = (\sqrt t, \sqrt{1 - t})$ and features $\Sigma_x = \operatorname{diag}(1, 1/299, \dots)$ in $d = 300$: for
-# $t = 0.05$ there is one stationary point, for $t = 0.1$ there are three. Find the $t$ at which two more appear. What is the slope of $F$ there?
+# Now let the graph touch the diagonal without crossing it. How does the number of intervals that `enclose` leaves grow as `length` shrinks? How is it if there
+# are crossings only? Explain both.
 # ```
 #
 # ```{hint}
 # :class: dropdown
 #
-# Halve the interval of $t$, and count with `stationary_points`. A pair is born where the graph of $F$ touches the diagonal.
+# On $[0.4, 0.8]$ the map $\gamma + (\gamma - 0.5)(\gamma - 0.5 - \delta)(0.7 - \gamma)$ touches for $\delta = 0$, and crosses twice more for $\delta = 0.1$. An interval survives only if $\lvert F(\gamma) - \gamma \rvert$ is at most about its length.
 # ```
 #
-# ````{solution} ex-pair-born
+# ````{solution} ex-price-of-a-touch
 # :class: dropdown
 #
-# At $t \approx 0.0929$, and with slope $1$: the graph touches the diagonal from below, and past the touch crosses it twice. One of the two points is a valley,
-# $F' < 1$, the other a saddle, $F' > 1$.
+# At a touch a hundredth of the length leaves ten times as many intervals. With $F(\gamma) - \gamma \approx c\, (\gamma - \gamma_1)^2$ those of length $\ell$ survive within about $\sqrt{\ell/c}$ of
+# $\gamma_1$, and there are about $1/\sqrt{c\, \ell}$ of them. At a crossing with slope $F' \ne 1$ they survive within $\ell/\lvert 1 - F' \rvert$: their number does not grow.
 #
 # ```python
-# from glalib import PromptDistribution, stationary_points
-# from glalib.risk import slope
+# def left_over(gap, length):
+#     def F(x):  # F(x) = x at 0.5, at 0.5 + gap and at 0.7
+#         return x + (x - 0.5) * (x - 0.5 - gap) * (0.7 - x)
 #
-# Sx = np.diag([1.0] + [1 / 299] * 299)
-#
-#
-# def at(t):
-#     return PromptDistribution(300, (1000, 1), (t**0.5, (1 - t) ** 0.5), Sx=Sx)
+#     return len(enclose(F, 0.4, 0.8, length))
 #
 #
-# none, pair = 0.05, 0.1
-# while pair - none > 1e-9:
-#     t = (none + pair) / 2
-#     none, pair = (none, t) if len(stationary_points(at(t))) == 3 else (t, pair)
-# slopes = sorted(slope(at(pair), point.gamma) for point in stationary_points(at(pair)))
-# assert len(slopes) == 3 and np.isclose(pair, 0.0929, atol=1e-4)
-# assert slopes[1] < 1 < slopes[2] and slopes[2] - slopes[1] < 1e-2
+# assert 8 < left_over(0.0, 1e-8) / left_over(0.0, 1e-6) < 12
+# assert 0.8 < left_over(0.1, 1e-8) / left_over(0.1, 1e-6) < 1.2
 # ```
 # ````

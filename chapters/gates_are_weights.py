@@ -20,7 +20,7 @@
 # A gate is a number between 0 and 1. At every token it multiplies the memory, and with it everything that was written before. So an
 # early example has been multiplied by many gates when the query comes, and the last one by few. Watch it happen:
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-staircase", "caption": "Every gate lowers all the steps before it. On top, the gates of eight examples and of the query. Below, the weight of each example after each token. A new example comes in at weight 1 (hatched); the dashed line is the staircase before the token's gate."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-staircase", "caption": "Every gate lowers all the steps before it. On top, the gates of eight examples and of the query. Below, the weights of the examples before and after the gates that close. The newest example has weight 1 (hatched); dashed is the staircase before the token's gate."}}
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -37,8 +37,8 @@ for t, g in enumerate(gates):
     weight = weight.copy()
 assert np.allclose(built[-1], gates_to_weights(gates), rtol=1e-15)
 
-fig = plt.figure(figsize=(6.2, 5.7))
-grid = fig.add_gridspec(4, 3, height_ratios=(0.55, 1, 1, 1))
+fig = plt.figure(figsize=(6.4, 3.9))
+grid = fig.add_gridspec(3, 3, height_ratios=(0.5, 1, 1))
 strip = fig.add_subplot(grid[0, :])
 closing = np.where(gates < 1, plotting.TASKS[1], "0.8")
 strip.bar(range(1, 10), gates, width=0.9, color=closing)
@@ -47,8 +47,8 @@ for t, g in enumerate(gates):
 strip.set(yticks=[], xlim=(0.5, 9.5), ylim=(0, 1.02), ylabel="gate")
 strip.set_xticks(range(1, 10), [*range(1, 9), "query"])
 strip.grid(False)
-for t in range(9):
-    ax = fig.add_subplot(grid[1 + t // 3, t % 3])
+for panel, t in enumerate((1, 2, 4, 5, 7, 8)):
+    ax = fig.add_subplot(grid[1 + panel // 3, panel % 3])
     edges = np.arange(t + 1) + 0.5  # of the steps built before
     ax.stairs(built[t][:t], edges, fill=True, color=plotting.TASKS[0], alpha=0.75)
     if t < 8:
@@ -58,10 +58,14 @@ for t in range(9):
         ax.stairs(
             built[t - 1][:t], edges, color="0.4", linestyle="--", linewidth=1.4
         )
-    ax.set_title(f"after token {t + 1}" if t < 8 else "at the query", fontsize=11)
+    ax.set_title(f"after token {t + 1}" if t < 8 else "at the query", fontsize=12)
     ax.set(xlim=(0.5, 8.5), ylim=(0, 1.08), xticks=[1, 4, 8], yticks=[0, 1])
-    if t == 3:
-        ax.set_ylabel("weight of each example")
+    if panel < 3:
+        ax.set_xticklabels([])
+    if panel % 3:
+        ax.set_yticklabels([])
+    else:
+        ax.set_ylabel("weights")
 
 # %% tags=["remove-input"]
 plotting.FigureData(
@@ -74,8 +78,8 @@ plotting.FigureData(
 
 
 # %% [markdown]
-# The last staircase is all that the query finds. The step under example $i$ is as high as the product of the gates after it. This page
-# says so for every gate, and then says what it makes of the layer: one step of gradient descent on a *weighted* loss.
+# The last staircase is all that the query finds. Its step at example $i$ is as high as the product of the gates after it. This page
+# shows it for every kind of gate, and then what it makes of the layer: one step of gradient descent on a *weighted* loss.
 #
 # ## The layer
 #
@@ -142,6 +146,7 @@ print(
     f"{tried} gate sequences of three kinds: the package follows the loop to {worst:.0e}"
 )
 
+
 # %% [markdown]
 # Token $i$ writes $v_i k_i^\top$. Every later gate multiplies it, the reader's own gate included. The gate of token $i$ itself comes
 # before its write, and does not touch it. So the weight of the write at $i$, for a reader at
@@ -149,7 +154,7 @@ print(
 #
 # ## One step of weighted gradient descent
 #
-# Now forget the layer for a moment, and think of linear regression in which some examples count for more than others.
+# Forget the layer for a moment. Think of linear regression in which some examples count for more than others.
 #
 # ```{prf:definition} WPGD
 # :label: def-wpgd
@@ -168,7 +173,12 @@ print(
 #
 # The gradient of the loss at zero is $-X^\top(\omega \odot y)$, so that is the whole step.
 
-# %%
+
+# %% tags=["check", "asserts-def-wpgd"]
+def relative_error(a, b):
+    return ((a - b).norm() / b.norm()).item()
+
+
 dist = PromptDistribution(d=4, counts=(12, 12), r=(0.2, 0.8))
 prompts = dist.sample(
     batch=5, generator=torch.Generator().manual_seed(0), dtype=torch.float64
@@ -176,13 +186,10 @@ prompts = dist.sample(
 data = (prompts.x, prompts.y, prompts.x_query)
 n, d, rng = dist.n, dist.d, np.random.default_rng(0)
 
-P, omega = (
-    torch.from_numpy(rng.normal(size=(d, d))),
-    torch.from_numpy(rng.random(n)),
-)
+P = torch.from_numpy(rng.normal(size=(d, d)))
+omega = torch.from_numpy(rng.random(n))
 prediction = wpgd_step(*data, P, omega)
 
-# %% tags=["check", "asserts-def-wpgd"]
 beta = torch.zeros(5, d, 1, dtype=torch.float64, requires_grad=True)
 loss = (omega * (prompts.y - (prompts.x @ beta)[..., 0]) ** 2).sum() / 2
 (gradient,) = torch.autograd.grad(loss, beta)
@@ -191,12 +198,10 @@ assert torch.allclose(prediction, step, rtol=1e-12, atol=0)
 worst = (prediction / step - 1).abs().max()
 print(f"{len(step)} prompts: autograd takes the same step, to {worst:.0e}")
 
-
 # %% [markdown]
 # ## The layer takes this step
 #
-# The layer needs three things: keys that carry features only, queries that carry features only, and values that carry
-# the label only.
+# The layer can take it too. It needs three matrices that keep features and labels apart.
 #
 # ```{prf:definition} The construction
 # :label: def-construction
@@ -222,12 +227,7 @@ print(f"{len(step)} prompts: autograd takes the same step, to {worst:.0e}")
 #
 # *Theorem 1 of the paper, as derived here.* Under {prf:ref}`def-construction`, let $g_i \in \R^m$ be
 # the label row of $G_i$, restricted to the $m$ key coordinates, and let $\Omega$ have the rows
-#
-# $$
-# \Omega_i = g_{i+1} \odot g_{i+2} \odot \dots \odot g_{n+1}, \qquad i = 1, \dots, n.
-# $$
-#
-# Then
+# $\Omega_i = g_{i+1} \odot g_{i+2} \odot \dots \odot g_{n+1}$ for $i \le n$. Then
 #
 # $$
 # f(Z) = x^\top P_q \,(X P_k \odot \Omega)^\top y .
@@ -263,28 +263,23 @@ print(f"{len(step)} prompts: autograd takes the same step, to {worst:.0e}")
 # ```
 # ````
 #
-# In code the scalar case is a line on either side:
-
+# In code the scalar case is a line on either side. Here it is for random matrices, random gates and the prompts of the check above:
 
 # %%
-def relative_error(a, b):
-    return ((a - b).norm() / b.norm()).item()
-
-
-Z = Layout()(prompts)
 P_q, P_k = torch.from_numpy(rng.normal(size=(2, d, d)))
 g = torch.from_numpy(rng.uniform(0.7, 1.0, size=n + 1))
 
+Z = Layout()(prompts)
 scalar = GLA.from_matrices(P_q, P_k, gates=g)
-omega = gates_to_weights(g)
-step = wpgd_step(*data, P_q @ P_k.T, omega)
+step = wpgd_step(*data, P_q @ P_k.T, gates_to_weights(g))
 assert relative_error(scalar(Z), step) < 1e-12
-assert (omega.diff() >= 0).all() and 0 <= omega.min() and omega.max() <= 1
 
 # %% tags=["check", "asserts-thm-gla-is-wpgd", "asserts-def-construction"]
 # Both sides are the same polynomial in the data, summed in another order. There are some
 # hundred terms of both signs, so float64 may lose a few of its sixteen digits.
 errors = {"scalar gate": relative_error(scalar(Z), step)}
+omega = gates_to_weights(g)
+assert (omega.diff() >= 0).all() and 0 <= omega.min() and omega.max() <= 1
 
 
 def theorem_1(x, y, x_query, P_q, P_k, Omega):
@@ -338,10 +333,10 @@ print(
 #
 # ## A staircase for each channel
 #
-# A scalar gate gives every feature the same staircase. A vector gate gives each key channel its own. Below, memory gets shorter from
-# channel to channel, and channel 4 forgets almost everything halfway.
+# A scalar gate gives every feature the same staircase. A vector gate gives each key channel its own. In the picture memory gets shorter
+# from channel to channel, and channel 4 forgets almost everything halfway.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-weights", "caption": "No staircase of a gate goes down along the prompt. Left, a scalar gate has one staircase for all key channels. Right, a vector gate on the key side has one for each, a row of the picture, where darker is higher."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-weights", "caption": "No staircase of a gate goes down along the prompt. Left, the one of a scalar gate. Right, those of a vector gate on the key side, one in each row; darker is higher."}}
 m = 6
 scalar_gates = np.ones(n + 1)
 scalar_gates[[6, 12, 18]] = 0.6
@@ -351,7 +346,7 @@ weights = {
     "scalar gate": np.tile(gates_to_weights(scalar_gates)[:, None], m),
     "vector gate": gates_to_weights(vector_gates, axis=-2),
 }
-fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.7))
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.4))
 left.stairs(
     weights["scalar gate"][:, 0],
     np.arange(n + 1) + 0.5,
@@ -360,7 +355,7 @@ left.stairs(
     alpha=0.75,
 )
 left.set(xlabel="example $i$", ylabel=r"$\omega_i$", xlim=(0.5, n + 0.5))
-left.set_title("scalar gate", fontsize=11)
+left.set_title("scalar gate", fontsize=12)
 image = right.imshow(
     weights["vector gate"].T,
     cmap=plotting.SEQUENTIAL,
@@ -370,7 +365,7 @@ image = right.imshow(
     extent=(0.5, n + 0.5, m + 0.5, 0.5),
 )
 right.set(xlabel="example $i$", ylabel="key channel", yticks=range(1, m + 1))
-right.set_title("vector gate", fontsize=11)
+right.set_title("vector gate", fontsize=12)
 right.grid(False)
 _ = fig.colorbar(image, ax=right, label=r"$\Omega_{ic}$")
 
@@ -385,9 +380,8 @@ plotting.FigureData(
 
 # %% [markdown]
 # **From weights back to gates.** Read the theorem the other way: which gates give weights $0 \le \omega_1 \le \dots \le \omega_n \le 1$?
-# Divide neighbours, $g_{i+1} = \omega_i / \omega_{i+1}$ and $g_{n+1} = \omega_n$. Where $\omega_{i+1} = 0$ any gate will do, and so will any
-# $g_1$, which acts on an empty state; the package sets them to $1$. For a prompt of two blocks, weights $(1/4, 1)$ need one gate of
-# $1/4$, at the first token of the second block, and ones elsewhere.
+# Divide neighbours, $g_{i+1} = \omega_i / \omega_{i+1}$ and $g_{n+1} = \omega_n$. (Any $g_1$ will do, as it acts on an empty state, and so will any $g_{i+1}$ if
+# $\omega_{i+1} = 0$; the package sets them to $1$.) To weigh two blocks by $(1/4, 1)$, one gate of $1/4$ is enough, at the first token of the second block:
 
 # %%
 wanted = Layout().weights(dist, (0.25, 1.0))
@@ -398,7 +392,7 @@ assert gates[12] == 0.25 and np.delete(gates, 12).tolist() == [1.0] * 24
 # %% [markdown]
 # ## Break it
 #
-# **Falling weights.** A scalar gate cannot give an early example more weight than a late one, whatever its values. Asked for such
+# **Falling weights.** A scalar gate cannot give an early example more weight than a late one. Asked for such
 # weights, the package refuses and says why.
 
 # %% tags=["check"]
@@ -415,8 +409,9 @@ assert falling == 0
 print(f"{len(many):,} random gate sequences: {falling} with a weight that falls")
 
 # %% [markdown]
-# **A label in the keys.** The zeros of the construction matter. Let the keys see a little of the label, and the layer is
-# no longer linear in $y$: it is no WPGD step with weights of its gates alone.
+# **A label in the wrong place.** The zeros of the construction matter. Let the keys see a little of the label, and the layer is
+# no longer linear in $y$, so it is no WPGD step with the weights of its gates. And if the last token carried a label, its own write would be in the state that it reads, with a
+# weight of 1.
 
 # %% tags=["check"]
 leaky = GLA.from_matrices(P_q, P_k, gates=g)
@@ -428,10 +423,10 @@ flipped[..., d] *= -1  # WPGD predictions change sign with the labels
 assert torch.allclose(scalar(flipped), -scalar(Z), rtol=1e-12)
 off = relative_error(leaky(flipped), -leaky(Z))
 assert off > 0.01 and relative_error(leaky(Z), scalar(Z)) > 0.01
-print(f"labels flipped: the prediction misses its own mirror image by {off:.0%}")
-
-# %% [markdown]
-# **A query with a label.** If the last token did carry a label, its own write would be in the state that it reads, with a weight of 1.
+print(
+    f"keys that see the label, labels flipped: the prediction misses its mirror image"
+    f" by {off:.0%}"
+)
 
 # %% tags=["check"]
 told = Z.clone()
@@ -440,7 +435,10 @@ told[:, -1, d] = 1.0
 own_write = (prompts.x_query @ P_q @ P_k.T @ prompts.x_query.mT)[..., 0]
 # The difference of two predictions loses a few digits.
 assert relative_error(scalar(told) - scalar(Z), own_write) < 1e-9
-print(f"{len(told)} prompts: the prediction moves by x^T P x, and by nothing else")
+print(
+    f"the query labelled 1 in {len(told)} prompts: the prediction moves by x^T P x,"
+    " and by nothing else"
+)
 
 # %% [markdown]
 # ## Exercises

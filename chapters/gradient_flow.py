@@ -15,7 +15,7 @@
 # %% [markdown]
 # # Does gradient flow find it?
 #
-# A unique minimiser is one thing, finding it another: does training by gradient flow get there?
+# Suppose the minimiser is unique: does training by gradient flow get there?
 #
 # The fourth reviewer of the paper asked this. The authors answered that for WPGD the landscape suggests it, and named what makes the training of a
 # layer harder. This page proves it for the risk of WPGD, from almost every start, where the stationary point is unique. The picture is the smallest

@@ -149,7 +149,7 @@ plotting.FigureData(
 # \Sigma = M = 1$; two independent tasks have $1$ and $1 + \mathrm{gap}(R)$ examples. There are several stationary points for some $r$ if and only if
 # the largest slope exceeds one.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-phases", "caption": "Of the ground that has one minimum Theorem A covers most, the condition of the paper less than half. Below the dashed line the minimiser is unique by the condition of the paper, below the solid line by Theorem A; in the shaded region some $r$ has several stationary points. For $d = 5$ nothing would be shaded, by Theorem B."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-phases", "caption": "Where no $r$ makes a second minimum, Theorem A covers more than half of the points of a grid, the paper's condition less than half. The grid is even in the gap of $\\Sigma$ and in the logarithm of the gap of $R$. The minimiser is unique below the dashed line by the paper's condition, below the solid line by Theorem A; in the shaded region some $r$ has several stationary points. For $d = 5$ nothing would be shaded, by Theorem B."}}
 gap_R = np.geomspace(1, 1e6, 60)
 gap_S = np.linspace(0.02, 0.995, 50)
 record = {"d": [], "gap_R": [], "gap_Sigma": [], "largest_slope": []}
@@ -608,8 +608,8 @@ print(
 # ## Where a descent ends
 #
 # Wells matter if descents fall into them. Take the first of the three examples, start L-BFGS at random, and let it run without any knowledge
-# of the theory. Where it ends the gradient is zero but for rounding, and it should hardly ever be at the saddle. Which of the two wells it finds depends on the
-# start.
+# of the theory. Where it ends the gradient is zero but for rounding, and it should hardly ever be at the saddle. The start decides which of the two wells it
+# finds.
 
 # %% tags=["check"]
 from scipy.optimize import minimize

@@ -636,38 +636,44 @@ assert uneven((0.8, 1.2)) < uneven((1, 1)) - 0.001 * dist.M
 # ```
 # ````
 #
-# ```{exercise} Explore: a valley is born
-# :label: ex-valley
+# ```{exercise} Explore: noise takes a valley away
+# :label: ex-noise-and-valleys
 #
-# Change the relevances of the example with three fixed points to $r = (\sqrt t, \sqrt{1 - t})$. For which $t$ are there three, and at which $t$ does the
-# global minimum jump from one valley to the other?
+# Add noise to the example with three fixed points. From which $\sigma^2$ on is only one left, and which valley went? Is it the same valley for
+# $r = (\sqrt{0.2}, \sqrt{0.8})$? And why must one be left in the end?
 # ```
 #
 # ```{hint}
 # :class: dropdown
 #
-# Let $t$ go from $0.05$ to $0.95$ in steps of $0.05$. The first of `stationary_points` is the global minimum: watch its $\gamma$.
+# Halve an interval of $\sigma^2$, and count with `stationary_points`. For the last question: what becomes of $h = m/(M + m)$ when $M$ is huge?
 # ```
 #
-# ````{solution} ex-valley
+# ````{solution} ex-noise-and-valleys
 # :class: dropdown
 #
-# On this grid there are three from $t = 0.1$ to $t = 0.45$, and one outside. The global minimum has a small $\gamma$ up to $t = 0.25$: it trusts the single
-# example. From $t = 0.3$ on it has a large one, and trusts the thousand. For $t$ from $0.1$ to $0.25$ taking turns from equal weights (the exercise before) ends in the wrong valley.
+# From $\sigma^2 \approx 9.71$ on, nearly five times $\tr \Sigma$. The valley that trusts the single example meets the saddle, where $F$ has slope one, and both vanish. For the
+# other $r$ the single example is the better hint by far, and it is the valley of the thousand that vanishes. Where $M$ is huge, $h$ is nearly zero whatever $\gamma$ is, so
+# $F = 1 + h_1(h)$ is nearly constant and meets the diagonal once.
 #
 # ```python
-# def valleys(t):
-#     return stationary_points(
-#         PromptDistribution(300, (1000, 1), (t**0.5, (1 - t) ** 0.5), Sx=Sx)
-#     )
+# def noisy(t, variance):
+#     r, sigma = (t**0.5, (1 - t) ** 0.5), variance**0.5
+#     return stationary_points(PromptDistribution(300, (1000, 1), r, Sx=Sx, sigma=sigma))
 #
 #
-# grid = np.linspace(0.05, 0.95, 19)
-# listed = [valleys(t) for t in grid]
-# several = grid[[len(points) == 3 for points in listed]]
-# assert np.allclose([several.min(), several.max()], [0.1, 0.45]) and len(several) == 8
-# assert all((points[0].gamma < 10) == (t < 0.26) for t, points in zip(grid, listed))
-# wrong = [max(p.gamma for p in points) > points[0].gamma for points in listed]
-# assert np.allclose(grid[wrong], [0.1, 0.15, 0.2, 0.25])
+# several, one = 0.0, 20.0
+# while one - several > 1e-4:
+#     middle = (several + one) / 2
+#     several, one = (middle, one) if len(noisy(0.3, middle)) == 3 else (several, middle)
+# assert np.isclose(one, 9.71, atol=0.01)
+#
+# low, saddle, high = sorted(point.gamma for point in noisy(0.3, several))
+# assert saddle - low < 0.05 * saddle  # about to meet
+# (left,) = noisy(0.3, one)
+# assert np.isclose(left.gamma, high, rtol=1e-3)  # the thousand
+# low, saddle, high = sorted(point.gamma for point in noisy(0.2, 11.0))
+# (left,) = noisy(0.2, 12.0)
+# assert saddle < high and left.gamma < 1.3 * low  # the single one
 # ```
 # ````

@@ -21,7 +21,7 @@
 # task it is ridge regression. Many layers are many steps of a descent ({doc}`depth`), and a descent stopped early resembles ridge
 # regression. But with noise it never becomes ridge regression. One number more in each layer, the query's own gate, closes the gap.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth", "caption": "Steps alone stall; with a gate on the query they reach the Bayes predictor. Least excess over the Bayes risk that was found at each depth, for one task with noise (d = 5, n = 10, noise of standard deviation 2), without the causal mask. Grey lines: gradient flow stopped at its best time, and the level below which no stack with the mask comes (see the lead on this page)."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth", "caption": "Steps alone stall; with a gate on the query they tend to the Bayes predictor. Least excess over the Bayes risk that was found at each depth, for one task with noise of standard deviation 2 (d = 5, n = 10), without the causal mask. Grey: gradient flow stopped at its best time, and a floor under all stacks with the mask (a lead, below)."}}
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ def price_of_the_mask(prompts, rng):
 floor = price_of_the_mask(20_000, np.random.default_rng(5))
 
 blue, orange = plotting.TASKS[:2]
-fig, ax = plt.subplots(figsize=(6.4, 3.6))
+fig, ax = plt.subplots(figsize=(6.4, 3.2))
 ax.semilogy(depths, ungated, "o--", color=blue, linewidth=2.6)
 ax.semilogy(depths, gated, "^-", color=orange)
 for value in (flow, floor):
@@ -132,10 +132,10 @@ plotting.FigureData(
 # Weights here do not read the data: steps and gates are fixed before the prompt comes.
 # ```
 #
-# ## One task: what steps cannot do and a gate can
+# ## One task: what the query's gate adds
 #
-# Without the mask, with steps $\eta_l$ and gates of one on the examples, depth is a polynomial. Let $S = X^\top X$, and let
-# $\mu$ be the mean spectrum, $\int f\, d\mu = \E \sum_i f(z_i)$ over the eigenvalues $z_i$ of $S$.
+# Without the mask, with steps $\eta_l$ and gates of one on the examples, depth makes a polynomial of $S = X^\top X$. Let
+# $\mu$ be the mean spectrum of $S$: $\int f\, d\mu = \E \sum_i f(z_i)$ over its eigenvalues $z_i$.
 #
 # ```{symbols}
 # d K n x y r R C Sx sigma P_q P_k
@@ -158,15 +158,10 @@ plotting.FigureData(
 # 1. If all $c_l = 1$, then $1 - z p(z) = \prod_l (1 - \eta_l z)$: all its roots are real.
 # 2. **Without noise steps are enough.** If $\sigma = 0$ and $c_l = 1$, the best steps reach the least excess of all polynomials $p$ of degree at most $L - 1$. They are the reciprocals of the
 #    roots of the $L$-th orthogonal polynomial of the measure $z\, d\mu$. The excess tends to zero as $L \to \infty$.
-# 3. **With noise they are not.** If $\sigma > 0$ and $c_l = 1$, the excess has a positive lower bound which holds for all $L$ and all steps.
+# 3. **With noise they are not.** If $\sigma > 0$ and $c_l = 1$, the excess has a positive lower bound which holds for all $L$ and all steps. (On an interval the
+#    proof has an explicit bound.)
 # 4. **The query's gate closes the gap.** Every polynomial $p$ of degree at most $L - 1$ with $p(0) \ne 0$ is reached by some steps $\eta_l$ and gates $c_l \in [0, 1]$. So the infimum of the excess over both is the least of
 #    all polynomials of degree at most $L - 1$, and tends to zero as $L \to \infty$, for every $\sigma$.
-#
-# For $\sigma > 0$ and $c_l = 1$ there is an explicit bound on every interval, too: if $f(z) = \sigma^2/(z + \sigma^2)$, $0 < z_- < z_+$ and $\bar z = (z_- + z_+)/2$, then for all $L$ and all real steps
-#
-# $$
-# \max_{[z_-, z_+]} \Bigl\lvert \prod_l (1 - \eta_l z) - f(z) \Bigr\rvert \ge \delta := \frac{f(z_-) f(z_+) - f(\bar z)^2}{f(z_-) + f(z_+) + 2 f(\bar z)} > 0 .
-# $$
 # ```
 #
 # ````{dropdown} Why it is true
@@ -185,7 +180,13 @@ plotting.FigureData(
 # *2.* For $\sigma = 0$ the excess is $\int_{z > 0} \pi^2 d\mu$ with $\pi = 1 - zp$. At the minimum over all $p$, $\int \pi\, z u\, d\mu = 0$ for all polynomials $u$ of degree at most $L - 1$: $\pi$ is orthogonal to them under $z\, d\mu$. The support of that measure is infinite, so $\pi$ has degree $L$ and
 # $L$ simple positive roots $z_l$. As $\pi(0) = 1$, $\pi = \prod_l (1 - z/z_l)$: steps $1/z_l$ reach it, with $c_l = 1$.
 #
-# *3, one interval.* A polynomial $\pi$ as in 1 with a root in $[z_-, z_+]$ misses $f$ there by $f(z_+)$ at least, and $\delta < f(z_+)$, as $f(z_-) f(z_+) - f(\bar z)^2 < f(z_-) f(z_+)$. If it has none and is negative, it misses by more. If it is positive, $\log \pi = \sum_l \log \lvert 1 - \eta_l z \rvert$ is
+# *3, one interval.* For $\sigma > 0$ and $c_l = 1$ there is an explicit bound on every interval: if $f(z) = \sigma^2/(z + \sigma^2)$, $0 < z_- < z_+$ and $\bar z = (z_- + z_+)/2$, then for all $L$ and all real steps
+#
+# $$
+# \max_{[z_-, z_+]} \Bigl\lvert \prod_l (1 - \eta_l z) - f(z) \Bigr\rvert \ge \delta := \frac{f(z_-) f(z_+) - f(\bar z)^2}{f(z_-) + f(z_+) + 2 f(\bar z)} > 0 .
+# $$
+#
+# A polynomial $\pi$ as in 1 with a root in $[z_-, z_+]$ misses $f$ there by $f(z_+)$ at least, and $\delta < f(z_+)$, as $f(z_-) f(z_+) - f(\bar z)^2 < f(z_-) f(z_+)$. If it has none and is negative, it misses by more. If it is positive, $\log \pi = \sum_l \log \lvert 1 - \eta_l z \rvert$ is
 # concave on $[z_-, z_+]$, while $\log f$ is strictly convex. So $\pi(\bar z)^2 \ge \pi(z_-) \pi(z_+)$ and $f(\bar z)^2 < f(z_-) f(z_+)$. If $\lvert \pi - f \rvert \le \epsilon$ at the three points, and $\epsilon < f(z_+)$, then $(f(\bar z) + \epsilon)^2 \ge (f(z_-) - \epsilon)(f(z_+) - \epsilon)$, which is
 # $\epsilon \ge \delta$.
 #
@@ -205,7 +206,7 @@ plotting.FigureData(
 # ````
 #
 # So with noise steps alone stay a fixed distance away from ridge regression, however many they are. A gate on the query, which takes only
-# part of some steps, repairs that. (Part 3 is about steps $\eta_l I$ and equal weights. Whether other matrices $P_{q,l}$, $P_{k,l}$ or other
+# part of some steps, repairs that. (Whether other matrices $P_{q,l}$, $P_{k,l}$ or other
 # weights of the examples could do without the gate is not settled on this page.) The proof of part 4 is a recipe:
 
 
@@ -215,15 +216,13 @@ def steps_and_gates(p):
     phi, steps, gates = Polynomial([0.0, 1.0]) * p, [], []
     while phi.degree() > 1:
         slope = phi.coef[1]
-        for size in 8.0 * 0.9 ** np.arange(200):
-            z_l = np.sign(slope) * size
-            if 0 < phi(z_l) <= 1 and abs(slope - phi(z_l) / z_l) > 1e-3 * abs(
-                slope
-            ):
+        for z_l in np.sign(slope) * 8.0 * 0.9 ** np.arange(200):
+            rest = abs(1 - phi(z_l) / z_l / slope)  # of the slope
+            if 0 < phi(z_l) <= 1 and rest > 1e-3:
                 break
         steps, gates = [*steps, 1 / z_l], [*gates, phi(z_l)]
-        rest = phi - Polynomial([0.0, phi(z_l) / z_l])
-        phi = rest // Polynomial([1.0, -1 / z_l])
+        phi = phi - Polynomial([0.0, phi(z_l) / z_l])
+        phi = phi // Polynomial([1.0, -1 / z_l])
     return [*steps, phi.coef[1]], [*gates, 1.0]
 
 
@@ -284,9 +283,6 @@ print(
     f" 10,000 equal steps: {near:.3f}"
 )
 
-# %% [markdown]
-# The figure shows the least excess at each depth. For all polynomials it is a linear least-squares problem, for steps alone a search.
-
 # %% tags=["check", "asserts-prop-depth-filter"]
 eta, fit = found[6]
 steps, gates = steps_and_gates(Polynomial(fit * Z_MAX))
@@ -325,13 +321,13 @@ glue("excess_flow", float(flow), display=False)
 glue("mask_floor", float(floor), display=False)
 
 # %% [markdown]
-# At six layers the best steps that the search found leave an excess of {glue:text}`excess_steps:.3f`, the gates
-# {glue:text}`excess_gates:.4f`; at eight layers steps are still at {glue:text}`excess_steps_last:.3f`. The best eight steps found are nearly equal. Equal steps, as their number grows, tend to gradient flow; stopped at its best time,
+# In {numref}`fig-depth` the least excess with gates is a linear least-squares problem, that of steps alone the result of a search. At six layers steps leave {glue:text}`excess_steps:.3f`, gates
+# {glue:text}`excess_gates:.4f`; at eight layers steps are still at {glue:text}`excess_steps_last:.3f`. The best eight steps found are nearly equal. As their number grows, equal steps tend to gradient flow; stopped at its best time,
 # that has {glue:text}`excess_flow:.3f`. That a gap remains at every depth is
 # proved; how large it is, we have only measured.
 #
 # **A lead: what the mask costs.** With noise and the causal mask no depth seems to be enough, whatever the matrices: in this example the excess
-# stays above {glue:text}`mask_floor:.3f`, more than one and a half times that of gradient flow without the mask. This is no claim of the ledger; the argument is short.
+# stays above {glue:text}`mask_floor:.3f`, more than one and a half times that of gradient flow without the mask. This is no claim of the ledger.
 #
 # ````{dropdown} The argument, and its number
 # By {prf:ref}`thm-depth`, with gates that read neither features nor labels, the coefficient of $y_i$ in the prediction depends on $x_i, \dots, x_n$ and $x$ only:
@@ -368,7 +364,7 @@ print(
 # ## Several tasks: there and back
 #
 # With several tasks one iterate has to serve them all. Bayes wants a *sum*, $\sum_k r_k \times$ (ridge regression on block $k$), and a descent that
-# visits block $2$ spoils what it learned from block $1$. Still, depth can do it. The trick: walk out along the descent of one task while
+# visits block $2$ spoils what it learned from block $1$. Still, depth can do it: walk out along the descent of one task while
 # the query collects, walk back to zero while its gate is shut, then do the next task.
 #
 # ```{prf:theorem} Depth and gates reach the Bayes predictor
@@ -413,11 +409,11 @@ print(
 # ````
 #
 # This says what is possible, not what is practical: the way back magnifies errors by up to $e^{T \norm{S_k}}$, so $J$ has to be very large. It also
-# shows the query's gate in a new role. Falling as $e^{-\sigma^2 \tau}$, it *is* the ridge penalty. The same walk with gates that are learned
-# needs a gate which can tell the first token of a block, and the query, from the others.
+# shows the query's gate in a new role: falling as $e^{-\sigma^2 \tau}$, it *is* the ridge penalty. Gates that are learned can make
+# the same walk only if they can tell the first token of a block, and the query, from the others.
 
 
-# %%
+# %% tags=["check", "asserts-prop-depth-bayes"]
 def there_and_back(dist, T, J):
     """Steps and scalar gates (4 K J, n + 1) of the construction."""
     starts = np.cumsum((0, *dist.counts))
@@ -436,7 +432,6 @@ def there_and_back(dist, T, J):
     return np.array(eta), np.array(gates)
 
 
-# %% tags=["check", "asserts-prop-depth-bayes"]
 def descend(dist, x, y, eta, gates):
     """The query's iterate, block by block: parts 1 and 3 without the mask."""
     starts = np.cumsum((0, *dist.counts))
@@ -485,15 +480,17 @@ print(
 # %% [markdown]
 # ## The picture of depth
 #
-# How far do a few layers go? For two tasks and each depth we fit the step, the weights and the query's gate of every layer. There are four classes:
+# How far do a few layers go? For two independent tasks without noise, with $r = (0.2, 0.8)$ as in the paper's Figure 1(b), we fit the step, the weights and the query's gate of every layer:
 # with the mask or without, and with gates that are scalar or free.
 #
+# ````{dropdown} The four classes, and what is averaged
 # - *Scalar*: a gate $g$ at the first token of block $2$, a gate $c$ on the query, ones elsewhere. An example that reads takes the steps $(w_1, w_2) = \eta\,(g, 1)$ on the two blocks, the query $(v_1, v_2) = \eta\,(cg, c)$. (With the mask, examples of block
 #   $1$ see their own block only, with the step $w_2$.)
 # - *Free*: $w_1, w_2, v_1, v_2$ are any numbers. Four key channels for each feature, with $g, c \in \{0, 1\}$, span them.
 #
-# The data are two independent tasks of equal size with $r = (0.2, 0.8)$, as in the paper's Figure 1(b), but with $d = 5$ and $n = 40$, and no noise. As $n_k \ge d$ the Bayes predictor knows $r_1 \beta_1 + r_2 \beta_2$ exactly, and its risk is $d (1 - r_1^2 - r_2^2)$. The risk of any predictor is this plus its mean squared distance to $x^\top (r_1 \beta_1 + r_2 \beta_2)$, which is what we average over
+# The two tasks are of equal size, $d = 5$ and $n = 40$. As $n_k \ge d$ the Bayes predictor knows $r_1 \beta_1 + r_2 \beta_2$ exactly, and its risk is $d (1 - r_1^2 - r_2^2)$. The risk of any predictor is this plus its mean squared distance to $x^\top (r_1 \beta_1 + r_2 \beta_2)$, which is what we average over
 # fresh prompts, as it varies much less than the loss.
+# ````
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth-two-tasks", "caption": "From three layers on, removing the causal mask and freeing the weights both help. Held-out risk of fitted layers, for two tasks (d = 5, n = 40, no noise). Bars: two standard errors."}}
 d, half = 5, 20
@@ -621,24 +618,24 @@ def distance_to_bayes(prediction):
 
 ols = bayes_risk + distance_to_bayes(least_squares(held_out)[:, 0])
 
-fig, ax = plt.subplots(figsize=(6.4, 4.2))
+fig, ax = plt.subplots(figsize=(6.4, 3.6))
 looks = {
-    ("scalar", "causal"): (blue, "--", "o", "scalar, mask"),
-    ("free", "causal"): (orange, "--", "^", "free, mask"),
-    ("scalar", "no mask"): (blue, "-", "s", "scalar"),
-    ("free", "no mask"): (orange, "-", "D", "free"),
+    ("scalar", "causal"): (blue, "--", "o", "scalar, mask", 6),
+    ("free", "causal"): (orange, "--", "^", "free, mask", 6),
+    ("scalar", "no mask"): (blue, "-", "s", "scalar", 1),
+    ("free", "no mask"): (orange, "-", "D", "free", -9),
 }
 for value, name in ((ols, "least squares"), (bayes_risk, "Bayes")):
     ax.axhline(value, **plotting.STYLES["predict zero"])
     ax.text(0.9, value - 0.02, name, va="top")
-for key, (color, dash, marker, name) in looks.items():
+for key, (color, dash, marker, name, up) in looks.items():
     risk, stderr = curves[key].T
     style = {"color": color, "linestyle": dash, "marker": marker, "ms": 5}
     ax.errorbar(range(1, 6), risk, 2 * stderr, **style)
     ax.annotate(
         name,
         (5, risk[-1]),
-        xytext=(10, 0),
+        xytext=(17, up),
         textcoords="offset points",
         color=color,
         va="center",
@@ -754,12 +751,12 @@ for name, value in {
     glue(name, float(value), display=False)
 
 # %% [markdown]
-# With one layer all four are close to the one-layer optimum, {glue:text}`optimum:.3f`. Five layers without the mask come to {glue:text}`free_full:.2f` with free weights and {glue:text}`scalar_full:.2f` with scalar gates, close to the Bayes risk of {glue:text}`depth_bayes:.1f`. With the mask they come to
-# {glue:text}`free_causal:.2f` and {glue:text}`scalar_causal:.2f`. For comparison: least squares over all examples has {glue:text}`depth_ols:.3f`, and equal layers without end, with the best fixed weights and query gate, {glue:text}`depth_endless:.3f`. (These end at a weighted average of the tasks, times a gate. That this
-# is nearly what Bayes wants is due to $0 \le r_1 \le r_2$ and $r_1 + r_2 \le 1$.) These are parameters that L-BFGS found; better ones may exist.
+# One layer of each class is close to the one-layer optimum, {glue:text}`optimum:.3f`. Five layers without the mask come to {glue:text}`free_full:.2f` with free weights and {glue:text}`scalar_full:.2f` with scalar gates, near the Bayes risk of {glue:text}`depth_bayes:.1f`. With the mask they come to
+# {glue:text}`free_causal:.2f` and {glue:text}`scalar_causal:.2f`. These are parameters that L-BFGS found; better ones may exist. Least squares over all examples has {glue:text}`depth_ols:.3f`, and equal layers without end, with the best fixed weights and query gate, {glue:text}`depth_endless:.3f`. (They end at a weighted average of the tasks, times a gate. That this
+# is nearly what Bayes wants is due to $0 \le r_1 \le r_2$ and $r_1 + r_2 \le 1$.)
 #
-# **What the mask costs.** Three scalar-gated layers, each with the parameters fitted to it, have the risk {glue:text}`scalar_causal_3:.2f` with the mask and {glue:text}`scalar_free_3:.2f` without. At *equal* parameters, those fitted without the mask, the
-# masked stack has {glue:text}`depth_equal_parameters:.2f`: steps that suit one regime do not suit the other.
+# **Steps fit one regime.** Three scalar-gated layers that were fitted with the mask have the risk {glue:text}`scalar_causal_3:.2f`, and those fitted without it {glue:text}`scalar_free_3:.2f`. Put the mask on these, and
+# the risk is {glue:text}`depth_equal_parameters:.2f`.
 #
 # ## Break it
 #

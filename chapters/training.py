@@ -21,7 +21,7 @@
 # prompt after another. Nothing tells it that values should carry labels, that keys should carry features, or that the end of a task matters.
 #
 # Here two small layers are trained while this page is built, one without a gate and one with a scalar gate that reads the marks
-# in the prompt. For each the theory names the least risk it can reach, its *line*, and each comes down to its own.
+# in the prompt. For each the theory names a *line*, the least risk it can reach, and each comes down to its own.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-loss", "caption": "Trained from random starts, both layers come down to the theory's lines. Loss of each step over $d$, averaged over the last twenty. Two tasks of twenty examples in five dimensions, $r = (0.2, 0.8)$; the last task is the relevant one. Grey: the best equal weights, and the best weights."}}
 import copy
@@ -62,7 +62,7 @@ looks = {
     "linear": ("no gate", plotting.TASKS[0], (0, (5, 1.5)), "best equal weights"),
     "gla": ("one gate a token", plotting.TASKS[1], "-", "best weights"),
 }
-fig, ax = plt.subplots(figsize=(6.4, 3.6))
+fig, ax = plt.subplots(figsize=(6.4, 3.2))
 record = {"step": [], "model": [], "loss_over_d": []}
 for model, (name, ink, dash, line) in looks.items():
     steps = np.arange(1, len(history[model]) + 1)
@@ -92,7 +92,7 @@ plotting.FigureData(
 # ## A layer, trained
 #
 # Training is Adam on fresh prompts; the learning rate warms up, then falls along a cosine. The gate reads context coordinates only; every other weight is free.
-# All weights start at random, but $W_q$ and $W_k$ start equal and with orthonormal rows, so that $P$ starts out with eigenvalues of one sign. In code it is three lines:
+# All weights start at random, but $W_q$ and $W_k$ start equal and with orthonormal rows, so that the eigenvalues of $P$ have one sign at first. In code:
 
 # %%
 net = start(small, "gla", seed=1)
@@ -129,25 +129,25 @@ print(
 
 # %% [markdown]
 # ```{note}
-# The theory's best weights do not read the data. The two layers above are held to that: the gate sees marks and no examples. Where a gate on this
-# page may read features and labels, in recipe (ii) and in the last section, the page says so.
+# Weights here do not read the data: the gate sees marks and no examples. Where a gate may read features and labels, in recipe (ii) and in the last section,
+# the page says so.
 # ```
 #
 # ## What it looks like inside
 #
 # The theory says more than a risk. It names the weights, $\omega_k \propto r_k / (n_k + d + 1)$, here in the ratio 1 to 4, and it says that $P$ is a multiple of the
-# identity. Both can be read off a trained layer. The weights come from the gates. For $P$ write $P_q$ and $P_k$ for the rows of
-# $W_q$ and $W_k$ at the features, $k_y$ for the row of $W_k$ at the label, and $w = W_v \psi$ for what a value passes on to the read-out, $w_x$ of the features and $w_y$ of the label. Then
+# identity. Both can be read off a trained layer. The weights are products of its gates, and
 #
 # $$
 # P = w_y\, P_q P_k^\top + (P_q k_y)\, w_x^\top .
 # $$
 #
+# Here $P_q$ and $P_k$ are the rows of $W_q$ and $W_k$ at the features, and $k_y$ is the row of $W_k$ at the label; $w = W_v \psi$ is what a value passes on to the read-out, $w_x$ of the features and $w_y$ of the label.
 # Why two terms? A label can enter through the value, next to a key that holds features; or through the key, next to a value that holds features. Both give
 # $y_i\, x_i^\top (\cdot)\, x$.
 
 
-# %%
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-inside", "caption": "The trained layer holds what the theory names: two levels of trust in the ratio 1 to 4, and a $P$ near a multiple of the identity. Left, the weight of each example (dots) and the best weights (line), over their mean. Right, $P$ in hundredths of the mean of its diagonal."}}
 def P_and_weights(net, dist):
     """P (d, d) and the weights of the examples (n,) inside a layer, in float64."""
     net, d = copy.deepcopy(net).double(), dist.d
@@ -162,13 +162,11 @@ def P_and_weights(net, dist):
 
 
 P, omega = P_and_weights(nets["gla"], small)
-
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-inside", "caption": "The trained layer holds what the theory names: two levels of trust in the ratio 1 to 4, and a $P$ near a multiple of the identity. Left, the weight of each example (dots) and the best weights (line), over their mean. Right, $P$ over the mean of its diagonal."}}
 weights, line = omega / omega.mean(), np.repeat(best["gla"].omega, 20)
 line = line / line.mean()
 matrix = P / P.diagonal().mean()
-shown = np.round(matrix, 2) + 0.0  # no minus before a zero
-fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.1), width_ratios=(1.3, 1))
+shown = np.round(100 * matrix) + 0.0  # no minus before a zero
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.8), width_ratios=(1.3, 1))
 at = np.arange(1, 41)
 left.stairs(
     line[::20], (0.5, 20.5, 40.5), baseline=None, color="0.1", linewidth=1.2
@@ -183,7 +181,7 @@ right.imshow(np.abs(matrix), cmap=plotting.SEQUENTIAL, vmin=0, vmax=1.3)
 for i, j in np.ndindex(5, 5):
     ink = "white" if i == j else "black"
     right.text(
-        j, i, f"{shown[i, j]:.2f}", ha="center", va="center", color=ink, size=9
+        j, i, f"{shown[i, j]:.0f}", ha="center", va="center", color=ink, size=12
     )
 right.set(title="$P$", xticks=[], yticks=[])
 right.spines[:].set_visible(False)
@@ -200,8 +198,8 @@ plotting.FigureData(
 
 
 # %% [markdown]
-# Do $P$ and the weights do the work alone? To answer that needs no sampling: put what we read off into the exact risk of {prf:ref}`prop-population-risk`. The risk is
-# flat at its minimum, so $P$ and the weights are found less exactly than the risk.
+# Do $P$ and the weights do the work alone? The exact risk of {prf:ref}`prop-population-risk` answers without sampling. (The risk is
+# flat at its minimum, so $P$ and the weights are found less exactly than the risk.)
 
 
 # %% tags=["check"]
@@ -248,9 +246,9 @@ print(
 # %% [markdown]
 # ## Can a layer pass below the line?
 #
-# A layer has many more weights than $P$ and $\omega$. Might one of them help? For one layer without a gate, or with a *scalar* gate that reads neither
-# features nor labels, the best weights are a floor: whatever its matrices, its risk is that of its own $P$ and $\omega$, plus what all other terms add.
-# This is not one of the book's proved statements. It is a remark; the argument is in the fold, and it was tried on a layer with all weights at random.
+# A layer has many more numbers than $P$ and $\omega$. Might one of them help? For one layer without a gate, or with a *scalar* gate that reads neither
+# features nor labels, the line is a floor: whatever its matrices, its risk is that of its own $P$ and $\omega$, plus what all other terms add.
+# This is a remark and not one of the book's proved statements. The argument is in the fold, and was tried on a layer with all weights at random.
 #
 # ````{dropdown} Why nothing else can help: three flips
 # There are three flips. Change the sign of all tasks and all noise; of the query's $x$ and noise; of the context's $x$ and noise. None of them changes the law of prompts. The query's label changes its
@@ -322,8 +320,8 @@ print(
 # %% [markdown]
 # ## The authors' table, trained again
 #
-# Now the real size: $d = 100$, two independent tasks of $n/2$ examples, $r = (0.2, 0.8)$, no noise, the reading of the table that
-# {doc}`best_weights` supports. The authors printed sixteen numbers. There are two recipes.
+# Now the real size: $d = 100$, two independent tasks of $n/2$ examples, $r = (0.2, 0.8)$, no noise, the reading of the authors' table that
+# {doc}`best_weights` supports. There are two recipes.
 #
 # - **(i)** The gate reads context coordinates only, all other weights are free, and training draws errors without tokens.
 # - **(ii)** Every weight is free, the gate's too, and training draws plain tokens. The authors say that the trained models of their Figure 1 have no constraints on their weights, and that the table follows Figure 1(b).
@@ -339,7 +337,7 @@ marks = {
     "authors": ("the authors", "0.2", "x", 1),
 }
 titles = {"linear": "linear attention", "gla": "scalar gate"}
-fig, axes = plt.subplots(1, 2, figsize=(6.4, 3.4), sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(6.4, 3.1), sharey=True)
 keys = ("recipe", "model", "n", "seed", "excess", "stderr")
 record = {key: [] for key in keys}
 for ax, (model, title) in zip(axes, titles.items(), strict=True):
@@ -376,6 +374,36 @@ for height, (label, ink, mark, _) in zip((0.86, 0.74, 0.62), marks.values()):
     axes[1].plot(95, height, mark, color=ink, markersize=6)
     axes[1].text(110, height, label, color=ink, va="center")
 
+
+def cell(recipe, model, n):
+    """Mean risk / d over seeds, its standard error from evaluation, and theory."""
+    rows = [r for r in tables[recipe] if (r["model"], r["n"]) == (model, n)]
+    risk = np.mean([r["risk"] for r in rows])
+    stderr = np.sqrt(np.sum([r["stderr"] ** 2 for r in rows])) / len(rows)
+    return risk, stderr, rows[0]["theory"]
+
+
+lines = [
+    "             theory   (i) trained        (ii) trained      authors: trained"
+]
+for (model, n), (trained, theory) in AUTHORS.items():
+    text = f"{model:6}{n:5}"
+    for recipe in tables:
+        risk, stderr, ours = cell(recipe, model, n)
+        text += f"{ours:9.5f}" if recipe == "i" else ""
+        text += f"  {risk:.5f}({1e5 * stderr:.0f}) {100 * (risk / ours - 1):+.2f}%"
+    lines.append(f"{text}   {trained:.4f} {100 * (trained / theory - 1):+.2f}%")
+for recipe, rows in tables.items():
+    how, made_with = rows[0]["configuration"], rows[0]["versions"]
+    lines += [
+        f"({recipe}) {how['steps']} steps of {how['batch']} prompts, "
+        f"lr {how['lr']:g}, {how['warm_start'] or 'random start'}, "
+        f"seeds {sorted({row['seed'] for row in rows})}, torch {made_with['torch']};",
+        f"     tried on {how['evaluation_draws']} prompts with "
+        f"{how['evaluation_queries']} queries each",
+    ]
+excess_table = "\n".join(lines)
+
 # %% tags=["remove-input"]
 plotting.FigureData(
     "excess",
@@ -387,40 +415,25 @@ plotting.FigureData(
 )
 
 
+# %% tags=["remove-input", "remove-output"]
+class Printed(str):
+    """Text that is shown as it is, without quotes."""
+
+    __repr__ = str.__str__
+
+
+glue("excess_table", Printed(excess_table), display=False)
+
 # %% [markdown]
+# ````{dropdown} The numbers, and where they come from
 # These runs take longer than a page should, so their results are kept beside the book, and `make data` makes them anew. Each row of the two files says with which
 # recipe, seed and versions it was made; those of (i) also say on which machine and day. Every model was evaluated on fresh tokens.
-
-
-# %% tags=["hide-input"]
-def cell(recipe, model, n):
-    """Mean risk / d over seeds, its standard error from evaluation, and theory."""
-    rows = [r for r in tables[recipe] if (r["model"], r["n"]) == (model, n)]
-    risk = np.mean([r["risk"] for r in rows])
-    stderr = np.sqrt(np.sum([r["stderr"] ** 2 for r in rows])) / len(rows)
-    return risk, stderr, rows[0]["theory"]
-
-
-print("             theory   (i) trained        (ii) trained      authors: trained")
-for (model, n), (trained, theory) in AUTHORS.items():
-    text = f"{model:6}{n:5}"
-    for recipe in tables:
-        risk, stderr, ours = cell(recipe, model, n)
-        text += f"{ours:9.5f}" if recipe == "i" else ""
-        text += f"  {risk:.5f}({1e5 * stderr:.0f}) {100 * (risk / ours - 1):+.2f}%"
-    print(f"{text}   {trained:.4f} {100 * (trained / theory - 1):+.2f}%")
-for recipe, rows in tables.items():
-    how, made_with = rows[0]["configuration"], rows[0]["versions"]
-    print(
-        f"({recipe}) {how['steps']} steps of {how['batch']} prompts,",
-        f"lr {how['lr']:g}, {how['warm_start'] or 'random start'},",
-        f"seeds {sorted({row['seed'] for row in rows})}, torch {made_with['torch']};",
-        f"\n     tried on {how['evaluation_draws']} prompts with",
-        f"{how['evaluation_queries']} queries each",
-    )
-
-# %% [markdown]
+#
+# ```{glue:} excess_table
+# ```
+#
 # Risks are over $d$; in brackets the standard error that the evaluation leaves in the mean over seeds, in units of the last digit; the percentages are the excess over theory.
+# ````
 
 # %% tags=["check", "asserts-table-authors-trained"]
 for recipe, rows in tables.items():
@@ -469,9 +482,9 @@ glue("authors_below", 100 * float(1 - trained / theory), display=False)
 #
 # ## Stop, and go on
 #
-# A long run will be interrupted some day. With `checkpoint=` all that it needs to go on is kept in one file: weights, Adam's moments, the state of the generator. On one machine
-# a run is a function of its arguments, so the resumed run ends at *equal* numbers, not at similar ones. A run that has finished goes on as well, if it is given
-# the same recipe with more steps. It starts from its weights, with a new schedule over the steps that are left.
+# With `checkpoint=` all that a long run needs to go on is kept in one file: weights, Adam's moments, the state of the generator. On one machine
+# a resumed run ends at *equal* numbers, not at similar ones. (A run that has finished goes on as well, from its weights, if it is given
+# the same recipe with more steps; the schedule covers the steps that are left.)
 
 # %% tags=["check"]
 brief = Recipe(steps=40, batch=32, queries=4, seed=3)
@@ -508,7 +521,7 @@ print(
 )
 
 # %% [markdown]
-# If the loss or its gradient is no longer finite, the run stops and says so. The layer keeps the weights of the step before.
+# If the loss or its gradient is no longer finite, the run stops, says so, and leaves the weights of the step before.
 
 # %% tags=["check"]
 net = start(small, "gla", 0)
@@ -525,8 +538,8 @@ print(f"a learning rate of {absurd.lr:g}: {complaint}")
 # %% [markdown]
 # ## Break it
 #
-# **A gate that reads labels.** "Theory" is the optimum over weights that do not depend on the data. In recipe (ii) the gate may read features and labels, and nothing in the theory says that such a
-# layer stops at the line. On small prompts we see it pass below. Here is the same model as above, trained on tokens with every weight free:
+# **A gate that reads labels.** The line is the optimum over weights that do not depend on the data. In recipe (ii) the gate may read features and labels, and nothing says that such a
+# layer stops at the line. On small prompts we see it pass below. Here is the layer from above, trained on tokens with every weight free:
 
 # %%
 free = start(small, "gla", seed=0)
@@ -568,8 +581,7 @@ glue("z_blind", float(gap_blind / stderr_blind), display=False)
 
 # %% [markdown]
 # It ends {glue:text}`gain_free:.2f` per cent *below* the line, {glue:text}`z_free:.1f` standard errors away. The gate has learnt to read the label. With that one weight set to zero, and the others left as they
-# are, the layer is above the line again, by {glue:text}`z_blind:.1f` standard errors. So the formula is the optimum over weights that do not depend on the data, and no bound for a gate that
-# reads them. The stored runs of recipe (ii), at $d = 100$, end above the line all the same; what a gate could gain there by reading labels we have not measured.
+# are, the layer is above the line again, by {glue:text}`z_blind:.1f` standard errors. So the line is no bound for a gate that reads the data. The stored runs of recipe (ii), at $d = 100$, end above the line all the same; what a gate could gain there by reading labels we have not measured.
 #
 # ## Exercises
 #

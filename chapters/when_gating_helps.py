@@ -18,7 +18,7 @@
 # When do free weights gain anything over linear attention, and how much?
 #
 # Linear attention weighs all examples alike. So one would guess that gating is worthless when all tasks of a prompt are equally good
-# hints. It is not so: their sizes matter as well.
+# hints. But sizes matter too.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-gain", "caption": "Free weights gain nothing on one line, and something everywhere else. What free weights gain over linear attention, as a share of the label variance, over the correlations $r_1$ and $r_2$ of two independent tasks with the query ($d = 10$, $n = 100$, no noise). Thick: no gain. Dashed: equally good hints."}}
 import matplotlib.pyplot as plt
@@ -288,7 +288,7 @@ assert gain(dist) > 1e-4 * dist.M  # so gating helps
 # ```{hint}
 # :class: dropdown
 #
-# $r_k \propto n_k + N$, and the best weights are $\omega_k \propto r_k / (n_k + N)$.
+# When are the best weights of {prf:ref}`cor-optimal-weights` all equal?
 # ```
 #
 # ````{solution} ex-in-balance
