@@ -16,7 +16,7 @@
 # %% [markdown]
 # # A weight for each direction
 #
-# WPGD weights an example the same in all directions of the features: what does a layer gain whose weights differ from direction to direction?
+# WPGD gives an example one weight, the same in all directions of the features: what is gained by a weight for each direction?
 #
 # The least risk of WPGD is the yardstick of the paper, and of most pages here. It is not the least risk of a gated layer. Where a vector gate acts on the keys,
 # each direction of the features can have weights of its own, and sometimes that is worth something.
@@ -235,7 +235,7 @@ print(
 
 # %% [markdown]
 # Two channels a direction suffice for weights in any order. Where they rise in every direction one channel each will do, as the second exercise shows. How many this optimum needs in general, exactly or in the limit,
-# is not settled here: see [Open problems](../reference/open_problems).
+# is not settled here: see [Open problems](/reference/open_problems).
 #
 # ## Break it
 #

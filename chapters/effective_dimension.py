@@ -429,8 +429,8 @@ for exponent in (0, 2):
 # ````{solution} ex-same-prompt-longer
 # :class: dropdown
 #
-# The threshold is $16a - 1$, and without noise $D$ never exceeds $50$. So a scalar gate fails from $a = 4$ on, whatever the spectrum; for white features not before, for $c = 0.5$ from $a = 3$ on. In general long prompts are no place for a scalar gate if $r_1 / n_1 > r_2 / n_2$: then the
-# earlier task, which counts as a whole, weighs more per example. With $5a$ and $10a$ examples $r_1/n_1 < r_2/n_2$, the threshold is negative, and the gate passes at every length.
+# The threshold is $16a - 1$, and without noise $D$ never exceeds $50$. So a scalar gate fails from $a = 4$ on, whatever the spectrum; for white features not before, for $c = 0.5$ from $a = 3$ on. In long prompts a task counts as a whole, so
+# if $r_1 / n_1 > r_2 / n_2$ an example of the earlier task weighs more in the end, and a scalar gate fails. With $5a$ and $10a$ examples $r_1/n_1 < r_2/n_2$, the threshold is negative, and the gate passes at every length.
 #
 # ```python
 # def gate_passes(a, counts, exponent):

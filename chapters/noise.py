@@ -18,10 +18,10 @@
 #
 # When labels are noisy, what becomes of the best weights, and is a gate then worth less?
 #
-# Without noise the hundredth example of a task says little that the others have not said, so examples of a long task weigh little. With noise each example is news again: it has a noise of
-# its own. So the discount for long tasks goes away, and only relevance is left.
+# Without noise the hundredth example of a task says little that the others have not said, so the examples of a long task weigh little. With noise each of them is news again, since each has a
+# noise of its own. The discount for long tasks goes away, and only relevance is left.
 #
-# Is a gate then worth less? It depends on which of the two the gate was for, and the picture shows all three cases.
+# A gate that was there to hold a long task back is then worth less. A gate that has to follow relevance may be worth more. The picture shows both, and a case where noise changes nothing.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-noise", "caption": "Noise makes a gate worth less, or more, or neither. The share of the possible gain that linear attention has, for two independent tasks and white features ($d = 10$, $n = 100$); marks at the right end are the limits of much noise. For equal sizes noise changes nothing."}}
 import matplotlib.pyplot as plt
@@ -320,7 +320,7 @@ print(
 # ## Break it
 #
 # Part 4 needs independent tasks. Let two tasks of equal size be correlated, and the share of linear attention does change with the noise. Clean labels show what the two have in common,
-# and the best weights subtract it. Noise hides it, and the share rises to the limit of part 2.
+# and the best weights subtract the first task to cancel it. Noise hides it, and the share rises to the limit of part 2.
 
 # %%
 limit = 1.0**2 / (2 * (0.2**2 + 0.8**2))  # (1^T r)^2 / (n |r|^2), equal sizes
@@ -348,7 +348,7 @@ for name, R in (("independent", None), ("correlated", [[1, 0.5], [0.5, 1]])):
 # ```{hint}
 # :class: dropdown
 #
-# $D = d + \sigma^2$ at every $\gamma$, so there is no fixed point to solve for.
+# For independent tasks and white features the weights are $r_k / (n_k + 1 + d + \sigma^2)$, by {prf:ref}`prop-ill-conditioned`.
 # ```
 #
 # ````{solution} ex-thousand-copies
@@ -412,7 +412,7 @@ for name, R in (("independent", None), ("correlated", [[1, 0.5], [0.5, 1]])):
 # ```{hint}
 # :class: dropdown
 #
-# A gate is useless if equal weights are best. For independent tasks and white features the best weights are $r_k / (n_k + 1 + D)$.
+# A gate is useless if equal weights are best. For independent tasks and white features the best weights are $r_k / (n_k + 1 + d + \sigma^2)$.
 # ```
 #
 # ````{solution} ex-worth-more

@@ -103,7 +103,7 @@ plotting.FigureData("cancelling_terms", bars, directions=3, seed="none")
 # $0, w_1, \dots, w_K$ never falls or never rises. With $m \le k$ channels
 #
 # $$
-# \max_j \norm{P_q \Theta_j P_k^\top - \omega_j P} \ge \mu\, e^* > 0 ,
+# \max_j \norm{P_q \Theta_j P_k^\top - \omega_j P} \ge \mu\, e^* > 0 .
 # $$
 #
 # If all non-zero singular values of $P$ are equal, one scalar gate, common to $k$ channels, attains this. Measured by the worst error over tasks and directions, $k$ key channels
@@ -342,7 +342,7 @@ print(
 # ```{prf:proposition} The price of saving channels
 # :label: prop-price-of-channels
 #
-# **For an error $\varepsilon$ the weights grow like a power of $1/\varepsilon$, and each spare channel lowers the power.**
+# **For an error $\varepsilon$ the weights grow like a power of $1/\varepsilon$, and spare channels lower the power.**
 #
 # *New here.* Let $\omega_0, \dots, \omega_K$ both rise and fall, let $P$ have rank $k \ge 1$, take $m = k + \ell$ key channels with $1 \le \ell \le k$, and put $p = \lceil k / \ell \rceil - 1$.
 #
