@@ -5,14 +5,15 @@ In the order in which a page meets them:
     pairs        the two files of each chapter, NAME.md and NAME.py, kept in step
     symbols      the symbol table, bound to names in the code
     claims       the claims, and what asserts each: statements, proofs, cells, tests
-    runner       the chapter runner, a plugin of pytest: every cell, every solution, the stored outputs; the markers
+    runner       the chapter runner, a plugin of pytest: every cell, every solution, the stored outputs; the markers,
+                 and the claims that went down
     asserts      assertions that print what they saw; recorder is what they call, margins lists the close ones
     elsewhere    chapters and tests as other processors would run them
     freshness    Sphinx: no page shows what has since changed; the kernel that cells run in
     generated    Sphinx: what generated pages have in common
     contents     Sphinx: lists of pages
     folds        Sphinx: checks, code, hints and solutions under one kind of fold
-    ledger       Sphinx: the ledger of claims, and the links to and from it
+    ledger       Sphinx: the ledger of claims, the page of tests, and the line of links under each statement
     api          Sphinx: the pages on symbols and on the package
     notebooks    Sphinx: the notebook that each page offers
     build        the strict build: every warning of Sphinx is a failure, of citations and references too, told in lines

@@ -2,16 +2,16 @@
 
 The rooms, in the order in which data flows through them:
 
-    prompts     a batch of prompts
+    prompts     a batch of prompts, and `Sampler`: what a distribution of one's own must do
     spectra     eigenvalues that keep what is exactly given
     distribution    Definitions 1 and 2: the distribution of multitask prompts, and its sampler
     layout      from prompts to tokens: delimiters, context
-    risk        the exact risk, and the two half-problems of Theorem 2; no torch
+    risk        the exact risk, the record WPGD, when the minimiser is unique, and the two half-problems of Theorem 2
     fixed_points    all of them, of a function that does not decrease
     constant_gate   the best constant gate, by branch and bound
     optima      stationary points and the best of each class of weights (Theorems 2 to 4, Corollaries 1 to 3)
     wpgd        one step of weighted preconditioned gradient descent
-    gates       from weights to gate values and back; a layer makes its gates in `layer`
+    gates       from weights to gate values and back; a layer makes its gates, by a sigmoid, in `layer`
     attention   the gated recurrence and its equal forms
     own_gate    a gate of one's own, a torch module
     layer       one layer: its weights and gates, what it writes and what is read of it
@@ -27,7 +27,10 @@ The rooms, in the order in which data flows through them:
     files       writing a file whole or not at all; progress says how far a run is
     reproduce   the authors' table, trained again: many runs at a time and where their results are kept (sweep), and how
                 each number was made (provenance)
-    plotting    one style for all figures
+    plotting    one style for all figures, and their data as files
+    cli         what `glalib` does on the command line
+    _check      the words of every complaint, and the checks that several rooms share
+    _records    how records become plain values and tables
 
 Importing `glalib` and using its closed forms does not import torch: the names that need it load on first use.
 """

@@ -1,4 +1,7 @@
-"""Every argument check of the package: each error names the argument, what was given and what was expected."""
+"""The words of every complaint (the argument, what was given, what was expected), and the checks that rooms share.
+
+What one function alone asks of its arguments is checked where that function is.
+"""
 
 from __future__ import annotations
 

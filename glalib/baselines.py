@@ -1,4 +1,6 @@
-"""What users compare with first: least squares, ridge, and the Bayes predictor.
+"""Predictors that see the prompt: least squares, ridge, and the Bayes predictor.
+
+Linear attention at its best is a WPGD predictor, `optimal_wpgd(dist, "uniform")`.
 
 Each is a callable from a `Prompts` record to predictions (batch, queries), so `simulate_risk` takes it as it takes a
 model. All three are one least-squares problem: find theta that minimises |A theta - y|^2 + penalty |theta|^2.

@@ -1,4 +1,7 @@
-"""Definitions 1 and 2: the distribution of multitask prompts, and its sampler."""
+"""Definitions 1 and 2: the distribution of multitask prompts, and its sampler.
+
+Another law, to train or to simulate on, is a `Sampler` (`prompts`); closed forms are of this one alone.
+"""
 
 from __future__ import annotations
 

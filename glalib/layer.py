@@ -80,7 +80,10 @@ class Layer(nn.Module):
         self.W_q[:d], self.W_k[:d], self.W_v[d] = P_q, P_k, v
 
     def split_gates(self, Z: Tensor, n: int) -> tuple[Tensor, Tensor]:
-        """Gates of the context (..., n, m) and of the queries (..., queries, m); ones without a gate."""
+        """Gates of the context (..., n, m) and of the queries (..., queries, m); ones without a gate.
+
+        The sigmoid stands in `token_free` too, its inverse in `compute_gates`.
+        """
         if self.own is not None:  # asked for each query alone: one may not see another
             return self.own(Z[..., :n, :]), self.own(Z[..., n:, None, :])[..., 0, :]
         if self.gate is None:

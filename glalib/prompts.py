@@ -1,4 +1,4 @@
-"""A batch of prompts."""
+"""A batch of prompts, and `Sampler`: what a distribution of one's own must do to be trained and simulated on."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def _squared_errors(predictions: Any, drawn: Drawn) -> Tensor:
     """(batch, queries), in float64; or a complaint of predictions that are none."""
     what, y = "the predictor's output", drawn.y_query
     predictions = of_queries(what, _check.tensor(what, predictions), y)
-    errors: Tensor = y.double() - predictions.double().to(y.device)
+    errors: Tensor = y.double() - predictions.to(y.device).double()
     return errors**2
 
 

@@ -211,7 +211,7 @@ MUTATIONS = [
     Mutation("the square of an error", "objective.py", "return errors**2", "return errors.abs()"),
     Mutation("the copies' own draws", "many.py", "manual_seed(seed) for seed", "manual_seed(seeds[0]) for seed"),
     Mutation("whose leftovers go", "reproduce/sweep.py", "owner == host() and ", ""),
-    Mutation("relative imports", "reproduce/sources.py", "if node.level:", "if False:"),
+    Mutation("relative imports", "reproduce/code.py", "if node.level:", "if False:"),
     Mutation("the file that is replaced", "files.py", "os.replace(part, path)", "pass"),
     Mutation("the files of sub-packages", "fingerprints.py", 'rglob("*.py")', 'glob("*.py")'),
     Mutation("the share of runs that are over", "reproduce/bar.py", " if i not in self.done", ""),

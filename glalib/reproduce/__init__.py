@@ -2,17 +2,18 @@
 
 The rooms:
 
-    sweep       many runs at a time, each kept as it ends; bar shows how far they are
-    sources     a short name for the code that a result depends on
+    sweep       many runs at a time, each kept as it ends; half a run is a checkpoint of `fit`; bar shows how far
+                they are
+    code        a short name for the code that a result depends on
     provenance  code, versions and machine behind a number
-    table       recipes, cells and summary of the authors' table
+    table       the authors' numbers, and recipes, cells and summary of their table
     command     what `glalib reproduce table` does
 """
 
 from ..fingerprints import fingerprint
+from .code import code_fingerprint
 from .command import reproduce_table
 from .provenance import load_average, processor, versions
-from .sources import code_fingerprint
 from .sweep import sweep
 from .table import AUTHORS, EVALUATION, RECIPES, start, summary, table, train_cell
 

@@ -25,7 +25,7 @@ from .. import _check
 from ..files import as_path, check_writable, host, replacing
 from ..progress import said
 from .bar import Progress
-from .sources import code_fingerprint
+from .code import code_fingerprint
 
 Function = Callable[..., dict[str, Any]]
 Backend = Literal["loky", "threading", "sequential", "dask", "ray"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = """\
+HEADER = """\
 ---
 jupytext:
   text_representation:
@@ -21,6 +21,10 @@ kernelspec:
   name: python3
 ---
 
+"""
+PAGE = (
+    HEADER
+    + """\
 # A page
 
 ```{code-cell}
@@ -28,6 +32,7 @@ import glalib
 print("the answer is", glalib.answer())
 ```
 """
+)
 
 
 def make_book(folder):
@@ -52,6 +57,12 @@ def build_strictly(book):
     return subprocess.run(
         [sys.executable, "-m", "book.build"], cwd=book, env=environment, capture_output=True, text=True, timeout=120
     )
+
+
+@pytest.fixture
+def header():
+    """What every page begins with."""
+    return HEADER
 
 
 @pytest.fixture

@@ -81,17 +81,6 @@ def test_no_notebook_is_committed():
 
 
 CHAPTER = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
----
-
 # Title
 
 ```{code-cell}
@@ -122,11 +111,11 @@ class A:
 
 
 @pytest.fixture
-def book(tmp_path):
+def book(tmp_path, header):
     """A tree with one pair that agrees, committed."""
     (tmp_path / "chapters").mkdir()
     shutil.copy(ROOT / "jupytext.toml", tmp_path)
-    (tmp_path / "chapters" / "01_one.md").write_text(CHAPTER)
+    (tmp_path / "chapters" / "01_one.md").write_text(header + CHAPTER)
     assert pairs.sync(tmp_path) == []
     return tmp_path
 

@@ -1,6 +1,7 @@
 """The plan of the house: short files and functions, no circle among modules, no private name of another module."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -65,3 +66,10 @@ def test_modules_form_no_circle():
         needed.discard(name)
         needed -= {package for package in PACKAGES if name.startswith(f"{package}.")}  # glalib.__version__ and ROOT
     assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+@pytest.mark.parametrize("package", ["glalib", "glalib/reproduce", "book"])
+def test_every_module_is_in_the_list_of_its_package(package):
+    listed = (ROOT / package / "__init__.py").read_text(encoding="utf-8").split('"""')[1]
+    names = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
+    assert names and not {name for name in names if not re.search(rf"\b{name}\b", listed)}

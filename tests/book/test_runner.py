@@ -10,17 +10,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
----
-
 # A page
 
 ```{code-cell}
@@ -48,12 +37,12 @@ assert 1 + 1 == 3
 
 
 @pytest.fixture
-def book(tmp_path):
+def book(tmp_path, header):
     shutil.copy(ROOT / "conftest.py", tmp_path)
     shutil.copytree(ROOT / "book", tmp_path / "book")
     (tmp_path / "pytest.ini").touch()
     (tmp_path / "chapters" / "outputs").mkdir(parents=True)
-    (tmp_path / "chapters" / "01_page.md").write_text(PAGE)
+    (tmp_path / "chapters" / "01_page.md").write_text(header + PAGE)
     return tmp_path
 
 
