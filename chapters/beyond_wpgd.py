@@ -64,14 +64,15 @@ ax.plot(
     mean, best.omega[1] / best.omega[0], "D", color=plotting.TASKS[1], markersize=9
 )
 ax.axhline(0.75, color="#666666", linestyle=(0, (1, 1.5)), linewidth=2)
-ax.text(2.9, 0.8, "each example is news: $r_2 / r_1$", color="#555555", ha="right")
+ax.text(2.9, 0.84, "each example is news: $r_2 / r_1$", color="#555555", ha="right")
 ax.text(0.092, 0.125, "weak direction", ha="right", va="top")
 ax.text(0.92, 0.035, "strong direction", ha="right", va="top")
 ax.annotate(
     "WPGD, for both",
     (mean, best.omega[1] / best.omega[0]),
     textcoords="offset points",
-    xytext=(9, 5),
+    xytext=(0, 11),
+    ha="center",
     color=plotting.TASKS[1],
 )
 ax.set(

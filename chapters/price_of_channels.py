@@ -324,8 +324,8 @@ given_up = [
 ]
 assert floor == 0.5 and 1 * floor < max(given_up) == 1 < 10 * floor
 print(
-    f"{tried} random layers without a spare channel: none is below its floor; with "
-    f"P = I one scalar gate attains it, and the nearest of them has {nearest_miss:.2f} times it"
+    f"{tried} random layers, no spare channel: the nearest has {nearest_miss:.2f} times "
+    "the floor, which one scalar gate attains for P = I"
 )
 
 
@@ -336,8 +336,6 @@ print(
 # ````
 #
 # ## What a spare channel saves
-#
-# How fast must the weights grow, if the error is to be small?
 #
 # ```{prf:proposition} The price of saving channels
 # :label: prop-price-of-channels
@@ -438,7 +436,7 @@ def excess_risk(dist, B):
 dist = first_task_more(3)
 best, data = optimal_wpgd(dist), {"channels": [], "size": [], "excess": []}
 c = best.P[0, 0]
-fig, ax = plt.subplots(figsize=(6.4, 3.4))
+fig, ax = plt.subplots(figsize=(6.4, 3.1))
 for spare, color, dash in [(1, 2, "-"), (2, 3, (0, (5, 1.5))), (3, 0, "")]:
     sizes, excess = [], []
     for eps in (
@@ -470,7 +468,7 @@ ax.axhline(scalar_excess, color="#666666", linestyle=(0, (1, 1.5)), linewidth=2)
 ax.text(sizes[0] * 1e4, scalar_excess * 1.6, "one scalar gate", color="#555555")
 _ = ax.set(
     xlabel=r"size of the weights, $\|P_q\|\, \|P_k\|$",
-    ylabel="risk above the optimum, per dimension",
+    ylabel="excess risk / d",
     ylim=(3e-11, 1e2),
 )
 
@@ -525,9 +523,10 @@ for _ in range(300):
     assert e_plus < 1e-9 * np.prod(size) and e < 2
     assert np.prod(size) >= least_size(e, p) * (1 - 1e-9)
     tried += 1
-ratios = ", ".join(f"{max(near[p]):.1f} (p = {p})" for p in (0, 1, 2))
+ratios = ", ".join(f"{max(near[p]):.1f}" for p in (0, 1, 2))
 print(
-    f"{tried} reversals obey the bound; those of the page cost {ratios} times as much"
+    f"{tried} reversals obey the bound; those of the page are {ratios} times it for "
+    "p = 0, 1, 2"
 )
 
 
@@ -577,8 +576,8 @@ for (k, m), errors in found.items():
         assert m == 2 * k or eta >= 2 or 4.0 >= 0.8 * least_size(eta, 1)
 assert 0.8 * least_size(4 * 0.09 / 0.8, 1) > 4  # so no error is below 0.09
 print(
-    f"{sum(map(len, found.values()))} searches: with two channels a direction the error "
-    f"falls below {1e-3:g}, with one less it stays above {np.floor(10 * least[-1]) / 10:g}"
+    f"{sum(map(len, found.values()))} searches: two channels a direction get below "
+    f"{1e-3:g}, one less stays above {np.floor(10 * least[-1]) / 10:g}"
 )
 
 # %% [markdown]
@@ -600,9 +599,9 @@ for k in (2, 3, 4, 6, 8):
     assert k < 6 or seen[k] > expected[k] / 30
 assert expected[8] > expected[6] > 1e-3  # of little use in float64
 print(
-    "Least error to expect in float64, one spare channel: "
+    "Least error in float64: "
     + ", ".join(f"{expected[k]:.0e} for {k}" for k in (2, 4, 8))
-    + f" directions; seen for 8: {seen[8]:.0e}"
+    + f" directions (seen for 8: {seen[8]:.0e})"
 )
 
 # %% [markdown]

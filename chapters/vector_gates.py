@@ -34,7 +34,7 @@ flat = flat * (four.moments(target)[0] / four.moments(flat)[0])  # same r^T omeg
 steps = np.diff(target, prepend=0)
 up, down = steps.clip(0).cumsum(), (-steps).clip(0).cumsum()
 
-fig, (top, bottom) = plt.subplots(2, figsize=(6.4, 4.5), sharex=True)
+fig, (top, bottom) = plt.subplots(2, figsize=(6.4, 4.2), sharex=True)
 edges, wide = np.arange(0.5, 5), {"baseline": None, "linewidth": 3}
 top.stairs(up, edges, color=plotting.TASKS[0], **wide)
 top.stairs(down, edges, color=plotting.TASKS[1], linestyle=(0, (4, 1.2)), **wide)
@@ -195,8 +195,7 @@ print(f"{tried} layers with two value channels: weights right to {worst:.0e}")
 # $$
 #
 # by {prf:ref}`thm-gla-is-wpgd`, and all such diagonal matrices $\Theta_j$ occur. The layer has weights $\omega$ and preconditioner $P$ if
-# $P_q \Theta_j P_k^\top = \omega_j P$ for every task. (Weights for each example are the case of blocks of size one. Other gates inside blocks
-# do not help below: look at one example of each block.)
+# $P_q \Theta_j P_k^\top = \omega_j P$ for every task.
 #
 # ```{prf:proposition} Reversal on the key side
 # :label: prop-key-side-reversal
@@ -214,6 +213,8 @@ print(f"{tried} layers with two value channels: weights right to {worst:.0e}")
 # ````{dropdown} Why it is true
 # (proof-prop-key-side-reversal)=
 # ```{prf:proof}
+# Weights for each example are the case of blocks of size one. Other gates inside blocks do not help: look at one example of each block.
+#
 # *Enough.* Write $P = L\, W^\top$ with $k$ columns each. If $\omega$ never falls take $P_q = \nu L$, $P_k = W$ and $\Theta_j = (\omega_j / \nu) I$; if it never rises, $P_q = -\nu L$ and
 # $\Theta_j = (-\omega_j / \nu) I$. Else take $P_q = \nu\,[L, -L]$, $P_k = [W, W]$ and $\Theta_j = \diag(\omega^\uparrow_j I, \omega^\downarrow_j I)/\nu$. Further columns may be zero.
 #
