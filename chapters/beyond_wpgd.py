@@ -71,7 +71,7 @@ ax.annotate(
     "WPGD, for both",
     (mean, best.omega[1] / best.omega[0]),
     textcoords="offset points",
-    xytext=(0, 11),
+    xytext=(13, 14),
     ha="center",
     color=plotting.TASKS[1],
 )
