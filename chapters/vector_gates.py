@@ -34,7 +34,7 @@ flat = flat * (four.moments(target)[0] / four.moments(flat)[0])  # same r^T omeg
 steps = np.diff(target, prepend=0)
 up, down = steps.clip(0).cumsum(), (-steps).clip(0).cumsum()
 
-fig, (top, bottom) = plt.subplots(2, figsize=(6.4, 5.2), sharex=True)
+fig, (top, bottom) = plt.subplots(2, figsize=(6.4, 4.2), sharex=True)
 edges, wide = np.arange(0.5, 5), {"baseline": None, "linewidth": 3}
 top.stairs(up, edges, color=plotting.TASKS[0], **wide)
 top.stairs(down, edges, color=plotting.TASKS[1], linestyle=(0, (4, 1.2)), **wide)
@@ -72,7 +72,8 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{note}
-# Weights on this page do not read the data: gates see only which block a token belongs to.
+# Weights on this page do not read the data: gates see only which block a token belongs to. Layers have one head. A **channel** is one coordinate of its keys, or of its values,
+# with the gate value that this coordinate has at each token. A scalar gate gives all channels the same value.
 # ```
 #
 # ## The value side: two channels
@@ -131,10 +132,6 @@ assert (np.diff(up) >= 0).all() and (np.diff(down) >= 0).all()
 assert np.allclose(nu * (up - down), omega)
 layer = GLA.from_weights(np.eye(2), omega, "value")
 
-# %% [markdown]
-# The checks test the whole layer, not a few predictions. It is linear in each label and in each feature vector. So unit labels and unit
-# features show the matrix $B_i$ with which example $i$ enters, $f = \sum_i x^\top B_i\, x_i\, y_i$. The function `maps` reads it off.
-
 # %% tags=["hide-input"]
 from dataclasses import replace
 
@@ -145,7 +142,11 @@ from glalib.layout import DELIMITED
 
 @torch.no_grad()
 def maps(model, dist, context=False):
-    """(n, d, d): the matrices B_i of a layer, from its predictions."""
+    """(n, d, d): the matrices B_i of a layer, f = sum_i x^T B_i x_i y_i.
+
+    The layer is linear in each label and in each feature vector, so its predictions for
+    unit labels and unit features are the entries: the whole layer is tested.
+    """
     n, d, one = dist.n, dist.d, torch.arange(dist.n * dist.d)
     x = torch.zeros(n * d, n, d, dtype=torch.float64)
     y, zeros = torch.zeros_like(x[..., 0]), torch.zeros_like(x[:, 0])
@@ -187,15 +188,14 @@ print(f"{tried} layers with two value channels: weights right to {worst:.0e}")
 # ## The key side: two channels for each direction
 #
 # Most architectures with vector gates gate the keys. Then channels belong to directions of the features, and it takes more of them.
-# Let weights be constant on blocks: gates of one on examples, any on delimiters and the query. With $m$ key channels, example $x_i$ of task $j$ enters through
+# Let weights be constant on blocks: gates of one on examples, any on delimiters and the query. With $m$ key channels the prediction is $\sum_i x^\top B_i\, x_i\, y_i$, where an example of task $j$ has
 #
 # $$
 # B_i = P_q \Theta_j P_k^\top, \qquad \Theta_j = \diag(\Omega_i), \qquad 0 \le \Theta_1 \le \dots \le \Theta_K \le I,
 # $$
 #
 # by {prf:ref}`thm-gla-is-wpgd`, and all such diagonal matrices $\Theta_j$ occur. The layer has weights $\omega$ and preconditioner $P$ if
-# $P_q \Theta_j P_k^\top = \omega_j P$ for every task. (Weights for each example are the case of blocks of size one. Other gates inside blocks
-# do not help below: look at one example of each block.)
+# $P_q \Theta_j P_k^\top = \omega_j P$ for every task.
 #
 # ```{prf:proposition} Reversal on the key side
 # :label: prop-key-side-reversal
@@ -213,6 +213,8 @@ print(f"{tried} layers with two value channels: weights right to {worst:.0e}")
 # ````{dropdown} Why it is true
 # (proof-prop-key-side-reversal)=
 # ```{prf:proof}
+# Weights for each example are the case of blocks of size one. Other gates inside blocks do not help: look at one example of each block.
+#
 # *Enough.* Write $P = L\, W^\top$ with $k$ columns each. If $\omega$ never falls take $P_q = \nu L$, $P_k = W$ and $\Theta_j = (\omega_j / \nu) I$; if it never rises, $P_q = -\nu L$ and
 # $\Theta_j = (-\omega_j / \nu) I$. Else take $P_q = \nu\,[L, -L]$, $P_k = [W, W]$ and $\Theta_j = \diag(\omega^\uparrow_j I, \omega^\downarrow_j I)/\nu$. Further columns may be zero.
 #
@@ -247,11 +249,12 @@ for weight, gates in zip(omega, Theta, strict=True):
     assert np.allclose(P_q @ gates @ P_k.T, weight * P)
 
 # %% [markdown]
-# A layer may also compute these gates. Each token carries a one-hot context vector that says "block 2", "delimiter 2" or "query". Then $W_g$ is a
-# table of logits, $\log \frac{g}{1-g}$, which `with_computed_gates` fills in. A sigmoid never reaches $0$ or $1$; the logits $\pm 40$ miss them by less than
-# float64 notices next to one.
+# A layer may also compute these gates. Each token carries a one-hot context vector that says "block 2", "delimiter 2" or "query", and
+# `with_computed_gates` fills in the logits $\log \frac{g}{1-g}$ of each.
 
 # %% tags=["check", "asserts-prop-key-side-reversal"]
+# A sigmoid never reaches 0 or 1; the logits +-40 miss them by less than float64 notices
+# next to one.
 worst = {"given": 0.0, "computed": 0.0}
 for K in range(2, 7):
     dist = PromptDistribution(3, rng.integers(1, 4, size=K).tolist(), (0.0,) * K)
@@ -407,8 +410,8 @@ print(
 )
 
 # %% [markdown]
-# Part 2 says "at most". On the key side the weights may differ from direction to direction, which no single WPGD step can do, and sometimes that is worth something
-# ({prf:ref}`prop-beyond-wpgd`).
+# Part 2 says "at most". On the key side the weights may differ from direction to direction, which no WPGD step can do, and sometimes that is worth something:
+# see {doc}`beyond_wpgd`.
 #
 # ## Break it
 #
