@@ -181,8 +181,8 @@ plotting.FigureData(
 #    \omega_{k,j} = g_k^{\,n_k - j}\; b_k \; \Bigl( \prod_{l > k} g_l^{\,n_l} b_l \Bigr)\, g_{K+1} .
 #    $$
 #
-#    These weights are positive and increase strictly from example to example. Limits of such weights never decrease, and they contain all
-#    block-constant weights $0 \le w_1 \le \dots \le w_K \le 1$.
+#    These weights are positive and increase strictly from example to example. Limits of such weights never decrease, and all
+#    block-constant weights $0 \le w_1 \le \dots \le w_K \le 1$ are among them.
 # 2. Let $\bar\omega$ be the block averages of weights $0 \le \omega_1 \le \dots \le \omega_n$. Then $0 \le \bar\omega_1 \le \dots \le \bar\omega_n$, and
 #    $\risk(P, \bar\omega) \le \risk(P, \omega)$ for every $P$. So, over $P$ and all gates,
 #
@@ -353,7 +353,7 @@ print(
 # In (a) to (c) {prf:ref}`asm-order` holds. There the scalar gate with delimiters is as good as free weights, and a vector gate could add nothing,
 # as the features are white. In (d) the assumption fails: the best non-decreasing weights are equal, and the layer is linear
 # attention. Is it a coincidence that the two curves match? The first reviewer of the paper asked that. It is none, as the authors answered;
-# {prf:ref}`prop-isotonic` says when it happens. {doc}`scalar_optimum` tells what each order costs, {doc}`sorted_relevance` why a right order is not always enough.
+# {prf:ref}`prop-isotonic` says when it happens.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-panels", "caption": "With the tasks in order a scalar gate is as good as free weights; out of order, in (d), it falls back to linear attention; a vector gate, whose channels may be subtracted, gets further. Figure 1 of the paper, theory: $d = 10$, no noise, two independent tasks of $n/2$ examples. Lines that coincide lie on each other, the wide one below."}}
 MODELS = {
@@ -445,6 +445,8 @@ print(
 )
 
 # %% [markdown]
+# What each order costs is on {doc}`scalar_optimum`, and why a right order is not always enough on {doc}`sorted_relevance`.
+#
 # ## Break it
 #
 # **A preconditioner of one sign.** Two tasks that are opposed to the query are as good as two that agree, if $P$ may turn the sign.

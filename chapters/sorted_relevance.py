@@ -129,8 +129,9 @@ plotting.FigureData(
 # {prf:ref}`thm-scalar-gate`, part 4: the weights of a stationary point are positive up to a common factor, so the order is all that is asked. If
 # $n_{k+1} \le n_k$ the right-hand side is at most $1$.
 #
-# **2.** As $r > 0$ only $\epsilon = 1$ remains, and $h = 1/N$ for every $\gamma$. By {prf:ref}`prop-isotonic` the best weights in the cone are the isotonic
-# regression of $w_k = r_k/(1 + h n_k) > 0$: constant if and only if $w_1 \ge w_2$. If it is not constant, equal weights are not a fixed point, hence worse.
+# **2.** As $r > 0$ only $\epsilon = 1$ remains in {prf:ref}`prop-isotonic`, and $h = 1/N$ for every $\gamma$. So the best weights in the cone are the isotonic
+# regression of $w_k = r_k/(1 + h n_k) > 0$: constant if and only if $w_1 \ge w_2$. If it is not constant, equal weights are not at a fixed point of
+# {prf:ref}`prop-monotone-optimum`, hence worse.
 #
 # **3.** By the two examples below.
 #
@@ -223,7 +224,7 @@ print(
 # ```{prf:proposition} The exact optimum over the monotone cone
 # :label: prop-monotone-optimum
 #
-# **The best non-decreasing weights are a fixed point of a map that never decreases, for any tasks and features.**
+# **The best non-decreasing weights belong to a fixed point of a map that never decreases, for any tasks and features.**
 #
 # *New here.* Let $r \ne 0$, and $F_{\mathcal C}(\gamma) = \gamma(w)$ at $w = w_{\mathcal C}(h_2(\gamma))$, for each remaining sign.
 #
