@@ -380,7 +380,7 @@ for ax, (panel, r) in zip(axes.flat, panels.items(), strict=True):
 LABELS = {
     "a": (
         ("linear attention", (80, 0.62), (90, 0.7)),
-        ("constant gate, no delimiters", (60, 0.335), (52, 0.42)),
+        ("constant gate", (60, 0.335), (70, 0.43)),
         ("scalar gate with delimiters", (70, 0.24), (10, 0.04)),
     ),
     "b": (
@@ -389,7 +389,7 @@ LABELS = {
     ),
     "c": (("all alike", (80, 0.62), (90, 0.7)),),
     "d": (
-        ("scalar gates = linear attention", (60, 0.66), (30, 0.78)),
+        ("scalar gates\n= linear attention", (60, 0.66), (80, 0.72)),
         ("vector gate", (60, 0.51), (40, 0.3)),
     ),
 }

@@ -68,8 +68,8 @@ ax.semilogx(noise, ratio["monotone"], **wide)
 ax.semilogx(noise, ratio["free"], **narrow)
 ax.axhline(0.5 / 0.4, color="0.5", linewidth=1, linestyle=(0, (1, 3)))
 ax.text(1.2, 1.27, "relevance of the second over that of the first")
-ax.text(1.2, 1.04, "scalar gate: equal weights")
-ax.text(40, 0.55, "best weights", color=narrow["color"])
+ax.text(1.2, 1.07, "scalar gate: equal weights")
+ax.text(110, 0.55, "best weights", color=narrow["color"])
 _ = ax.set(xlabel=r"noise, $\sigma^2$", ylabel="second / first", ylim=(0, 1.4))
 
 # %% tags=["remove-input"]
@@ -386,7 +386,7 @@ for curve, style, points in zip(
             point.gamma,
             1,
             "o",
-            markersize=9,
+            markersize=13 if points is ordered else 7,
             color=style["color"],
             markerfacecolor=style["color"] if full else "none",
         )

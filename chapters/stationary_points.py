@@ -90,7 +90,7 @@ for (top, low), dist, title in zip(
 axes[0, 0].set_ylabel(r"$F(\gamma)$")
 axes[0, 0].text(2, 95, "$F$", color=plotting.TASKS[0])
 axes[0, 0].text(4, 2.6, "diagonal", color="0.4")
-axes[1, 0].text(80, 0.519, "minimum", ha="right")
+axes[1, 0].text(62, 0.512, "minimum", ha="right")
 axes[1, 1].text(105, 0.787, "saddle", ha="center")
 _ = axes[1, 0].set_ylabel("risk / $M$")
 
