@@ -408,8 +408,8 @@ glue("limit_linear", limits["linear attention"], display=False)
 glue("limit_optimum", limits["weighted optimum"], display=False)
 
 # %% [markdown]
-# Their trained models come close. GLA is at most {glue:text}`gla_highest:.2f` per cent above theory (and once equal to it, in the last digit), linear attention at
-# most {glue:text}`linear_highest:.2f` per cent. But at $n = 100$ linear attention is {glue:text}`linear_lowest:.2f` per cent
+# Their trained models come close. GLA is at most {glue:text}`gla_highest:.2f` per cent above theory, and at $n = 400$ one unit of the last digit below
+# it, as a test of finite size can be. Linear attention is at most {glue:text}`linear_highest:.2f` per cent above. But at $n = 100$ linear attention is {glue:text}`linear_lowest:.2f` per cent
 # *below* its theory. It has no gate, and one layer without a gate cannot pass below, whatever its matrices ({doc}`training` says
 # why). So either the test risk has that error, or the table was made in another way than we read it. The answer gives no size of the
 # test, so four digits cannot tell which.
