@@ -505,10 +505,10 @@ print(
 # $M \sum s_i^2/(M + \gamma s_i)^2 = T + \gamma T'$, so $h_2 = -T' / (-T' + T + \gamma T')$. The last formula is the matrix
 # determinant lemma.
 # ```
-# ````
 #
 # The roots of a secular equation usually have to be sought between its poles. Here the poles, $-1/\lambda_i$ of $f$ and $-M/s_i$ of $T$, are all negative, and
 # the arguments never are, so there is no such search. Even at a pole of $f$ the mean $h_1$ is finite, and equal to that $\lambda_i$.
+# ````
 
 # %% tags=["check", "asserts-prop-secular"]
 worst = 0.0
@@ -540,7 +540,7 @@ print(f"20 random distributions: both formulas to {worst:.0e}")
 # **Noise that differs from task to task.** The theorem has one $\sigma$. Let the labels of the first task be noisier than those of the second, and
 # give the theorem the average. It sees two equal tasks and gives equal weights. These are no longer best: a noisy example should count for less.
 
-# %%
+# %% tags=["check"]
 dist = PromptDistribution(d=3, counts=(10, 10), r=(0.5, 0.5), sigma=2.0)
 best = optimal_wpgd(dist)
 
@@ -553,6 +553,10 @@ def uneven(omega, variances=(7.0, 1.0)):  # their mean is sigma^2 = 4
 
 assert np.allclose(best.omega, 1) and np.isclose(uneven((1, 1)), best.risk)
 assert uneven((0.8, 1.2)) < uneven((1, 1)) - 0.001 * dist.M
+print(
+    f"equal weights: risk {uneven((1, 1)) / dist.M:.4f} M; "
+    f"weights 0.8 and 1.2: {uneven((0.8, 1.2)) / dist.M:.4f} M"
+)
 
 
 # %% [markdown]
