@@ -18,8 +18,8 @@
 #
 # Is it enough for a scalar gate that each task is more relevant than the one before?
 #
-# {prf:ref}`thm-scalar-gate` says yes for independent tasks of equal size: then the best weights rise along the prompt, and a scalar gate can give them. Both
-# conditions matter. The examples of a large task repeat each other, so each of them deserves less weight ({prf:ref}`prop-when-gating-helps`). The same is true
+# Yes, if the tasks are independent and of equal size ({doc}`scalar_gates`): then the best weights rise along the prompt, and a scalar gate can give
+# them. Both conditions matter. The examples of a large task repeat each other, so each of them deserves less weight ({prf:ref}`prop-when-gating-helps`). The same is true
 # of two tasks that are much alike.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-large-last", "caption": "A large task can deserve less weight than a small one that is less relevant, until noise drowns the difference. Two independent tasks of 10 and of 90 examples, $r = (0.4, 0.5)$, $d = 10$. The best weight of the second over that of the first (narrow line), and the best that a scalar gate can give (wide line), against the variance of the noise."}}
@@ -215,7 +215,7 @@ print(
 # %% [markdown]
 # ## The best for any tasks
 #
-# What is the best that the gate can do then? The plan of {prf:ref}`thm-stationary-points` still works when weights must not fall: one number $\gamma$, and a map that
+# What is the best that the gate can do then? The plan of {doc}`stationary_points` still works when weights must not fall: one number $\gamma$, and a map that
 # does not decrease. So the same search finds every candidate, and the best of them is the optimum.
 #
 # As on {doc}`scalar_optimum`, $\mathcal C = \{0 \le w_1 \le \dots \le w_K\}$ and $\gamma(w) = 1 + w^\top R\, w / \norm{w}^2$. The sign $\epsilon = \pm 1$ is that of $r^\top w$; one that
