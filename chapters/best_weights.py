@@ -373,7 +373,7 @@ print(
 # ## The authors' table
 #
 # The authors printed sixteen risks, trained and theoretical, for $n = 100, 200, 400, 1000$. They name the setting as that of
-# Figure 1(b) in another dimension. We take that to be $d = 100$, two independent tasks of $n/2$ examples, $r = (0.2, 0.8)$, no
+# their Figure 1(b) in another dimension. We take that to be $d = 100$, two independent tasks of $n/2$ examples, $r = (0.2, 0.8)$, no
 # noise, and the risk divided by $d$. All eight theory cells then agree with the corollaries, which is the evidence for this reading.
 
 # %% tags=["hide-input", "nbval-check-output", "asserts-table-authors"]
