@@ -350,12 +350,12 @@ print(
 #
 # Let $u_i \propto a_i^2/(1+\lambda_i h)^2$ and $v_i \propto s_i^2/(M+\gamma s_i)^2$ be weights that sum to one. Then $h_1 = \E_u \lambda$, and
 # $h_2 = m/(M+m)$ with $m = \E_v s$. In the first mean only the $i$ with $a_i \ne 0$ count, and for these $\lambda_i > 0$, as $r$ lies in the range of $R$; in the second only those with $s_i \ne 0$.
-# Always $r \neq 0$, $h \ge 0$ and $\gamma \ge 1$.
+# Throughout, $r \neq 0$, $h \ge 0$ and $\gamma \ge 1$.
 #
 # ```{prf:proposition} F does not decrease
 # :label: prop-monotone-map
 #
-# **Both means fall, so $F$ never does.**
+# **Neither mean rises, so $F$ never falls.**
 #
 # *As derived here.* $h_1' = -2 \cov_u\bigl(\lambda, \frac{\lambda}{1+\lambda h}\bigr) \le 0$ and
 # $h_2' = -\frac{2M}{(M+m)^2} \cov_v\bigl(s, \frac{s}{M+\gamma s}\bigr) \le 0$. So $F' = h_1'\, h_2' \ge 0$.
