@@ -9,8 +9,8 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
-#   settles: what a scalar gate can reach, and what the order of the tasks costs (Theorem
-#     4, Figure 1)
+#   settles: what a scalar gate can reach, and when that is enough (the paper's Theorem
+#     4 and Figure 1)
 # ---
 
 # %% [markdown]
@@ -18,9 +18,8 @@
 #
 # How well can a layer weight its examples if all it can do is forget?
 #
-# A scalar gate shrinks the whole memory at once. So an example can lose weight as the prompt goes on, and never gain any: no example
-# weighs more than a later one. If relevance rises from task to task, this is no loss at all. If the best task comes first, a scalar gate may be of
-# no use.
+# A scalar gate shrinks the whole memory at once. An example can lose weight as the prompt goes on, and never gain any. So no example weighs more
+# than a later one. If relevance rises from task to task, nothing is lost by that. If the best task comes first, a scalar gate may be of no use.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-wrong-order", "caption": "A scalar gate cannot trust the past more than the present. Two tasks of 50 examples ($d = 10$): the best weights (narrow line) and the best that a scalar gate can give (wide line). They agree when the better hint comes last. When it comes first, equal weights are the best that the gate can do."}}
 import matplotlib.pyplot as plt
@@ -96,8 +95,8 @@ plotting.FigureData(
 # {prf:ref}`prop-population-risk` applies.
 # ```
 #
-# The delimiter is the right place to forget. A gate shrinks all that was written before its token, and a delimiter writes nothing.
-# So the gate of a delimiter acts on whole blocks, and changes nothing inside of one.
+# The delimiter is the right place to forget. A gate shrinks all that was written before its token. So the gate of a delimiter acts on whole blocks,
+# and changes nothing inside of one.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-token-strip", "caption": "A gate at a delimiter turns down every block before it. Top, the tokens of three blocks, the delimiters between them and the query, with their gates; the darker, the more is forgotten. Middle, what each gate reaches. Bottom, the weights: the product of the gates that come after."}}
 counts, target = (3, 3, 3), np.array([0.2, 0.5, 1.0])
@@ -182,8 +181,8 @@ plotting.FigureData(
 #    \omega_{k,j} = g_k^{\,n_k - j}\; b_k \; \Bigl( \prod_{l > k} g_l^{\,n_l} b_l \Bigr)\, g_{K+1} .
 #    $$
 #
-#    These weights are positive and increase strictly from example to example. Limits of such weights never decrease; it contains all
-#    block-constant weights $0 \le w_1 \le \dots \le w_K \le 1$.
+#    These weights are positive and increase strictly from example to example. Limits of such weights never decrease, and all
+#    block-constant weights $0 \le w_1 \le \dots \le w_K \le 1$ are among them.
 # 2. Let $\bar\omega$ be the block averages of weights $0 \le \omega_1 \le \dots \le \omega_n$. Then $0 \le \bar\omega_1 \le \dots \le \bar\omega_n$, and
 #    $\risk(P, \bar\omega) \le \risk(P, \omega)$ for every $P$. So, over $P$ and all gates,
 #
@@ -249,10 +248,10 @@ assert np.allclose(weights_of(counts, (1, 1, 1), b, 1), target.repeat(3))
 
 
 # %% [markdown]
-# And here is a layer that computes such gates from context. Its predictions are those of the formula.
+# Does a layer that computes such gates from context predict what this formula says?
 
 
-# %%
+# %% tags=["check", "asserts-thm-scalar-gate"]
 def gated_layer(dist, P, gates, tokens):
     """A GLA that computes these gates, one for each kind of token in a Layout."""
     given, p = gates[tokens.kinds(dist.counts)], tokens.width(dist) - dist.d - 1
@@ -260,7 +259,6 @@ def gated_layer(dist, P, gates, tokens):
     return layer.with_computed_gates(dist, tokens)
 
 
-# %% tags=["check", "asserts-thm-scalar-gate"]
 def nondecreasing(omega):
     return omega.min() >= 0 and (np.diff(omega) >= 0).all()
 
@@ -319,7 +317,7 @@ print(
 
 # %% tags=["check", "asserts-asm-order"]
 def in_order(r):
-    """Assumption 3: 0 <= r_1 <= ... <= r_K, or the same for -r."""
+    """The assumption: 0 <= r_1 <= ... <= r_K, or the same for -r."""
     return nondecreasing(np.asarray(r)) or nondecreasing(-np.asarray(r))
 
 
@@ -342,19 +340,20 @@ for _ in range(tried):
     assert excess > -1e-12 * dist.M
     reached += in_order(r)
 print(
-    f"of {tried} random r a scalar gate reaches the optimum for {reached}, exactly those in order"
+    f"of {tried} random r a scalar gate reaches the optimum for {reached}, "
+    "exactly those in order"
 )
 
 # %% [markdown]
-# ## Figure 1, theory
+# ## The paper's Figure 1, in theory
 #
 # This is the setting of the paper's first figure: $d = 10$, no noise, white features, two independent tasks with $n/2$ examples each. Of the
-# four choices of $r$, (b) is known from the authors' answers; of the others we know what the answers say of them, and these values fit it.
+# four choices of $r$, (b) is known from the authors' answers. The other three are ours, and fit what the answers say of them.
 #
 # In (a) to (c) {prf:ref}`asm-order` holds. There the scalar gate with delimiters is as good as free weights, and a vector gate could add nothing,
-# as the features are white. In (d) the assumption fails. The best non-decreasing weights are equal ones, and the layer is linear
-# attention. The first reviewer of the paper asked whether it is a coincidence that the two curves match in (d). It is none, as the authors
-# answered: {prf:ref}`prop-isotonic` says when it happens.
+# as the features are white. In (d) the assumption fails: the best non-decreasing weights are equal, and the layer is linear
+# attention. Is it a coincidence that the two curves match? The first reviewer of the paper asked that. It is none, as the authors answered;
+# {prf:ref}`prop-isotonic` says when it happens.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-panels", "caption": "With the tasks in order a scalar gate is as good as free weights; out of order, in (d), it falls back to linear attention; a vector gate, whose channels may be subtracted, gets further. Figure 1 of the paper, theory: $d = 10$, no noise, two independent tasks of $n/2$ examples. Lines that coincide lie on each other, the wide one below."}}
 MODELS = {
@@ -366,7 +365,7 @@ MODELS = {
 CLASSES = ("monotone", "uniform", "constant-gate", "free")
 sizes = np.unique(np.r_[2:12:2, 12:60:8, 60:201:20])
 record = {"panel": [], "n": []} | {name: [] for name in MODELS}
-fig, axes = plt.subplots(2, 2, figsize=(7.2, 5.8), sharex=True, sharey=True)
+fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.6), sharex=True, sharey=True)
 for ax, (panel, r) in zip(axes.flat, panels.items(), strict=True):
     dists = [PromptDistribution(10, (n // 2, n // 2), r) for n in sizes]
     record["panel"] += [panel] * len(sizes)
@@ -381,7 +380,7 @@ for ax, (panel, r) in zip(axes.flat, panels.items(), strict=True):
 LABELS = {
     "a": (
         ("linear attention", (80, 0.62), (90, 0.7)),
-        ("constant gate, no delimiters", (60, 0.335), (52, 0.42)),
+        ("constant gate", (60, 0.335), (70, 0.43)),
         ("scalar gate with delimiters", (70, 0.24), (10, 0.04)),
     ),
     "b": (
@@ -390,7 +389,7 @@ LABELS = {
     ),
     "c": (("all alike", (80, 0.62), (90, 0.7)),),
     "d": (
-        ("scalar gates = linear attention", (60, 0.66), (30, 0.78)),
+        ("scalar gates\n= linear attention", (60, 0.66), (80, 0.72)),
         ("vector gate", (60, 0.51), (40, 0.3)),
     ),
 }
@@ -446,80 +445,7 @@ print(
 )
 
 # %% [markdown]
-# ## What a wrong order costs
-#
-# Take four equally large, independent tasks with the same four relevances, in all twenty-four orders. The free optimum and linear
-# attention do not see the order. A scalar gate does: it pools what is out of order, and gives those tasks one weight.
-
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-orders", "caption": "Only the increasing order reaches the optimum; some orders leave a scalar gate with nothing but linear attention. Four independent tasks of 25 examples with relevances 0.1, 0.3, 0.5, 0.7 ($d = 10$, no noise); 1 is the least relevant task, 4 the most. Left, the weights for the order 2413: what falls, the gate pools. Right, the risk in all 24 orders, written from the start of the prompt to its end."}}
-from itertools import permutations
-
-relevance = np.array([0.1, 0.3, 0.5, 0.7])
-cost = {}
-for places in permutations(range(4)):
-    dist = PromptDistribution(10, (25,) * 4, relevance[list(places)])
-    name = "".join(str(k + 1) for k in places)
-    cost[name] = optimal_wpgd(dist, "monotone").risk / 10
-names = sorted(cost, key=lambda name: (round(cost[name], 9), name))
-linear, free = (optimal_wpgd(dist, w).risk / 10 for w in ("uniform", "free"))
-lost = sum(value > linear - 1e-9 for value in cost.values())
-assert [name for name in names if cost[name] < free + 1e-9] == ["1234"]
-assert cost["4321"] > linear - 1e-9 and 1 < lost < 12
-assert np.ptp([cost["2134"], cost["1324"], cost["1243"]]) < 1e-12
-
-swapped = PromptDistribution(10, (25,) * 4, relevance[[1, 3, 0, 2]])
-weights = {
-    "weighted optimum": on_one_scale(swapped, optimal_wpgd(swapped).omega),
-    "scalar gate": on_one_scale(swapped, optimal_wpgd(swapped, "monotone").omega),
-}
-fig, (left, ax) = plt.subplots(1, 2, figsize=(6.8, 5), width_ratios=(1, 1.25))
-edges = np.arange(0.5, 101, 25)
-left.stairs(weights["scalar gate"], edges, baseline=None, **wide)
-left.stairs(weights["weighted optimum"], edges, baseline=None, **narrow)
-left.set(xlabel="example, order 2413", ylabel="weight", ylim=(0, 0.8))
-left.text(26, 0.72, "best weights")
-left.text(100, 0.66, "scalar gate", ha="right")
-ax.axvline(linear, **plotting.STYLES["linear attention"])
-ax.axvline(free, **narrow)
-ax.plot(
-    [cost[name] for name in names],
-    names,
-    "o",
-    color=plotting.TASKS[3],
-    markersize=8,
-    markeredgecolor="0.1",
-)
-ax.invert_yaxis()
-ax.tick_params(axis="y", labelsize=10)
-ax.set(xlabel="risk / $d$", ylabel="order of the tasks")
-ax.text(linear, -1.6, "linear attention", ha="right")
-_ = ax.text(free, -1.6, "optimum", ha="left")
-
-# %% tags=["remove-input"]
-plotting.FigureData(
-    "orders",
-    {"order": names, "scalar_gate": [cost[name] for name in names]},
-    weights_of_2413={name: w.tolist() for name, w in weights.items()},
-    linear_attention=linear,
-    optimum=free,
-    r="0.1, 0.3, 0.5, 0.7",
-    d=10,
-    n=100,
-    sigma=0,
-    seed="none",
-)
-
-# %% tags=["remove-input", "remove-output"]
-from myst_nb import glue
-
-glue("orders_lost", lost, display=False)
-glue("orders_swap", float((cost["2134"] - free) / (linear - free)), display=False)
-glue("orders_late", float((cost["2341"] - free) / (linear - free)), display=False)
-
-# %% [markdown]
-# {glue:text}`orders_lost` of the 24 orders gain nothing. Exchanging two neighbours of the right order costs {glue:text}`orders_swap:.0%` of what gating is worth,
-# whichever two of these four equally spaced tasks they are. Moving the least relevant task to the end costs {glue:text}`orders_late:.0%`: whatever comes last must weigh at least as much as
-# anything before it. {doc}`scalar_optimum` has the exact optimum for every order, and shows how tasks of unequal size change it.
+# What each order costs is on {doc}`scalar_optimum`, and why a right order is not always enough on {doc}`sorted_relevance`.
 #
 # ## Break it
 #
@@ -566,31 +492,40 @@ for _ in range(100):
 # ```
 # ````
 #
-# ```{exercise} Compute: only the first task counts
-# :label: ex-only-the-first
+# ```{exercise} Compute: gates that are not quite open
+# :label: ex-not-quite-open
 #
-# $K$ independent tasks of equal size, and only the first is relevant: $r = (r_1, 0, \dots, 0)$. Which share of the best possible gain
-# $M - \risk^\star$ does a scalar gate keep? Compute it for $K = 2, \dots, 6$ and guess the law.
+# A gate is a sigmoid, so it is never 1. Take $r = (0.2, 0.8)$, $d = 10$, no noise, and two blocks of 50 examples. Let the delimiters have the gates of the limit,
+# $\frac14$ and $1$, and let all other gates have the same logit $\ell$. How large must $\ell$ be, as a whole number, for a risk within 1% of $d$ of the optimum?
+# And for blocks of 500 and of 5,000 examples?
 # ```
 #
 # ```{hint}
 # :class: dropdown
 #
-# Use `optimal_wpgd` with `"monotone"` and `"free"`. Which weights does the scalar gate choose?
+# `weights_of` gives the weights, and `optimal_wpgd(dist, omega).risk` their risk with the best $P$. In a block of $m$ examples the weights fall off by $g^{m-1}$
+# from the last to the first.
 # ```
 #
-# ````{solution} ex-only-the-first
+# ````{solution} ex-not-quite-open
 # :class: dropdown
 #
-# The share is $1/K$. Everything is out of order, so all tasks are pooled and the weights are equal. This is linear attention: a layer whose
-# gate cannot be used.
+# $\ell = 5$, $7$ and $9$. What matters is $m (1 - g) \approx m e^{-\ell}$, how much a block forgets of itself. So ten times longer blocks need a logit that
+# is larger by $\ln 10$, which is about 2.3.
 #
 # ```python
-# for K in range(2, 7):
-#     dist = PromptDistribution(10, (20,) * K, (0.6,) + (0,) * (K - 1))
-#     gated, best = (dist.M - optimal_wpgd(dist, w).risk for w in ("monotone", "free"))
-#     assert np.isclose(gated / best, 1 / K, rtol=1e-9)
-#     assert np.ptp(optimal_wpgd(dist, "monotone").omega) < 1e-9
+# def needed(m):
+#     dist = PromptDistribution(10, (m, m), (0.2, 0.8))
+#     best = optimal_wpgd(dist).risk
+#     for logit in range(20):
+#         g = 1 / (1 + np.exp(-logit))
+#         omega = weights_of((m, m), (g, g), (1 / 4, 1), g)
+#         if optimal_wpgd(dist, omega).risk < best + 0.01 * dist.d:
+#             return logit
+#
+#
+# assert [needed(m) for m in (50, 500, 5000)] == [5, 7, 9]
+# assert round(np.log(10), 1) == 2.3
 # ```
 # ````
 #

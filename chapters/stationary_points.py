@@ -9,7 +9,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
-#   settles: where the risk stands still in general (Theorem 2), with proof
+#   settles: where the risk stands still in general (the paper's Theorem 2), with proof
 # ---
 
 # %% [markdown]
@@ -18,8 +18,8 @@
 # Where does the risk stand still, whatever the features, the tasks and the noise?
 #
 # For white features one linear system gave the best weights ({doc}`best_weights`). In general the risk is a polynomial of degree four in a matrix
-# and a vector, and such a polynomial can have many stationary points. Yet up to scale all that the best $P$ needs to know of the weights is one
-# number, $\gamma$: how many examples agree. So one function $F(\gamma)$ tells where the risk stands still: where its graph meets the diagonal.
+# and a vector, and such a polynomial can have many stationary points. Yet up to scale the best $P$ needs to know only one number of the weights:
+# $\gamma$, how many examples agree. So one function $F(\gamma)$ tells where the risk stands still: where its graph meets the diagonal.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-cobweb", "caption": "Where $F$ meets the diagonal, the risk stands still. Above: $F(\\gamma)$ and the staircases of $\\gamma \\to F(\\gamma)$ from both ends. Below: the risk along the best weights. Left, one crossing and one valley. Right, three: valley, hill, valley. Full dots: global minima."}}
 import matplotlib.pyplot as plt
@@ -56,7 +56,7 @@ one = PromptDistribution(20, (30, 300), (0.5, 0.6), Sx=np.diag([1.0] + [0.1] * 1
 Sx = np.diag([1.0] + [1 / 299] * 299)
 three = PromptDistribution(300, (1000, 1), (0.3**0.5, 0.7**0.5), Sx=Sx)
 
-fig, axes = plt.subplots(2, 2, figsize=(6.4, 5.6), sharex="col")
+fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.7), sharex="col")
 data = {"panel": [], "gamma": [], "F": []}
 for (top, low), dist, title in zip(
     axes.T, (one, three), ("one fixed point", "three fixed points"), strict=True
@@ -90,7 +90,7 @@ for (top, low), dist, title in zip(
 axes[0, 0].set_ylabel(r"$F(\gamma)$")
 axes[0, 0].text(2, 95, "$F$", color=plotting.TASKS[0])
 axes[0, 0].text(4, 2.6, "diagonal", color="0.4")
-axes[1, 0].text(80, 0.519, "minimum", ha="right")
+axes[1, 0].text(62, 0.512, "minimum", ha="right")
 axes[1, 1].text(105, 0.787, "saddle", ha="center")
 _ = axes[1, 0].set_ylabel("risk / $M$")
 
@@ -109,8 +109,9 @@ plotting.FigureData(
 # %% [markdown]
 # ## One number decides
 #
-# For fixed weights the risk is a quadratic in $P$, and for fixed $P$ a quadratic in $\omega$. A stationary point is where each is the best for the other. Up to scale, $P$ needs to know one number of the weights, $\gamma$, and the weights need to know one number of $P$,
-# which is $h$. As before, $R$ and $r$ in formulas are those of the $n$ examples; the package computes with the $K \times K$ form.
+# For fixed weights the risk is a quadratic in $P$, and for fixed $P$ a quadratic in $\omega$. At a stationary point each is the best for the other. $P$
+# needs to know $\gamma$ of the weights, and the weights need to know one number of $P$, which is $h$. As before, $R$ and $r$ in
+# formulas are those of the $n$ examples; the package computes with the $K \times K$ form.
 #
 # ```{symbols}
 # omega P Q risk Sigma Sx C R r lambda M gamma h1 h2 h F
@@ -180,29 +181,24 @@ plotting.FigureData(
 # ````
 #
 # The slope of $F$ says what kind of point it is: at a fixed point with $F'(\gamma) < 1$ the risk has a local minimum, at one with $F'(\gamma) > 1$ a saddle
-# ({prf:ref}`prop-index`). The theorem as printed, for the $n$ examples:
+# ({prf:ref}`prop-index`). The formulas as code, for the $n$ examples:
 
 
 # %%
-def theorem_2(dist, gamma):
+def at(dist, gamma):
     """F(gamma), and the point (P, omega (n,), risk) that belongs to it."""
     half, index, M = psd_root(dist.Sx), dist.task_index, dist.M
-    s = np.linalg.eigvalsh(half @ dist.C @ half)
     R, r = dist.R[np.ix_(index, index)], dist.r[index]
-    lam, E = np.linalg.eigh(R)
-    a = E.T @ r
-
+    s, (lam, E) = np.linalg.eigvalsh(half @ dist.C @ half), np.linalg.eigh(R)
     v = (s / (M + gamma * s)) ** 2
     h = 1 / (1 + M * v.sum() / (v @ s))
-    u = (a / (1 + lam * h)) ** 2
-    F = 1 + u @ lam / u.sum()
-
+    u = (E.T @ r / (1 + lam * h)) ** 2
     omega = np.linalg.solve(h * R + np.eye(dist.n), r)
     scale = (r @ omega) / (omega @ omega)
     inner = M * np.eye(dist.d) + gamma * dist.Sx @ dist.C
     P = scale * dist.C @ np.linalg.inv(inner)
     risk = M - scale * (r @ omega) * (s**2 / (M + gamma * s)).sum()
-    return F, P, omega, risk
+    return 1 + u @ lam / u.sum(), P, omega, risk
 
 
 # %% [markdown]
@@ -251,9 +247,9 @@ def steepness(dist, point):
 
 
 def assert_theorem(dist, point):
-    """The printed formulas give the package's point, up to P on the kernel of Sx."""
+    """The formulas give the package's point, up to P on the kernel of Sx."""
     seen = dist.Sx @ np.linalg.pinv(dist.Sx, rcond=1e-10)  # onto the range of Sx
-    again, P, omega, risk = theorem_2(dist, point.gamma)
+    again, P, omega, risk = at(dist, point.gamma)
     # Eigenvalues of two different matrices.
     assert abs(again - point.gamma) < 1e-9 * point.gamma
     assert abs(risk - point.risk) < 1e-9 * dist.M
@@ -354,12 +350,12 @@ print(
 #
 # Let $u_i \propto a_i^2/(1+\lambda_i h)^2$ and $v_i \propto s_i^2/(M+\gamma s_i)^2$ be weights that sum to one. Then $h_1 = \E_u \lambda$, and
 # $h_2 = m/(M+m)$ with $m = \E_v s$. In the first mean only the $i$ with $a_i \ne 0$ count, and for these $\lambda_i > 0$, as $r$ lies in the range of $R$; in the second only those with $s_i \ne 0$.
-# Always $r \neq 0$, $h \ge 0$ and $\gamma \ge 1$.
+# Throughout, $r \neq 0$, $h \ge 0$ and $\gamma \ge 1$.
 #
 # ```{prf:proposition} F does not decrease
 # :label: prop-monotone-map
 #
-# **Both means fall, so $F$ never does.**
+# **Neither mean rises, so $F$ never falls.**
 #
 # *As derived here.* $h_1' = -2 \cov_u\bigl(\lambda, \frac{\lambda}{1+\lambda h}\bigr) \le 0$ and
 # $h_2' = -\frac{2M}{(M+m)^2} \cov_v\bigl(s, \frac{s}{M+\gamma s}\bigr) \le 0$. So $F' = h_1'\, h_2' \ge 0$.
@@ -509,10 +505,10 @@ print(
 # $M \sum s_i^2/(M + \gamma s_i)^2 = T + \gamma T'$, so $h_2 = -T' / (-T' + T + \gamma T')$. The last formula is the matrix
 # determinant lemma.
 # ```
-# ````
 #
 # The roots of a secular equation usually have to be sought between its poles. Here the poles, $-1/\lambda_i$ of $f$ and $-M/s_i$ of $T$, are all negative, and
 # the arguments never are, so there is no such search. Even at a pole of $f$ the mean $h_1$ is finite, and equal to that $\lambda_i$.
+# ````
 
 # %% tags=["check", "asserts-prop-secular"]
 worst = 0.0
@@ -542,9 +538,9 @@ print(f"20 random distributions: both formulas to {worst:.0e}")
 # ## Break it
 #
 # **Noise that differs from task to task.** The theorem has one $\sigma$. Let the labels of the first task be noisier than those of the second, and
-# give the theorem the average. By symmetry it gives equal weights, and these are no longer best: a noisy example should count for less.
+# give the theorem the average. It sees two equal tasks and gives equal weights. These are no longer best: a noisy example should count for less.
 
-# %%
+# %% tags=["check"]
 dist = PromptDistribution(d=3, counts=(10, 10), r=(0.5, 0.5), sigma=2.0)
 best = optimal_wpgd(dist)
 
@@ -557,11 +553,70 @@ def uneven(omega, variances=(7.0, 1.0)):  # their mean is sigma^2 = 4
 
 assert np.allclose(best.omega, 1) and np.isclose(uneven((1, 1)), best.risk)
 assert uneven((0.8, 1.2)) < uneven((1, 1)) - 0.001 * dist.M
+print(
+    f"equal weights: risk {uneven((1, 1)) / dist.M:.4f} M; "
+    f"weights 0.8 and 1.2: {uneven((0.8, 1.2)) / dist.M:.4f} M"
+)
+
 
 # %% [markdown]
-# Start the derivation from the right polynomial, and it goes through as before: $P$ still needs one number of the weights, now another ratio. Only the
-# function changes.
-#
+# The derivation itself survives. Let $M_i$ be the variance of the label of example $i$. Of the weights $P$ now needs the ratio
+# $(\norm{\omega}^2 + \omega^\top R\, \omega) / \sum_i M_i\, \omega_i^2$, and of $P$ the weights still need one number. So there is again a function of one number. Its
+# fixed points are stationary points, and it does not fall either:
+
+
+# %% tags=["check"]
+def uneven_at(dist, M, gamma):
+    """The new F, and the point (P, omega) that belongs to this ratio; M (n,)."""
+    half, index = psd_root(dist.Sx), dist.task_index
+    r, agree = dist.r[index], np.eye(dist.n) + dist.R[np.ix_(index, index)]
+    s = np.linalg.eigvalsh(half @ dist.C @ half)
+    v = (s / (1 + gamma * s)) ** 2
+    omega = np.linalg.solve(np.diag(M) + v @ s / v.sum() * agree, r)
+    own = omega @ (M * omega)
+    inner = np.eye(dist.d) + gamma * dist.Sx @ dist.C
+    P = (r @ omega) / own * dist.C @ np.linalg.inv(inner)
+    return omega @ agree @ omega / own, P, omega
+
+
+def uneven_gradient(dist, M, P, omega):
+    """The largest entry of the gradient, over M, whatever the scale of P and omega."""
+    P = torch.tensor(P, requires_grad=True)
+    omega = torch.tensor(omega, requires_grad=True)
+    extra = torch.tensor(M) - dist.M  # what this noise adds to the risk
+    norm = (P.T @ torch.tensor(dist.Sx) @ P @ torch.tensor(dist.Sx)).trace()
+    value = risk_of(dist, P, omega) + (extra * omega**2).sum() * norm
+    return max(
+        (gradient * parameter.detach().abs().max()).abs().max().item() / dist.M
+        for parameter, gradient in zip(
+            (P, omega), torch.autograd.grad(value, (P, omega)), strict=True
+        )
+    )
+
+
+rng, largest, elsewhere = np.random.default_rng(3), 0.0, np.inf
+for seed in range(5):
+    dist = random_setting(seed)
+    M = dist.M - dist.sigma**2 + 10 ** rng.uniform(-2, 1, size=dist.K)
+    M = M[dist.task_index]
+    grid = np.geomspace(1e-3, 1e3, 200)
+    values = np.array([uneven_at(dist, M, x)[0] for x in grid])
+    assert (np.diff(values) >= -1e-12 * values[1:]).all()
+    gamma = grid[0]
+    for _ in range(500):
+        gamma = uneven_at(dist, M, gamma)[0]
+    again, P, omega = uneven_at(dist, M, gamma)
+    assert abs(again - gamma) < 1e-12 * gamma
+    largest = max(largest, uneven_gradient(dist, M, P, omega))
+    _, P, omega = uneven_at(dist, M, 1.5 * gamma)
+    elsewhere = min(elsewhere, uneven_gradient(dist, M, P, omega))
+assert largest < 1e-10 and elsewhere > 1e-6
+print(
+    f"5 distributions with uneven noise: at a fixed point the gradient is {largest:.0e} "
+    f"of M, beside it at least {elsewhere:.0e}"
+)
+
+# %% [markdown]
 # ## Exercises
 #
 # ```{exercise} By hand: one step
