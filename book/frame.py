@@ -5,6 +5,7 @@
 - Beside the pages: a page for addresses that lead nowhere, and a map of the site where the book's address is known.
 """
 
+import re
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -69,7 +70,9 @@ def head(app, pagename, templatename, context, doctree):
     book = app.config.html_title or app.config.project
     question = app.env.metadata[pagename].get("question", "") if doctree is not None else ""
     base = app.config.html_baseurl if pagename == MISSING else ""
-    context["metatags"] = context.get("metatags", "") + "".join(
+    # docutils tells the viewport too, after Sphinx.
+    given = re.sub(r"<meta\b[^>]*\bname=\"viewport\"[^>]*>\s*", "", context.get("metatags", ""))
+    context["metatags"] = given + "".join(
         [
             # The page is shown at any address; its own links begin at the book's.
             f'<base href="{escape(base)}" />\n' if base else "",

@@ -39,6 +39,7 @@ def formula(tex, macros=None):
     tex = re.sub(r"\\[,;:! ]", " ", tex).replace("\\", "")
     tex = re.sub(r"\^(?:\{([-+\d]+)\}|(\d))", lambda found: (found[1] or found[2]).translate(RAISED), tex)
     tex = re.sub(r"_(?:\{([-+\d]+)\}|([-+\d]))", lambda found: (found[1] or found[2]).translate(LOWERED), tex)
+    tex = re.sub(r"\s*([≤≥≠∈→≈⊂=])\s*", r" \1 ", tex)
     return " ".join(re.sub(r"[{}]", "", tex).split())
 
 
