@@ -22,11 +22,12 @@ CARD_SIZE = 1200, 630
 
 
 def about(app, doctree):
-    """Keep the first paragraph below a page's title: its question."""
+    """Keep what the first paragraph below a page's title begins with: its question."""
     section = next(iter(doctree.findall(nodes.section)), None)
     first = next((node for node in section.children if isinstance(node, nodes.paragraph)), None) if section else None
     if first is not None:
-        app.env.metadata[app.env.docname]["question"] = plain.line(first, plain.macros_of(app.config))
+        words = plain.line(first, plain.macros_of(app.config))
+        app.env.metadata[app.env.docname]["question"] = plain.beginning(words, 200)
 
 
 def citation(root):

@@ -64,5 +64,15 @@ def sentence(words):
     return END.split(words.strip(), maxsplit=1)[0]
 
 
+def beginning(words, longest):
+    """The first sentences of a text, as many as are not longer together; the first in any case."""
+    first, *others = END.split(words.strip())
+    for other in others:
+        if len(first) + 1 + len(other) > longest:
+            break
+        first += f" {other}"
+    return first
+
+
 def macros_of(config):
     return (config.mathjax3_config or {}).get("tex", {}).get("macros", {})

@@ -23,7 +23,7 @@ const FindStatements = {
       .filter(([, fit]) => fit)
       .map(([statement, fit]) => [
         statement.page,
-        FindStatements.escape(`${statement.kind} (${statement.name})`),
+        FindStatements.escape(statement.name ? `${statement.kind}: ${statement.name}` : statement.kind),
         `#${statement.id}`,
         FindStatements.escape(statement.line || statement.title),
         1000 * fit,

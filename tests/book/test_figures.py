@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from book import build
-from book.plain import formula, sentence
+from book.plain import beginning, formula, sentence
 
 ROOT = Path(__file__).resolve().parents[2]
 DRAWN = """
@@ -125,3 +125,5 @@ def test_formulas_as_plain_text():
 def test_a_sentence_ends_where_it_ends():
     assert sentence("Two tasks ($d = 10$, e.g. One). Then") == "Two tasks ($d = 10$, e.g. One)."
     assert sentence("Up to 0.5 and no more") == "Up to 0.5 and no more"
+    assert beginning("One. Two is longer. Three.", 19) == "One. Two is longer."
+    assert beginning("The first is long. Two.", 5) == "The first is long."

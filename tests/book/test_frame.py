@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 from sphinx.errors import ConfigError
 from test_freshness import build
 
-from book import frame, published
+from book import frame, notebooks, published
 
 ROOT = Path(__file__).resolve().parents[2]
 CITED = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
@@ -159,3 +159,15 @@ def test_addresses(monkeypatch):
     monkeypatch.setenv("BOOK_ADDRESS", 'https://example.org/"')
     with pytest.raises(ConfigError, match="book_address must be an address that begins with https://, or empty; got"):
         published.address("book_address", "")
+
+
+def test_the_workflow_that_publishes_sets_the_address_and_pushes_the_notebooks():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "publish.yml").read_text(encoding="utf-8"))
+    build = workflow["jobs"]["build"]
+    assert build["env"]["BOOK_REPOSITORY"] == "${{ github.server_url }}/${{ github.repository }}"
+    (checkout,) = [step for step in build["steps"] if "actions/checkout" in step.get("uses", "")]
+    assert checkout["with"]["fetch-depth"] == 0  # else no date is known
+    uploads = [step["with"].get("path") for step in build["steps"] if "upload" in step.get("uses", "")]
+    assert f"_build/{notebooks.BRANCH}" in uploads
+    push = workflow["jobs"]["notebooks"]["steps"][-1]["run"]
+    assert f"--initial-branch={notebooks.BRANCH}\n" in push and push.endswith(f" {notebooks.BRANCH}\n")

@@ -127,11 +127,11 @@ def test_the_search_finds_statements_first_and_shows_their_lines(search):
     by_letter, by_name, by_line, nothing = search("Theorem A", "two value channels", "nine there is", "Theorem B")
     page, title, anchor, line, *_ = by_letter[0]
     assert (page, anchor) == ("chapters/zebra", "#thm-a")
-    assert "Theorem" in title and "(Uniqueness by a cross-ratio (Theorem A))" in title
+    assert "Theorem" in title and ": Uniqueness by a cross-ratio (Theorem A)" in title
     assert line == "At most nine &#38; there is one, of κ ≤ 9."
     assert by_letter[1][2] == "#thm-shift"  # its words are there, apart
     assert by_name[0][1:4] == [
-        "Proposition 1 (Two value channels)",
+        "Proposition 1: Two value channels",
         "#prop-two-channels",
         "Two channels reach every weighting.",
     ]
