@@ -39,7 +39,7 @@ def written(found, app, docname):
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(table)
     address = f"{'../' * docname.count('/')}_data/{docname}/{quote(name)}"
-    return f'<a href="{escape(address)}" download aria-label="The numbers of this figure, {escape(name)}">CSV</a>'
+    return f'<a href="{escape(address)}" download aria-label="CSV, the numbers of this figure">CSV</a>'
 
 
 def picture(image, app, docname, figure):
@@ -49,7 +49,7 @@ def picture(image, app, docname, figure):
         return []
     address = f"{'../' * docname.count('/')}_images/{quote(known[1])}"
     name = escape(f"{figure['names'][0].removeprefix('fig-')}.svg" if figure["names"] else known[1])
-    return [f'<a href="{address}" download="{name}" aria-label="This figure as an image, {name}">SVG</a>']
+    return [f'<a href="{address}" download="{name}" aria-label="SVG, this figure as a file">SVG</a>']
 
 
 def complete(app, doctree, docname):

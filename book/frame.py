@@ -108,7 +108,7 @@ def foot(app, pagename, templatename, context, doctree):
     title = words(context.get("title", ""))
     context["foot"] = {
         "cite": how_to_cite(
-            citation(root), title, app.config.html_title or app.config.project, context.get("pageurl"),
+            app.config.book_citation, title, app.config.html_title or app.config.project, context.get("pageurl"),
             changed[:4] or app.config.copyright,
         ) if file else [],
         "changed": changed,
@@ -135,12 +135,14 @@ def site_map(app, exception):
     (Path(app.outdir) / "sitemap.xml").write_text("\n".join([*lines, "</urlset>", ""]), encoding="utf-8")
 
 
-def use_templates(app, config):
+def settle(app, config):
+    config.book_citation = citation(app.srcdir)  # as a setting: when it changes, all pages are written again
     config.templates_path = [str(Path(__file__).parent / "templates"), *config.templates_path]
 
 
 def setup(app):
-    app.connect("config-inited", use_templates)
+    app.add_config_value("book_citation", {}, "html", [dict])
+    app.connect("config-inited", settle)
     app.connect("doctree-read", about)
     app.connect("html-page-context", head)
     app.connect("html-page-context", foot)

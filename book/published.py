@@ -23,25 +23,28 @@ GITHUB = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+)$")
 def git(root, *arguments):
     """What git says, without line breaks at its end; empty where there is no git, or no history."""
     try:
-        # The folder may lie in a repository that is another's.
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
 
 
+def is_top(root, folder):
+    """Whether a folder is where the repository begins: a copy of the sources may lie in a repository of others."""
+    return bool(folder) and Path(folder).resolve() == Path(root).resolve()
+
+
 @cache
 def has_history(root):
     """Whether the folder is a repository with all of its history: a shallow one dates every file by its last commit."""
-    top = git(root, "rev-parse", "--show-toplevel", "--is-shallow-repository").split("\n")
-    return len(top) == 2 and Path(top[0]).resolve() == Path(root).resolve() and top[1] == "false"
+    top, _, shallow = git(root, "rev-parse", "--show-toplevel", "--is-shallow-repository").partition("\n")
+    return is_top(root, top) and shallow == "false"
 
 
 @cache
 def commit(root):
     """The commit that the sources are at, or empty."""
-    top = git(root, "rev-parse", "--show-toplevel")
-    return git(root, "rev-parse", "HEAD") if top and Path(top).resolve() == Path(root).resolve() else ""
+    return git(root, "rev-parse", "HEAD") if is_top(root, git(root, "rev-parse", "--show-toplevel")) else ""
 
 
 def last_change(root, path):

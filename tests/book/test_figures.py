@@ -101,6 +101,8 @@ def test_the_numbers_and_the_image_are_files_to_keep(built, article):
         assert svg.suffix == ".svg" and svg.read_text().startswith("<?xml")
         table = html / "_data" / "chapters" / "drawn" / f"{data}.csv"
         assert table.read_text() == "# seed: 3\nx\n0\n1\n"
+        # Each is called by what it shows.
+        assert all(link["aria-label"].startswith(shown) for shown, link in found.items())
     assert links(steps)["CSV"]["href"] == "../_data/chapters/drawn/a%26b.csv"
     assert [link["href"].split("/")[-1] for link in told.select(".figure-files a")[1:]] == ["told.csv", "told_too.csv"]
     assert list(links(ours)) == ["SVG"]

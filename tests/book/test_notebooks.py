@@ -1,5 +1,6 @@
 """The notebooks offered for download are executed and run on a bare machine: a first cell brings what is missing."""
 
+import ast
 import importlib.util
 import os
 import re
@@ -129,6 +130,33 @@ def test_without_an_address_the_first_cell_says_what_is_missing(bare):
 def test_a_page_that_needs_neither_data_nor_glue_begins_with_the_package_alone():
     cell = preparation("import glalib\n", repository=REPOSITORY)
     assert "glalib" in cell and "data" not in cell and "myst_nb" not in cell
+
+
+def imported(code):
+    """The packages that a page imports."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize("name", pairs.chapters(ROOT))
+def test_a_page_imports_what_the_package_brings_with_it(name):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["torch"],
+        *project["optional-dependencies"]["plot"],
+    ]
+    brought = {"glalib", *(Requirement(line).name for line in wanted), *sys.stdlib_module_names}
+    code = "\n".join(
+        cell.source for cell in pairs.notebook(ROOT / "chapters" / f"{name}.md").cells if cell.cell_type == "code"
+    )
+    missing = set(imported(code)) - brought
+    assert missing <= {"myst_nb"}
+    # The first cell stands in for that, if it is imported as it expects.
+    assert "myst_nb" not in missing or 'sys.modules["myst_nb"]' in preparation(code)
 
 
 def test_a_real_page_runs_with_the_package_alone(tmp_path):
