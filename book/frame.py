@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from book import plain, published
 
+TEMPLATES = str(Path(__file__).parent / "templates")
 MISSING = "404"
 CARD = "card.png"  # the picture in previews of links; made by tools/picture.py
 CARD_SIZE = 1200, 630
@@ -137,7 +138,8 @@ def site_map(app, exception):
 
 def settle(app, config):
     config.book_citation = citation(app.srcdir)  # as a setting: when it changes, all pages are written again
-    config.templates_path = [str(Path(__file__).parent / "templates"), *config.templates_path]
+    if TEMPLATES not in config.templates_path:
+        config.templates_path = [TEMPLATES, *config.templates_path]
 
 
 def setup(app):
