@@ -29,11 +29,17 @@ Commands are `python -m book.NAME`, from the folder above. Sphinx loads the whol
 """
 
 EXTENSIONS = [
-    f"book.{name}"
-    for name in (
-        "freshness", "published", "contents", "folds", "ledger", "api", "notebooks", "figures", "frame", "statements"
-    )
-]  # fmt: skip
+    "book.freshness",
+    "book.published",
+    "book.contents",
+    "book.folds",
+    "book.ledger",
+    "book.api",
+    "book.notebooks",
+    "book.figures",
+    "book.frame",
+    "book.statements",
+]
 
 
 def setup(app):
