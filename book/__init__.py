@@ -29,17 +29,11 @@ Commands are `python -m book.NAME`, from the folder above. Sphinx loads the whol
 """
 
 EXTENSIONS = [
-    "book.freshness",
-    "book.published",
-    "book.contents",
-    "book.folds",
-    "book.ledger",
-    "book.api",
-    "book.notebooks",
-    "book.figures",
-    "book.frame",
-    "book.statements",
-]
+    f"book.{name}"
+    for name in (
+        "freshness", "published", "contents", "folds", "ledger", "api", "notebooks", "figures", "frame", "statements"
+    )
+]  # fmt: skip
 
 
 def setup(app):
