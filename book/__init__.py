@@ -16,6 +16,7 @@ In the order in which a page meets them:
     ledger       Sphinx: the ledger of claims, the page of tests, and the line of links under each statement
     api          Sphinx: the pages on symbols and on the package
     notebooks    Sphinx: the notebook that each page offers
+    browsers     Sphinx: what a page hands to a browser: no script that it does not need, no role that is out of use
     build        the strict build: every warning of Sphinx is a failure, of citations and references too, told in lines
     check_book   the HTML that was built: all pages there, no failed cell, no dead link, no other host
     lock         the locked versions, and `lowest` the lowest
@@ -23,7 +24,15 @@ In the order in which a page meets them:
 Commands are `python -m book.NAME`, from the folder above. Sphinx loads the whole as one extension.
 """
 
-EXTENSIONS = ["book.freshness", "book.contents", "book.folds", "book.ledger", "book.api", "book.notebooks"]
+EXTENSIONS = [
+    "book.freshness",
+    "book.contents",
+    "book.folds",
+    "book.ledger",
+    "book.api",
+    "book.notebooks",
+    "book.browsers",
+]
 
 
 def setup(app):
