@@ -15,9 +15,11 @@ WIDTHS = (1440, 768, 360)
 # The sizes of a page: of the first one, of any other, how many elements, and how far what is there may jump.
 LANDING, CHAPTER, ELEMENTS, SHIFT = 1.2e6, 2.8e6, 15_000, 0.1
 
+# What axe-core looks at: everything, in the light on a desk; on a phone what does not depend on colours; in the dark
+# what does.
 STANDARD = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
-# What depends on the width: where things scroll, and what a phone shows in place of the columns.
 NARROW = {**STANDARD, "rules": {"color-contrast": {"enabled": False}}}
+COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
 
 WATCH_SHIFTS = """
     window.layoutShift = 0;
@@ -68,7 +70,9 @@ class Visit:
 
     def __init__(self, browser, axe, origin, path, theme):
         # A page is opened wide in the light and narrow in the dark, so that what jumps on opening is seen in both.
-        self.width = {"light": WIDTHS[0], "dark": WIDTHS[-1]}[theme]
+        desk, *_, phone = WIDTHS
+        self.width = {"light": desk, "dark": phone}[theme]
+        self.looks = {"light": [(desk, STANDARD)], "dark": [(phone, NARROW), (desk, COLOURS)]}[theme]
         self.faults = defaultdict(list)
         context = browser.new_context(viewport={"width": self.width, "height": 900}, color_scheme=theme)
         context.add_init_script(WATCH_SHIFTS)
@@ -119,11 +123,11 @@ class Visit:
             self.faults["hidden"] += [f"at {width} px: {what}" for what in self._see("hidden")]
 
     def _axe(self, axe):
+        self._see("thin")
         self.page.evaluate(axe)
-        if self.width == WIDTHS[-1]:
-            self.faults["standard"] += map(" ".join, self._see("axe", NARROW))
-        self.page.set_viewport_size({"width": WIDTHS[0], "height": 900})
-        self.faults["standard"] += map(" ".join, self._see("axe", STANDARD))
+        for width, rules in self.looks:
+            self.page.set_viewport_size({"width": width, "height": 900})
+            self.faults["standard"] += map(" ".join, self._see("axe", rules))
         # After a real key, what scripts focus is marked as if by that key.
         self.page.keyboard.press("Tab")
         stops = self._see("stops")
