@@ -15,8 +15,13 @@ In the order in which a page meets them:
     folds        Sphinx: checks, code, hints and solutions under one kind of fold
     ledger       Sphinx: the ledger of claims, the page of tests, and the line of links under each statement
     api          Sphinx: the pages on symbols and on the package
-    notebooks    Sphinx: the notebook that each page offers
+    published    Sphinx: the addresses of the book and of its sources, and what git knows of them
+    notebooks    Sphinx: the notebook and the script that each page offers
+    figures      Sphinx: alternative texts and sizes of images, and the files below a figure
+    frame        Sphinx: the head and the foot of each page, the page for wrong addresses, the map of the site
+    statements   Sphinx: all statements on one page, and found by the search
     browsers     Sphinx: what a page hands to a browser: no script that it does not need, no role that is out of use
+    plain        plain text of what is written in TeX
     build        the strict build: every warning of Sphinx is a failure, of citations and references too, told in lines
     check_book   the HTML that was built: all pages there, no failed cell, no dead link, no other host
     lock         the locked versions, and `lowest` the lowest
@@ -25,14 +30,12 @@ Commands are `python -m book.NAME`, from the folder above. Sphinx loads the whol
 """
 
 EXTENSIONS = [
-    "book.freshness",
-    "book.contents",
-    "book.folds",
-    "book.ledger",
-    "book.api",
-    "book.notebooks",
-    "book.browsers",
-]
+    f"book.{name}"
+    for name in (
+        "freshness", "published", "contents", "folds", "ledger", "api", "notebooks", "figures", "frame", "statements",
+        "browsers",
+    )
+]  # fmt: skip
 
 
 def setup(app):

@@ -1,19 +1,11 @@
 """Sphinx extension: what a page hands to a browser.
 
 - No script that it does not need: MathJax is left out where there are no formulas, and the theme's script of icons
-  everywhere, which is in templates/static/webpack-macros.html.
+  everywhere, which is in templates/static/webpack-macros.html, found by `frame`.
 - No role that readers of screens no longer know: docutils gives such to the list of references.
 """
 
-from pathlib import Path
-
-TEMPLATES = str(Path(__file__).parent / "templates")
 OLD_ROLES = (' role="doc-biblioentry"', ' role="list"')
-
-
-def use_templates(app, config):
-    if TEMPLATES not in config.templates_path:
-        config.templates_path = [TEMPLATES, *config.templates_path]
 
 
 def without_formulas(app, pagename, templatename, context, doctree):
@@ -35,7 +27,6 @@ def without_old_roles(app, pagename, templatename, context, doctree):
 
 
 def setup(app):
-    app.connect("config-inited", use_templates)
     # After Sphinx has added its scripts.
     app.connect("html-page-context", without_formulas, priority=900)
     app.connect("html-page-context", without_old_roles)

@@ -1,5 +1,5 @@
-"""Check the built book: its pages and their titles are there, no cell failed, links inside it lead somewhere, and
-opening a page asks no other host.
+"""Check the built book: its pages and their titles are there, no cell failed, links inside it lead somewhere, images
+say what they show and how large they are, and opening a page asks no other host.
 
 Run as `python -m book.check_book [_build/html]`.
 """
@@ -36,7 +36,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.title, self.remote, self._in_title, self._in_style = "", [], False, False
-        self.ids, self.links = set(), []
+        self.ids, self.links, self.pictures = set(), [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -44,6 +44,8 @@ class Page(HTMLParser):
         self.ids.add(attrs.get("id"))
         if tag == "a" and not re.match(r"\w+:|$", attrs.get("href", "")):
             self.links.append(unquote(attrs["href"]))
+        if tag == "img":
+            self.pictures += lacking(attrs)
         self._in_title = self._in_title or (tag == "h1" and not self.title)
         self._in_style = tag == "style"
         wanted = FETCHED.get(tag, [])
@@ -63,6 +65,15 @@ class Page(HTMLParser):
             self.title += data
         if self._in_style:
             self.remote += REMOTE_IN_CSS.findall(data)
+
+
+def lacking(image):
+    """A complaint about what an image should say and does not. Without a text docutils takes its address for one."""
+    source = image.get("src", "")
+    untold = [name for name in ("alt", "width", "height") if name not in image]
+    untold += ["a text of its own"] if image.get("alt") and image["alt"].endswith(source.split("/")[-1]) else []
+    if untold:
+        yield f"its image {source} has no {', '.join(untold)}"
 
 
 def listed(toc, root=ROOT):
@@ -108,6 +119,8 @@ def faults(html):
     for built, text in pages.items():
         if re.search(r'class="[^"]*\boutput traceback\b', text):
             yield f"{built}: shows the traceback of a failed cell"
+        for complaint in read[built.resolve()].pictures:
+            yield f"{built}: {complaint}"
         for address in read[built.resolve()].remote:
             yield f"{built}: fetches {address}"
     for sheet in sorted(html.rglob("*.css")):
@@ -123,7 +136,9 @@ def main():
     if found:
         sys.exit(1)
     count = len(list(html.rglob("*.html")))
-    print(f"checked {count} pages: all there, no failed cell, no dead link, nothing fetched from elsewhere")
+    print(
+        f"checked {count} pages: all there, no failed cell, no dead link, no mute image, nothing fetched from elsewhere"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draw the picture of the front page and the README: assets/picture.svg.
+"""Draw the picture of the front page and the README, assets/picture.svg, and that of previews, assets/card.png.
 
 python -m tools.picture
 """
@@ -43,6 +43,14 @@ def draw():
     return fig
 
 
+def card():
+    """The same below the title, in the size that previews of links have; they show no SVG."""
+    fig = draw()
+    fig.set(size_inches=(8, 4.2))
+    fig.suptitle("Gating is Weighting: the companion", fontsize=17)
+    return fig
+
+
 def curve(ax, r, weights, style, name):
     """One curve, with its name beside it."""
     ax.plot(LENGTHS, risks(r, weights), **plotting.STYLES[style])
@@ -51,6 +59,7 @@ def curve(ax, r, weights, style, name):
 
 
 if __name__ == "__main__":
-    target = Path(__file__).resolve().parents[1] / "assets" / "picture.svg"
-    draw().savefig(target, metadata={"Date": None}, transparent=False)
-    print(target)
+    assets = Path(__file__).resolve().parents[1] / "assets"
+    draw().savefig(assets / "picture.svg", metadata={"Date": None}, transparent=False)
+    card().savefig(assets / "card.png", metadata={"Software": None}, transparent=False, dpi=150)
+    print(assets / "picture.svg", assets / "card.png")

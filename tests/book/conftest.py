@@ -36,13 +36,14 @@ print("the answer is", glalib.answer())
 
 
 def make_book(folder):
-    for name in ("_config.yml", "requirements.lock", "references.bib"):
+    for name in ("_config.yml", "requirements.lock", "references.bib", "CITATION.cff"):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "book", folder / "book")
     (folder / "claims.yml").write_text("{}\n")
     (folder / "assets").mkdir()
     (folder / "assets" / "custom.css").touch()
     (folder / "assets" / "wide.js").touch()
+    shutil.copy(ROOT / "assets" / "favicon.svg", folder / "assets")
     (folder / "glalib" / "deep").mkdir(parents=True)
     (folder / "glalib" / "__init__.py").write_text("from .deep.answer import answer\n")
     (folder / "glalib" / "deep" / "answer.py").write_text("def answer():\n    return 41\n")
