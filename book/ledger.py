@@ -85,7 +85,7 @@ class ClaimTests(Generated):
         for anchor, (test, held) in sorted(holds.items(), key=lambda item: (item[1][0].file, item[1][0].line)):
             if test.file != file:
                 file = test.file
-                yield f"## `{file}`"
+                yield f"## {file}"
                 yield ""
             back = ", ".join(
                 f"{claim.title} ("

@@ -92,13 +92,16 @@ class Visit:
 
     def _listen(self, context, origin):
         page, faults = self.page, self.faults
-        page.on("console", lambda message: faults["console"].append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: faults["console"].append(str(error)))
+        def said(message):
+            if message.type == "error":
+                faults["console"].append(f"{message.text} {message.location['url']}")
 
         def elsewhere(route):
             faults["elsewhere"].append(route.request.url)
             route.abort()
 
+        page.on("console", said)
+        page.on("pageerror", lambda error: faults["console"].append(str(error)))
         context.route(lambda url: not url.startswith((origin + "/", "data:", "blob:")), elsewhere)
 
     def _look(self, limit):

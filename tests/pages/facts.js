@@ -113,7 +113,7 @@
   },
 
   async axe(rules) {
-    const options = { resultTypes: ["violations"], ...rules };
+    const options = { resultTypes: ["violations"], preload: false, ...rules };
     const { violations } = await axe.run(document, options);
     return violations.flatMap(({ id, nodes }) =>
       nodes.map((node) => [id, node.target.join(" "), node.failureSummary.split("\n").slice(1).join(" ").trim()]),
