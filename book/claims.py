@@ -49,6 +49,7 @@ class Claim:
     tolerance: str = ""
     asserted: bool = True
     page: str | None = None  # the chapter that states it
+    line: int = 0  # and where in its file
     proof: bool = False
     cells: list[str] = field(default_factory=list)  # the chapters with a cell that asserts it
     tests: list[Test] = field(default_factory=list)
@@ -67,9 +68,10 @@ def read(root=ROOT):
 
     for path in sorted((root / "chapters").glob("*.md")):
         text, page = path.read_text(encoding="utf-8"), f"chapters/{path.stem}"
-        for title, label in STATEMENT.findall(text):
-            if claim := find(label, f"the statement in {page}"):
-                claim.page, claim.title = page, claim.title or title.strip()
+        for found in STATEMENT.finditer(text):
+            if claim := find(found[2], f"the statement in {page}"):
+                claim.page, claim.title = page, claim.title or found[1].strip()
+                claim.line = text.count("\n", 0, found.start()) + 1
         for target in TARGET.findall(text):
             if target.startswith("proof-") and (claim := find(target.removeprefix("proof-"), f"the proof in {page}")):
                 claim.proof = True

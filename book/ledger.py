@@ -17,6 +17,7 @@ from pygments.lexers.python import PythonLexer
 from pygments.token import Comment, Keyword, Name, String, Text
 
 from book import claims as evidence
+from book import published
 from book.generated import Generated, claims_of
 
 LEDGER, TESTS = "reference/ledger", "reference/tests"
@@ -171,7 +172,9 @@ def back(verb, claims, here):
 
 
 def link_statements(app, doctree, docname):
-    """Under every statement: its proof, the cell that asserts it, its tests and its row of the ledger."""
+    """Under every statement: its proof, the cell that asserts it, its tests, its row of the ledger and, where that has
+    an address, its line in the sources.
+    """
     up = "../" * docname.count("/")
     stated = {claim.id: claim for claim in claims_of(app).values() if claim.page == docname}
     for node in list(doctree.findall(nodes.Element)):
@@ -182,7 +185,9 @@ def link_statements(app, doctree, docname):
         tests = f'<a href="{up}{TESTS}.html#{claim.tests[0].anchor}">tested</a>' if claim.tests else ""
         row = f'<a href="{up}{LEDGER}.html#claim-{claim.id}">in the ledger</a>'
         cells = cells.replace(">cell", ">asserted")
-        text = " &middot; ".join(x for x in (proof, cells, tests, row) if x)
+        source = published.source(app, f"{claim.page}.md?plain=1#L{claim.line}")
+        source = f'<a href="{source}">source</a>' if source else ""
+        text = " &middot; ".join(x for x in (proof, cells, tests, row, source) if x)
         node.insert(0, nodes.raw("", badge(claim.mark, up), format="html"))
         node.append(nodes.raw("", f'<p class="claim-links">{text}</p>', format="html"))
 

@@ -127,6 +127,8 @@ def test_a_folded_check_links_to_its_statement(article):
     cell = fold.find_parent(class_="cell")
     link = article.select_one(f'a[href$="#{cell["id"]}"]')
     assert link.get_text() == "asserted" and link.find_parent(class_="theorem")
+    # Its source has no address on a machine of one's own.
+    assert not article.select_one("#thm-one .claim-links").find("a", string="source")
 
 
 def test_the_code_of_a_figure_is_folded_below_what_it_shows(article):

@@ -55,7 +55,9 @@ def html(small_book, strictly):
             for name in ("thm-a", "def-weights", "prop-two-channels", "thm-shift")
         )
     )
-    strictly(book)  # which complains of the claims, that are not kept
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BOOK_REPOSITORY", "https://example.org/book")
+        strictly(book)  # which complains of the claims, that are not kept
     return book / "_build" / "html"
 
 
@@ -77,6 +79,15 @@ def test_the_page_of_statements_has_names_and_first_lines_in_the_order_of_the_bo
         ),
         ("chapters/ant.html#thm-shift", "Theorem 2: A token shift restores Theorem 1", "A shift helps two channels."),
     ]
+
+
+def test_a_statement_links_to_its_line_in_the_sources(html):
+    article = BeautifulSoup((html / "chapters" / "zebra.html").read_text(), "html.parser").article
+    link = article.select_one("#def-weights .claim-links").find("a", string="source")["href"]
+    address, line = link.split("?plain=1#L")
+    assert address == "https://example.org/book/blob/HEAD/chapters/zebra.md"
+    source = (html / "_sources" / "chapters" / "zebra.md").read_text().splitlines()
+    assert source[int(line) - 1] == "```{prf:definition} Weights"
 
 
 def test_the_search_page_alone_knows_the_statements(html):
