@@ -19,11 +19,12 @@ KEY := $(shell .venv/bin/python -c '' 2>/dev/null || rm -f .venv/ready-*; \
          (cat requirements.lock pyproject.toml; pwd) | cksum | tr ' ' '-')
 READY := .venv/ready-$(KEY)
 
-.PHONY: help book test test-elsewhere sync data lock clean
+.PHONY: help book test test-pages test-elsewhere sync data lock clean
 
 help:
 	@echo "make book   build the book: _build/html/index.html"
 	@echo "make test   run the unit tests and every chapter"
+	@echo "make test-pages   open every page of the built book in Chromium, where there is one"
 	@echo "make test-elsewhere   run them as other processors would (about four times as long)"
 	@echo "make sync   bring the two files of each chapter in step after editing one of them"
 	@echo "make data   train the authors' table again: chapters/data (long)"
@@ -38,6 +39,10 @@ book: .venv/ready
 
 test: .venv/ready
 	"$(VENV)" -m pytest --nbval-lax --dist loadscope --no-loadscope-reorder -n $(JOBS) --maxprocesses 8 chapters tests
+
+# After `make book`. A process opens a page at a time, and two share the work on two processors.
+test-pages: .venv/ready
+	"$(VENV)" -m pytest -rs --dist loadgroup -n $(JOBS) --maxprocesses 8 tests/pages
 
 # As other processors would, with other numbers of threads, from a folder with a space, with SIGINT ignored.
 test-elsewhere: .venv/ready

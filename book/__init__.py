@@ -20,6 +20,7 @@ In the order in which a page meets them:
     figures      Sphinx: alternative texts and sizes of images, and the files below a figure
     frame        Sphinx: the head and the foot of each page, the page for wrong addresses, the map of the site
     statements   Sphinx: all statements on one page, and found by the search
+    browsers     Sphinx: what a page hands to a browser: no script that it does not need, no role that is out of use
     plain        plain text of what is written in TeX
     build        the strict build: every warning of Sphinx is a failure, of citations and references too, told in lines
     check_book   the HTML that was built: all pages there, no failed cell, no dead link, no other host
@@ -31,7 +32,8 @@ Commands are `python -m book.NAME`, from the folder above. Sphinx loads the whol
 EXTENSIONS = [
     f"book.{name}"
     for name in (
-        "freshness", "published", "contents", "folds", "ledger", "api", "notebooks", "figures", "frame", "statements"
+        "freshness", "published", "contents", "folds", "ledger", "api", "notebooks", "figures", "frame", "statements",
+        "browsers",
     )
 ]  # fmt: skip
 

@@ -13,12 +13,15 @@ A build fails, as a warning under -W, when a promise in claims.yml is not kept.
 from pathlib import Path
 
 from docutils import nodes
+from pygments.lexers.python import PythonLexer
+from pygments.token import Comment, Keyword, Name, String, Text
 
 from book import claims as evidence
 from book import published
 from book.generated import Generated, claims_of
 
 LEDGER, TESTS = "reference/ledger", "reference/tests"
+PLAIN = "python-plain"
 MARKS = {"paper": "[paper]", "derived": "[derived]", "new": "[new]"}
 
 
@@ -61,28 +64,47 @@ def cell_anchor(claim, i):
     return f"asserts-{claim}" + (f"-{i + 1}" if i else "")
 
 
+class PlainPython(PythonLexer):
+    """Python in few colours: a page of many thousand lines would have an element for every sign in them."""
+
+    coloured = (Keyword, String, Comment, Name.Function)
+
+    def get_tokens_unprocessed(self, *given):
+        for index, kind, value in super().get_tokens_unprocessed(*given):
+            yield index, kind if any(kind in kept for kept in self.coloured) else Text, value
+
+
 class ClaimTests(Generated):
-    """The tests behind the claims, each once, in the order of the files."""
+    """The tests behind the claims, each once and folded, in the order of the files."""
 
     def lines(self, claims):
         holds = {}
         for claim in claims.values():
             for test in claim.tests:
                 holds.setdefault(test.anchor, (test, []))[1].append(claim)
+        file = None
         for anchor, (test, held) in sorted(holds.items(), key=lambda item: (item[1][0].file, item[1][0].line)):
+            if test.file != file:
+                file = test.file
+                yield f"## {file}"
+                yield ""
             back = ", ".join(
                 f"{claim.title} ("
                 + (f'<a href="../{claim.page}.html#{claim.id}">statement</a>, ' if claim.page else "")
                 + f'<a href="../{LEDGER}.html#claim-{claim.id}">ledger</a>)'
                 for claim in held
             )
-            yield f'<span id="{anchor}"></span>'
+            # An anchor inside the fold makes browsers open it on the way there.
+            yield f'<details class="fold"><summary>{test.name.removeprefix("test_").replace("_", " ")}</summary>'
+            yield f'<div class="fold-content" id="{anchor}">'
             yield ""
-            yield f"**{test.file}**, line {test.line}. Holds: {back}."
+            yield f"Line {test.line}. Holds: {back}."
             yield ""
-            yield "```python"
+            yield f"```{PLAIN}"
             yield from test.source.split("\n")
             yield "```"
+            yield ""
+            yield "</div></details>"
             yield ""
 
 
@@ -176,6 +198,7 @@ def badge(mark, up):
 
 
 def setup(app):
+    app.add_lexer(PLAIN, PlainPython)
     app.add_directive("claims", Claims)
     app.add_directive("claim-tests", ClaimTests)
     app.add_directive("claim-counts", ClaimCounts)

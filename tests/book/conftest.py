@@ -42,6 +42,7 @@ def make_book(folder):
     (folder / "claims.yml").write_text("{}\n")
     (folder / "assets").mkdir()
     (folder / "assets" / "custom.css").touch()
+    (folder / "assets" / "wide.js").touch()
     shutil.copy(ROOT / "assets" / "favicon.svg", folder / "assets")
     (folder / "glalib" / "deep").mkdir(parents=True)
     (folder / "glalib" / "__init__.py").write_text("from .deep.answer import answer\n")

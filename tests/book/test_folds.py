@@ -171,3 +171,22 @@ def test_a_statement_wears_the_mark_of_its_claim(article):
 
 def test_the_mark_leads_to_where_marks_are_explained():
     assert "\n(marks)=\n" in (ROOT / "reference" / "ledger.md").read_text(encoding="utf-8")
+
+
+def test_a_test_is_folded_and_its_anchor_opens_it(built):
+    html = (built[0] / "_build" / "html" / "reference" / "tests.html").read_text()
+    (fold,) = BeautifulSoup(html, "html.parser").article.select("details.fold")
+    assert (
+        fold.select_one(".fold-content")["id"] == "test-one-test-it-is-one" and "def test_it_is_one" in fold.get_text()
+    )
+    assert fold.select_one('a[href$="#thm-one"]')
+
+
+def test_a_page_without_formulas_loads_nothing_that_sets_them(built):
+    pages = built[0] / "_build" / "html" / "reference"
+    assert "tex-chtml" not in (pages / "tests.html").read_text()
+    assert "fontawesome.js" not in (pages / "ledger.html").read_text()
+
+
+def test_code_has_elements_only_where_it_has_colours(article):
+    assert article.select(".highlight .k, .highlight .mi") and not article.select(".highlight :is(.n, .p, .w)")

@@ -1,0 +1,122 @@
+// What a page shows, read inside the browser. Every function returns plain data.
+({
+  // Formulas are typeset and fonts are there; what is folded is open, so that it is looked at as well.
+  async ready() {
+    if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
+    await document.fonts.ready;
+    await new Promise((done) => setTimeout(done, 200));
+    return true;
+  },
+
+  unfold() {
+    for (const fold of document.querySelectorAll("details")) fold.open = true;
+  },
+
+  shift: () => window.layoutShift,
+
+  // Bytes of all that was fetched, uncompressed.
+  weight: () =>
+    [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")].reduce(
+      (sum, entry) => sum + entry.decodedBodySize,
+      0,
+    ),
+
+  elements: () => document.querySelectorAll("*").length,
+
+  headings() {
+    const found = [...document.querySelectorAll("main :is(h1, h2, h3, h4, h5, h6)")].filter(this.visible);
+    return found.map((heading) => [Number(heading.tagName[1]), heading.textContent.trim()]);
+  },
+
+  // Formulas that show their TeX: not typeset, or with an error.
+  untypeset() {
+    const errors = [...document.querySelectorAll("mjx-merror, [data-mjx-error]")].map((e) => e.textContent);
+    const raw = [...document.querySelectorAll(".math")].filter((e) => !e.querySelector("mjx-container"));
+    return [...errors, ...raw.map((e) => e.textContent)].filter((text) => text.trim());
+  },
+
+  visible: (element) => element.checkVisibility({ visibilityProperty: true }),
+
+  name(element) {
+    const classes = [...element.classList].map((name) => "." + name).join("");
+    const text = element.textContent.trim().replace(/\s+/g, " ").slice(0, 40);
+    return element.tagName.toLowerCase() + (element.id && "#" + element.id) + classes + (text && ` "${text}"`);
+  },
+
+  // What reaches over the right edge, unless something around it scrolls or cuts.
+  sideways() {
+    const edge = document.documentElement.clientWidth + 1;
+    if (document.documentElement.scrollWidth <= edge) return [];
+    const held = (e) => e && e !== document.body && (getComputedStyle(e).overflowX !== "visible" || held(e.parentElement));
+    const over = [...document.body.querySelectorAll("*")].filter(
+      (e) => e.getBoundingClientRect().right > edge && this.visible(e) && !held(e.parentElement),
+    );
+    const outer = over.filter((e) => !over.includes(e.parentElement));
+    return outer.length ? outer.map(this.name) : [`the page is ${document.documentElement.scrollWidth} px wide`];
+  },
+
+  // What scrolls sideways in its own place, and neither shows that it does nor can be reached by keyboard.
+  hidden() {
+    const wide = [...document.querySelectorAll("main *")].filter(
+      (e) =>
+        e.scrollWidth > e.clientWidth + 2 &&
+        ["auto", "scroll"].includes(getComputedStyle(e).overflowX) &&
+        this.visible(e),
+    );
+    const shown = (e) => e.classList.contains("wide") && e.tabIndex >= 0 && getComputedStyle(e).maskImage !== "none";
+    return wide.filter((e) => !shown(e)).map(this.name);
+  },
+
+  // Stops of the tab key that are formulas; what can be used and is no stop; and stops that look no different.
+  stops() {
+    const all = [...document.querySelectorAll("*")].filter((e) => this.visible(e) && !e.disabled);
+    const stops = all.filter((e) => e.tabIndex >= 0);
+    const usable = all.filter((e) => e.matches("a[href], button, summary, input, select, textarea"));
+    const look = (e) => {
+      const s = getComputedStyle(e);
+      const outline = s.outlineStyle === "none" || s.outlineWidth === "0px" ? "" : s.outline;
+      return [outline, s.boxShadow, s.backgroundColor, s.borderColor, s.textDecoration].join();
+    };
+    const still = document.head.appendChild(document.createElement("style"));
+    still.textContent = "* { transition: none !important; animation: none !important; }";
+    const unseen = stops.filter((e) => {
+      if (e.closest("mjx-container")) return false;
+      document.activeElement.blur();
+      const before = look(e);
+      e.focus({ preventScroll: true });
+      return document.activeElement === e && look(e) === before;
+    });
+    document.activeElement.blur();
+    still.remove();
+    return {
+      formulas: stops.filter((e) => e.closest("mjx-container")).map(this.name),
+      missed: usable.filter((e) => e.tabIndex < 0).map(this.name),
+      unseen: unseen.map(this.name),
+      all: stops.length,
+    };
+  },
+
+  // For axe, which takes long for a page of many elements: the glyphs of a formula become its text, whose colour they
+  // have from around them, and each colour of code stays where it comes first.
+  thin() {
+    for (const formula of document.querySelectorAll("mjx-container")) {
+      formula.textContent = formula.textContent;
+      // Plain text is as wide as it likes; what scrolls has been seen.
+      formula.style.overflow = "visible";
+    }
+    const seen = new Set();
+    for (const token of document.querySelectorAll(".highlight pre span[class]:not(:has(*))")) {
+      if (seen.has(token.className)) token.replaceWith(token.textContent);
+      else seen.add(token.className);
+    }
+    for (const code of document.querySelectorAll(".highlight pre")) code.normalize();
+  },
+
+  async axe(rules) {
+    const options = { resultTypes: ["violations"], preload: false, ...rules };
+    const { violations } = await axe.run(document, options);
+    return violations.flatMap(({ id, nodes }) =>
+      nodes.map((node) => [id, node.target.join(" "), node.failureSummary.split("\n").slice(1).join(" ").trim()]),
+    );
+  },
+})

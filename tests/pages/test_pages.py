@@ -1,0 +1,28 @@
+"""Every page of the built book, light and dark, on a desk, a tablet and a phone. Run by `make test-pages`."""
+
+import pytest
+
+KINDS = {
+    "console": "no error in the console",
+    "elsewhere": "no request to another host",
+    "sideways": "the page does not scroll sideways",
+    "hidden": "what scrolls in its own place shows it, and is reached by keyboard",
+    "standard": "WCAG 2.1, levels A and AA, as far as axe-core sees",
+    "headings": "headings in order",
+    "formulas": "formulas are typeset",
+    "stops": "formulas are no stops of the tab key, all else that can be used is",
+    "focus": "what has the focus shows it",
+    "weight": "bytes of a page",
+    "elements": "elements of a page",
+    "shift": "what is there does not jump",
+}
+
+# Faults that are known and not yet mended: (page, kind) to their number in either theme. A number may only fall.
+KNOWN = {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_page(visit, kind, request):
+    page = request.node.callspec.params["visit"][0]
+    found, known = visit.faults[kind], KNOWN.get((page, kind), 0)
+    assert len(found) <= known, "\n".join([f"{KINDS[kind]}: {len(found)} faults, {known} known", *dict.fromkeys(found)])

@@ -1,0 +1,53 @@
+"""Each kind of fault, planted in a small page, is seen; and a page without any has none."""
+
+import browse
+import pytest
+from test_pages import KINDS
+
+GOOD = """<!DOCTYPE html><html lang="en"><head><title>A page</title><link rel="icon" href="data:,">
+<meta name="viewport" content="width=device-width, initial-scale=1"></head>
+<body><main><h1>A page</h1>{}<p><a href="#a">A link</a></p><h2 id="a">A part</h2></main></body></html>"""
+
+PLANTED = {
+    "console": "<script>console.error('no')</script>",
+    "elsewhere": '<img alt="x" src="http://elsewhere.invalid/x.png">',
+    "sideways": '<div style="width: 500px">wide on a phone</div>',
+    "hidden": '<div style="overflow-x: auto"><div style="width: 500px">wide on a phone</div></div>',
+    "standard": '<details><summary>A fold</summary><p style="color: #999; background: #fff">pale</p></details>',
+    "headings": "<h4>Too deep</h4>",
+    "formulas": '<span class="math">\\(x\\)</span>',
+    "stops": '<mjx-container tabindex="0">x</mjx-container>',
+    "focus": '<button style="outline: none">a button</button>',
+    "weight": "<!--" + 2_900_000 * "x" + "-->",
+    "elements": browse.ELEMENTS * "<i></i>",
+    "shift": """<div id="top"></div><p style="height: 400px; background: #eee">text</p><script>
+        setTimeout(() => document.getElementById("top").style.height = "300px", 100)</script>""",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    server = browse.serve(folder)
+    yield folder, browse.address(server)
+    server.shutdown()
+
+
+def faults(browser, axe, folder, text, theme="light"):
+    path, origin = folder
+    (path / "page.html").write_text(text, encoding="utf-8")
+    return {kind for kind, found in browse.Visit(browser, axe, origin, "page.html", theme).faults.items() if found}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_good_page_has_no_fault(browser, axe, folder, theme):
+    assert faults(browser, axe, folder, GOOD.format(""), theme) == set()
+
+
+def test_every_kind_is_planted():
+    assert PLANTED.keys() == KINDS.keys()
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_a_planted_fault_is_seen(browser, axe, folder, kind):
+    assert kind in faults(browser, axe, folder, GOOD.format(PLANTED[kind]))
