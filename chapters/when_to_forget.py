@@ -301,7 +301,7 @@ assert optimal_wpgd(dist, "constant-gate").gate < 0.5
 # ````
 #
 # ```{exercise} Explore: can one step mislead?
-# :label: ex-one-step
+# :label: ex-forget-at-once
 #
 # Take independent tasks in blocks of equal size, with relevances $r_k \ge 0$. If a little forgetting does harm, can much of it help? Try
 # random prompts first. Then look for a prompt that misleads.
@@ -314,7 +314,7 @@ assert optimal_wpgd(dist, "constant-gate").gate < 0.5
 # the last one?
 # ```
 #
-# ````{solution} ex-one-step
+# ````{solution} ex-forget-at-once
 # :class: dropdown
 #
 # In three hundred random prompts the first step says all. Yet it can mislead. Let $r = (0.65, 0, \dots, 0, 0.6)$ with $K$ blocks. By the mean

@@ -6,6 +6,7 @@ same.
 """
 
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -130,3 +131,13 @@ def test_a_letter_has_one_meaning_in_the_whole_book():
 )
 def test_letters_of_a_formula(math, found):
     assert symbols.letters(math) - DUMMIES == found
+
+
+def test_no_two_pages_share_a_label():
+    """Of a statement, an exercise or a figure: a link would lead to either."""
+    labels = [
+        label
+        for name in PAGES
+        for label in re.findall(r"^ *:label: (\S+)$|^ +name: (fig-\S+)$", text(name), re.MULTILINE)
+    ]
+    assert [label for label, times in Counter(map("".join, labels)).items() if times > 1] == []

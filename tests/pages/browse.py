@@ -92,6 +92,7 @@ class Visit:
 
     def _listen(self, context, origin):
         page, faults = self.page, self.faults
+
         def said(message):
             if message.type == "error":
                 faults["console"].append(f"{message.text} {message.location['url']}")
