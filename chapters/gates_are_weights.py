@@ -225,21 +225,21 @@ print(f"{len(step)} prompts: autograd takes the same step, to {worst:.0e}")
 #
 # **The layer takes one step of weighted gradient descent, and the weight of an example is the product of the gates after it.**
 #
-# *Theorem 1 of the paper, as derived here.* Under {prf:ref}`def-construction`, let $g_i \in \R^m$ be
-# the label row of $G_i$, restricted to the $m$ key coordinates, and let $\Omega$ have the rows
+# *Theorem 1 of the paper, as derived here.* Under {prf:ref}`def-construction`, with scalar gates and $P = P_q P_k^\top$,
+#
+# $$
+# f(Z) = x^\top P X^\top (\omega \odot y), \qquad \omega_i = g_{i+1}\, g_{i+2} \cdots g_{n+1}:
+# $$
+#
+# one step of weighted preconditioned gradient descent. Its weights never decrease along the prompt and lie in $[0, 1]$.
+#
+# For any gates, let $g_i \in \R^m$ be the label row of $G_i$, restricted to the $m$ key coordinates, and let $\Omega$ have the rows
 # $\Omega_i = g_{i+1} \odot g_{i+2} \odot \dots \odot g_{n+1}$ for $i \le n$. Then
 #
 # $$
 # f(Z) = x^\top P_q \,(X P_k \odot \Omega)^\top y .
 # $$
 #
-# For scalar gates $\Omega = \omega \ones^\top$ with $\omega_i = \prod_{j > i} g_j$, and with $P = P_q P_k^\top$
-#
-# $$
-# f(Z) = x^\top P X^\top (\omega \odot y):
-# $$
-#
-# one step of weighted preconditioned gradient descent. Its weights never decrease along the prompt and lie in $[0, 1]$.
 # For vector gates on the key side $f$ is a sum of $m$ such steps, one for each key channel $c$, with $P$ of rank one and weights
 # $\Omega_{\cdot c}$.
 # ```
@@ -257,7 +257,7 @@ print(f"{len(step)} prompts: autograd takes the same step, to {worst:.0e}")
 # $$
 #
 # If all coordinates of $\Omega_i$ are equal to $\omega_i$, then $X P_k \odot \Omega = \diag(\omega) X P_k$, which gives the
-# second form. In general the matrix product is a sum over its $m$ inner coordinates, which gives the last sentence. As
+# form for scalar gates. In general the matrix product is a sum over its $m$ inner coordinates, which gives the last sentence. As
 # $\omega_i = g_{i+1}\, \omega_{i+1}$ with $g_{i+1} \in [0, 1]$, the weights do not decrease in $i$. It does
 # not matter where the gates come from: they may depend on the data, and then so do the weights.
 # ```

@@ -18,13 +18,14 @@
 # What do the gates of Mamba, RWKV and gated linear attention buy a model that learns from its prompt?
 #
 # Short answer: **the weight of an example is the product of the gates after it.** A layer that forgets is a layer that trusts some examples
-# more than others. That helps when the examples that matter come last, and this page ends with a formula for how much. Gates here depend on
+# more than others. That helps when the examples that matter come last, and this page has a formula for how much. Gates here depend on
 # where a token stands and not on what it says; those of Mamba may read the token as well.
 #
 # ## A prompt with two tasks in it
 #
 # A prompt holds six examples $(x_i, y_i)$. The first three come from one task, a hidden linear map, and the next three from another.
 # Then comes a query $x$, and the model is to predict its label. The query's task is much like the second and little like the first.
+# Think of flats and their rents: three flats of one town, three of another, and then a flat in a third town, where prices are much like the second's.
 #
 # The layer keeps one matrix $S$ as its memory. At each token it multiplies the memory by a gate $g_i$ between 0 and 1, and writes the
 # token's own example into it:
@@ -35,7 +36,8 @@
 #
 # Labels are numbers here, so the memory is one row; and the query, which has no label yet, writes nothing.
 #
-# Say that one gate is $1/4$, the one at the first example of the second task, and all others are 1. Read the picture row by row.
+# Say that one gate is $1/4$, the one at the first example of the second task, and all others are 1. Here the tasks change at the same place in every prompt, so the gate may sit there; where the place moves,
+# a separator token can mark it. Read the picture row by row.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-staircase-built", "caption": "One gate of 1/4 turns six equal examples into two levels of trust. Each row is the memory after one more token, each number the weight of an example in it. The gate of a token shrinks what was there before; the token itself comes in at weight 1."}}
 import matplotlib.pyplot as plt
@@ -101,6 +103,8 @@ plotting.FigureData(
 # \text{prediction} = \sum_i \omega_i\, y_i\, (x_i^\top x), \qquad \omega_i = g_{i+1}\, g_{i+2} \cdots g_{n+1} .
 # $$
 #
+# With a second gate, of $1/2$ at $x_6$, the weights would be $1/8, 1/8, 1/8, 1/2, 1/2, 1$.
+#
 # For the simplest layer this is Theorem 1 of the paper. In code, both sides:
 
 # %%
@@ -120,13 +124,14 @@ omega
 # %% [markdown]
 # This sum has a name. Start linear regression at zero, give each example the weight $\omega_i$, and take one step of gradient descent:
 # the prediction is the same sum. **The layer does one step of weighted gradient descent.** A real layer has matrices before and
-# after its memory, and they multiply the step by a matrix: $x_i^\top x$ becomes $x_i^\top P\, x$. $P$ holds the step's size, and is called its preconditioner.
+# after its memory. If they keep features and labels apart, they multiply the step by a matrix: $x_i^\top x$ becomes $x_i^\top P\, x$. $P$ holds the step's size, and is called its preconditioner.
 #
 # ## What the best weights are
 #
 # How much should each task count? Write $r_1$ and $r_2$ for the correlation of each task with the query's: 1 is the same task, 0 tells
 # nothing. The expected squared error of the step, its **risk**, is a formula in the weights and in $P$, and its minimum can be computed. For two
 # tasks that are independent of each other and have equally many examples the answer is as simple as it could be: weights in proportion to $r_1$ and $r_2$.
+# For $r = (0.2, 0.8)$ that is 1 to 4: the gate of $1/4$ in the picture above.
 
 # %%
 from glalib import PromptDistribution, optimal_wpgd
@@ -145,18 +150,23 @@ glue("ten_equal", equal.risk / dist.d, display=False)
 glue("ten_less", float(1 - best.risk / equal.risk), display=False)
 
 # %% [markdown]
-# With 50 examples of each task in ten dimensions, predicting zero has risk 1 (per dimension), linear attention, which weighs all alike,
-# {glue:text}`ten_equal:.3f`, and the best weights {glue:text}`ten_best:.3f`: {glue:text}`ten_less:.0%` less, from one number per task. With $m$ examples of each, here is the formula:
+# With $r = (0.2, 0.8)$ and 50 examples of each task in ten dimensions, predicting zero has risk 1 (per dimension), linear attention, which weighs all alike,
+# {glue:text}`ten_equal:.3f`, and the best weights {glue:text}`ten_best:.3f`: {glue:text}`ten_less:.0%` less, from one number per task. With $m$ examples of each, here are the formulas for the best weights and for equal ones:
 #
 # $$
-# \frac{\text{risk}}{d} = 1 - \frac{m}{m + d + 1}\,(r_1^2 + r_2^2), \qquad \text{with equal weights}\quad 1 - \frac{m}{m + d + 1}\,\frac{(r_1 + r_2)^2}{2} .
+# \frac{\text{best risk}}{d} = 1 - \frac{m}{m + d + 1}\,(r_1^2 + r_2^2),
 # $$
 #
+# $$
+# \frac{\text{risk}}{d} = 1 - \frac{m}{m + d + 1}\,\frac{(r_1 + r_2)^2}{2} .
+# $$
+#
+# The difference is the gain, $\frac{m}{m + d + 1}\, \frac{(r_1 - r_2)^2}{2}$.
 # The floor $1 - r_1^2 - r_2^2$ is the part of the query's task that no prompt can tell.
 #
 # ## Three answers
 #
-# **What gates buy.** Trust in the examples that matter. For two independent tasks of equal length the gain grows with $(r_1 - r_2)^2$; if both are equally
+# **What gates buy.** Trust in the examples that matter. For two independent tasks of equal length the gain grows with $(r_1 - r_2)^2$. If both are equally
 # useful there is none. (If one task has more examples than the other, a gate can help even then: the many repeat each other.)
 #
 # **When they do not.** A gate can only forget. The weight of an example is a product of numbers up to 1, so weights can rise along the
@@ -225,9 +235,13 @@ print(
 # vector gate; [its page](vector_gates) has the other, on keys, as in GLA and RWKV-6. And if tasks drift slowly instead of changing at marked places, one
 # constant decay, as in RetNet, [loses next to nothing](one_decay).
 #
+# **Does training find this?** Here, yes: a small layer trained from a random start ends within a per cent of the best weights' risk, and its weights end
+# near the ratio 1 to 4. [What training finds](training) trains it while the page is built.
+#
 # ```{note}
-# In these answers a gate sees the place of a token and marks in the prompt, and no example. Where a gate reads data, the book
-# says so. And one layer takes one step; layers on top of each other take more.
+# In these answers a gate knows a token's place, or sees a separator, and never reads an example. Where a gate reads data, as Mamba's do, weights are
+# still products of gates, but the formulas for the risk no longer hold as they stand; the book says where it speaks of such gates. And one layer takes
+# one step; layers on top of each other take more.
 # ```
 #
 # ## Where to go from here
