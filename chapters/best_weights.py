@@ -126,7 +126,7 @@ plotting.FigureData(
 #
 # **Of the weights only three numbers matter, and of the preconditioner three traces.**
 #
-# *As derived here.* With $Q = \Sigma_x^{1/2} P\, \Sigma_x^{1/2}$, for every $P$ and $\omega$,
+# *As derived here.* With $Q = \Sigma_x^{1/2} P\, \Sigma_x^{1/2}$, $\Sigma = \Sigma_x^{1/2} C\, \Sigma_x^{1/2}$ and $M = \tr \Sigma + \sigma^2$, the variance of a label, for every $P$ and $\omega$,
 #
 # $$
 # \begin{aligned}
@@ -410,7 +410,7 @@ glue("limit_optimum", limits["weighted optimum"], display=False)
 # %% [markdown]
 # Their trained models come close. GLA is at most {glue:text}`gla_highest:.2f` per cent above theory, and at $n = 400$ one unit of the last digit below
 # it, as a test of finite size can be. Linear attention is at most {glue:text}`linear_highest:.2f` per cent above. But at $n = 100$ linear attention is {glue:text}`linear_lowest:.2f` per cent
-# *below* its theory. It has no gate, and one layer without a gate cannot pass below, whatever its matrices ({doc}`training` says
+# *below* the theory printed beside it. It has no gate, and one layer without a gate cannot pass below, whatever its matrices ({doc}`training` says
 # why). So either the test risk has that error, or the table was made in another way than we read it. The answer gives no size of the
 # test, so four digits cannot tell which.
 #

@@ -21,7 +21,7 @@
 # A scalar gate shrinks the whole memory at once. An example can lose weight as the prompt goes on, and never gain any. So no example weighs more
 # than a later one. If relevance rises from task to task, nothing is lost by that. If the best task comes first, a scalar gate may be of no use.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-wrong-order", "caption": "A scalar gate cannot trust the past more than the present. Two tasks of 50 examples ($d = 10$): the best weights (narrow line) and the best that a scalar gate can give (wide line). They agree when the better hint comes last. When it comes first, equal weights are the best that the gate can do."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-wrong-order", "caption": "A scalar gate cannot trust the past more than the present. Two tasks of 50 examples ($d = 10$): the best weights (narrow line) and the best that a scalar gate can give (wide line), both scaled to the same $r^\\top \\omega$. They agree when the better hint comes last. When it comes first, equal weights are the best that the gate can do."}}
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -355,7 +355,7 @@ print(
 # attention. Is it a coincidence that the two curves match? The first reviewer of the paper asked that. It is none, as the authors answered;
 # {prf:ref}`prop-isotonic` says when it happens.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-panels", "caption": "With the tasks in order a scalar gate is as good as free weights; out of order, in (d), it falls back to linear attention; a vector gate, whose channels may be subtracted, gets further. Figure 1 of the paper, theory: $d = 10$, no noise, two independent tasks of $n/2$ examples. Lines that coincide lie on each other, the wide one below."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-panels", "caption": "With the tasks in order a scalar gate is as good as free weights; out of order, in (d), it falls back to linear attention; a vector gate, whose channels may be subtracted, gets further. A constant gate is the best single $g$ at every token, without delimiters. Figure 1 of the paper, theory: $d = 10$, no noise, two independent tasks of $n/2$ examples. Lines that coincide lie on each other, the wide one below."}}
 MODELS = {
     "scalar gate with delimiters": wide,
     "linear attention": plotting.STYLES["linear attention"],
@@ -385,7 +385,7 @@ LABELS = {
     ),
     "b": (
         ("linear attention", (80, 0.62), (90, 0.7)),
-        ("the two gates", (60, 0.5), (20, 0.3)),
+        ("both gates, close", (60, 0.5), (20, 0.3)),
     ),
     "c": (("all alike", (80, 0.62), (90, 0.7)),),
     "d": (

@@ -19,7 +19,7 @@
 #
 # Short answer: **the weight of an example is the product of the gates after it.** A layer that forgets is a layer that trusts some examples
 # more than others. That helps when the examples that matter come last, and this page has a formula for how much. Gates here depend on
-# where a token stands and not on what it says; those of Mamba may read the token as well.
+# where a token stands and not on what it says; those of Mamba, GLA and RWKV-6 are computed from the token.
 #
 # ## A prompt with two tasks in it
 #
@@ -100,7 +100,7 @@ plotting.FigureData(
 # At the query the prediction is a sum over the examples, and each example's weight is **the product of the gates after it**:
 #
 # $$
-# \text{prediction} = \sum_i \omega_i\, y_i\, (x_i^\top x), \qquad \omega_i = g_{i+1}\, g_{i+2} \cdots g_{n+1} .
+# \text{prediction} = \sum_i \omega_i\, y_i\, (x^\top x_i), \qquad \omega_i = g_{i+1}\, g_{i+2} \cdots g_{n+1} .
 # $$
 #
 # With a second gate, of $1/2$ at $x_6$, the weights would be $1/8, 1/8, 1/8, 1/2, 1/2, 1$.
@@ -124,12 +124,12 @@ omega
 # %% [markdown]
 # This sum has a name. Start linear regression at zero, give each example the weight $\omega_i$, and take one step of gradient descent:
 # the prediction is the same sum. **The layer does one step of weighted gradient descent.** A real layer has matrices before and
-# after its memory. If they keep features and labels apart, they multiply the step by a matrix: $x_i^\top x$ becomes $x_i^\top P\, x$. $P$ holds the step's size, and is called its preconditioner.
+# after its memory. If they keep features and labels apart, they multiply the step by a matrix: $x^\top x_i$ becomes $x^\top P\, x_i$. $P$ holds the step's size, and is called its preconditioner.
 #
 # ## What the best weights are
 #
 # How much should each task count? Write $r_1$ and $r_2$ for the correlation of each task with the query's: 1 is the same task, 0 tells
-# nothing. The expected squared error of the step, its **risk**, is a formula in the weights and in $P$, and its minimum can be computed. For two
+# nothing. Features and tasks are standard Gaussian vectors, and labels have no noise. The expected squared error of the step, its **risk**, is a formula in the weights and in $P$, and its minimum can be computed. For two
 # tasks that are independent of each other and have equally many examples the answer is as simple as it could be: weights in proportion to $r_1$ and $r_2$.
 # For $r = (0.2, 0.8)$ that is 1 to 4: the gate of $1/4$ in the picture above.
 
@@ -239,7 +239,7 @@ print(
 # near the ratio 1 to 4. [What training finds](training) trains it while the page is built.
 #
 # ```{note}
-# In these answers a gate knows a token's place, or sees a separator, and never reads an example. Where a gate reads data, as Mamba's do, weights are
+# In these answers a gate knows a token's place, or sees a separator, and never reads an example. Where a gate reads data, as theirs do in Mamba, GLA and RWKV-6, weights are
 # still products of gates, but the formulas for the risk no longer hold as they stand; the book says where it speaks of such gates. And one layer takes
 # one step; layers on top of each other take more.
 # ```

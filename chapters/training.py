@@ -18,7 +18,7 @@
 # Does training a layer from a random start find the theory's optimum?
 #
 # So far weights were set by hand, and their risk was a formula. A layer in use is trained: it starts from random numbers and sees one
-# prompt after another. Nothing tells it that values should carry labels, that keys should carry features, or that the end of a task matters.
+# prompt after another. Nothing tells it that values should carry labels, that keys should carry features, or what to do at the end of a task.
 #
 # Here two small layers are trained while this page is built, one without a gate and one with a scalar gate that reads the marks
 # in the prompt. For each the theory names a *line*, the least risk it can reach, and each comes down to its own.
@@ -91,7 +91,8 @@ plotting.FigureData(
 #
 # ## A layer, trained
 #
-# Training is Adam on fresh prompts; the learning rate warms up, then falls along a cosine. The gate reads context coordinates only; every other weight is free.
+# Training is Adam on fresh prompts; the learning rate warms up, then falls along a cosine. After each task stands a *delimiter*, a token without an example. Each token carries *context coordinates* that say what it is: an example of the first task,
+# of the second, a delimiter, or the query. The gate reads these only; every other weight is free.
 # All weights start at random, but $W_q$ and $W_k$ start equal and with orthonormal rows, so that the eigenvalues of $P$ have one sign at first. In code:
 
 # %%
@@ -147,7 +148,7 @@ print(
 # $y_i\, x_i^\top (\cdot)\, x$.
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-inside", "caption": "The trained layer holds what the theory names: two levels of trust in the ratio 1 to 4, and a $P$ near a multiple of the identity. Left, the weight of each example (dots) and the best weights (line), over their mean. Right, $P$ in hundredths of the mean of its diagonal."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-inside", "caption": "The trained layer holds what the theory names: two levels of trust in the ratio 1 to 4, and a $P$ near a multiple of the identity. Left, the weight of each example (dots) and the best weights (line), over their mean; inside a block the dots climb a little, as the gates at examples end just below 1. Right, $P$ in hundredths of the mean of its diagonal."}}
 def P_and_weights(net, dist):
     """P (d, d) and the weights of the examples (n,) inside a layer, in float64."""
     net, d = copy.deepcopy(net).double(), dist.d
@@ -474,7 +475,7 @@ glue("authors_below", 100 * float(1 - trained / theory), display=False)
 
 # %% [markdown]
 # The largest deviation of any run from its theory is {glue:text}`largest_i:.2f` per cent with recipe (i) and {glue:text}`largest_ii:.2f` per cent with recipe (ii). In the authors' numbers it is
-# {glue:text}`largest_authors:.2f` per cent; their linear attention at $n = 100$ stands {glue:text}`authors_below:.2f` per cent *below* theory, and no standard error is given. By the remark
+# {glue:text}`largest_authors:.2f` per cent; their linear attention at $n = 100$ stands {glue:text}`authors_below:.2f` per cent *below* the theory printed beside it, and no standard error is given. By the remark
 # above no layer with recipe (i) can pass below its line, nor can linear attention with either recipe. So that number is an error of the estimated risk, or another reading of the table.
 #
 # What this does not show: these are trained models found by one optimiser from a few starts. That training *must* end on these lines is not proved here; {prf:ref}`thm-gradient-flow` is about $(P, \omega)$, not about

@@ -122,6 +122,9 @@ plotting.FigureData(
 # ```
 # ````
 #
+# A layer with two heads does the same with scalar gates, if the heads share keys and queries and the read-out subtracts one from the other: its output is the
+# same difference.
+#
 # `signed_weights_to_gates` returns the gates of the proposition and $\nu$, and `GLA.from_weights` builds the layer:
 
 # %%

@@ -50,7 +50,7 @@ for ax, counts in zip(axes, ((50, 50), (90, 10)), strict=True):
                 record["gain_over_M"].append(values[i, j])
     fill = {"cmap": plotting.SEQUENTIAL, "vmin": 0, "vmax": 1.2}
     ax.contourf(grid, grid, values, levels=np.arange(0, 0.86, 0.1), **fill)
-    lines = ax.contour(grid, grid, values, levels=(0.1, 0.3, 0.5), colors="0.25")
+    lines = ax.contour(grid, grid, values, levels=(0.1, 0.3), colors="0.25")
     lines.set_linewidth(0.8)
     ax.clabel(lines, fontsize=9)
     level = np.array([counts[0] + 11, counts[1] + 11])  # n_k + N
@@ -97,7 +97,7 @@ plotting.FigureData(
 #
 # and it is zero if and only if $r$ is a multiple of $(R + N I) \ones$.
 #
-# For any $\Sigma_x$ and $C$, and $r \ne 0$: if the difference is zero, then $r$ is a multiple of $(hR + I)\ones$ at $h = h_2(1 + \ones^\top R \ones/n)$.
+# In general, with $h_2$ of {doc}`stationary_points` (skip this on a first reading), for any $\Sigma_x$ and $C$, and $r \ne 0$: if the difference is zero, then $r$ is a multiple of $(hR + I)\ones$ at $h = h_2(1 + \ones^\top R \ones/n)$.
 # Conversely, if $r$ is a non-zero multiple of this vector, equal weights with their best $P$ are a stationary point; where the non-trivial
 # stationary point is unique up to scale, the difference is then zero.
 # ```
@@ -223,6 +223,8 @@ optimal_wpgd(unequal_sizes)
 
 # %% [markdown]
 # ## Break it
+#
+# On a first reading, skip this section: it uses {doc}`stationary_points`. White features are all that the next page needs.
 #
 # **Several stationary points.** The converse needs more than a unique minimiser: it needs a unique stationary point. Here the minimiser is unique, equal
 # weights are stationary, and still gating helps. They sit on the *saddle* between two local minima. One task has many examples, and many tasks have one
