@@ -25,7 +25,7 @@
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-drift-risk", "caption": "Under drift the best constant gate can hardly be told from the best weights. Linear attention gets worse with every example after the first few, as it averages over tasks long gone. Drift $\\rho = 0.9$, $d = 10$ white features, no noise."}}
 import matplotlib.pyplot as plt
 import numpy as np
-from glalib import PromptDistribution, optimal_wpgd, plotting
+from glalib import PromptDistribution, optimal_wpgd, plotting, stationary_points
 
 plotting.use_style()
 
@@ -167,7 +167,8 @@ plotting.FigureData("drift_risk", curves, d=10, rho=0.9, sigma=0, seed="none")
 #
 # So in the limit of long prompts there is exactly one right decay, whatever the features. At any length, with $\rho \le 4/5$, the optimum is
 # unique up to scale: the eigenvalues of $R$ lie strictly between $\frac{1-\rho}{1+\rho}$ and $\frac{1+\rho}{1-\rho}$, so
-# $\Lambda_+/\Lambda_- < \frac{1+\rho}{1-\rho} \le 9$ in {prf:ref}`thm-cross-ratio`.
+# $\Lambda_+/\Lambda_- < \frac{1+\rho}{1-\rho} \le 9$ in {prf:ref}`thm-cross-ratio`. For $\rho > 4/5$ it is unique too if features are white, or $\Sigma$
+# meets one of the conditions of {doc}`uniqueness`; else list the stationary points. We know no steady drift with several.
 #
 # For white features all is explicit. The risk has a floor, $\sigma^2 + d\, p$, and the constant gate $g$ comes down to it. Its height
 # above the floor, over $d$, beside that of the best weights:
@@ -240,6 +241,7 @@ for _ in range(60):
             with_P = population_risk(dist, p / N * np.eye(d), powers)
             assert abs(with_P - exact) < 1e-9 * dist.M
         trials, most = trials + 1, max(most, excess / (dist.M - best.risk))
+assert most < 1e-3  # of the gain: in short prompts the bound says less
 print(f"{trials} drifts: the constant gate loses at most {most:.0e} of the gain")
 
 
@@ -355,6 +357,73 @@ glue("slow_right", float(slow[1]), display=False)
 # A decay made for one drift is wrong for another. The one made for $\rho = 0.9$ at $d = 10$ has the risk {glue:text}`slow_wrong:.3f` $d$ in
 # long prompts of the slower drift $\rho = 0.99$, where the right one has {glue:text}`slow_right:.3f` $d$. Too long a memory costs as
 # much as too short a one, in the sense of {ref}`an exercise <ex-too-fast-too-slow>` below.
+#
+# ## Jumps
+#
+# **At unknown places.** Tasks may also jump: at each step, with probability $\varepsilon$, the task is drawn anew, and nothing marks the place. Weights
+# that do not read the data meet only second moments, and over all the places where jumps may fall these are $R_{ij} = (\rho\,(1 - \varepsilon))^{|i-j|}$.
+# So all of this page holds with $\rho\,(1 - \varepsilon)$ for $\rho$: hidden jumps are forgotten as a faster drift would be. A gate that reads labels might find
+# them and do better.
+
+# %% tags=["check"]
+rng, n, d, rho, jump = np.random.default_rng(0), 40, 10, 0.97, 0.05
+mixed, steady = drifting(rho * (1 - jump), n, d), drifting(rho, n, d)
+right, wrong = (
+    optimal_wpgd(dist, right_decay(x, d + 1) ** np.arange(n, 0, -1.0))
+    for dist, x in ((mixed, rho * (1 - jump)), (steady, rho))
+)
+risks = []
+for _ in range(2000):  # places of jumps; given them the risk has a formula
+    task = np.concatenate([[0], np.cumsum(rng.random(n) < jump)])
+    i = np.arange(n + 1)
+    R = rho ** np.abs(i[:, None] - i) * (task[:, None] == task)
+    jumps = PromptDistribution(d, (1,) * n, R[:-1, -1], R=R[:-1, :-1])
+    risks.append(
+        [population_risk(jumps, point.P, point.omega) for point in (right, wrong)]
+    )
+mean, error = np.mean(risks, axis=0), np.std(risks, axis=0) / len(risks) ** 0.5
+formula = [population_risk(mixed, point.P, point.omega) for point in (right, wrong)]
+assert (abs(mean - formula) < 5 * error).all()
+no_jumps = [
+    population_risk(steady, point.P, point.omega) for point in (right, wrong)
+]
+assert (abs(mean - no_jumps) > 20 * error).all()  # jumps are seen
+assert (
+    formula[1] > 1.02 * formula[0]
+)  # and the decay made for the drift alone is worse
+print(
+    f"2,000 prompts with hidden jumps: risk {mean[0] / d:.3f} d, formula "
+    f"{formula[0] / d:.3f} d; with the decay made for the drift alone {mean[1] / d:.3f} d"
+)
+
+# %% [markdown]
+# **At known places.** Then one gate a token still reaches the best weights, low where the task jumps: {doc}`decay_and_drift` has its values. One decay does not.
+# And the optimum need not be the only minimum: with very uneven features, a slow drift and one jump can have three stationary points.
+
+# %% tags=["check"]
+kept = np.concatenate([np.full(599, 0.9999), [0.3**0.5, 0.9999]])
+total = np.concatenate([[0.0], np.cumsum(np.log(kept))])
+R = np.exp(
+    -np.abs(total[:, None] - total)
+)  # 600 tasks, a jump, one more, the query's
+one_jump = PromptDistribution(
+    300, (1,) * 601, R[:-1, -1], R=R[:-1, :-1], Sx=features
+)
+points = stationary_points(one_jump)
+assert len(points) == 3 and points[2].risk < one_jump.M
+apart = (points[1].risk - points[0].risk) / one_jump.M
+assert apart > 1e-3  # far above rounding
+print(
+    f"{len(points)} stationary points; the two minima differ by {apart:.1%} of M in risk"
+)
+
+# %% [markdown]
+# | tasks | gates | what that loses |
+# |---|---|---|
+# | a steady drift | one value, $g$ | next to nothing: {prf:ref}`prop-drift-constant` |
+# | a drift with hidden jumps | one value, that of the drift $\rho\,(1 - \varepsilon)$ | as above, on average |
+# | a drift with marked jumps, or at known rates | one value a token | nothing: {doc}`decay_and_drift` |
+# | blocks with marked ends | one value a token, low at the ends | nothing if relevance rises: {doc}`scalar_gates` |
 #
 # ## Break it
 #
