@@ -6,6 +6,7 @@ Pages whose cells hold are built whatever happens to the others. The log with ev
 """
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,22 @@ def summary(root=ROOT, lines=()):
         yield line[:400].rstrip()
 
 
+def forget_pages(root=ROOT):
+    """Where pages have come or gone since the last build: take away those that have no source, and have Sphinx read all
+    anew. It would know a label that moved to another page twice. Cells do not run again for that.
+    """
+    html = root / "_build" / "html"
+    built = {path for folder in ("chapters", "reference") for path in (html / folder).glob("*.html")}
+    gone = {path for path in built if not (root / path.relative_to(html)).with_suffix(".md").exists()}
+    for path in gone:
+        path.unlink()
+    come = {path for path in root.glob("chapters/*.md") if not (html / "chapters" / f"{path.stem}.html").exists()}
+    if gone or come:
+        shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)
+
+
 def main():
+    forget_pages()
     reports = ROOT / "_build" / "html" / "reports"
     for old in reports.rglob("*.err.log"):
         old.unlink()

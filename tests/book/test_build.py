@@ -121,3 +121,20 @@ def test_a_book_with_a_failing_cell_is_built_but_for_its_page_and_ends_in_a_few_
     ]
     assert "the answer is 41" in (book / "_build" / "html" / "chapters" / "01_page.html").read_text()
     assert "nbclient" in (book / "_build" / "build.log").read_text()
+
+
+@pytest.mark.parametrize("change", ["none", "gone", "come"])
+def test_a_page_that_has_gone_leaves_nothing_behind(change, tmp_path):
+    html, doctrees = tmp_path / "_build" / "html" / "chapters", tmp_path / "_build" / ".doctrees"
+    for folder in (html, doctrees, tmp_path / "chapters"):
+        folder.mkdir(parents=True)
+    for name in ("one", "two"):
+        (html / f"{name}.html").touch()
+        (tmp_path / "chapters" / f"{name}.md").touch()
+    if change == "gone":
+        (tmp_path / "chapters" / "two.md").unlink()
+    if change == "come":
+        (tmp_path / "chapters" / "three.md").touch()
+    build.forget_pages(tmp_path)
+    assert (html / "one.html").exists() and (html / "two.html").exists() == (change != "gone")
+    assert doctrees.exists() == (change == "none")
