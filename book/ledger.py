@@ -118,7 +118,7 @@ class ClaimCounts(Generated):
         tests = len({test.anchor for claim in asserted for test in claim.tests})
         kinds = f"{marks[0]} of the paper's own, {marks[1]} derived here, {marks[2]} new"
         yield f"**{len(asserted)} claims**: {kinds}."
-        yield f"They are held by {cells} cells of these pages and {tests} tests, and each says which."
+        yield f"{cells} cells of these pages and {tests} tests check them; each claim names its own."
 
 
 class PaperMap(Generated):

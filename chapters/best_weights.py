@@ -415,8 +415,8 @@ glue("limit_optimum", limits["weighted optimum"], display=False)
 # test, so four digits cannot tell which.
 #
 # **More context does not close the gap.** The gain, as a share of the label's variance, is its limiting value times $n / (n + 2 N)$,
-# for equal weights and for the best ones. The ratio of the two gains is the same at every length. So gating does not buy speed, it
-# buys a better limit: {glue:text}`limit_optimum:.2f` of the variance is left, and not {glue:text}`limit_linear:.2f`.
+# for equal weights and for the best ones. The ratio of the two gains is the same at every length. Both gains are half done at $n = 2N$; gating raises
+# the level that they approach: {glue:text}`limit_optimum:.2f` of the variance is left, and not {glue:text}`limit_linear:.2f`.
 
 # %% tags=["check"]
 approach, off = lengths / (lengths + 2 * (d + 1)), 0.0

@@ -239,7 +239,7 @@ print(
 
 # %% [markdown]
 # The drift need not be steady. If step $i$ keeps a known share $\rho_i$, the same argument holds with $\rho_t$ in the recursion, and gate $i + 1$ is
-# $(1 - (1 - \rho_i^2)/p_{i+1})/\rho_i \le \rho_i$: still a scalar gate, and the best weights. A jump at a known place is a step with a small $\rho_i$.
+# $(1 - (1 - \rho_i^2)/p_{i+1})/\rho_i \le \rho_i$: still a scalar gate, and the best weights. A jump at a place that is the same in every prompt is a step with a small $\rho_i$.
 
 # %% tags=["check"]
 rng, worst = np.random.default_rng(1), 0.0

@@ -397,8 +397,9 @@ print(
 )
 
 # %% [markdown]
-# **At known places.** Then one gate a token still reaches the best weights, low where the task jumps: {doc}`decay_and_drift` has its values. One decay does not.
-# And the optimum need not be the only minimum: with very uneven features, a slow drift and one jump can have three stationary points.
+# **At places that are the same in every prompt.** Then one gate a token still reaches the best weights, low where the task jumps: {doc}`decay_and_drift` has its values.
+# One decay does not. And the optimum need not be the only minimum: with very uneven features, a slow drift and one jump that keeps a part of the task can have
+# three stationary points.
 
 # %% tags=["check"]
 kept = np.concatenate([np.full(599, 0.9999), [0.3**0.5, 0.9999]])
@@ -420,9 +421,10 @@ print(
 # %% [markdown]
 # | tasks | gates | what that loses |
 # |---|---|---|
-# | a steady drift | one value, $g$ | next to nothing: {prf:ref}`prop-drift-constant` |
+# | a steady drift | one value, $g$ | next to nothing against the best fixed weights: {prf:ref}`prop-drift-constant`; a delta rule can do better: {doc}`your_own` |
 # | a drift with hidden jumps | one value, that of the drift $\rho\,(1 - \varepsilon)$ | as above, on average |
-# | a drift with marked jumps, or at known rates | one value a token | nothing: {doc}`decay_and_drift` |
+# | jumps, or a drift that varies, the same in every prompt | one value a token, by its position | nothing: {doc}`decay_and_drift` |
+# | jumps marked at places that vary | a gate that reads the mark | something: one $P$ serves all places, and no gate knows how far the query is |
 # | blocks with marked ends | one value a token, low at the ends | nothing if relevance rises: {doc}`scalar_gates` |
 #
 # ## Break it

@@ -18,8 +18,8 @@
 # What do the gates of Mamba, RWKV and gated linear attention buy a model that learns from its prompt?
 #
 # Short answer: **the weight of an example is the product of the gates after it.** A layer that forgets is a layer that trusts some examples
-# more than others. That helps when the examples that matter come last, and this page has a formula for how much. Gates here depend on
-# where a token stands and not on what it says; those of Mamba, GLA and RWKV-6 are computed from the token.
+# more than others. That helps when the examples that matter come last, and this page has a formula for how much. Weights are such products in Mamba, GLA and RWKV-6
+# too; the formulas for the risk are for gates that know a token's place, or a separator, and not the examples.
 #
 # ## A prompt with two tasks in it
 #
@@ -34,7 +34,8 @@
 # S_i = g_i\, S_{i-1} + y_i x_i^\top, \qquad \text{prediction} = g_7\, S_6\, x .
 # $$
 #
-# Labels are numbers here, so the memory is one row; and the query, which has no label yet, writes nothing.
+# Labels are numbers here, so the memory is one row; and the query, which has no label yet, writes nothing. In the words of attention, $x_i$ is the key, $y_i$
+# the value and $x$ the query; with all gates 1 this is linear attention, without a softmax.
 #
 # Say that one gate is $1/4$, the one at the first example of the second task, and all others are 1. Here the tasks change at the same place in every prompt, so the gate may sit there; where the place moves,
 # a separator token can mark it. Read the picture row by row.
@@ -132,6 +133,19 @@ omega
 # nothing. Features and tasks are standard Gaussian vectors, and labels have no noise. The expected squared error of the step, its **risk**, is a formula in the weights and in $P$, and its minimum can be computed. For two
 # tasks that are independent of each other and have equally many examples the answer is as simple as it could be: weights in proportion to $r_1$ and $r_2$.
 # For $r = (0.2, 0.8)$ that is 1 to 4: the gate of $1/4$ in the picture above.
+#
+# With $m$ examples of each task in $d$ dimensions the least risk, and the risk of linear attention, which weighs all alike, are
+#
+# $$
+# \frac{\text{best risk}}{d} = 1 - \frac{m}{m + d + 1}\,(r_1^2 + r_2^2),
+# $$
+#
+# $$
+# \frac{\text{equal weights' risk}}{d} = 1 - \frac{m}{m + d + 1}\,\frac{(r_1 + r_2)^2}{2} .
+# $$
+#
+# The difference is the gain, $\frac{m}{m + d + 1}\, \frac{(r_1 - r_2)^2}{2}$.
+# The floor $1 - r_1^2 - r_2^2$ is the part of the query's task that no prompt can tell.
 
 # %%
 from glalib import PromptDistribution, optimal_wpgd
@@ -150,19 +164,8 @@ glue("ten_equal", equal.risk / dist.d, display=False)
 glue("ten_less", float(1 - best.risk / equal.risk), display=False)
 
 # %% [markdown]
-# With $r = (0.2, 0.8)$ and 50 examples of each task in ten dimensions, predicting zero has risk 1 (per dimension), linear attention, which weighs all alike,
-# {glue:text}`ten_equal:.3f`, and the best weights {glue:text}`ten_best:.3f`: {glue:text}`ten_less:.0%` less, from one number per task. With $m$ examples of each, here are the formulas for the best weights and for equal ones:
-#
-# $$
-# \frac{\text{best risk}}{d} = 1 - \frac{m}{m + d + 1}\,(r_1^2 + r_2^2),
-# $$
-#
-# $$
-# \frac{\text{risk}}{d} = 1 - \frac{m}{m + d + 1}\,\frac{(r_1 + r_2)^2}{2} .
-# $$
-#
-# The difference is the gain, $\frac{m}{m + d + 1}\, \frac{(r_1 - r_2)^2}{2}$.
-# The floor $1 - r_1^2 - r_2^2$ is the part of the query's task that no prompt can tell.
+# For $r = (0.2, 0.8)$ and 50 examples of each task in ten dimensions, predicting zero has risk 1 (per dimension), linear attention
+# {glue:text}`ten_equal:.3f`, and the best weights {glue:text}`ten_best:.3f`: {glue:text}`ten_less:.0%` less, from one number per task.
 #
 # ## Three answers
 #
@@ -170,7 +173,7 @@ glue("ten_less", float(1 - best.risk / equal.risk), display=False)
 # useful there is none. (If one task has more examples than the other, a gate can help even then: the many repeat each other.)
 #
 # **When they do not.** A gate can only forget. The weight of an example is a product of numbers up to 1, so weights can rise along the
-# prompt and never fall. If the better of two equally long tasks comes *first*, the best that one gate per
+# prompt and never fall. (Mamba also scales what each token writes; that factor multiplies the weight and can make weights fall. Here writes have none.) If the better of two equally long tasks comes *first*, the best that one gate per
 # token can do is to leave everything alone. The picture shows it: swap the two tasks, and the gated layer falls back to linear attention.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-three-answers", "caption": "One gate per token helps if the better task comes last, and not at all if it comes first. Risk per dimension, 50 examples of each of two tasks, ten dimensions. Two value channels with gates of their own reach the optimum in either order."}}

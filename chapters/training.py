@@ -93,7 +93,8 @@ plotting.FigureData(
 #
 # Training is Adam on fresh prompts; the learning rate warms up, then falls along a cosine. After each task stands a *delimiter*, a token without an example. Each token carries *context coordinates* that say what it is: an example of the first task,
 # of the second, a delimiter, or the query. The gate reads these only; every other weight is free.
-# All weights start at random, but $W_q$ and $W_k$ start equal and with orthonormal rows, so that the eigenvalues of $P$ have one sign at first. In code:
+# All weights start at random, but $W_q$ and $W_k$ start equal and with orthonormal rows, so $P$ starts as a multiple of the identity. Training has to keep it so, and to
+# find its scale, what values carry, and the gates. In code:
 
 # %%
 net = start(small, "gla", seed=1)
@@ -137,7 +138,7 @@ print(
 # ## What it looks like inside
 #
 # The theory says more than a risk. It names the weights, $\omega_k \propto r_k / (n_k + d + 1)$, here in the ratio 1 to 4, and it says that $P$ is a multiple of the
-# identity. Both can be read off a trained layer. The weights are products of its gates, and
+# identity, as it was at the start. Both can be read off a trained layer. The weights are products of its gates, and
 #
 # $$
 # P = w_y\, P_q P_k^\top + (P_q k_y)\, w_x^\top .
@@ -148,7 +149,7 @@ print(
 # $y_i\, x_i^\top (\cdot)\, x$.
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-inside", "caption": "The trained layer holds what the theory names: two levels of trust in the ratio 1 to 4, and a $P$ near a multiple of the identity. Left, the weight of each example (dots) and the best weights (line), over their mean; inside a block the dots climb a little, as the gates at examples end just below 1. Right, $P$ in hundredths of the mean of its diagonal."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-inside", "caption": "The trained layer holds what the theory names: two levels of trust in the ratio 1 to 4, and a $P$ near a multiple of the identity. Left, the weight of each example (dots) and the best weights (line), over their mean; inside a block the dots climb, as the gates at examples end just below 1. Right, $P$ in hundredths of the mean of its diagonal."}}
 def P_and_weights(net, dist):
     """P (d, d) and the weights of the examples (n,) inside a layer, in float64."""
     net, d = copy.deepcopy(net).double(), dist.d
@@ -231,7 +232,8 @@ print(
 )
 
 # %% [markdown]
-# The gates have found their values: nearly one on examples, and low at the delimiter between the tasks, where the weights must rise.
+# The gates have found their values: nearly one on examples, and low at the delimiter between the tasks, where the weights must rise. (Not as low as 1/4: the gates at
+# examples supply the rest.)
 
 # %% tags=["check"]
 gates = torch.sigmoid(nets["gla"].layers[0].W_g[6:, 0] + nets["gla"].layers[0].b_g)
