@@ -425,7 +425,7 @@ print(
 # | a drift with hidden jumps | one value, that of the drift $\rho\,(1 - \varepsilon)$ | as above, on average |
 # | jumps, or a drift that varies, the same in every prompt | one value a token, by its position | nothing: {doc}`decay_and_drift` |
 # | jumps marked at places that vary | a gate that reads the mark | something: one $P$ serves all places, and no gate knows how far the query is |
-# | blocks with marked ends | one value a token, low at the ends | nothing if relevance rises: {doc}`scalar_gates` |
+# | blocks with marked ends | one value a token, low at the ends | nothing if tasks are independent, of equal size, and relevance rises: {doc}`scalar_gates` |
 #
 # ## Break it
 #

@@ -22,7 +22,7 @@
 # has marked which is which.
 #
 # This page turns such prompts into a distribution. A task is the rule that makes a label of features, and one number for each task,
-# $r_k$, says how good a hint it is. Every risk in this book is an average over this distribution.
+# $r_k$, says how good a hint it is. Every risk in this book is an average over this distribution. Sizes, order and $r$ are the same in every prompt; tasks and examples are new.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-hints", "caption": "The better the hint, the more its labels look like the query's. One prompt with two tasks; each point is an example. Across, the label that the example would have under the query's task; up, the label that it has. The lines have slope $r_k$."}}
 import matplotlib.pyplot as plt

@@ -19,7 +19,7 @@
 # How well can a layer weight its examples if all it can do is forget?
 #
 # A scalar gate shrinks the whole memory at once. An example can lose weight as the prompt goes on, and never gain any. So no example weighs more
-# than a later one. If relevance rises from task to task, nothing is lost by that. If the best task comes first, a scalar gate may be of no use.
+# than a later one. If the tasks are independent and of equal size, and relevance rises from task to task, nothing is lost by that. If the best task comes first, a scalar gate may be of no use.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-wrong-order", "caption": "A scalar gate cannot trust the past more than the present. Two tasks of 50 examples ($d = 10$): the best weights (narrow line) and the best that a scalar gate can give (wide line), both scaled to the same $r^\\top \\omega$. They agree when the better hint comes last. When it comes first, equal weights are the best that the gate can do."}}
 import matplotlib.pyplot as plt

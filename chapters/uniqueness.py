@@ -94,7 +94,8 @@ plotting.FigureData(
 #
 # Below, $s_- \le s_+$ and $\lambda_- \le \lambda_+$ are the extreme non-zero eigenvalues of $\Sigma$ and of the correlation matrix $R$ of the
 # examples, $\Lambda_\pm = 1 + \lambda_\pm$, and $\kappa(\Sigma) = s_+/s_-$. Always $r \ne 0$. "Unique" means up to the scale $(cP, \omega/c)$, and
-# where $\Sigma_x$ is singular, up to the action of $P$ and $P^\top$ on its kernel.
+# where $\Sigma_x$ is singular, up to the action of $P$ and $P^\top$ on its kernel. Weights are free here, of any sign and order. For a scalar gate there may be one
+# minimum for each sign of $P$ even where the conditions hold ({ref}`an exercise <ex-worst-signs>`); see {prf:ref}`prop-monotone-optimum`.
 #
 # ```{prf:definition} Effective spectral gap
 # :label: def-effective-gap
