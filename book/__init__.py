@@ -10,6 +10,7 @@ In the order in which a page meets them:
     asserts      assertions that print what they saw; recorder is what they call, margins lists the close ones
     elsewhere    chapters and tests as other processors would run them
     freshness    Sphinx: no page shows what has since changed; the kernel that cells run in
+    execution    Sphinx: the pages whose cells must run, side by side
     generated    Sphinx: what generated pages have in common
     contents     Sphinx: lists of pages
     folds        Sphinx: checks, code, hints and solutions under one kind of fold
@@ -32,8 +33,8 @@ Commands are `python -m book.NAME`, from the folder above. Sphinx loads the whol
 EXTENSIONS = [
     f"book.{name}"
     for name in (
-        "freshness", "published", "contents", "folds", "ledger", "api", "notebooks", "figures", "frame", "statements",
-        "browsers",
+        "freshness", "execution", "published", "contents", "folds", "ledger", "api", "notebooks", "figures", "frame",
+        "statements", "browsers",
     )
 ]  # fmt: skip
 
