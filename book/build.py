@@ -98,9 +98,14 @@ def main():
                 yield line
 
         shown = []
-        for line in lines_to_show(logged()):
-            shown.append(line)
-            print(line, end="", flush=True)
+        try:
+            for line in lines_to_show(logged()):
+                shown.append(line)
+                print(line, end="", flush=True)
+        except KeyboardInterrupt:
+            build.wait()
+            print("\nInterrupted. Pages that ran are kept; the next build goes on from there.")
+            return 130
     if build.returncode:
         print(
             "\nThe book was not built whole.",

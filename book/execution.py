@@ -1,14 +1,18 @@
 """Sphinx extension: cells that must run do so side by side, before Sphinx reads the pages one after another.
 
+    python -m book.execution FOLDER SECONDS      run one notebook, from standard input to standard output
+
 Each page's kernel is a process of one thread, so pages share the processors. What ran well is put into the cache that
 myst-nb then finds it in. What failed is left to myst-nb, which runs it again and tells of it.
 """
 
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+import nbformat
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.executors.utils import single_nb_execution
@@ -26,13 +30,13 @@ def notebook(env, docname):
     return reader and reader.read(text)
 
 
-def run(nb, folder, timeout):
-    """The page with its outputs and the seconds that it took, or None in their place if it failed."""
-    try:
-        done = single_nb_execution(nb, cwd=folder, timeout=timeout, allow_errors=False)
-    except RuntimeError:  # a kernel that died
-        return None
-    return None if done.err else (done.nb, done.time)
+def run(nb, folder, seconds):
+    """The page with its outputs, by a process of its own, which an interrupt ends as well; None if it failed."""
+    command = [sys.executable, "-m", "book.execution", folder, str(seconds)]
+    done = subprocess.run(
+        command, input=nbformat.writes(nb), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8"
+    )
+    return None if done.returncode else nbformat.reads(done.stdout, as_version=4)
 
 
 def available():
@@ -61,27 +65,43 @@ def run_pages(app, env, docnames):
     processes = min(MOST, available(), len(stale))
     if processes < 2:
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        runs = {}
-        for docname in stale:
-            path = env.doc2path(docname)
-            runs[pool.submit(run, found[docname], os.path.dirname(path), settings.execution_timeout)] = docname, path
+    paths = {docname: env.doc2path(docname) for docname in stale}
+    with ThreadPoolExecutor(processes) as pool:
+        runs = {
+            pool.submit(run, found[docname], os.path.dirname(path), settings.execution_timeout): docname
+            for docname, path in paths.items()
+        }
 
         def told(done):
-            return f"{runs[done][0]}: " + (f"{done.result()[1]:.0f} s" if done.result() else "failed")
+            return runs[done] if done.result() else f"{runs[done]} failed"
 
         try:
             ended = as_completed(runs)
             for done in status_iterator(ended, "executing pages... ", "darkgreen", len(runs), app.verbosity, told):
-                if done.result():
-                    nb, seconds = done.result()
-                    bundle = CacheBundleIn(nb, runs[done][1], data={"execution_seconds": seconds})
+                nb = done.result()
+                if nb:
+                    seconds = {"execution_seconds": nb.metadata.pop("seconds")}
+                    bundle = CacheBundleIn(nb, paths[runs[done]], data=seconds)
                     cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
         finally:
-            # Interrupted: what is running ends with its page's kernel, and nothing else begins.
+            # Interrupted: what is running has been as well, and nothing else begins.
             pool.shutdown(cancel_futures=True)
 
 
 def setup(app):
     app.connect("env-before-read-docs", run_pages)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def main(folder, seconds):
+    nb = nbformat.reads(sys.stdin.read(), as_version=4)
+    done = single_nb_execution(nb, cwd=folder, timeout=int(seconds), allow_errors=False)
+    if done.err:
+        return 1
+    done.nb.metadata["seconds"] = done.time
+    print(nbformat.writes(done.nb))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))
