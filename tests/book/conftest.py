@@ -57,7 +57,7 @@ def make_book(folder):
 def build_strictly(book):
     environment = os.environ | {"PYTHONPATH": str(book), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "book.build"], cwd=book, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "book.build"], cwd=book, env=environment, capture_output=True, text=True, timeout=300
     )
 
 
