@@ -20,7 +20,7 @@ The rooms, in the order in which data flows through them:
     simulate    Monte Carlo: the twin of every closed form
     token_free  exact draws of a layer's error without drawing tokens
     objective   what a step of training makes small
-    training    fitting a model to a distribution by a recipe
+    training    fitting a model to a distribution by a recipe; Adam and its rates, which `many` uses too
     many        many copies of a small model trained together
     checkpoint  a run that can be written down and gone on with
     fingerprints    short names for numbers and for the code of this package
@@ -28,7 +28,7 @@ The rooms, in the order in which data flows through them:
     reproduce   the authors' table, trained again: many runs at a time and where their results are kept (sweep), and how
                 each number was made (provenance)
     plotting    one style for all figures, and their data as files
-    cli         what `glalib` does on the command line
+    cli         the options of `glalib`, and what `risk` prints; `reproduce table` goes on in `reproduce/command`
     _check      the words of every complaint, and the checks that several rooms share
     _records    how records become plain values and tables
 
