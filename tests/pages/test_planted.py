@@ -13,6 +13,11 @@ PLANTED = {
     "elsewhere": '<img alt="x" src="http://elsewhere.invalid/x.png">',
     "sideways": '<div style="width: 500px">wide on a phone</div>',
     "hidden": '<div style="overflow-x: auto"><div style="width: 500px">wide on a phone</div></div>',
+    "small": """<img alt="x" width="200" height="100" src="data:image/svg+xml,
+        <svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 200 100' width='200' height='100'>
+        <g transform='translate(9 9) scale(0.08 -0.08)'><path d='M0 0'/></g></svg>">""",
+    "columns": """<style>td { display: block }</style>
+        <table><thead><tr><th>a</th></tr></thead><tbody><tr><td>b</td></tr></tbody></table>""",
     "standard": '<details><summary>A fold</summary><p style="color: #999; background: #fff">pale</p></details>',
     "headings": "<h4>Too deep</h4>",
     "formulas": '<span class="math">\\(x\\)</span>',
