@@ -78,9 +78,9 @@ theirs.sort(key=lambda entry: entry[2]["positions"] == "all")
 fig, axes = plt.subplots(2, 1, figsize=(6.4, 5.8), sharex=True)
 dots(axes[0], ours)
 dots(axes[1], theirs)
-axes[0].set_title("against the recurrence", fontsize=12, loc="left")
+axes[0].set_title("against the recurrence", fontsize=12, loc="right")
 axes[1].set_title(
-    "against flash-linear-attention's reference", fontsize=12, loc="left"
+    "against flash-linear-attention's reference", fontsize=12, loc="right"
 )
 axes[1].set_xlabel("times as fast (log scale)")
 axes[0].axvline(1, color="#666666", lw=1)
