@@ -99,8 +99,10 @@ def lacking(image):
         yield f"its image {source} has no {', '.join(untold)}"
 
 
-def surroundings(page, written):
-    """What a page lacks in its head and at its foot; written: whether it is one of the book's own pages."""
+def surroundings(page, written, drawn=True):
+    """What a page lacks in its head and at its foot; written: whether it is one of the book's own pages; drawn: whether
+    its figures are drawn by its cells, and have numbers.
+    """
     told = [name for name, content in page.metas if content]
     if told.count("viewport") != 1:
         yield f"has {told.count('viewport')} viewports, not one"
@@ -114,12 +116,9 @@ def surroundings(page, written):
         yield "its foot does not say how to cite it and where its source is"
     if page.canonical and written and "og:url" not in told:
         yield "its head has no og:url"
-    yield from (f"a figure offers {kinds or 'no file'}, not SVG and CSV" for kinds in page.figures if wrong(kinds))
-
-
-def wrong(kinds):
-    """Whether the files below a figure are not its drawing and then numbers; a picture of ours may have no numbers."""
-    return kinds[:1] != ["svg"] or any(kind != "csv" for kind in kinds[1:])
+    for kinds in page.figures:
+        if set(kinds) != ({"svg", "csv"} if drawn else {"svg"}):
+            yield f"a figure offers {kinds or 'no file'}, not SVG{' and CSV' if drawn else ''}"
 
 
 def beside(html, name, canonical):
@@ -176,7 +175,7 @@ def faults(html):
     for built, page in read.items():
         if "_static" in built.relative_to(html.resolve()).parts:
             continue
-        for complaint in surroundings(page, written=built in own):
+        for complaint in surroundings(page, built in own, drawn=own.get(built, "").startswith("chapters/")):
             yield f"{built}: {complaint}"
         for complaint in beside(html, own[built], page.canonical) if built in own else ():
             yield f"{built}: {complaint}"

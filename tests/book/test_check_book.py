@@ -58,6 +58,7 @@ def test_a_page_with_all_around_it():
         ("page-source", "", "its foot does not say how to cite it and where its source is"),
         ('<a download="a.svg" href="a.svg">SVG</a>', "", "a figure offers ['csv'], not SVG and CSV"),
         ("a.csv", "a.txt", "a figure offers ['svg', 'txt'], not SVG and CSV"),
+        ('<a download href="a.csv">CSV</a>', "", "a figure offers ['svg'], not SVG and CSV"),
     ],
 )
 def test_a_page_that_lacks_something_around_it(old, new, complaint):

@@ -63,7 +63,9 @@
         ["auto", "scroll"].includes(getComputedStyle(e).overflowX) &&
         this.visible(e),
     );
-    const shown = (e) => e.classList.contains("wide") && e.tabIndex >= 0 && getComputedStyle(e).maskImage !== "none";
+    const size = (e, name) => parseFloat(getComputedStyle(e).getPropertyValue(name)) || 0;
+    const fades = (e) => size(e, "--fade-start") + size(e, "--fade-end") > 0;
+    const shown = (e) => e.tabIndex >= 0 && getComputedStyle(e).maskImage !== "none" && fades(e);
     return wide.filter((e) => !shown(e)).map(this.name);
   },
 

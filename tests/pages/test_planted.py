@@ -53,6 +53,21 @@ def test_every_kind_is_planted():
     assert PLANTED.keys() == KINDS.keys()
 
 
+CUES = {
+    "fade": "#wide { mask-image: linear-gradient(to right, #000, transparent); --fade-end: 2rem }",
+    "fade of no width": "#wide { mask-image: linear-gradient(to right, #000, transparent); --fade-end: 0rem }",
+    "no fade": "",
+}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("cue", CUES)
+def test_what_scrolls_without_showing_it_is_seen_in_both_themes(browser, axe, folder, cue, theme):
+    style = f"<style>#wide {{ overflow-x: auto; outline: 1px solid }} {CUES[cue]}</style>"
+    box = f'{style}<div id="wide" tabindex="0"><div style="width: 500px">wide on a phone</div></div>'
+    assert ("hidden" in faults(browser, axe, folder, GOOD.format(box), theme)) == (cue != "fade")
+
+
 @pytest.mark.parametrize("kind", PLANTED)
 def test_a_planted_fault_is_seen(browser, axe, folder, kind):
     assert kind in faults(browser, axe, folder, GOOD.format(PLANTED[kind]))
