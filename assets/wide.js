@@ -1,8 +1,9 @@
 // What is wider than its place scrolls there and not with the page. It fades where it goes on, and has a stop of the tab
 // key as long as it does, so that the arrow keys move it: see `.wide` in custom.css.
 (() => {
-  const PLACES = "mjx-container, div.math, pre, .pst-scrollable-table-container, .cell_output .output, dt.sig";
-  const NAMES = [["mjx-container, div.math", "Formula"], ["pre, dt", "Code"], ["*", "Table"]];
+  const PLACES =
+    "mjx-container, div.math, pre, .pst-scrollable-table-container, .cell_output .output, dt.sig, .drawing";
+  const NAMES = [["mjx-container, div.math", "Formula"], ["pre, dt", "Code"], [".drawing", "Figure"], ["*", "Table"]];
 
   function edges(place) {
     const rest = place.scrollWidth - place.clientWidth - Math.abs(place.scrollLeft);

@@ -19,10 +19,13 @@ In the order in which a page meets them:
     published    Sphinx: the addresses of the book and of its sources, and what git knows of them
     notebooks    Sphinx: the notebook and the script that each page offers
     figures      Sphinx: alternative texts and sizes of images, and the files below a figure
+    tables       Sphinx: tables of text, whose rows are cards on a phone
     frame        Sphinx: the head and the foot of each page, the page for wrong addresses, the map of the site
     statements   Sphinx: all statements on one page, and found by the search
     browsers     Sphinx: what a page hands to a browser: no script that it does not need, no role that is out of use
     plain        plain text of what is written in TeX
+    release      what is handed out of the package: built, checked, installed, tested
+    outside      links to other places, and whether they answer
     build        the strict build: every warning of Sphinx is a failure, of citations and references too, told in lines
     check_book   the HTML that was built: all pages there, no failed cell, no dead link, no other host
     lock         the locked versions, and `lowest` the lowest
@@ -33,8 +36,8 @@ Commands are `python -m book.NAME`, from the folder above. Sphinx loads the whol
 EXTENSIONS = [
     f"book.{name}"
     for name in (
-        "freshness", "execution", "published", "contents", "folds", "ledger", "api", "notebooks", "figures", "frame",
-        "statements", "browsers",
+        "freshness", "execution", "published", "contents", "folds", "ledger", "api", "notebooks", "figures", "tables",
+        "frame", "statements", "browsers",
     )
 ]  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Check the built book: its pages and their titles are there, no cell failed, links inside it lead somewhere, images
-say what they show and how large they are, and opening a page asks no other host.
+say what they show and how large they are, opening a page asks no other host; each page has its head and foot, its
+notebook and script, its figures as files, and its place in the map of the site.
 
 Run as `python -m book.check_book [_build/html]`.
 """
@@ -37,11 +38,16 @@ class Page(HTMLParser):
         super().__init__()
         self.title, self.remote, self._in_title, self._in_style = "", [], False, False
         self.ids, self.links, self.pictures = set(), [], []
+        self.metas, self.icon, self.canonical, self.licences, self.classes = [], "", "", 0, set()
+        self.figures = []  # for each the kinds of files that its caption offers
+        self._figures = []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         attrs = {k: v or "" for k, v in attrs}
         self.ids.add(attrs.get("id"))
+        self.classes |= set(attrs.get("class", "").split())
+        self._surroundings(tag, attrs)
         if tag == "a" and not re.match(r"\w+:|$", attrs.get("href", "")):
             self.links.append(unquote(attrs["href"]))
         if tag == "img":
@@ -54,7 +60,24 @@ class Page(HTMLParser):
         self.remote += [attrs[name] for name in wanted if REMOTE.match(attrs.get(name, ""))]
         self.remote += REMOTE_IN_CSS.findall(attrs.get("style", ""))
 
+    def _surroundings(self, tag, attrs):
+        rel = attrs.get("rel", "").split()
+        if tag == "meta":
+            self.metas.append((attrs.get("name") or attrs.get("property", ""), attrs.get("content", "")))
+        if tag == "link" and "icon" in rel:
+            self.icon = attrs["href"].partition("?")[0]
+        if tag == "link" and "canonical" in rel:
+            self.canonical = attrs["href"]
+        self.licences += tag == "a" and "license" in rel
+        if tag == "figure":
+            self.figures.append([])
+            self._figures.append(self.figures[-1])
+        if tag == "a" and self._figures and "download" in attrs:
+            self._figures[-1].append(attrs["href"].rpartition(".")[2])
+
     def handle_endtag(self, tag):
+        if tag == "figure" and self._figures:
+            self._figures.pop()
         if tag == "h1":
             self._in_title = False
         if tag == "style":
@@ -74,6 +97,42 @@ def lacking(image):
     untold += ["a text of its own"] if image.get("alt") and image["alt"].endswith(source.split("/")[-1]) else []
     if untold:
         yield f"its image {source} has no {', '.join(untold)}"
+
+
+def surroundings(page, written, drawn=True):
+    """What a page lacks in its head and at its foot; written: whether it is one of the book's own pages; drawn: whether
+    its figures are drawn by its cells, and have numbers.
+    """
+    told = [name for name, content in page.metas if content]
+    if told.count("viewport") != 1:
+        yield f"has {told.count('viewport')} viewports, not one"
+    wanted = ["og:title", "og:image", *(["description", "og:description"] if written else [])]
+    yield from (f"its head has no {name}" for name in wanted if name not in told)
+    if not page.icon:
+        yield "has no favicon"
+    if "page-foot" not in page.classes or page.licences != 2:
+        yield "its foot does not have the two licences"
+    if written and not {"page-cite", "page-source"} <= page.classes:
+        yield "its foot does not say how to cite it and where its source is"
+    if page.canonical and written and "og:url" not in told:
+        yield "its head has no og:url"
+    for kinds in page.figures:
+        if set(kinds) != ({"svg", "csv"} if drawn else {"svg"}):
+            yield f"a figure offers {kinds or 'no file'}, not SVG{' and CSV' if drawn else ''}"
+
+
+def beside(html, name, canonical):
+    """What is lacking beside a page: its executed notebook and its script; its place in the map of the site."""
+    source, kept = html / "_sources" / f"{name}.md", html / "_sources" / name
+    if source.exists() and "{code-cell}" in source.read_text(encoding="utf-8"):
+        notebook = kept.with_name(f"{kept.name}.ipynb")
+        if not notebook.exists() or '"execution_count": 1' not in notebook.read_text(encoding="utf-8"):
+            yield "offers no executed notebook"
+        if not kept.with_name(f"{kept.name}.py").exists():
+            yield "offers no script"
+    known = html / "sitemap.xml"
+    if canonical and (not known.exists() or f"<loc>{canonical}</loc>" not in known.read_text(encoding="utf-8")):
+        yield "is not in the map of the site"
 
 
 def listed(toc, root=ROOT):
@@ -99,7 +158,8 @@ def source_title(name):
 
 
 def faults(html):
-    for name in listed(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))):
+    names = listed(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
+    for name in names:
         built = html / f"{name}.html"
         if not built.exists() or not built.stat().st_size:
             yield f"{built}: missing or empty"
@@ -108,8 +168,17 @@ def faults(html):
         lost = [word for word in words(source_title(name)) if word not in shown]
         if lost:
             yield f"{built}: its title lacks {lost}"
+    yield from (f"{html / name}.html: missing" for name in ("404", "prf-prf") if not (html / f"{name}.html").exists())
     pages = {built: built.read_text(encoding="utf-8") for built in sorted(html.rglob("*.html"))}
     read = {built.resolve(): Page(text) for built, text in pages.items()}
+    own = {(html / f"{name}.html").resolve(): name for name in names}
+    for built, page in read.items():
+        if "_static" in built.relative_to(html.resolve()).parts:
+            continue
+        for complaint in surroundings(page, built in own, drawn=own.get(built, "").startswith("chapters/")):
+            yield f"{built}: {complaint}"
+        for complaint in beside(html, own[built], page.canonical) if built in own else ():
+            yield f"{built}: {complaint}"
     for built, page in read.items():
         for link in page.links:
             path, _, anchor = link.partition("#")
@@ -137,7 +206,8 @@ def main():
         sys.exit(1)
     count = len(list(html.rglob("*.html")))
     print(
-        f"checked {count} pages: all there, no failed cell, no dead link, no mute image, nothing fetched from elsewhere"
+        f"checked {count} pages: all there, each with its head, its foot and its files, no failed cell, no dead link, "
+        "no mute image, nothing fetched from elsewhere"
     )
 
 

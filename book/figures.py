@@ -3,10 +3,13 @@
 - Its image has an alternative text: the `alt` given in the cell or block, else the first sentence of its caption.
 - Below its caption are links to the image and to the numbers behind it, as files to keep: `plotting.FigureData` of the
   next cell is written to `_data/PAGE/NAME.csv`, and the page does not carry it.
-- Every image of a page says how large it is, so that text does not jump while images come in.
+- Every image of a page says how large it is, so that text does not jump while images come in; and a drawing, from
+  which width on its smallest text can be read. Where there is less room, it scrolls in its own place: `.drawing` in
+  custom.css.
 """
 
 import base64
+import math
 import re
 from html import escape, unescape
 from pathlib import Path
@@ -18,6 +21,7 @@ from sphinx.util.images import get_image_size
 
 from book import plain
 
+SMALLEST = 9  # pixels of text that can be read
 logger = logging.getLogger(__name__)
 DATA = re.compile(r'<a class="figure-data" download="([^"]+)" href="data:text/csv;base64,([^"]*)"')
 
@@ -88,6 +92,18 @@ def drop(node):
         parent.remove(node)
 
 
+def texts(svg):
+    """The sizes of the texts in a drawing of matplotlib's, in its own units: of text, and of glyphs drawn as paths."""
+    glyphs = re.findall(r"<g transform=\"[^\"]*\bscale\(([\d.]+) -[\d.]+\)", svg)  # a hundredth of the size
+    return [100 * float(scale) for scale in glyphs] + [float(size) for size in re.findall(r"font: ([\d.]+)px", svg)]
+
+
+def legible(svg):
+    """The width in pixels from which on the smallest text of a drawing can be read, or None if it has none."""
+    box, found = re.search(r'viewBox="\S+ \S+ (\S+) ', svg), texts(svg)
+    return math.ceil(SMALLEST * float(box[1]) / min(found)) if box and found else None
+
+
 def sizes(app, pagename, templatename, context, doctree):
     """Give every image of a page its width and height."""
     sources = {name: uri for uri, (_, name) in app.env.images.items()}
@@ -97,8 +113,13 @@ def sizes(app, pagename, templatename, context, doctree):
         uri = sources.get(unquote(source[1])) if source else None
         if uri is None or re.search(r"\b(width|height)=", match[0]):
             return match[0]
-        size = get_image_size(str(Path(app.srcdir) / uri))
-        return match[0] if size is None else f'<img width="{size[0]}" height="{size[1]}"{match[1]}'
+        path = Path(app.srcdir) / uri
+        size = get_image_size(str(path))
+        if size is None:
+            return match[0]
+        image = f'<img width="{size[0]}" height="{size[1]}"{match[1]}'
+        least = legible(path.read_text(encoding="utf-8")) if path.suffix == ".svg" else None
+        return f'<span class="drawing" style="--least: {least}px">{image}</span>' if least else image
 
     if context.get("body"):
         context["body"] = re.sub(r"<img\b([^>]*>)", sized, context["body"])

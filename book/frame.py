@@ -113,6 +113,7 @@ def foot(app, pagename, templatename, context, doctree):
             changed[:4] or app.config.copyright,
         ) if file else [],
         "changed": changed,
+        "version": published.version(str(root)),
         "source": (published.source(app, file) or context["pathto"](f"_sources/{file}", 1)) if file else "",
         "repository": app.config.book_repository,
     }  # fmt: skip

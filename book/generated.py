@@ -41,7 +41,4 @@ class Generated(SphinxDirective):
         text = "\n".join(self.lines(claims_of(self.env.app)))
         node = nodes.container(classes=["generated"])
         self.state.nested_parse(StringList(text.split("\n"), source=self.env.docname), self.content_offset, node)
-        # Their tables hold text: where the page is narrow each row is a card.
-        for table in node.findall(nodes.table):
-            table["classes"].append("cards")
         return node.children

@@ -6,10 +6,24 @@ import unicodedata
 from docutils import nodes
 
 SIGNS = {
-    "le": "≤", "ge": "≥", "ne": "≠", "in": "∈", "times": "×", "cdot": "·", "to": "→", "infty": "∞", "approx": "≈",
-    "pm": "±", "sqrt": "√", "sum": "Σ", "odot": "⊙", "top": "ᵀ", "dots": "…", "cdots": "…", "ldots": "…", "subset": "⊂",
-    "ones": "1", "varphi": "φ", "varepsilon": "ε", "lVert": "‖", "rVert": "‖", "min": "min", "max": "max", "log": "log",
+    "le": "≤", "ge": "≥", "ne": "≠", "neq": "≠", "in": "∈", "times": "×", "cdot": "·", "to": "→", "mapsto": "↦",
+    "infty": "∞", "approx": "≈", "pm": "±", "sqrt": "√", "sum": "Σ", "prod": "Π", "int": "∫", "odot": "⊙", "circ": "∘",
+    "top": "ᵀ", "star": "*", "perp": "⊥", "dots": "…", "cdots": "…", "ldots": "…", "subset": "⊂", "subseteq": "⊆",
+    "cap": "∩", "sim": "~", "propto": "∝", "ll": "≪", "gg": "≫", "ell": "ℓ", "partial": "∂", "nabla": "∇", "mid": "|",
+    "uparrow": "↑", "downarrow": "↓", "ones": "1", "varphi": "φ", "varepsilon": "ε", "lVert": "‖", "rVert": "‖",
+    "lvert": "|", "rvert": "|", "langle": "⟨", "rangle": "⟩", "lceil": "⌈", "rceil": "⌉", "lfloor": "⌊", "rfloor": "⌋",
+    "quad": " ", "qquad": " ",
+    **{name: name for name in ("min", "max", "inf", "lim", "log", "ln", "exp", "det", "sin", "cos", "tan", "arccos")},
 }  # fmt: skip
+ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303", "dot": "\u0307"}
+# Commands that say how something is set, and nothing else.
+SILENT = {
+    "mathrm", "mathbf", "mathbb", "mathcal", "operatorname", "text", "textstyle", "left", "right", "big", "Big",
+    "bigl", "bigr", "Bigl", "Bigr",
+}  # fmt: skip
+# A group in braces, with groups in it that have none.
+GROUP = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
+PART = rf"(?:{GROUP}|\d|\\[a-zA-Z]+)"
 RAISED = str.maketrans("0123456789+-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻")
 LOWERED = str.maketrans("0123456789+-", "₀₁₂₃₄₅₆₇₈₉₊₋")
 # Where a sentence ends: not after an abbreviation, and before what can begin the next one.
@@ -17,16 +31,24 @@ END = re.compile(r"(?<!\be\.g\.)(?<!\bi\.e\.)(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])")
 
 
 def command(match):
-    """A command of TeX as a sign, a Greek letter or a word, or as nothing where it only says how to set something."""
-    name = match[1]
+    """A command of TeX as a sign, a Greek letter or its name, or as nothing where it only says how to set something."""
+    name, space = match[1], match[2]
     if name in SIGNS:
-        return SIGNS[name] + match[2]
+        return SIGNS[name] + space
+    if name in SILENT:
+        return ""
     size = "CAPITAL" if name[0].isupper() else "SMALL"
     greek = {"lambda": "lamda"}.get(name.lower(), name.lower())
     try:
-        return unicodedata.lookup(f"GREEK {size} LETTER {greek}")
+        return unicodedata.lookup(f"GREEK {size} LETTER {greek}") + space
     except KeyError:
-        return ""
+        return name + space
+
+
+def whole(part):
+    """A part of a formula in parentheses, if it has several terms."""
+    part = part.strip().removeprefix("{").removesuffix("}").strip()
+    return f"({part})" if re.search(r"[-+ ]", re.sub(r"[_^]\{[^{}]*\}|\\[a-zA-Z]+ ?", "", part)) else part
 
 
 def formula(tex, macros=None):
@@ -34,12 +56,19 @@ def formula(tex, macros=None):
     for name, meaning in (macros or {}).items():
         if isinstance(meaning, str):
             tex = re.sub(rf"\\{name}(?![a-zA-Z])", lambda _, meaning=meaning: meaning, tex)
-    tex = re.sub(r"\\[td]?frac\s*(\{[^{}]*\}|\d)\s*(\{[^{}]*\}|\d)", r"\1/\2", tex)
+        else:
+            tex = re.sub(rf"\\{name}\s*({GROUP})", lambda m, meaning=meaning: meaning[0].replace("#1", m[1][1:-1]), tex)
+    tex = re.sub(r"\\(?:begin|end)\{[a-z*]+\}|(?<!\\)&", " ", tex).replace("\\\\", "; ")
+    for name, accent in ACCENTS.items():
+        tex = re.sub(rf"\\{name}\s*(?:\{{(\w)\}}|(\w|\\[a-zA-Z]+))", rf"\1\2{accent}", tex)
+    tex = re.sub(rf"\\[td]?frac\s*({PART})\s*({PART})", lambda m: f"{whole(m[1])}/{whole(m[2])}", tex)
+    tex = re.sub(rf"\\sqrt\s*({GROUP})", lambda m: "√" + whole(m[1]), tex)
     tex = re.sub(r"\\([a-zA-Z]+)(\s*)", command, tex)
     tex = re.sub(r"\\[,;:! ]", " ", tex).replace("\\", "")
     tex = re.sub(r"\^(?:\{([-+\d]+)\}|(\d))", lambda found: (found[1] or found[2]).translate(RAISED), tex)
     tex = re.sub(r"_(?:\{([-+\d]+)\}|([-+\d]))", lambda found: (found[1] or found[2]).translate(LOWERED), tex)
-    tex = re.sub(r"\s*([≤≥≠∈→≈⊂=])\s*", r" \1 ", tex)
+    tex = re.sub(r"‖ ([^‖]*) ‖", r"‖\1‖", tex)
+    tex = re.sub(r"\^?ᵀ", "ᵀ", re.sub(r"\s*([≤≥≠∈→≈⊂=])\s*", r" \1 ", tex))
     return " ".join(re.sub(r"[{}]", "", tex).split())
 
 

@@ -52,6 +52,11 @@ def last_change(root, path):
     return git(root, "log", "-1", "--format=%cs", "--", path) if has_history(root) else ""
 
 
+def version(root):
+    """The last tag, such as v0.1.0, and how far the sources have gone on from it; empty without a tag."""
+    return git(root, "describe", "--tags", "--match", "v*") if has_history(root) else ""
+
+
 def source(app, path):
     """The address of a file of the sources, at the commit that the book is built from; empty if there is none."""
     repository = app.config.book_repository

@@ -2,11 +2,14 @@
 
 The page prf-prf.html lists the statements page by page, with their names and plain first lines, in place of
 sphinx-proof's list of labels. The search finds a statement by its name and by that line: Sphinx's own index knows the
-names of sections, but compares them with the whole query, and shows formulas as TeX.
+names of sections, but compares them with the whole query, and shows formulas as TeX. Of a page it shows the words
+around those that were sought, with formulas as plain text.
 """
 
 import json
+import re
 import shutil
+from html import unescape
 from pathlib import Path
 
 import sphinx_proof.nodes
@@ -88,18 +91,30 @@ def searchable(app):
             yield shown | {"page": docname, "title": title, "file": file}
 
 
+def formulas(html, macros):
+    """The formulas of a page: TeX, as the page has it before it is set, to plain text."""
+    for found in re.findall(r'<(?:span|div) class="math\b[^"]*">(.*?)</(?:span|div)>', html, re.DOTALL):
+        tex = unescape(re.sub(r"<[^>]+>", "", found)).strip()
+        yield tex, plain.formula(tex.removeprefix("\\(").removeprefix("\\[")[:-2], macros)
+
+
 def write_scripts(app, exception):
     if exception is None and app.builder.format == "html":
-        static = Path(app.outdir) / "_static"
-        data = json.dumps(list(searchable(app)), ensure_ascii=False, indent=0)
-        (static / "statements.js").write_text(f"const Statements = {data};\n", encoding="utf-8")
+        out, macros, known = Path(app.outdir), plain.macros_of(app.config), {}
+        for docname in app.env.found_docs:
+            page = out / app.builder.get_target_uri(docname)
+            known.update(formulas(page.read_text(encoding="utf-8"), macros))
+        static = out / "_static"
+        for name, data in (("Statements", list(searchable(app))), ("Formulas", dict(sorted(known.items())))):
+            text = json.dumps(data, ensure_ascii=False, indent=0)
+            (static / f"{name.lower()}.js").write_text(f"const {name} = {text};\n", encoding="utf-8")
         shutil.copy(Path(__file__).parent / "static" / "find-statements.js", static)
 
 
 def load_scripts(app, pagename, templatename, context, doctree):
     """On the search page only. Deferred, so that they come after Sphinx's own and before the search begins."""
     if pagename == "search":
-        for name in ("statements.js", "find-statements.js"):
+        for name in ("statements.js", "formulas.js", "find-statements.js"):
             app.add_js_file(name, loading_method="defer", priority=900)
 
 

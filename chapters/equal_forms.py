@@ -67,7 +67,7 @@ for ax, (name, g) in zip(axes, named.items()):
         vmax=1,
         extent=(0.5, T + 0.5, T + 0.5, 0.5),
     )
-    ax.set_title(name, fontsize=11)
+    ax.set_title(name, fontsize=12)
     ax.set(xlabel="written at $i$", xticks=[1, 12, 24], yticks=[1, 12, 24])
     ax.grid(False)
     ax.patch.set(hatch="///", edgecolor="0.8")  # still to come
@@ -183,7 +183,7 @@ for ax, (name, turn) in zip(axes, turns.items()):
             hatch="////" if carried else None,
         )
         ax.add_patch(cell)
-    ax.set_title(name, fontsize=11)
+    ax.set_title(name, fontsize=12)
     ax.set(xlim=(0.5, size + 0.5), ylim=(size + 0.5, 0.5), aspect="equal")
     ax.set(xticks=[1, size], yticks=[1, size], xlabel="$i$")
     ax.grid(False)

@@ -52,7 +52,7 @@ for k, (ax, hint) in enumerate(zip(axes, ("a weak hint", "a strong hint"))):
     ax.axline((0, 0), slope=dist.r[k], color="0.4", linewidth=1)
     ax.set(title=f"{hint}:  $r_{k + 1} = {dist.r[k]:g}$")
 axes[0].set_ylabel("label in the prompt, $y_i$")
-_ = fig.supxlabel(r"label under the query's task, $x_i^\top\beta$", fontsize=11)
+_ = fig.supxlabel(r"label under the query's task, $x_i^\top\beta$", fontsize=12)
 
 # %% tags=["remove-input"]
 plotting.FigureData(

@@ -36,7 +36,7 @@ eight = np.array([0.1, 0.35, 0.2, 0.15, 0.4, 0.3, 0.25, 0.5])
 pooled = isotonic_regression(eight).x
 ends = np.arange(9)
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(6.8, 3.2))
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.2))
 left.stairs(pooled, ends + 0.5, baseline=None, **wide)
 left.stairs(eight, ends + 0.5, baseline=None, **narrow)
 left.set(xlabel="task", ylabel="weight", ylim=(0, 0.6))

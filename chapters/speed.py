@@ -78,9 +78,9 @@ theirs.sort(key=lambda entry: entry[2]["positions"] == "all")
 fig, axes = plt.subplots(2, 1, figsize=(6.4, 5.8), sharex=True)
 dots(axes[0], ours)
 dots(axes[1], theirs)
-axes[0].set_title("against the recurrence", fontsize=11, loc="left")
+axes[0].set_title("against the recurrence", fontsize=12, loc="right")
 axes[1].set_title(
-    "against flash-linear-attention's reference", fontsize=11, loc="left"
+    "against flash-linear-attention's reference", fontsize=12, loc="right"
 )
 axes[1].set_xlabel("times as fast (log scale)")
 axes[0].axvline(1, color="#666666", lw=1)
@@ -281,7 +281,7 @@ for row in floors["rows"]:
 ax.axvline(1, color="#666666", lw=1)
 ax.set_yticks(range(len(KINDS)), KINDS.values())
 ax.set(xscale="log", xlabel="times the floor (log scale)", ylim=(2.5, -0.5))
-_ = fig.legend(loc="outside upper center", ncols=2, fontsize=10, handletextpad=0.2)
+_ = fig.legend(loc="outside upper center", ncols=2, handletextpad=0.2)
 
 # %% tags=["remove-input"]
 plotting.FigureData(

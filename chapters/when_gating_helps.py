@@ -52,7 +52,7 @@ for ax, counts in zip(axes, ((50, 50), (90, 10)), strict=True):
     ax.contourf(grid, grid, values, levels=np.arange(0, 0.86, 0.1), **fill)
     lines = ax.contour(grid, grid, values, levels=(0.1, 0.3), colors="0.25")
     lines.set_linewidth(0.8)
-    ax.clabel(lines, fontsize=9)
+    ax.clabel(lines, fontsize=12)
     level = np.array([counts[0] + 11, counts[1] + 11])  # n_k + N
     level = level / np.linalg.norm(level)
     ax.plot(*np.outer(level, (-1, 1)), color=plotting.TASKS[1], linewidth=3)

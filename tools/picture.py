@@ -21,12 +21,12 @@ def risks(r, weights):
 def draw():
     """Left, prompts whose first task is useless; right, prompts whose better task comes first."""
     plotting.use_style()
-    fig, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.4), sharey=True)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.4), sharey=True)
     curve(left, (0, 1), "uniform", "linear attention", (400, 0.68, "no gate"))
-    curve(left, (0, 1), "constant-gate", "constant gate", (400, 0.38, "the best\nconstant gate"))
-    curve(left, (0, 1), "free", "weighted optimum", (2.2, 0.1, "the best weights\n= a gate at the change"))
+    curve(left, (0, 1), "constant-gate", "constant gate", (400, 0.29, "the best\nconstant\ngate"))
+    curve(left, (0, 1), "free", "weighted optimum", (2.2, 0.06, "the best weights\n= a gate\nat the change"))
     left.set(title="only the second task helps", ylabel="risk / $d$")
-    curve(right, (0.8, 0.2), "uniform", "linear attention", (400, 0.68, "no gate =\none gate a token"))
+    curve(right, (0.8, 0.2), "uniform", "linear attention", (400, 0.62, "no gate =\none gate\na token"))
     right.plot(LENGTHS, risks((0.8, 0.2), "monotone"), color="white", linewidth=1.2)
     curve(
         right,

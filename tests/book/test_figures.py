@@ -5,12 +5,18 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 
-from book import build
+from book import build, plain
+from book.figures import legible, texts
 from book.plain import beginning, formula, sentence
+from book.symbols import MATH
 
 ROOT = Path(__file__).resolve().parents[2]
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+MACROS = set(CONFIG["sphinx"]["config"]["mathjax3_config"]["tex"]["macros"])
+OTHERS = {"frac", "tfrac", "dfrac", "binom", "begin", "end"}  # of which `formula` makes more than a sign
 DRAWN = """
 ```{{code-cell}}
 :tags: [hide-input]
@@ -91,6 +97,23 @@ def test_every_image_says_how_large_it_is(article):
     assert sizes[2] == (32, 32)
 
 
+def test_a_drawing_says_from_which_width_on_its_text_can_be_read(article):
+    """Its text of ten points is nine pixels high."""
+    first, second, ours = (image.parent for image in article.select("img"))
+    assert first["class"] == second["class"] == ["drawing"] and "drawing" not in ours.get("class", [])
+    (least,) = re.findall(r"--least: (\d+)px", first["style"])
+    points = int(first.img["width"]) * 72 / 96
+    assert abs(int(least) - points * 9 / 10) < 2
+
+
+def test_sizes_of_text():
+    glyphs = '<svg viewBox="0 0 200 100"><g transform="translate(1 2) rotate(-90) scale(0.11 -0.11)"><use/></g></svg>'
+    words = '<svg viewBox="0 0 200 100"><text style="font: 12px sans-serif">x</text></svg>'
+    assert texts(glyphs) == [11.0] and legible(glyphs) == 164  # 9 * 200 / 11, and no less
+    assert texts(words) == [12.0] and legible(words) == 150
+    assert legible('<svg viewBox="0 0 200 100"><path/></svg>') is None
+
+
 def test_the_numbers_and_the_image_are_files_to_keep(built, article):
     html = built[0]
     steps, told, ours = article.select("figure")
@@ -122,6 +145,20 @@ def test_formulas_as_plain_text():
     assert formula(r"\omega_{ti} = g_{i+1} \cdots g_t \ge \tfrac{1}{2}") == "ω_ti = g_i+1 … g_t ≥ 1/2"
     assert formula(r"\risk(P)^2 \ne \mathbb{R}", {"risk": "\\mathcal{L}"}) == "L(P)² ≠ R"
     assert formula(r"\Lambda_\pm, \kappa(\Sigma)") == "Λ_±, κ(Σ)"
+    norm = {"norm": ["\\lVert #1 \\rVert", 1]}
+    assert formula(r"\frac{a + b}{\norm{w_i}^2}\, \sqrt{\hat\beta c}", norm) == "(a + b)/(‖w_i‖²) √(β̂ c)"
+    lines = r"\begin{aligned} h &= \log g, \\ f &\sim \bigl( x^\top y \bigr) \end{aligned}"
+    assert formula(lines) == "h = log g, ; f ~ ( xᵀ y )"
+
+
+def test_every_command_of_the_book_is_known():
+    """One that is not would be shown by its name."""
+    found = set()
+    for path in [*(ROOT / "chapters").glob("*.md"), *(ROOT / "reference").glob("*.md"), ROOT / "index.md"]:
+        for display, inline in MATH.findall(path.read_text(encoding="utf-8")):
+            found |= set(re.findall(r"\\([a-zA-Z]+)", display or inline))
+    known = set(plain.SIGNS) | plain.SILENT | set(plain.ACCENTS) | MACROS | OTHERS
+    assert sorted(name for name in found - known if formula(f"\\{name}") == name) == []
 
 
 def test_a_sentence_ends_where_it_ends():

@@ -60,6 +60,7 @@ def commit(folder, date):
     for arguments in (["init", "-q"], ["add", "-A"], [*name, "commit", "-q", "-m", "x", "--date", stamp]):
         environment = os.environ | {"GIT_COMMITTER_DATE": stamp, "HOME": str(folder)}
         subprocess.run(["git", *arguments], cwd=folder, check=True, env=environment)
+    subprocess.run(["git", "tag", "v7.8.9"], cwd=folder, check=True)
 
 
 def metas(page):
@@ -130,14 +131,15 @@ def test_the_foot_cites_dates_and_links(public, home):
     assert f"{authors} (2024). A page. In: Gating is Weighting: the companion, version {CITED['version']}." in text
     assert f"{BOOK}/chapters/01_page.html" in text
     assert "Maryam Fazel and Samet Oymak (2025). Gating is Weighting: Understanding" in text and "2504.04308" in text
-    assert "Last changed 2024-02-03." in text and "CC BY 4.0" in text and "MIT License" in text
+    assert "Last changed 2024-02-03. The book is at v7.8.9." in text and "CC BY 4.0" in text and "MIT License" in text
     links = {link.get_text(): link["href"] for link in foot.find_all("a")}
     assert re.fullmatch(rf"{REPOSITORY}/blob/[0-9a-f]{{40}}/chapters/01_page\.md", links["Source of this page"])
     assert links["All sources"] == REPOSITORY
     at_home = read(home).select_one(".page-foot")
     links = {link.get_text(): link["href"] for link in at_home.find_all("a")}
     assert links["Source of this page"] == "../_sources/chapters/01_page.md" and "All sources" not in links
-    assert "Last changed" not in at_home.get_text() and "(2026). A page." in at_home.get_text()
+    assert "Last changed" not in at_home.get_text() and "The book is at" not in at_home.get_text()
+    assert "(2026). A page." in at_home.get_text()
 
 
 def test_a_shallow_copy_knows_no_dates(public, tmp_path):
@@ -172,5 +174,13 @@ def test_the_workflow_that_publishes_sets_the_address_and_pushes_the_notebooks()
     assert checkout["with"]["fetch-depth"] == 0  # else no date is known
     uploads = [step["with"].get("path") for step in build["steps"] if "upload" in step.get("uses", "")]
     assert f"_build/{notebooks.BRANCH}" in uploads
+    # Tests, book and pages come before anything is handed on.
+    runs = [step.get("run", "") for step in build["steps"]]
+    assert ".ci/run" in runs and all(
+        "upload" not in step.get("uses", "") for step in build["steps"][: runs.index(".ci/run")]
+    )
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert all(f"\nmake {target}\n" in ci for target in ("test", "book", "test-pages"))
+    assert workflow[True]["push"]["tags"] == ["v*"]  # `on` is a truth value in YAML
     push = workflow["jobs"]["notebooks"]["steps"][-1]["run"]
     assert f"--initial-branch={notebooks.BRANCH}\n" in push and push.endswith(f" {notebooks.BRANCH}\n")

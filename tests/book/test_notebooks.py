@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -18,7 +19,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from packaging.requirements import Requirement
 from test_freshness import build
 
-from book import pairs
+from book import pairs, published, release
 from book.notebooks import definitions, launches, preparation, prepared, requirement
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,6 +176,61 @@ def test_a_real_page_runs_with_the_package_alone(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "empty").iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A machine that has what the package needs, and IPython, and never saw this book; and the sources where notebooks
+    look for them: a repository, which git clones, and its files at a commit, which are fetched.
+    """
+    if shutil.which("git") is None:
+        pytest.skip("no git, so nothing to install from")
+    folder = tmp_path_factory.mktemp("elsewhere")
+    repository = folder / "project"
+    for name in ("pyproject.toml", "PACKAGE.md", "LICENSE"):
+        repository.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, repository)
+    shutil.copytree(ROOT / "glalib", repository / "glalib", ignore=shutil.ignore_patterns("__pycache__"))
+    name = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
+    for arguments in (["init", "-q"], ["add", "-A"], [*name, "commit", "-q", "-m", "x"]):
+        subprocess.run(["git", *arguments], cwd=repository, check=True)
+    commit = published.commit(str(repository))
+    data = repository / "raw" / commit / "chapters" / "data"
+    data.mkdir(parents=True)
+    (data / "a.json").write_text("{}")
+    python = release.bare(folder, without=("glalib", "myst_nb", "myst_parser", "sphinx"))
+    return python, {"repository": f"file://localhost{repository}", "commit": commit, "data": ["a.json"]}
+
+
+THEN = """
+import glalib
+from myst_nb import glue
+print("from", glalib.__file__, Path("data", "a.json").read_text())
+glue("x", 1)
+"""
+
+
+def run_first_cell(elsewhere, folder, **changed):
+    """The first cell of a page that uses all, in IPython, and then the package."""
+    python, sources = elsewhere
+    folder.mkdir()
+    (folder / "cells.ipy").write_text(f"{preparation(USES_ALL, **sources | changed)}\n{THEN}")
+    # Without a network pip makes the wheel with the setuptools that is there.
+    environment = release.alone() | {"PIP_NO_BUILD_ISOLATION": "0", "IPYTHONDIR": str(folder / "ipython")}
+    return subprocess.run(
+        [python, "-m", "IPython", "--no-banner", "--colors=NoColor", "cells.ipy"],
+        cwd=folder, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_the_first_cell_installs_the_package_on_a_machine_that_never_saw_it(elsewhere, tmp_path):
+    python, _ = elsewhere
+    lost = run_first_cell(elsewhere, tmp_path / "lost", commit="0" * 40)
+    assert "from" not in lost.stdout  # a commit that is not there brings nothing
+    done = run_first_cell(elsewhere, tmp_path / "found")
+    told = [line for line in done.stdout.splitlines() if line.startswith("from ")]
+    assert len(told) == 1, done.stdout + done.stderr
+    assert Path(told[0].split()[1]).is_relative_to(python.parent.parent) and told[0].endswith(" {}")
 
 
 def test_definitions_are_those_of_the_book():

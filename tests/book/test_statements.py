@@ -13,7 +13,9 @@ FIRST = r"""
 
 **At most *nine* & there is one, of $\kappa \le 9$.** A second sentence.
 
-*New here.* What follows.
+*New here.* What follows, as $\lambda_i$ grow,
+
+$$ \frac{a_i}{b + c} \le \sqrt{\kappa}. $$
 ```
 
 ```{prf:definition} Weights
@@ -98,9 +100,9 @@ def test_the_search_page_alone_knows_the_statements(html):
         ]
         for name in ("search.html", "chapters/ant.html")
     }
-    own = ["_static/statements.js", "_static/find-statements.js"]
+    own = ["_static/statements.js", "_static/formulas.js", "_static/find-statements.js"]
     assert [name for name in scripts["search.html"] if name in own] == own
-    assert not any("statements" in name for name in scripts["chapters/ant.html"])
+    assert not set(own) & set(scripts["chapters/ant.html"])
 
 
 # Sphinx's own search and ours, without a browser: what a page shows, from the first result to the last.
@@ -111,7 +113,7 @@ const world = {
   document: { getElementById: () => null },
 };
 vm.createContext(world);
-for (const name of ["language_data", "searchtools", "statements", "find-statements"])
+for (const name of ["language_data", "searchtools", "statements", "formulas", "find-statements"])
   vm.runInContext(fs.readFileSync(`_static/${name}.js`, "utf8"), world);
 vm.runInContext(fs.readFileSync("searchindex.js", "utf8"), world);
 world.queries = JSON.parse(process.argv[1]);
@@ -148,6 +150,13 @@ def test_the_search_finds_statements_first_and_shows_their_lines(search):
     ]
     assert by_line[0][2] == "#thm-a"
     assert not any(result[2] for result in nothing)
+
+
+def test_every_formula_of_a_page_is_known_as_text(html):
+    text = (html / "_static" / "formulas.js").read_text().removeprefix("const Formulas = ").rstrip(";\n")
+    known = json.loads(text)
+    assert known[r"\(\lambda_i\)"] == "λ_i"
+    assert "a_i/(b + c) ≤ √κ." in known.values()
 
 
 def test_pages_are_found_as_before(search):

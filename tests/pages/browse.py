@@ -125,6 +125,9 @@ class Visit:
             self.page.wait_for_timeout(150)
             self.faults["sideways"] += [f"at {width} px: {what}" for what in self._see("sideways")]
             self.faults["hidden"] += [f"at {width} px: {what}" for what in self._see("hidden")]
+            if width == min(WIDTHS):
+                self.faults["small"] += self._see("small")
+                self.faults["columns"] += self._see("unnamed")
 
     def _axe(self, axe):
         self._see("thin")

@@ -63,8 +63,37 @@
         ["auto", "scroll"].includes(getComputedStyle(e).overflowX) &&
         this.visible(e),
     );
-    const shown = (e) => e.classList.contains("wide") && e.tabIndex >= 0 && getComputedStyle(e).maskImage !== "none";
+    const size = (e, name) => parseFloat(getComputedStyle(e).getPropertyValue(name)) || 0;
+    const fades = (e) => size(e, "--fade-start") + size(e, "--fade-end") > 0;
+    const shown = (e) => e.tabIndex >= 0 && getComputedStyle(e).maskImage !== "none" && fades(e);
     return wide.filter((e) => !shown(e)).map(this.name);
+  },
+
+  // Text in drawings under nine pixels: glyphs of matplotlib's, which stand at a hundredth of their size, and text.
+  async small() {
+    const found = [];
+    for (const image of [...document.querySelectorAll("main img")].filter(this.visible)) {
+      const kept = await fetch(image.currentSrc || image.src).then((answer) => answer.text(), () => "");
+      if (!kept.includes("<svg")) continue;
+      const drawing = new DOMParser().parseFromString(kept, "image/svg+xml").documentElement;
+      const scale = (g) => /scale\(([\d.]+) -/.exec(g.getAttribute("transform"));
+      const glyphs = [...drawing.querySelectorAll("g[transform]")].filter(scale).map((g) => 100 * scale(g)[1]);
+      const sizes = [...drawing.querySelectorAll("text")].map((text) => parseFloat(text.style.fontSize));
+      const box = drawing.viewBox.baseVal.width || image.naturalWidth;
+      const least = (Math.min(...glyphs, ...sizes) * image.getBoundingClientRect().width) / box;
+      if (least < 8.99) found.push(`${least.toFixed(1)} px: ${image.alt.slice(0, 60)}`);
+    }
+    return found;
+  },
+
+  // Entries of cards that do not say which column they are of, where the table has its names.
+  unnamed() {
+    const cards = [...document.querySelectorAll("main table:has(thead) td")].filter(
+      (cell) => getComputedStyle(cell).display === "block" && cell.textContent.trim(),
+    );
+    const head = (cell) => cell.closest("table").querySelectorAll("thead th")[cell.cellIndex].textContent.trim();
+    const shown = (cell) => /"\s*[^"\s]/.test(getComputedStyle(cell, "::before").content);
+    return cards.filter((cell) => head(cell) && !shown(cell)).map(this.name);
   },
 
   // Stops of the tab key that are formulas; what can be used and is no stop; and stops that look no different.

@@ -7,6 +7,8 @@ KINDS = {
     "elsewhere": "no request to another host",
     "sideways": "the page does not scroll sideways",
     "hidden": "what scrolls in its own place shows it, and is reached by keyboard",
+    "small": "text in drawings is nine pixels high on a phone, or more",
+    "columns": "on a phone entries of a table say which column they are of",
     "standard": "WCAG 2.1, levels A and AA, as far as axe-core sees",
     "headings": "headings in order",
     "formulas": "formulas are typeset",

@@ -13,6 +13,11 @@ PLANTED = {
     "elsewhere": '<img alt="x" src="http://elsewhere.invalid/x.png">',
     "sideways": '<div style="width: 500px">wide on a phone</div>',
     "hidden": '<div style="overflow-x: auto"><div style="width: 500px">wide on a phone</div></div>',
+    "small": """<img alt="x" width="200" height="100" src="data:image/svg+xml,
+        <svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 200 100' width='200' height='100'>
+        <g transform='translate(9 9) scale(0.08 -0.08)'><path d='M0 0'/></g></svg>">""",
+    "columns": """<style>td { display: block }</style>
+        <table><thead><tr><th>a</th></tr></thead><tbody><tr><td>b</td></tr></tbody></table>""",
     "standard": '<details><summary>A fold</summary><p style="color: #999; background: #fff">pale</p></details>',
     "headings": "<h4>Too deep</h4>",
     "formulas": '<span class="math">\\(x\\)</span>',
@@ -46,6 +51,21 @@ def test_a_good_page_has_no_fault(browser, axe, folder, theme):
 
 def test_every_kind_is_planted():
     assert PLANTED.keys() == KINDS.keys()
+
+
+CUES = {
+    "fade": "#wide { mask-image: linear-gradient(to right, #000, transparent); --fade-end: 2rem }",
+    "fade of no width": "#wide { mask-image: linear-gradient(to right, #000, transparent); --fade-end: 0rem }",
+    "no fade": "",
+}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("cue", CUES)
+def test_what_scrolls_without_showing_it_is_seen_in_both_themes(browser, axe, folder, cue, theme):
+    style = f"<style>#wide {{ overflow-x: auto; outline: 1px solid }} {CUES[cue]}</style>"
+    box = f'{style}<div id="wide" tabindex="0"><div style="width: 500px">wide on a phone</div></div>'
+    assert ("hidden" in faults(browser, axe, folder, GOOD.format(box), theme)) == (cue != "fade")
 
 
 @pytest.mark.parametrize("kind", PLANTED)
