@@ -484,7 +484,7 @@ print(f"smallest noise-free dimension found: {smallest_d}")
 # ```
 # ````
 #
-# For smaller examples the whole Hessian fits in memory. It comes from automatic differentiation of the risk of
+# How many of each there can be is the question of {doc}`how_many`. For smaller examples the whole Hessian fits in memory. It comes from automatic differentiation of the risk of
 # {prf:ref}`prop-population-risk`, with no knowledge of $F$:
 
 # %%

@@ -170,14 +170,21 @@ def test_fixed_points_are_the_critical_points_of_a_sum_of_bumps(seed, l):
 @pytest.mark.claim("prop-bumps")
 @pytest.mark.parametrize("l", [2, 3, 4])
 def test_each_minimum_can_be_the_global_one(l):
-    Lam, w = bumps([1] * l, 11)
+    Lam, w = bumps([1] * l, 9)
     assert count((Lam, w), (1 / Lam, w / Lam)) == 2 * l - 1
     for chosen in range(l):
-        Lam, w = bumps([2 if i == chosen else 1 for i in range(l)], 21)
+        Lam, w = bumps([2 if i == chosen else 1 for i in range(l)], 17)
         tasks, features = (Lam, w), (1 / Lam, w / Lam)
         found = fixed_points(lambda x, t=tasks, f=features: mean(*t, mean(*f, x)), Lam[0], Lam[-1])
         heights = (w * np.sqrt(found)[:, None] / (found[:, None] + Lam)).sum(1)
         assert len(found) == 2 * l - 1 and np.argmax(heights) == 2 * chosen
+
+
+@pytest.mark.claim("prop-bumps")
+@pytest.mark.parametrize("l, number", [(2, 3), (3, 5), (4, 3), (5, 5)])
+def test_bumps_at_eight_are_too_close_for_four(l, number):
+    Lam, w = bumps([1] * l, 8)
+    assert count((Lam, w), (1 / Lam, w / Lam)) == number
 
 
 @pytest.mark.claim("prop-bumps")
