@@ -156,9 +156,9 @@ plotting.FigureData(
 # \end{aligned}
 # $$
 #
-# Always $r \ne 0$. Exchange $(\Lambda_i, a_i^2, \gamma)$ and $(s_j, s_j^2, m)$, and they remain. And all positive levels and weights occur: with any positive numbers in
-# the place of the distinct $\Lambda_i$ and of their $a_i^2$, of the distinct $s_j$ and of the sums of their $s_j^2$, the solutions are, up to scale, limits of those of distributions without noise and with
-# independent tasks. These have at least as many fixed points as $F(\gamma) - \gamma$ has changes of sign.
+# Always $r \ne 0$. Exchange $(\Lambda_i, a_i^2, \gamma)$ and $(s_j, s_j^2, m)$, and they remain. And all positive levels and weights occur: any positive numbers in
+# the place of the distinct $\Lambda_i$ and of their $a_i^2$, of the distinct $s_j$ and of the sums of their $s_j^2$, are, up to scale, limits of those of distributions without noise and with
+# independent tasks. Near the limit these have at least as many fixed points as $F(\gamma) - \gamma$ has changes of sign in the limit.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -284,7 +284,7 @@ print(
 # For all $k, l \ge 2$ there is a distribution without noise, with $k$ independent tasks, that has exactly $2 (k + l) - 5$.
 # ```
 #
-# So $K$ tasks in dimension $d$ allow at most $K + d - 2$ minima that are not degenerate, and two different eigenvalues of each kind at most two. With three and three there can
+# So $K \ge 2$ tasks in dimension $d \ge 2$ allow at most $K + d - 2$ minima that are not degenerate, and two different eigenvalues of each kind at most two. With three and three there can
 # be seven points, as in the picture: more than the five that one might guess from twice the number less one.
 #
 # ````{dropdown} Why there are no more
@@ -420,7 +420,7 @@ print(
 # ## Any of them can be the best
 #
 # Minima and saddles alternate in the order of $\gamma$ ({prf:ref}`prop-index`), so the minima are the first, the third and so on, and the last. Which of them can be the global one? In the following family any.
-# Levels of tasks and features are each other's inverses. Then not only the number of points is clear, but the risk at each.
+# Levels of tasks and features are each other's inverses, and their weights match. Then not only the number of points is clear, but the risk at each.
 #
 # ```{prf:proposition} A minimum for every task
 # :label: prop-bumps
@@ -434,14 +434,14 @@ print(
 # \Phi(\gamma) = \sum_j w_j\, \frac{\sqrt\gamma}{\gamma + \Lambda_j} = \sum_j \frac{w_j}{2 \sqrt{\Lambda_j}}\, \operatorname{sech} \frac{\log \gamma - \log \Lambda_j}{2} .
 # $$
 #
-# $F' < 1$ where $\Phi'' < 0$, and $F' > 1$ where $\Phi'' > 0$. The risk there is $M (1 - 2 c^2\, \Phi^2)$. There are at most $2l - 1$. If $\Lambda_{j+1} = \theta^2 \Lambda_j$ and $w_{j+1} = \theta w_j$ with $\theta \ge 9$, there are $2l - 1$, and $l$ are minima; $\theta = 8$ is not enough for $l = 4$. With $\theta \ge 17$ and one $w_i$ doubled there are still as many, and the $i$-th minimum is the global one. All this can be had without noise.
+# $F' < 1$ where $\Phi'' < 0$, and $F' > 1$ where $\Phi'' > 0$. The risk there is $M (1 - 2 c^2\, \Phi^2)$. There are at most $2l - 1$. If $\Lambda_{j+1} = \theta^2 \Lambda_j$ and $w_{j+1} = \theta w_j$ with $\theta \ge 9$, there are $2l - 1$, and $l$ are minima; $\theta = 8$ is not enough for $l = 4$. With $\theta \ge 17$ and one $w_i$ doubled there are still as many, and the $i$-th minimum is the global one; $\theta = 15$ is not enough for $l = 3$ and $i = 2$. All this can be had without noise.
 # ```
 #
 # ````{dropdown} Why it is true
 # (proof-prop-bumps)=
 # ```{prf:proof}
-# $\sigma^2 = (1 - \sum_j w_j) M \ge 0$. Let $M = 1$. In {prf:ref}`lem-swap` the weights are $a_j^2 = n_j r_j^2 = c^2 w_j$ and $d_j/\Lambda_j^2 = w_j/\Lambda_j$. Put them in: with $G(\gamma) = \sum w_j \Lambda_j (\gamma + \Lambda_j)^{-2} / \sum w_j (\gamma + \Lambda_j)^{-2}$ the equations are $m = 1/G(\gamma)$ and $\gamma = G(1/m)$. So $F = G \circ G$. $G$ increases: as a
-# mean of the $\Lambda_j$, its weights move to larger ones as $\gamma$ grows. So $G(\gamma) > \gamma$ gives $G(G(\gamma)) > G(\gamma) > \gamma$, and likewise for $<$: $F$ and $G$ have the same fixed points, with $F' = (G')^2$. And $2 \sqrt\gamma\, \Phi' = \sum w_j (\Lambda_j - \gamma)/(\Lambda_j + \gamma)^2 = (G(\gamma) - \gamma) \sum w_j (\gamma + \Lambda_j)^{-2}$,
+# $\sigma^2 = (1 - \sum_j w_j) M \ge 0$. Let $M = 1$. In {prf:ref}`lem-swap` the weights are $a_j^2 = n_j r_j^2 = c^2 w_j$ and $d_j/\Lambda_j^2 = w_j/\Lambda_j$. Put them in: with $G(\gamma) = \sum w_j \Lambda_j (\gamma + \Lambda_j)^{-2} / \sum w_j (\gamma + \Lambda_j)^{-2}$ the equations are $m = 1/G(\gamma)$ and $\gamma = G(1/m)$. So $F = G \circ G$. $G$ does not decrease: as a
+# mean of the $\Lambda_j$, its weights move to larger ones as $\gamma$ grows. So $G(\gamma) > \gamma$ gives $G(G(\gamma)) \ge G(\gamma) > \gamma$, and likewise for $<$: $F$ and $G$ have the same fixed points, with $F' = (G')^2$. And $2 \sqrt\gamma\, \Phi' = \sum w_j (\Lambda_j - \gamma)/(\Lambda_j + \gamma)^2 = (G(\gamma) - \gamma) \sum w_j (\gamma + \Lambda_j)^{-2}$,
 # so the fixed points are the critical points, and there $\Phi''$ has the sign of $G' - 1$, hence of $F' - 1$. Times $\prod_j (\Lambda_j + \gamma)^2$ it is a polynomial of degree $2l - 1$.
 #
 # *The risk.* With $S_1 = \sum w_j/(\gamma + \Lambda_j)$ and $S_2 = \sum w_j/(\gamma + \Lambda_j)^2$: $(r^\top \omega)^2/\norm{\omega}^2 = (\sum \frac{a_j^2}{1 + \lambda_j h})^2 / \sum \frac{a_j^2}{(1 + \lambda_j h)^2} = c^2 S_1^2/S_2$, as $1 + \lambda_j h = (1 + m \Lambda_j)/(1 + m)$ and $m = 1/\gamma$. At a fixed point $\sum w_j (\Lambda_j - \gamma)/(\Lambda_j + \gamma)^2 = 0$, that is, $S_1 = 2 \gamma S_2$. So this is $2 c^2 \gamma S_1$, and the sum $\sum s^2/(1 + \gamma s)$ of {prf:ref}`thm-stationary-points` is $S_1$. The gain is $2 c^2 \gamma S_1^2 = 2 c^2 \Phi^2$.
@@ -449,7 +449,7 @@ print(
 # *How many.* Let $v_j = w_j/\sqrt{\Lambda_j}$, all equal to $v$, $u = \log \gamma$ and $u_j = \log \Lambda_j$, whose distances are multiples of $2 \log \theta$. The slope of a bump $\frac{v}{2} \operatorname{sech} \frac{u}{2}$ is $-\frac v2\, \chi(e^{u/2})$ with $\chi(z) = z (z^2 - 1)/(z^2 + 1)^2$, and $0 < \chi(z) < 1/z$ for $z > 1$. Look at $u = u_j - \log 3$. The bump of $u_j$ has the slope $\frac v2 \chi(\sqrt3) = \frac v2 \frac{\sqrt3}{8}$, those
 # above rise too, and those below fall, by less than $\frac v2 \sum_{i \ge 1} \sqrt3\, \theta^{-i} = \frac v2 \frac{\sqrt3}{\theta - 1}$ together. So $\Phi$ rises if $\theta \ge 9$. By symmetry it falls at $u_j + \log 3$. So there are $l$ peaks, one within $\log 3$ of each $u_j$, and $l - 1$ dips between them.
 #
-# If one $v_i$ is doubled, those below fall by less than twice as much, and $\theta \ge 17$ is enough. The peak of the doubled bump is at least $v$ high, as $\Phi(\Lambda_i) > v$. As $\operatorname{sech} \frac u2 \le 2 e^{-|u|/2}$, any other peak is at most $\frac v2 + 2 \sum_{m \ge 1} 2 v \sqrt3\, \theta^{-m} = v\, (\frac12 + \frac{4 \sqrt3}{\theta - 1})$ high, less than $v$ for $\theta \ge 15$. The $\theta = 8$ is by computation, below.
+# If one $v_i$ is doubled, those below fall by less than twice as much, and $\theta \ge 17$ is enough. The peak of the doubled bump is at least $v$ high, as $\Phi(\Lambda_i) \ge v$. As $\operatorname{sech} \frac u2 \le 2 e^{-|u|/2}$, any other peak is at most $\frac v2 + 2 \sum_{m \ge 1} 2 v \sqrt3\, \theta^{-m} = v\, (\frac12 + \frac{4 \sqrt3}{\theta - 1})$ high, less than $v$ for $\theta \ge 15$. That $\theta = 8$ and $15$ are not enough is by computation: the polynomial has $3$ positive zeros of $7$, and $1$ of $5$, by Sturm's theorem in exact arithmetic.
 #
 # *Without noise.* Take an integer $\theta$, weights $1$, or $2$ for the doubled one, as $v_j$, and $Z = \sum_{j<l} v_j \theta^j$. Then $\Lambda_j = Z \theta^{2j}$, $w_j = v_j \theta^j/Z$ and $d_j = v_j \theta^{3j}$ for $j = 0, \dots, l - 1$ are as asked, and $\sum w_j = 1$.
 # ```
@@ -487,8 +487,9 @@ for l in range(2, 6):
             assert np.argmax(values) == 2 * doubled
             chosen += 1
 assert worst < 1e-10
-# Eight is too close for four.
+# Eight is too close for four, and fifteen beside a doubled one.
 assert len(points_of(*of_bumps(*bumps(np.ones(4), 8.0)))) < 7
+assert len(points_of(*of_bumps(*bumps(np.array([1.0, 2.0, 1.0]), 15.0)))) < 5
 
 Lam, w = bumps(np.ones(2), 6)
 counts, r = (6, 251), np.sqrt(w / np.array([6, 251]))
