@@ -130,7 +130,7 @@ def test_no_polynomial_has_more_positive_zeros(k, l, draws):
     """Draws about the family that has most, counted without rounding and without the search for fixed points."""
     rng, counts = np.random.default_rng(10 * k + l), []
     (tau, A), (sigma, b) = EXTREMAL[min(k, l), max(k, l)]
-    for spread in [0.05, 0.2] * (draws // 2):
+    for spread in [0.02, 0.2] * (draws // 2):
         logs = [np.array(x) + spread * rng.normal(size=len(x)) for x in (tau, A, -np.array(sigma), b)]
         drawn = [np.array([Fraction(f"{x:.2e}") for x in powers(1e4, part)]) for part in logs]
         tasks, features = (drawn[:2], drawn[2:]) if k <= l else (drawn[2:], drawn[:2])
