@@ -257,7 +257,7 @@ plotting.FigureData(
 #
 # *The tasks.* Let $\Lambda_- = L$, $\Lambda_+ = \kappa L$, one eigenvalue $s_+ = 1$, and look at $\gamma = \sqrt\kappa L$. Let there be $\nu$ eigenvalues $s_- = \epsilon M/\gamma$ with $\nu s_- = 1/\epsilon$ and no noise, $M = 1 + 1/\epsilon$. As
 # $L \to \infty$ and then $\epsilon \to 0$, the weights of the $v$-mean are as $M : \gamma$, $m \gamma/M \to 1$, and the two fractions are $\frac{L}{M} (\sqrt\kappa - 1)^2$ and $\frac{1}{M L} (\sqrt\kappa + 1)^{-2}$, up to factors that tend to one. So $F'$
-# has the same limit. $A/B < \Lambda_+/\Lambda_-$ always.
+# has the same limit. $A/B < \Lambda_+/\Lambda_-$ always. (In the limit it is the family before with tasks and features exchanged, {prf:ref}`lem-swap`; {doc}`how_many` has distributions without noise at $9.1$, by multiplicities.)
 #
 # *The eight.* Let $M = 1$, $s_+ = \delta$, $\Lambda_+ = \ell/\delta$, and $\nu = \kappa^2/3$ eigenvalues $s_- = \delta/\kappa$; let $\delta \to 0$ and then $\kappa \to \infty$. At $\gamma = 2/\delta$ the weights of the $v$-mean are as $1 : 3$, so $\bar m = \frac14$, and $F' \to 4\;
 # \frac{2 (\ell - 2)}{3}\; \frac{3/16}{1 + \ell/4}$, which is $1$ at $\ell = 8$ and increases with $\ell$, while $\mathrm{gap}(\Sigma)\, \mathrm{gap}(R) M / (M + s_-)^2 \to \ell$. Without noise: take every eigenvalue $p$ times and $M = \tr \Sigma$, as above.
@@ -484,7 +484,7 @@ print(f"smallest noise-free dimension found: {smallest_d}")
 # ```
 # ````
 #
-# For smaller examples the whole Hessian fits in memory. It comes from automatic differentiation of the risk of
+# How many of each there can be is the question of {doc}`how_many`. For smaller examples the whole Hessian fits in memory. It comes from automatic differentiation of the risk of
 # {prf:ref}`prop-population-risk`, with no knowledge of $F$:
 
 # %%
