@@ -19,7 +19,7 @@
 #
 # Five are always safe, says Theorem B on {doc}`uniqueness`. Can there be more, if labels carry little noise, or if every task has many examples?
 # Yes, and exactly this many: $5 + 4 (1 + \lambda_-) \tr(\Sigma)/M$. Nine without noise, whatever the tasks; thirteen if the tasks are independent besides;
-# and four more with every further example of the smallest task.
+# and four more with every further example that the smallest of them has.
 #
 # One needs to know only three numbers, the rank of $\Sigma$, the signal's share $\tr(\Sigma)/M$ of a label's variance, and the smallest eigenvalue
 # of the tasks. No better statement can be made from these three.
@@ -49,7 +49,7 @@ def slopes(s, copies, M, lam, gamma):
 
 def largest(rank, signal, low):
     """By search: gamma s / M = first, once, and other, rank - 1 times; tr Sigma = signal M."""
-    first, other = np.meshgrid(np.geomspace(1, 1e5, 80), np.geomspace(0.2, 5, 41))
+    first, other = np.meshgrid(np.geomspace(1, 1e5, 41), np.geomspace(0.2, 5, 21))
     gamma = (first + (rank - 1) * other) / signal
     s = np.stack([first, other], -1) / gamma[..., None]
     found = slopes(s, (1, rank - 1), 1.0, (low, 1e12), gamma)
@@ -130,8 +130,8 @@ plotting.FigureData(
 #
 # then $F' < 1$ at every fixed point, and the minimiser is unique, whatever else $\Sigma$, $R$, $r$ and $\sigma$ are. In particular, each of these suffices:
 #
-# 1. rank nine and no noise; rank eight, seven or six and $\sigma^2 \le \frac13 \tr \Sigma$, $\tr \Sigma$ or $3 \tr \Sigma$; rank five;
-# 2. independent tasks without noise, of at least $n_1$ examples each, and rank $9 + 4 n_1$.
+# 1. rank at most nine, and no noise; or eight, and $\sigma^2 \le \frac13 \tr \Sigma$; or seven, and $\sigma^2 \le \tr \Sigma$; or six, and $\sigma^2 \le 3 \tr \Sigma$; or five;
+# 2. rank at most $9 + 4 n_1$, no noise, and independent tasks of at least $n_1$ examples each.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -210,8 +210,8 @@ plotting.FigureData(
 # ```
 # ````
 #
-# The proof does not need any $\lambda_i$ with $a_i = 0$, so $\lambda_-$ may be the smallest of the others. Why four? A weak direction helps the slope most when it is half learnt, $\varphi = \frac12$. Then it brings a quarter of what the strong direction costs, and the strong one costs
-# more where noise is small and tasks are long. In code the whole proof is two functions, one for each case. They must not be positive for $0 \le t \le 1$, $\varphi_1 \le 1$ and $\theta \ge 1$:
+# Directions of $R$ that $r$ does not see ($a_i = 0$) play no part, so $\lambda_-$ may be the smallest of the other eigenvalues. Why four? A weak direction helps the slope most when it is half learnt, $\varphi = \frac12$. Then it brings a quarter of what the strong direction costs, and the strong one costs
+# more where noise is small and tasks are long. In code the heart of the proof is two functions, one for each of its cases, 2 and 3. They must not be positive for $0 \le t \le 1$, $\varphi_1 \le 1$ and $\theta \ge 1$:
 
 
 # %%
@@ -269,7 +269,7 @@ def crossing(first, others, signal, low, n2):
 
 
 rng, steepest = np.random.default_rng(0), []
-for _ in range(60):
+for _ in range(40):
     low, signal = rng.choice([1e-3, 0.3, 1.0, 2.0, 4.0]), rng.uniform(0.05, 1)
     signal = rng.choice([signal, 1.0])
     rank = int(5 + 4 * (1 + low) * signal)

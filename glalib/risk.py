@@ -235,7 +235,7 @@ def _rank(dist: PromptDistribution, Lam_max: float) -> int:
 
 
 def _bound_rank(dist: PromptDistribution) -> float:
-    """5 + 4 (1 + lambda_-) tr(Sigma) / M, rounded down: at equality with a rank Theorem B' still holds, above it not."""
+    """5 + 4 (1 + lambda_-) tr(Sigma) / M, down by what rounding may have added: a rank just above it is not safe."""
     lam = dist.task_spectrum[0]
     # Where R is singular, rounding cannot tell a zero from a small lambda_-.
     exact = dist.sigma == 0 and (is_diagonal(dist.R) or lam.min() == 0)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glalib import PromptDistribution, optimal_wpgd, stationary_points, uniqueness
+from glalib.optima import monotone_points
 from glalib.risk import slope
 
 
@@ -254,3 +255,20 @@ def test_rank_ten_without_noise():
         apart = PromptDistribution(10, (1, 10**7), (share**0.5, (1 - share) ** 0.5), Sx=Sx)
         assert uniqueness(apart).holds_sharp and len(stationary_points(apart)) == 1
     assert optimal_wpgd(dist).risk == min(point.risk for point in points)
+
+
+@pytest.mark.claim("prop-monotone-optimum")
+def test_on_the_cone_with_zero_for_the_smallest_eigenvalue():
+    """rank Sigma <= 5 + 4 tr(Sigma) / M leaves one fixed point for each sign; at rank 14 there can be three."""
+    rng = np.random.default_rng(2)
+    for _ in range(40):
+        tau, lam_min = rng.choice([0.25, 0.5, 1.0]), rng.choice([1e-3, 0.5, 1.0])
+        rank = int(5 + 4 * tau)
+        first, others = 10 ** rng.uniform(1, 5), 10 ** (rng.choice([0.0, 0.2]) * rng.normal(size=rank - 1))
+        dist, _ = crossing(first, others, rank, tau, lam_min, int(first * 1e4))
+        turned = PromptDistribution(rank, dist.counts[::-1], dist.r[::-1], R=dist.R, Sx=dist.Sx, sigma=dist.sigma)
+        for one in (dist, turned):
+            assert all(len(monotone_points(one, sign * one.r)) <= 1 for sign in (1, -1))
+    dist, _ = crossing(300.0, 1.0, 14, 1.0, 1.0, 10**7)
+    dist = PromptDistribution(14, dist.counts[::-1], dist.r[::-1], Sx=dist.Sx)
+    assert len(monotone_points(dist, dist.r)) == 3
