@@ -338,7 +338,8 @@ for d in (9, 10):
 
 # %% [markdown]
 # Is the bound sharp between the whole numbers, too, where a rank cannot follow? The proposition says so. For every rank there is a least signal $\tr(\Sigma)/M$ that is safe, and it is the
-# theorem's to the last digit.
+# theorem's to the last digit. (For a scalar gate, whose weights must not fall, the theorem holds with $\lambda_- = 0$, by
+# {prf:ref}`prop-monotone-optimum`. Whether it can be raised there is open.)
 
 # %% tags=["check", "asserts-prop-few-directions-sharp"]
 edges, counted = 0, []

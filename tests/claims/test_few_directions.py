@@ -87,6 +87,21 @@ def test_the_proof_fails_with_a_constant_a_tenth_stronger(five, four):
 
 
 @pytest.mark.claim("thm-few-directions")
+def test_the_facts_in_one_variable_exactly():
+    """Polynomials of degree three agree if they do at four points; a maximum is where the derivative is zero."""
+    half = Fraction(1, 2)
+    for t in (Fraction(0), Fraction(1), half, Fraction(1, 3)):
+        assert 3 * t**2 - 4 * t**3 - Fraction(1, 4) == -((1 - 2 * t) ** 2) * (1 + 4 * t) / 4
+        assert (t - t**2) / 2 - Fraction(1, 8) == -((t - half) ** 2) / 2
+    # x - 8/3 x^3 - 1/4 is largest at x^2 = 1/8, where it is 2/3 x - 1/4: its square root is avoided.
+    least = Fraction(1, 4) - Fraction(1, 70)
+    assert Fraction(4, 9) * Fraction(1, 8) < least**2 < Fraction(1001, 1000) * Fraction(1, 18)
+    # 9/4 t^2 - 4 t^3 - 1/8 is largest at t = 3/8.
+    t = Fraction(3, 8)
+    assert 9 * t / 2 - 12 * t**2 == 0 and 9 * t**2 / 4 - 4 * t**3 == Fraction(27, 256) < Fraction(1, 8)
+
+
+@pytest.mark.claim("thm-few-directions")
 def test_the_brackets_come_near_to_zero():
     """On a fine grid: -1/4 + 1/sqrt(18) in the first case, zero in the second, and above neither."""
     t = np.linspace(0, 1, 401)[:, None, None]
