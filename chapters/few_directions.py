@@ -297,7 +297,7 @@ print(
 #
 # **One direction more, and there can be several minima.**
 #
-# *New here.* For all numbers $k$, $0 < \tau \le 1$ and $\lambda_- > 0$ with $k > 5 + 4 (1 + \lambda_-)\, \tau$ there is a distribution with $\Sigma$ of rank $k$, $\tr \Sigma = \tau M$ and
+# *New here.* For every integer $k$, $0 < \tau \le 1$ and $\lambda_- > 0$ with $k > 5 + 4 (1 + \lambda_-)\, \tau$ there is a distribution with $\Sigma$ of rank $k$, $\tr \Sigma = \tau M$ and
 # this $\lambda_-$ that has at least three stationary points. Two tasks are enough. Without noise the smallest dimension with several is therefore ten, and fourteen if tasks are independent.
 # ```
 #
@@ -320,7 +320,7 @@ print(
 # ```
 # ````
 #
-# The example that has been waiting for a proof: two tasks almost alike, a single example of one, ten million of the other. In nine directions they have
+# For example, let two tasks be almost alike, with a single example of one and ten million of the other. In nine directions they have
 # one minimum, in ten they have two.
 
 
