@@ -227,9 +227,9 @@ def _rank(dist: PromptDistribution, Lam_max: float) -> int:
 
     add up to 1/20 at most, its proof's margin.
     """
-    hidden = 0.0  # an eigenvalue may be as large as this, whatever rounding made of it
+    hidden = 0.0  # rounding may have taken this much from an eigenvalue: d eps of its scale for Sx, C, each found and cut
     if not (is_diagonal(dist.Sx) and is_diagonal(dist.C)):
-        hidden = 4 * dist.d * EPS * float(np.linalg.norm(dist.Sx) * np.linalg.norm(dist.C))
+        hidden = 4 * dist.d * EPS * float(np.linalg.norm(dist.Sx, 1) * np.linalg.norm(dist.C, 1))
     z = Lam_max * (np.sort(dist.signal_spectrum[0]) + hidden) / dist.M
     return dist.d - int(np.count_nonzero(np.cumsum(z + 48 * Lam_max * z**2)[:-1] <= 1 / 20))
 
