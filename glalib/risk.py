@@ -227,7 +227,7 @@ def _rank(dist: PromptDistribution, Lam_max: float) -> int:
 
     add up to 1/20 at most, its proof's margin.
     """
-    hidden = 0.0  # rounding may have taken this much from an eigenvalue: d eps of its scale for Sx, C, each found and cut
+    hidden = 0.0  # what rounding may take from an eigenvalue: d eps of its scale, found and cut, in Sx and in C
     if not (is_diagonal(dist.Sx) and is_diagonal(dist.C)):
         hidden = 4 * dist.d * EPS * float(np.linalg.norm(dist.Sx, 1) * np.linalg.norm(dist.C, 1))
     z = Lam_max * (np.sort(dist.signal_spectrum[0]) + hidden) / dist.M
