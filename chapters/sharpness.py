@@ -443,7 +443,7 @@ smallest_d = min(rank for rank, value in searched.items() if value > 1)
 print(f"smallest noise-free dimension found: {smallest_d}")
 
 # %% [markdown]
-# That is a search and not a proof. We expect sharper bounds on the rank where the noise is small, and do not prove any.
+# That is a search. {doc}`few_directions` proves it: without noise nine directions are safe and ten are not, and between five and nine the noise decides.
 #
 # ## What kind of point
 #
@@ -748,8 +748,8 @@ assert two_task_slopes(s, copies, signal, tasks).max() < 1
 # ````{solution} ex-noise-for-rank
 # :class: dropdown
 #
-# About $3$ at rank six, $1$ at rank seven, $\frac13$ at rank eight, and very little at rank nine. Numbers this round ask for a formula. But this is a search: it shows where several minima are,
-# not where there are none.
+# About $3$ at rank six, $1$ at rank seven, $\frac13$ at rank eight, and very little at rank nine. Numbers this round ask for a formula, $\operatorname{rank} \Sigma \le 5 + 4 \tr(\Sigma)/M$ and a little more: {prf:ref}`thm-few-directions`. With no more noise than
+# that there is one minimum, and no better bound can be given.
 #
 # ```python
 # def largest_with(rank, noise):

@@ -233,7 +233,7 @@ print(
 # 2. Every minimiser of the risk over $P$ and $w \in \mathcal C$ is, up to scale (and the action of $P$ and $P^\top$ on the kernel of $\Sigma_x$), $w_{\mathcal C}(h_2(\gamma))$ with its
 #    best $P$, at a fixed point $\gamma$ of $F_{\mathcal C}$ for one of the signs. So the optimum over the cone is the best of these fixed points, and
 #    {prf:ref}`prop-enumeration` encloses all of them.
-# 3. Theorems A and B ({doc}`uniqueness`) carry over. There is exactly one fixed point for each remaining sign if $\Sigma$ has at most five non-zero eigenvalues, or
+# 3. Theorems A and B ({doc}`uniqueness`) carry over. There is exactly one fixed point for each remaining sign if $\operatorname{rank} \Sigma \le 5 + 4 \tr(\Sigma)/M$, or
 #    if the cross ratio $A/B$ of {prf:ref}`thm-cross-ratio` is below nine, where $\lambda_-$ is now the smallest eigenvalue of the $K \times K$ matrix with entries
 #    $\sqrt{n_k n_l}\, (R_K)_{kl}$, be it zero or not.
 # 4. The nine and the five cannot be larger on the cone either. The examples of {prf:ref}`prop-nine-sharp` and {prf:ref}`prop-rank-six`, with $r_1, r_2 > 0$ and the
@@ -272,8 +272,8 @@ print(
 #
 # At a fixed point $\gamma$ of $F_{\mathcal C}$ each one-sided slope is $F_{\mathcal S}'(\gamma)$ for some $\mathcal S$ with $F_{\mathcal S}(\gamma) = \gamma$. The proof of {prf:ref}`thm-cross-ratio` bounds
 # $F_{\mathcal S}'(\gamma)$ at a fixed point and needs of its law $u$ only that it lives on $[\lambda_-, \lambda_+]$. A compression of a singular matrix can have positive
-# eigenvalues below all of its own, so $\lambda_-$ counts zeros. The proof of {prf:ref}`thm-rank-five` works for any $\lambda \ge 0$ with mean $\mu > 0$, and
-# $\mu = 0$ means $F_{\mathcal S}' = 0$. So all one-sided slopes are below one: $F_{\mathcal C}(\gamma) - \gamma$ passes from plus to minus at each zero. Two neighbouring zeros
+# eigenvalues below all of its own, so $\lambda_-$ counts zeros. The proof of {prf:ref}`thm-few-directions` works for any $\lambda \ge 0$, with zero in place of
+# $\lambda_-$, and $\mu = 0$ means $F_{\mathcal S}' = 0$. So all one-sided slopes are below one: $F_{\mathcal C}(\gamma) - \gamma$ passes from plus to minus at each zero. Two neighbouring zeros
 # would need a passage from minus to plus between them. There is a zero, as the interval is mapped into itself.
 #
 # **4.** Let two tasks be independent, of $n_1 > n_2$ examples, with $r_1, r_2 > 0$, and let $\gamma$ be a fixed point of the free problem. With
@@ -422,7 +422,7 @@ print(
 
 
 # %% [markdown]
-# Part 3 says that Theorems A and B hold on the cone as well, with the same nine and the same five. A search for exceptions looks where they would
+# Part 3 says that Theorems A and B hold on the cone as well, with the same nine and the same five (and more without noise: {doc}`few_directions`, with $\lambda_- = 0$). A search for exceptions looks where they would
 # be: near the families that make nine and five sharp.
 
 

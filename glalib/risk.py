@@ -20,7 +20,7 @@ from ._check import Array
 from ._records import plain, table
 from .distribution import PromptDistribution
 from .prompts import Prompts, check_prompts
-from .spectra import psd_root
+from .spectra import EPS, is_diagonal, psd_root
 from .wpgd import wpgd_step
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class WPGD:
 
 @dataclass(frozen=True)
 class Uniqueness:
-    """What is known of the uniqueness of the minimiser, up to scale: gap_Sigma, gap_R, bounds and verdicts.
+    """What is known of the uniqueness of the minimiser, up to scale: gap_Sigma, gap_R, rank, bounds and verdicts.
 
     The fields are explained in `uniqueness`.
     """
@@ -92,6 +92,8 @@ class Uniqueness:
     gap_R: float
     bound_paper: float
     bound_sharp: float
+    rank: int
+    bound_rank: float
     holds_paper: bool
     holds_sharp: bool
 
@@ -193,12 +195,14 @@ def _covariance(x: Array, y: Array, weights: Array) -> float:
 
 
 def uniqueness(dist: PromptDistribution) -> Uniqueness:
-    """Is the minimiser unique up to scale? The paper's sufficient condition, and this book's (Theorems A and B).
+    """Is the minimiser unique up to scale? The paper's sufficient condition, and this book's (Theorems A and B').
 
     - gap_Sigma, gap_R: effective spectral gaps, largest minus smallest non-zero eigenvalue (Definition 3).
     - holds_paper: gap_Sigma gap_R < bound_paper = M + s_min (Theorem 3).
+    - rank: how many eigenvalues of Sigma count; zeros do not, nor do others far too small to make a second minimum.
+      Where rounding hides how small they are, as in a dense Sx, they are taken as large as it allows.
     - holds_sharp: gap_Sigma gap_R < bound_sharp = (8/M)(M + Lambda_- s_+)(M + Lambda_+ s_-) (Theorem A),
-      or Sigma has at most five non-zero eigenvalues (Theorem B).
+      or rank <= bound_rank = 5 + 4 (1 + lambda_-) tr(Sigma) / M (Theorem B'; lambda_- is taken as 0 if R is singular).
 
     Both conditions are sufficient; neither is necessary. At r = 0 the minimisers are many, P = 0 or omega = 0 with the
     other anything, so that neither holds.
@@ -209,10 +213,34 @@ def uniqueness(dist: PromptDistribution) -> Uniqueness:
     gap_Sigma, gap_R = s_max - s_min, Lam_max - Lam_min
     bound_paper = M + s_min
     bound_sharp = 8 / M * (M + Lam_min * s_max) * (M + Lam_max * s_min)
+    rank, bound_rank = _rank(dist, Lam_max), _bound_rank(dist)
     relevant = bool(dist.r.any())
     holds_paper = relevant and gap_Sigma * gap_R < bound_paper
-    holds_sharp = relevant and (gap_Sigma * gap_R < bound_sharp or len(s) <= 5)
-    return Uniqueness(gap_Sigma, gap_R, bound_paper, bound_sharp, holds_paper, holds_sharp)
+    holds_sharp = relevant and (gap_Sigma * gap_R < bound_sharp or rank <= bound_rank)
+    return Uniqueness(gap_Sigma, gap_R, bound_paper, bound_sharp, rank, bound_rank, holds_paper, holds_sharp)
+
+
+def _rank(dist: PromptDistribution, Lam_max: float) -> int:
+    """How many eigenvalues of Sigma count in Theorem B': all but the smallest, as long as their terms
+
+        z + 48 Lambda_+ z^2,   z = Lambda_+ s / M,
+
+    add up to 1/20 at most, its proof's margin.
+    """
+    hidden = 0.0  # what rounding may take from an eigenvalue: d eps of its scale, found and cut, in Sx and in C
+    if not (is_diagonal(dist.Sx) and is_diagonal(dist.C)):
+        hidden = 4 * dist.d * EPS * float(np.linalg.norm(dist.Sx, 1) * np.linalg.norm(dist.C, 1))
+    z = Lam_max * (np.sort(dist.signal_spectrum[0]) + hidden) / dist.M
+    return dist.d - int(np.count_nonzero(np.cumsum(z + 48 * Lam_max * z**2)[:-1] <= 1 / 20))
+
+
+def _bound_rank(dist: PromptDistribution) -> float:
+    """5 + 4 (1 + lambda_-) tr(Sigma) / M, down by what rounding may have added: a rank just above it is not safe."""
+    lam = dist.task_spectrum[0]
+    # Where R is singular, rounding cannot tell a zero from a small lambda_-.
+    exact = dist.sigma == 0 and (is_diagonal(dist.R) or lam.min() == 0)
+    signal = 1.0 if dist.sigma == 0 else float(dist.signal_spectrum[0].sum() / dist.M)
+    return float(5 + 4 * (1 + lam.min()) * signal * (1 if exact else 1 - 1e-12))
 
 
 # The two half-problems: the best weights for a given h, the best P for given weights.

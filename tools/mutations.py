@@ -66,7 +66,10 @@ MUTATIONS = [
         "if abs(excess[nearest]) <= 1e6 * rounding * x[nearest]:",
     ),
     Mutation("Theorem A's constant", "risk.py", "bound_sharp = 8 / M", "bound_sharp = 8.8 / M"),
-    Mutation("Theorem B's rank", "risk.py", "len(s) <= 5", "len(s) <= 6"),
+    Mutation("Theorem B's five", "risk.py", "5 + 4 * (1 + lam.min())", "5.5 + 4 * (1 + lam.min())"),
+    Mutation("Theorem B's four", "risk.py", "5 + 4 * (1 + lam.min())", "5 + 4.4 * (1 + lam.min())"),
+    Mutation("eigenvalues that count", "risk.py", "z + 48 * Lam_max * z**2", "0.9 * (z + 48 * Lam_max * z**2)"),
+    Mutation("what rounding hides", "risk.py", "hidden = 4 * dist.d * EPS", "hidden = 0 * dist.d * EPS"),
     Mutation(
         "the paper's condition", "risk.py", "    bound_paper = M + s_min\n", "    bound_paper = M + 1.1 * s_min\n"
     ),

@@ -218,9 +218,11 @@ def test_exactly_given_small_eigenvalues_count():
         assert P[1] / P[0] == pytest.approx(21.049489395, rel=1e-9)
     hundred = PromptDistribution(100, (10, 20), (0.2, 0.8), Sx=[1e15] + [1.0] * 99)
     assert np.count_nonzero(hundred.signal_spectrum[0]) == 100
-    # Theorem B's rank counts them: nothing certifies this one, while in a dense basis they are lost in rounding.
-    five, six = (PromptDistribution(d, (1, 10**9), (0.6, 0.8), Sx=[1.0] + [1e-18] * (d - 1)) for d in (5, 6))
-    assert uniqueness(five).holds_sharp and not uniqueness(six).holds_sharp
+    # Theorem B' counts them where they could make a second minimum: 1e-9 with 1e9 examples, not 1e-18.
+    for small, ranks in ((1e-18, (1, 1)), (1e-9, (13, 14))):
+        for d, rank in zip((13, 14), ranks, strict=True):
+            found = uniqueness(PromptDistribution(d, (1, 10**9), (0.6, 0.8), Sx=[1.0] + [small] * (d - 1)))
+            assert found.rank == rank and found.holds_sharp == (rank <= 13)
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
