@@ -18,7 +18,7 @@
 # Give a layer one more key channel than there are directions: which weights does it reach, and what does that cost?
 #
 # For one weighting, the same in all directions, one spare channel is enough in the limit ({doc}`price_of_channels`). But the key side's own optimum has weights of its own in each
-# direction ({doc}`beyond_wpgd`). Two tasks never need more than one spare channel for it, and mostly they have it exactly. Three tasks can need two channels for each direction.
+# direction ({doc}`beyond_wpgd`). Two tasks never need more than one spare channel for it, and if sizes and variances differ they have it exactly. Three tasks can need two channels for each direction.
 #
 # The price of a single spare channel is known to the constant, too.
 
@@ -45,7 +45,7 @@ def in_plane(counts, r):
 
 
 prompts = {
-    "two channels": in_plane((60, 5, 1), (0.3, 0.4, 0.8)),
+    "two channels": in_plane((3, 1, 1), (0.3, 0.3, 0.8)),
     "three channels": in_plane((1, 20, 1), (0.4, 0.75, 0.5)),
     "four channels": in_plane((1, 20, 1), (0.4, 0.8, -0.3)),
 }
@@ -121,7 +121,7 @@ plotting.FigureData(
 # 2. *Two tasks.* If a direction turns, then $k + 1$ channels suffice in the limit. Exactly it takes $k + \ell$, where $\ell$ is the largest number of turning directions that share one ratio $b_a(2)/b_a(1)$: so $k + 1$ if these ratios differ, and $2k$ for one weighting common to all.
 #    In the limit $k + 1$ channels reach any two maps, diagonal or not: $U \Theta_j V^\top = B_j$ for any real $k \times k$ matrices $B_1, B_2$.
 # 3. *Two directions, any number of tasks.* If a direction turns, it takes three channels in the limit if the steps, as $K$ vectors of the plane, lie in a closed half-plane, and four if they do not.
-# 4. *Three tasks or more, $k \ge 2$.* Suppose that there are $c_1, \dots, c_K > 0$ with $\sum_j c_j \bigl( b_a(j) - b_a(j-1) \bigr) = 0$ for every $a$, and that no two directions have proportional steps. Then $k + 1$ channels do not suffice, not even in the limit.
+# 4. *Three tasks or more, $k \ge 2$.* Suppose that there are $\pi_1, \dots, \pi_K > 0$ with $\sum_j \pi_j \bigl( b_a(j) - b_a(j-1) \bigr) = 0$ for every $a$, and that no two directions have proportional steps. Then $k + 1$ channels do not suffice, not even in the limit.
 #
 # *The key side's own optimum.* Let $\Sigma$ have rank $k$ and $r \ne 0$. Layers with $m$ key channels come as near to the risk $\risk^{\text{key}}$ of {prf:ref}`prop-beyond-wpgd` as you like if and only if $m$ channels reach its weights in the limit. For two tasks that is $m = k$ if no direction turns, else $m = k + 1$.
 # ```
@@ -129,9 +129,9 @@ plotting.FigureData(
 # ````{dropdown} Why it is true
 # (proof-prop-channel-count)=
 # ```{prf:proof}
-# Let $T_j$ be the diagonal matrix of the steps to task $j$. A layer is the same as $U, V$ and diagonal $\alpha^j \ge 0$, as $\Theta_j - \Theta_{j-1}$, with $U \alpha^j V^\top = T_j$: a common factor of the gates goes into $U$. Two channels for each direction, one added and one subtracted, always do, and for a direction that does not turn one is enough. For almost all $c \in \R^K$, so for some with positive entries, $\sum c_j T_j$ is invertible; so $m \ge k$ and, in what follows, $U$ and $V$ have rank $k$.
+# Let $T_j$ be the diagonal matrix of the steps to task $j$. A layer is the same as $U, V$ and diagonal $\alpha^j \ge 0$, as $\Theta_j - \Theta_{j-1}$, with $U \alpha^j V^\top = T_j$: a common factor of the gates goes into $U$. Two channels for each direction, one added and one subtracted, always do, and for a direction that does not turn one is enough. For almost all $\pi \in \R^K$, so for some with positive entries, $\sum \pi_j T_j$ is invertible; so $m \ge k$ and, in what follows, $U$ and $V$ have rank $k$.
 #
-# *1.* Let $m = k$, $U \alpha^j V^\top = \tilde T_j$ near $T_j$, and $c > 0$ with $S = \sum c_j T_j$ invertible. Then $\tilde S = \sum c_j \tilde T_j$ is invertible too, and $\tilde S^{-1} \tilde T_j = V^{-\top} (\sum_i c_i \alpha^i)^{-1} \alpha^j V^\top$ has real eigenvalues $\ge 0$. Eigenvalues are continuous, so those of $S^{-1} T_j$ are $\ge 0$: all steps of direction $a$ have the sign of the entry $a$ of $S$.
+# *1.* Let $m = k$, $U \alpha^j V^\top = \tilde T_j$ near $T_j$, and all $\pi_j > 0$ with $S = \sum \pi_j T_j$ invertible. Then $\tilde S = \sum \pi_j \tilde T_j$ is invertible too, and $\tilde S^{-1} \tilde T_j = V^{-\top} (\sum_i \pi_i \alpha^i)^{-1} \alpha^j V^\top$ has real eigenvalues $\ge 0$. Eigenvalues are continuous, so those of $S^{-1} T_j$ are $\ge 0$: all steps of direction $a$ have the sign of the entry $a$ of $S$.
 #
 # *2, enough.* Let $w_1, \dots, w_k$ be distinct, $\theta_0 < \dots < \theta_k$ different from them, $W(x) = \prod_a (x - w_a)$, $N(x) = \prod_c (x - \theta_c)$ and
 #
@@ -150,7 +150,7 @@ plotting.FigureData(
 #
 # *2, needed.* Let $\ell \ge 1$ turning directions have the ratio $1 + \varrho$, $\varrho < 0$. Then $T_2 - \varrho\, T_1$ has rank $k - \ell$ at most. It is $U (\alpha^2 - \varrho\, \alpha^1) V^\top$, where the diagonal is positive but for channels that are never used and can be dropped. As $U$ and $V$ have rank $k$, such a product has rank $2k - m$ at least. So $m \ge k + \ell$.
 #
-# *4.* Suppose layers with $k + 1$ channels tend to the weights. Let $\sigma = \sum c_j \alpha^j$. If, again and again, some channel has $\sigma = 0$, it has all $\alpha^j = 0$, and $k$ channels are left; but every direction turns, against 1. So scale columns until $\sigma = I$. Let $p_c \in \R^K$ be the vector of the entries $c$ of $\alpha^1, \dots, \alpha^K$; these are bounded. For $x \in \R$, $y \in \R^K$ the matrix $U \diag(x + p_c \cdot y) V^\top$ is $x$ times $\sum c_j U \alpha^j V^\top$, which tends to zero, plus $\sum y_j U \alpha^j V^\top$. So by the formula of Cauchy and Binet
+# *4.* Suppose layers with $k + 1$ channels tend to the weights. Let $\varsigma = \sum \pi_j \alpha^j$. If, again and again, some channel has $\varsigma = 0$, it has all $\alpha^j = 0$, and $k$ channels are left; but every direction turns, against 1. So scale columns until $\varsigma = I$. Let $p_c \in \R^K$ be the vector of the entries $c$ of $\alpha^1, \dots, \alpha^K$; these are bounded. For $x \in \R$, $y \in \R^K$ the matrix $U \diag(x + p_c \cdot y) V^\top$ is $x$ times $\sum \pi_j U \alpha^j V^\top$, which tends to zero, plus $\sum y_j U \alpha^j V^\top$. So by the formula of Cauchy and Binet
 #
 # $$
 # \det U \diag(x + p_c \cdot y) V^\top = \sum_c g_c \prod_{b \ne c} (x + p_b \cdot y) \;\to\; \prod_a \delta_a \cdot y ,
@@ -172,7 +172,7 @@ plotting.FigureData(
 # ```
 # ````
 #
-# For independent tasks $b_a(2)/b_a(1) = \frac{r_2}{r_1} \cdot \frac{n_1 + 1 + M/s_a}{n_2 + 1 + M/s_a}$, with $s_a$ the variance in the direction. If the sizes differ this takes no value twice, so where the variances differ one spare channel reaches $\risk^{\text{key}}$ *exactly*, with matrices of bounded size. If the sizes are equal, nothing is gained over WPGD ({prf:ref}`prop-beyond-wpgd`).
+# For independent tasks with $r_1 \ne 0$ the ratio is $b_a(2)/b_a(1) = \frac{r_2}{r_1} \cdot \frac{n_1 + 1 + M/s_a}{n_2 + 1 + M/s_a}$, with $s_a$ the variance in the direction. If the sizes differ and $r_2 \ne 0$ this takes no value twice, so where the variances differ one spare channel reaches $\risk^{\text{key}}$ *exactly*, with matrices of bounded size. If the sizes are equal, nothing is gained over WPGD ({prf:ref}`prop-beyond-wpgd`).
 
 
 # %%
@@ -243,7 +243,7 @@ print(
 # ```{prf:proposition} The price of one spare channel
 # :label: prop-one-spare-price
 #
-# **With one spare channel the constant of the price is known: four to the power of the exponent, twice.**
+# **With one spare channel the price of a reversal is known to the constant.**
 #
 # *New here.* Let $U, V$ be $k \times (k + 1)$ matrices.
 #
@@ -260,7 +260,7 @@ print(
 #    \norm{P_q} \norm{P_k} \ge \delta\, \mu\, (2 - \eta) \left( 2\, \frac{2 - \eta}{\eta} \right)^{k-1}, \qquad \eta = \frac{4e}{\delta} :
 #    $$
 #
-#    by $2^{k-1}$ more than stands there.
+#    which is $2^{k-1}$ times what stands there.
 # ```
 #
 # ````{dropdown} Why it is true

@@ -64,6 +64,7 @@ right.loglog(
 right.text(7, 0.2, "all agree: $1/K$", color=plotting.TASKS[0])
 right.text(2.1, 0.0022, "of any sign:\n$\\sin^2(\\pi/4K)$", color=plotting.TASKS[2])
 right.set(xlabel="number of tasks $K$", ylabel="share kept", ylim=(3e-4, 1))
+right.minorticks_off()
 _ = right.set_xticks([2, 5, 10, 20, 40], ["2", "5", "10", "20", "40"])
 
 # %% tags=["remove-input"]
