@@ -380,14 +380,14 @@ print(
 )
 
 # %% [markdown]
-# What three channels reach at best we do not know; nor, for three directions or more and three tasks or more, how many channels are needed between $k + 2$ and $2k$. For maps that are not diagonal there is a count: $m$ terms have $m (2k + K - 2)$ parameters, and $K$ maps $K k^2$, so to come near all of them takes $m \ge K k^2/(2k + K - 2)$ channels, about $\tfrac32 k$ for three tasks.
+# What three channels reach at best we do not know; nor, for three directions or more and three tasks or more, how many channels are needed where part 4 says that it takes at least $k + 2$ (and $2k$ suffice). For maps that are not diagonal there is a count: $m$ terms have $m (2k + K - 2)$ parameters, and $K$ maps $K k^2$, so to come near all of them takes $m \ge K k^2/(2k + K - 2)$ channels, about $\tfrac32 k$ for three tasks.
 #
 # ## Exercises
 #
 # ```{exercise} By hand: count the channels
 # :label: ex-count-channels
 #
-# Two directions, three tasks. The weights are $(1, 1)$, $(0.2, 1.2)$ and $(0.3, 0.1)$ in the order of the prompt. How many key channels do they take in the limit? And if the third task's are $(0.3, 1.3)$?
+# Two directions, three tasks. The weights are $(1, 1)$, $(0.2, 1.2)$ and $(0.3, 0.2)$ in the order of the prompt. How many key channels do they take in the limit? And if the third task's are $(0.3, 1.3)$?
 # ```
 #
 # ```{hint}
@@ -399,10 +399,10 @@ print(
 # ````{solution} ex-count-channels
 # :class: dropdown
 #
-# The third step is $(0.1, -1.1)$. No line has all three on one side: four channels. With $(0.3, 1.3)$ it is $(0.1, 0.1)$, and all steps are above the line through $(1, -1)$ and zero, say: three channels, as the first direction turns.
+# The third step is $(0.1, -1)$. No line has all three on one side: four channels. With $(0.3, 1.3)$ it is $(0.1, 0.1)$, and all steps are above the line through $(1, -1)$ and zero, say: three channels, as the first direction turns.
 #
 # ```python
-# for third, channels in (((0.3, 0.1), 4), ((0.3, 1.3), 3)):
+# for third, channels in (((0.3, 0.2), 4), ((0.3, 1.3), 3)):
 #     weights = np.array([(1, 1), (0.2, 1.2), third])
 #     assert channels_in_the_plane(np.diff(weights, axis=0, prepend=0)) == channels
 # ```
