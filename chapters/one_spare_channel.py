@@ -50,7 +50,7 @@ prompts = {
     "four channels": in_plane((1, 20, 1), (0.4, 0.8, -0.3)),
 }
 record = {"channels": [], "task": [], "strong": [], "weak": []}
-fig, panels = plt.subplots(1, 3, figsize=(7.2, 2.7))
+fig, panels = plt.subplots(1, 3, figsize=(6.4, 2.6))
 for panel, (name, dist) in zip(panels, prompts.items(), strict=True):
     steps = np.diff(key_optimum(dist)[0], axis=0, prepend=0)
     steps = steps / np.abs(steps).max(0)
