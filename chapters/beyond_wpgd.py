@@ -235,8 +235,8 @@ print(
 )
 
 # %% [markdown]
-# Two channels a direction suffice for weights in any order. Where they rise in every direction one channel each will do, as the second exercise shows. How many this optimum needs in general, exactly or in the limit,
-# is not settled here: see [Open problems](/reference/open_problems).
+# Two channels a direction suffice for weights in any order. Where they rise in every direction one channel each will do, as the second exercise shows. For two tasks one spare channel
+# is always enough, and here three channels have this optimum exactly; for three tasks they may not be: see {doc}`one_spare_channel`.
 #
 # ## Break it
 #

@@ -409,8 +409,8 @@ print(
 # ```
 # ````
 #
-# So the exponent is known. The best constant is known for $p = 0$ only. For small errors part 3 says that $\norm{U} \norm{V} \norm{E}^p$ is at least about
-# $2 \cdot 2^p$, and the reversals of part 1 have $2 \cdot 4^p$.
+# So the exponent is known. For small errors part 3 says that $\norm{U} \norm{V} \norm{E}^p$ is at least about $2 \cdot 2^p$, and the reversals of part 1 have $2 \cdot 4^p$. With one spare
+# channel that is the best constant ({prf:ref}`prop-one-spare-price`), and for $p = 0$ the two agree.
 
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-price", "caption": "Fewer channels, larger weights. Risk above the optimum, per dimension, against the size of the weights, for three directions and two tasks in the wrong order. Four and five channels approach the optimum as their weights grow; six have it (drawn at the lower edge)."}}

@@ -362,7 +362,7 @@ risks
 #
 # Equal weights get $(r_1 + \dots + r_K)^2/(K \norm{r}^2)$, with $\norm{r}^2 = r_1^2 + \dots + r_K^2$ here, and for $r \ge 0$ the square of the sum is at
 # least the sum of the squares. It is equal if only one entry is not zero; and if that is the first, equal weights are the best in the
-# cone.
+# cone. With tasks of unequal sizes less can be left ({prf:ref}`prop-price-of-order`).
 #
 # ```python
 # rng, shares = np.random.default_rng(0), []
@@ -398,7 +398,7 @@ risks
 # The wedge is $45°$ wide. A line is farthest from it half-way around the remaining $135°$: at $\theta = -22.5°$, which is $67.5°$ from either
 # edge. The share is $\cos^2 67.5°$, about one seventh. There a task that agrees with the query a lot is followed by one that disagrees a little,
 # $r \propto (1, -\tan 22.5°)$: the best weights subtract the second task, and a scalar gate has to choose which of the two to listen to. Both
-# choices are equally poor.
+# choices are equally poor. {doc}`price_of_order` has the worst for any number of tasks.
 #
 # ```python
 # def share(theta):
