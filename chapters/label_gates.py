@@ -134,7 +134,7 @@ for k, d in enumerate((2, 10, 50)):
     S = np.geomspace(*np.quantile(S, [0.01, 0.99]), 60)
     ratio = (n + d + 1) / (count_hat(S, n, d) + d - 1)
     left.plot(S / (n * d), ratio, color=plotting.TASKS[k], ls=("-", "--", "-.")[k])
-    left.text(S[0] / (n * d), ratio[0] + 0.03, f"$d = {d}$", fontsize=10)
+    left.text(S[-1] / (n * d) * 1.1, ratio[-1] - 0.02, f"$d = {d}$", fontsize=10)
     record["curve"] += [f"weight d={d}"] * 60
     record["x"] += list(S / (n * d))
     record["y"] += list(ratio)
@@ -143,6 +143,7 @@ left.set(
     xlabel="energy / mean energy", ylabel="weight / fixed weight", xscale="log"
 )
 left.set_xticks([0.05, 0.2, 1, 4], ["0.05", "0.2", "1", "4"])
+left.set_xticks([], minor=True)
 dims, share = (2, 5, 10, 20, 40, 80), 0.04 + 0.64
 lines = {d: d * (1 - share * 4 * d / (5 * d + 1)) for d in dims}
 best = [100 * share * gain(4 * d, d) / lines[d] for d in dims]
@@ -157,7 +158,9 @@ right.text(7, 1.5, "labels at best", color=plotting.TASKS[1], fontsize=10)
 right.text(6, 0.2, "sigmoid gate", ha="right", color=plotting.TASKS[0], fontsize=10)
 right.set(xlabel="$d$", ylabel="gain, per cent of the risk")
 right.set_xticks(dims, map(str, dims))
-_ = right.set_yticks([0.1, 0.3, 1, 3], ["0.1", "0.3", "1", "3"])
+right.set_xticks([], minor=True)
+right.set_yticks([0.1, 0.3, 1, 3], ["0.1", "0.3", "1", "3"])
+_ = right.set_yticks([], minor=True)
 for name, xs, ys in (
     ("best", dims, best),
     ("limit", dims, limit),
@@ -194,8 +197,10 @@ plotting.FigureData(
 # For independent tasks, with $t_k = \norm{\beta_k}^2 + \sigma^2$, $\tau_k = \E[t_k^{-1} \mid S_k]$ and $\tau_k' = \E[t_k^{-2} \mid S_k]$,
 #
 # $$
-# \omega_k = \frac{r_k\, (1 - \sigma^2 \tau_k)}{(\tau_k - \sigma^2 \tau_k')\, S_k + d - 1 + \sigma^2 \tau_k}, \qquad \text{with risk} \quad M - \sum_k r_k\, \E \bigl[ (1 - \sigma^2 \tau_k)\, S_k\, \omega_k \bigr] .
+# \omega_k = \frac{r_k\, (1 - \sigma^2 \tau_k)}{(\tau_k - \sigma^2 \tau_k')\, S_k + d - 1 + \sigma^2 \tau_k}.
 # $$
+#
+# and the risk is $M - \sum_k r_k\, \E [ (1 - \sigma^2 \tau_k)\, S_k\, \omega_k ]$.
 #
 # Without noise, with $\hat n_k = \E[S_k / \norm{\beta_k}^2 \mid S_k]$ and modified Bessel functions $K_\nu$ (subscript: the order),
 #
@@ -429,13 +434,17 @@ print(
 # *New here.* Let $\Sigma_x = C = I$, $\sigma = 0$ and tasks be independent. The risk of {prf:ref}`thm-label-energy` is $\sum_k r_k^2\, \Delta(n_k, d)$ below that of the best fixed weights, where $\Delta > 0$ is symmetric, $\Delta(n, d) = \Delta(d, n)$, and
 #
 # $$
-# \Delta(n, d) = \frac{n d}{(n + d + 1)^2}\; \E_+ \frac{(U - \E_+ U)^2}{U}, \qquad U = \hat n + d - 1, \qquad \E_+ U = n + d + 1 .
+# \Delta(n, d) = \frac{n d}{(n + d + 1)^2}\; \E_+ \frac{(U - \E_+ U)^2}{U}, \qquad U = \hat n + d - 1 .
 # $$
 #
-# $\E_+$ is the mean in which each prompt counts $S$ times. Moreover
+# $\E_+ U = n + d + 1$, where $\E_+$ is the mean in which each prompt counts $S$ times. Moreover
 #
 # $$
-# \Delta(n, d) \le \frac{2\, n d\, (\min(n, d) + 2)}{(n + d + 1)^2\, (\max(n, d) - 1)} \quad (\max(n, d) \ge 2), \qquad \nu + \sqrt{\nu^2 + S} \le \hat n \le \nu + 1 + \sqrt{(\nu + 1)^2 + S},
+# \Delta(n, d) \le \frac{2\, n d\, (\min(n, d) + 2)}{(n + d + 1)^2\, (\max(n, d) - 1)} \quad (\max(n, d) \ge 2),
+# $$
+#
+# $$
+# \nu + \sqrt{\nu^2 + S} \le \hat n \le \nu + 1 + \sqrt{(\nu + 1)^2 + S},
 # $$
 #
 # and if $d$ grows with $n/d \to \alpha \in (0, \infty)$, then $\Delta(n, d) \to 2 \alpha^2 / (1 + \alpha)^4 \le \tfrac18$, with equality for $\alpha = 1$.
