@@ -161,7 +161,9 @@ right.set_xticks(dims, map(str, dims))
 right.set_xticks([], minor=True)
 right.set_yticks([0.1, 0.3, 1, 3], ["0.1", "0.3", "1", "3"])
 _ = right.set_yticks([], minor=True)
+trained_gain = [100 * (1 - trained.risk / line)]
 for name, xs, ys in (
+    ("trained", [5], trained_gain),
     ("best", dims, best),
     ("limit", dims, limit),
     ("sigmoid", sigmoids, dots),
@@ -764,7 +766,7 @@ def train_later(dist, features_in, steps=120, rate=0.02):
 rng, draws, zs = np.random.default_rng(3), 100_000, []
 for d, counts, r, b, slope, g_x in (
     (2, (4, 4), (0.3, 0.9), -0.5, 2.6, 1.0),
-    (3, (2, 3), (0.5, -0.7), 0.4, 0.8, 0.9),
+    (1, (5, 4), (0.5, -0.7), 1.5, 3.0, 0.95),
 ):
     index, n = np.repeat([0, 1], counts), sum(counts)
     beta = rng.normal(size=(draws, 2, d))
