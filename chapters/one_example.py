@@ -190,7 +190,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# x y x_query beta r R C Sx sigma M Z G q k v psi d n K
+# x y x_query beta beta_query r R C Sx sigma M omega P Z G q k v psi d n K counts
 # ```
 #
 # ## The bound
@@ -344,7 +344,7 @@ for d in (2, 20, 200):
 # ````
 #
 # ```{exercise} Compute: a longer prompt
-# :label: ex-longer-prompt
+# :label: ex-longer-sequence
 #
 # One task, $r = 1$, $d = 20$. By how much does the gain of the best sigmoid gate grow from $n = 2$ to $4$, and from $8$ to $16$ examples?
 # ```
@@ -355,7 +355,7 @@ for d in (2, 20, 200):
 # `best_later(20, (n,), (1.0,))`.
 # ```
 #
-# ````{solution} ex-longer-prompt
+# ````{solution} ex-longer-sequence
 # :class: dropdown
 #
 # By a little, then by nothing: each new label's gate forgets what is before.
