@@ -118,7 +118,7 @@ plotting.FigureData("hyperbolas", paths, d=1, counts=(1,), r=0.9, seed="none")
 # 2. Every flow is bounded, exists for all later time, and converges to one critical point.
 # 3. From almost every start it ends at a non-trivial stationary point with $F'(\gamma) \le 1$.
 # 4. If the non-trivial stationary point is unique up to scale, then from almost every start, from *every* start with $\risk < M$, and from every non-critical start with $\risk = M$, it ends at a
-#    global minimiser. If $F' < 1$ there, it converges exponentially fast, at a rate that depends on the conserved quantity.
+#    global minimiser. If $F' < 1$ there, it converges exponentially fast, at a rate that depends on the conserved quantity ({doc}`flow_rate` bounds it).
 #
 # In case 4 the global minimisers form two branches, $c > 0$ and $c < 0$ in $(cP, \omega/c)$, and each branch meets each value of the conserved quantity once.
 # ```
@@ -374,7 +374,7 @@ for start in (ones, *one_sided, scaled(random_start(), 0.0, 1)):
 print(f"{len(nearest) - 40} starts with risk at most M: all end at the minimiser")
 
 # %% [markdown]
-# Near the minimum the excess of the risk should fall like $e^{-2 \mu t}$, where $\mu$ belongs to the conserved quantity: it is the smallest eigenvalue of the Hessian, the zero of the scale left out.
+# Near the minimum the excess of the risk should fall like $e^{-2 \mu t}$, where $\mu$ belongs to the conserved quantity: it is the smallest eigenvalue of the Hessian, the zero of the scale left out. {prf:ref}`thm-flow-rate` bounds it in closed form.
 
 # %% tags=["check", "asserts-thm-gradient-flow"]
 # Along the slowest direction, to first order, which at a distance of a thousandth means to

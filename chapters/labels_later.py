@@ -628,7 +628,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # The products of {prf:ref}`prop-label-gates` are a poor substitute. A gate acts on all features written before, not on its partner alone, and
-# these trained layers stay far from the optimum, each start at another risk. How low one layer can get is not settled on this page.
+# these trained layers stay far from the optimum. The page {doc}`one_example` says how low one layer with one such gate can get, and why starts end at different risks.
 #
 # ## Exercises
 #

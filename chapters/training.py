@@ -584,7 +584,7 @@ glue("z_blind", float(gap_blind / stderr_blind), display=False)
 
 # %% [markdown]
 # It ends {glue:text}`gain_free:.2f` per cent *below* the line, {glue:text}`z_free:.1f` standard errors away. The gate has learnt to read the label. With that one weight set to zero, and the others left as they
-# are, the layer is above the line again, by {glue:text}`z_blind:.1f` standard errors. So the line is no bound for a gate that reads the data. The stored runs of recipe (ii), at $d = 100$, end above the line all the same; what a gate could gain there by reading labels we have not measured.
+# are, the layer is above the line again, by {glue:text}`z_blind:.1f` standard errors. So the line is no bound for a gate that reads the data. The stored runs of recipe (ii), at $d = 100$, end above the line all the same; what a gate could gain there by reading labels is little: the gain stays bounded while the risk grows with $d$. {doc}`label_gates` has the formula, and a ceiling for every layer whose gates read labels and no features.
 #
 # ## Exercises
 #
