@@ -21,7 +21,7 @@
 # read everything, the query writes too, and context coordinates leak into all of it. Might such a mixture do better than the formulas say?
 #
 # If gates do not look at the examples, it cannot. Inside every such layer there is a weighted step, which can be read off its weights, and all the rest
-# of its prediction does harm. This page proves it in three lines, for every law of the prompts in this book.
+# of its prediction does harm. This page proves it for every law of prompts in the book.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ceiling", "caption": "A layer stays above its own weighted step, and that above the optimum. A layer with a scalar gate that reads context is trained from a random start, every weight free (d = 5, two tasks of ten examples, r = (0.2, 0.8), noise 0.5). Thick: its risk; dashed: the risk of the weighted step inside it, read off its weights. Shaded: what all its other terms cost."}}
 import itertools
@@ -186,7 +186,7 @@ plotting.FigureData(
 # have one label; of these only those are odd in $X$ that have one feature of the context besides; and these are odd in $x$ if the last factor is. This leaves $\psi_j (w_y)_j\, y_i \cdot (P_k^\top x_i)_l \cdot (P_q^\top x)_l$ and $\psi_j (W_x^\top x_i)_j \cdot y_i (k_y)_l \cdot (P_q^\top x)_l$. Summed with $(\Gamma_i)_{jl}$ over channels they are $x^\top B_i x_i y_i$. All the
 # $f$ here are polynomials in Gaussian variables, so $\E f^2 < \infty$.
 #
-# *Part 3.* Put $\Gamma_i = \omega_i \ones \ones^\top$: $\diag(k_y) \ones = k_y$ and $\ones^\top \diag(\psi) W_x^\top = (W_x \psi)^\top$. Then $f_P = x^\top P X^\top (\omega \odot y)$, with risk $\risk(P, \omega)$. For gates in $[0,1]$ the weights lie in $[0, 1]$ and do not decrease; without a gate they are equal.
+# *Part 3.* Put $\Gamma_i = \omega_i \ones \ones^\top$: $\diag(k_y) \ones = k_y$ and $\ones^\top \diag(\psi) W_x^\top = (W_x \psi)^\top$. Then $f_P = x^\top P X^\top (\omega \odot y)$, with risk $\risk(P, \omega)$. For gates in $[0,1]$ the weights lie in $[0, 1]$ and do not decrease. Nor do they after averaging over each task's examples, which keeps the risk or lowers it, as the risk is convex in $\omega$ and the same for every order of a task's examples; so the best weights that are constant on tasks and do not decrease are no worse. Without a gate all weights are equal.
 # ```
 # ````
 #
@@ -364,14 +364,13 @@ print(
 # \text{risk}(f) \ge M - \sum_l s_l^2\, r^\top \bigl( (M + s_l) I + s_l R \bigr)^{-1} r ,
 # $$
 #
-# which is what enough key channels reach ({prf:ref}`prop-beyond-wpgd`). In particular, if all non-zero $s_l$ are equal, as for $\Sigma_x = C = I$, or if $R\, r$ is a multiple of $r$, then no such layer has a risk below that of the best weighted step. On the value side with $k_y = 0$ or $W_x = 0$ none has,
-# whatever $\Sigma$, $R$ and $r$.
+# which is what enough key channels reach ({prf:ref}`prop-beyond-wpgd`). In particular, if all non-zero $s_l$ are equal, as for $\Sigma_x = C = I$, or if $R\, r$ is a multiple of $r$, then no such layer has a risk below that of the best weighted step. Nor has a single head with gates on the value side, if $k_y = 0$ or $W_x = 0$, whatever $\Sigma$, $R$ and $r$.
 # ```
 #
 # ````{dropdown} Why it is true
 # (proof-prop-ceiling-heads)=
 # ```{prf:proof}
-# Odd parts add up, so $f_P = \sum_i x^\top B_i x_i y_i$, where each $B_i$ is the sum over heads, and part 2 of the theorem holds for the sum. In the proof of {prf:ref}`prop-beyond-wpgd` the risk of such an $f_P$ is minimised over *all* $B_1, \dots, B_n$, and the minimum is the right-hand side. It is the least risk of WPGD in the two cases named. On the value side $\Gamma_i = \delta_i \ones^\top$ with a vector $\delta_i$, and
+# Odd parts add up, so $f_P = \sum_i x^\top B_i x_i y_i$, where each $B_i$ is the sum over heads, and part 2 of the theorem holds for the sum. In the proof of {prf:ref}`prop-beyond-wpgd` the risk of such an $f_P$ is minimised over *all* $B_1, \dots, B_n$, and the minimum is the right-hand side. It is the least risk of WPGD in the two cases named. For a head with gates on the value side $\Gamma_i = \delta_i \ones^\top$ with a vector $\delta_i$, and
 # $B_i = \bigl(\delta_i^\top (\psi \odot w_y)\bigr) P_q P_k^\top + P_q k_y \bigl(W_x (\psi \odot \delta_i)\bigr)^\top$. If $k_y$ or $W_x$ is zero these are multiples of one matrix: WPGD with weights of any sign.
 # ```
 # ````

@@ -433,7 +433,7 @@ print(
 # ```
 # ````
 #
-# So the floor belongs to the construction of Theorem 6, not to the mask alone. One sum over the prompt more, of $x_i x_i^\top$, and it is gone; a trained layer may find that.
+# So the floor belongs to the construction of Theorem 6, not to the mask alone. One sum over the prompt more, of $x_i x_i^\top$, and it is gone. Layers that transform features before they use them have been found in training {cite:p}`vonoswald2023transformers`.
 
 
 # %%
