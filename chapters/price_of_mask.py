@@ -221,6 +221,8 @@ plotting.FigureData(
 # ```
 # ````
 #
+# Nearest to this is {cite:t}`ding2024causallm`: under one choice of weights masked layers follow an online descent, which need not end at the optimum. Here the matrices are free, and the distance has a number.
+#
 # Each example pays for what stands before it. The first pays nothing; the last one, which everything stands before, pays most. By simulation the floor needs no more than two draws of the earlier examples for every prompt, as half a mean squared difference of two is a variance, without bias:
 
 
@@ -433,7 +435,7 @@ print(
 # ```
 # ````
 #
-# So the floor belongs to the construction of Theorem 6, not to the mask alone. One sum over the prompt more, of $x_i x_i^\top$, and it is gone. Layers that transform features before they use them have been found in training {cite:p}`vonoswald2023transformers`.
+# So the floor belongs to the construction of Theorem 6, not to the mask alone. One sum over the prompt more, of $x_i x_i^\top$, and it is gone. Trained layers have been seen to correct curvature in such a way {cite:p}`vonoswald2023transformers`.
 
 
 # %%
