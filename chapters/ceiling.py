@@ -121,7 +121,7 @@ ax.text(1.7, 1.65, "the layer", color=plotting.TASKS[0])
 ax.text(1, 1.02, "its weighted step", color=plotting.TASKS[1], va="top")
 ax.text(3.3, 1.25, "shaded: all its other terms")
 _ = ax.set(
-    xscale="log", xlabel="training step", ylabel="risk / $d$", ylim=(0.5, 2.3)
+    xscale="log", xlabel="training step", ylabel="risk / $d$", ylim=(0.4, 2.3)
 )
 
 # %% tags=["remove-input"]
@@ -156,8 +156,10 @@ plotting.FigureData(
 # query's among them, entry by entry, let
 #
 # $$
-# B_i = P_q \bigl[ \diag\bigl(\Gamma_i^\top (\psi \odot w_y)\bigr) P_k^\top + \diag(k_y)\, \Gamma_i^\top \diag(\psi)\, W_x^\top \bigr],
-# \qquad f_P = \sum_{i=1}^n x^\top B_i\, x_i\, y_i .
+# \begin{aligned}
+# B_i &= P_q \bigl[ \diag\bigl(\Gamma_i^\top (\psi \odot w_y)\bigr) P_k^\top + \diag(k_y)\, \Gamma_i^\top \diag(\psi)\, W_x^\top \bigr], \\
+# f_P &= \sum_{i=1}^n x^\top B_i\, x_i\, y_i .
+# \end{aligned}
 # $$
 #
 # 1. $f_P$ is the part of the prediction $f$ that is odd in $X$, odd in $y$ and odd in $x$: the mean of $\pm f$ over the eight prompts $(\pm X, \pm y, \pm x)$, with the product of the three signs.
@@ -320,7 +322,7 @@ print(
 # %% [markdown]
 # ## What training does with the rest
 #
-# In {numref}`fig-ceiling` the excess is most of the risk at first, and training gets rid of it. It does so without being told: no other term is ever of use. At the end the layer is
+# In {numref}`fig-ceiling` the excess is a large part of the risk at first, and training gets rid of it. It does so without being told: no other term is ever of use. At the end the layer is
 # its weighted step, up to {glue:text}`ceiling_rest:.2g` of the risk, and that step is {glue:text}`ceiling_step:.2%` above the best.
 
 # %% tags=["check"]
@@ -430,7 +432,7 @@ print(
 
 # %% [markdown]
 # **The authors' table.** In one cell their trained model lies below the line printed beside it: linear attention at $n = 100$, 0.8322 against 0.8344 ({doc}`best_weights`). It has no gate. So if prompts are as this book reads them, the population risk of that model is *not* below 0.8344, whatever it learned: the number must carry the error of a
-# finite test, or belong to another protocol. The squared error of one prompt has a standard deviation of {glue:text}`ceiling_spread:.2f} d` there. So two standard errors are more than the gap unless the test had about {glue:text}`ceiling_tests` million prompts. Nothing more can be concluded from four digits.
+# finite test, or belong to another protocol. The squared error of one prompt has a standard deviation of {glue:text}`ceiling_spread:.2f` $d$ there. So two standard errors are more than the gap unless the test had about {glue:text}`ceiling_tests` million prompts. Nothing more can be concluded from four digits.
 
 # %% tags=["check"]
 cell = PromptDistribution(d=100, counts=(50, 50), r=(0.2, 0.8))
