@@ -366,7 +366,7 @@ print(
 # In long prompts the Bayes predictor itself errs by about $\sigma^2 k / n$ for want of examples, and the floor is a share $(k + 1)/(2n)$ of that. So it is short prompts with noise of the size of the signal that pay. A floor of zero does not say that the mask is free, of course; it says that this argument finds nothing.
 
 
-# %%
+# %% tags=["check", "asserts-prop-price-limits"]
 def price_of_one_feature(n, noise):
     """Part 4, on the unit square."""
 
@@ -385,7 +385,6 @@ def price_of_one_feature(n, noise):
     return noise * dblquad(integrand, 0, 1, 0, 1, epsabs=1e-8)[0]
 
 
-# %% tags=["check", "asserts-prop-price-limits"]
 rng, furthest = np.random.default_rng(7), 0.0
 for m, s2 in ((2, 1.0), (5, 1.0), (10, 4.0)):
     exact, (sampled, error) = (
