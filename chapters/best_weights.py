@@ -410,8 +410,8 @@ glue("limit_optimum", limits["weighted optimum"], display=False)
 # %% [markdown]
 # Their trained models come close. GLA is at most {glue:text}`gla_highest:.2f` per cent above theory, and at $n = 400$ one unit of the last digit below
 # it, as a test of finite size can be. Linear attention is at most {glue:text}`linear_highest:.2f` per cent above. But at $n = 100$ linear attention is {glue:text}`linear_lowest:.2f` per cent
-# *below* the theory printed beside it. It has no gate, and one layer without a gate cannot pass below, whatever its matrices ({doc}`training` says
-# why). So either the test risk has that error, or the table was made in another way than we read it. The answer gives no size of the
+# *below* the theory printed beside it. It has no gate, and one layer without a gate cannot pass below, whatever its matrices
+# ({prf:ref}`thm-ceiling`). So either the test risk has that error, or the table was made in another way than we read it. The answer gives no size of the
 # test, so four digits cannot tell which.
 #
 # **More context does not close the gap.** The gain, as a share of the label's variance, is its limiting value times $n / (n + 2 N)$,

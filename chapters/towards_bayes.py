@@ -21,7 +21,7 @@
 # task it is ridge regression. Many layers are many steps of a descent ({doc}`depth`), and a descent stopped early resembles ridge
 # regression. But with noise it never becomes ridge regression. One number more in each layer, the query's own gate, closes the gap.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth", "caption": "Steps alone stall; with a gate on the query they tend to the Bayes predictor. Least excess over the Bayes risk that was found at each depth, for one task with noise of standard deviation 2 (d = 5, n = 10), without the causal mask. Grey: gradient flow stopped at its best time, and a floor under all stacks with the mask (a lead, below)."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth", "caption": "Steps alone stall; with a gate on the query they tend to the Bayes predictor. Least excess over the Bayes risk that was found at each depth, for one task with noise of standard deviation 2 (d = 5, n = 10), without the causal mask. Grey: gradient flow stopped at its best time, and a floor under all stacks with the mask."}}
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -320,47 +320,17 @@ glue("excess_steps_last", float(ungated[7]), display=False)
 glue("excess_flow", float(flow), display=False)
 glue("mask_floor", float(floor), display=False)
 
+
 # %% [markdown]
 # In {numref}`fig-depth` the least excess with gates is a linear least-squares problem, that of steps alone the result of a search. At six layers steps leave {glue:text}`excess_steps:.3f`, gates
 # {glue:text}`excess_gates:.4f`; at eight layers steps are still at {glue:text}`excess_steps_last:.3f`. The best eight steps found are nearly equal. As their number grows, equal steps tend to gradient flow; stopped at its best time,
 # that has {glue:text}`excess_flow:.3f`. That a gap remains at every depth is
 # proved; how large it is, we have only measured.
 #
-# **A lead: what the mask costs.** With noise and the causal mask no depth seems to be enough, whatever the matrices: in this example the excess
-# stays above {glue:text}`mask_floor:.3f`, more than one and a half times that of gradient flow without the mask. This is no claim of the ledger.
+# **With the mask** layers of this kind do not tend to the Bayes predictor, however many they are and whatever their matrices: in this example their excess
+# stays above {glue:text}`mask_floor:.3f`, more than one and a half times that of gradient flow without the mask ({prf:ref}`thm-price-of-mask`). Values that read features, too, get round it:
+# {doc}`price_of_mask`.
 #
-# ````{dropdown} The argument, and its number
-# By {prf:ref}`thm-depth`, with gates that read neither features nor labels, the coefficient of $y_i$ in the prediction depends on $x_i, \dots, x_n$ and $x$ only:
-# what token $i$ knew at the start reaches the query through later tokens. In the Bayes predictor the coefficient $b_i = x^\top (S + \sigma^2 I)^{-1} x_i$
-# depends on earlier examples, too. Given the features, labels have a covariance of at least $\sigma^2 I$. So the excess is at least
-# $\sigma^2 \sum_i \E \operatorname{Var}(b_i \mid x, x_i, \dots, x_n)$, at every depth. The line in the figure is this sum, by Monte Carlo.
-# ````
-
-# %% tags=["check"]
-# The coefficients of labels, before and after everything earlier than example 6 changes.
-draw = torch.Generator().manual_seed(4)
-P_q, P_k = torch.randn(2, 4, d, d, generator=draw, dtype=torch.float64).numpy() / n
-masked = GLA.from_matrices(list(P_q), list(P_k), list(np.full((4, n + 1), 0.9)))
-
-
-def coefficients(Z):
-    Z = Z.clone().requires_grad_()
-    return torch.autograd.grad(masked(Z).sum(), Z)[0][:n, d]
-
-
-Z = Layout()(one_task.sample(1, draw, dtype=torch.float64))[0]
-changed = Z.clone()
-changed[:5] = torch.randn(5, d + 1, generator=draw, dtype=torch.float64)
-before, after = coefficients(Z), coefficients(changed)
-kept = (after - before)[5:].abs().max() / before.abs().max()
-moved = (after - before)[:5].abs().max() / before.abs().max()
-assert kept < 1e-12 < 1e-3 < moved and floor > 1.5 * flow
-print(
-    f"four masked layers, five earlier examples changed: later coefficients move by {kept:.0e}"
-)
-
-
-# %% [markdown]
 # ## Several tasks: there and back
 #
 # With several tasks one iterate has to serve them all. Bayes wants a *sum*, $\sum_k r_k \times$ (ridge regression on block $k$), and a descent that

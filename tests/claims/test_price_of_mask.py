@@ -1,0 +1,268 @@
+"""The distance that masked layers keep to the Bayes predictor: by definition, in closed form; and the way round."""
+
+import numpy as np
+import pytest
+import torch
+from cases import distributions
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.polynomial import Polynomial
+from scipy.integrate import dblquad, quad
+from scipy.special import erfcx
+from scipy.stats import chi2
+
+from glalib import GLA, PromptDistribution
+from glalib.baselines import bayes
+from glalib.layout import Layout
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def coefficients(dist, x, query):
+    """Of the labels in the Bayes predictor: (prompts, n) for x (prompts, n, d) and query (prompts, d)."""
+    index = dist.task_index
+    inner = np.einsum("pia,ab,pjb->pij", x, dist.C, x)
+    V = dist.R[np.ix_(index, index)] * inner + dist.sigma**2 * np.eye(dist.n)
+    c = dist.r[index] * np.einsum("pia,ab,pb->pi", x, dist.C, query)
+    return np.linalg.solve(V, c[..., None])[..., 0]
+
+
+def price(dist, prompts, seed):
+    """sigma^2 sum_i E Var(b_i | x_i, ..., x_n, x) and its standard error; two draws of what came before are enough."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw():
+        return dist.sample(prompts, generator, dtype=torch.float64)
+
+    kept, total = draw(), np.zeros(prompts)
+    for i in range(1, dist.n):
+        two = [
+            coefficients(dist, torch.cat([draw().x[:, :i], kept.x[:, i:]], 1).numpy(), kept.x_query[:, 0].numpy())
+            for _ in range(2)
+        ]
+        total += dist.sigma**2 * (two[0][:, i] - two[1][:, i]) ** 2 / 2
+    return total.mean(), total.std() / prompts**0.5
+
+
+@pytest.mark.claim("thm-price-of-mask")
+@given(dist=distributions(max_d=3, max_K=3, max_count=3), seed=SEEDS)
+@settings(max_examples=30)
+def test_the_bayes_predictor_has_these_coefficients(dist, seed):
+    dist = dist.replace(sigma=dist.sigma + 0.5)
+    prompts = dist.sample(5, torch.Generator().manual_seed(seed % 2**31), dtype=torch.float64)
+    b = coefficients(dist, prompts.x.numpy(), prompts.x_query[:, 0].numpy())
+    wanted = bayes(dist)(prompts)[:, 0].numpy()
+    assert np.allclose((b * prompts.y.numpy()).sum(1), wanted, rtol=0, atol=1e-9 * dist.M**0.5)
+
+
+@pytest.mark.claim("thm-price-of-mask")
+@given(
+    layers=st.integers(1, 5),
+    n=st.integers(2, 7),
+    d=st.integers(1, 3),
+    gate=st.sampled_from([None, "scalar", "key", "value"]),
+    seed=SEEDS,
+)
+@settings(max_examples=40)
+def test_under_the_mask_a_label_is_weighed_without_the_features_before_it(layers, n, d, gate, seed):
+    """Gates read features here; the label row of W_g is zero. Labels and features before example m all change."""
+    draw = {"generator": torch.Generator().manual_seed(seed % 2**31), "dtype": torch.float64}
+    m = int(torch.randint(1, n, (1,), generator=draw["generator"]))
+    like = GLA.from_matrices(*(torch.randn(2, layers, d, d, **draw) / n))
+    stack = GLA(d + 1, gate, layers, d, gate_bias=1.0, **draw)
+    stack.load_state_dict(like.state_dict(), strict=False)
+    with torch.no_grad():
+        for layer in stack.layers:
+            if gate:
+                layer.W_g[:d] = torch.randn(layer.W_g[:d].shape, **draw)
+    Z = torch.randn(n + 1, d + 1, **draw)
+    Z[n, d] = 0
+    other = Z.clone()
+    other[:m] = torch.randn(m, d + 1, **draw)
+
+    def weights(Z):
+        Z = Z.clone().requires_grad_()
+        return torch.autograd.grad(stack(Z).sum(), Z)[0][:n, d]
+
+    before, after = weights(Z), weights(other)
+    assert (before - after)[m:].abs().max() <= 1e-12 * (1 + before.abs().max())
+
+
+@pytest.mark.claim("thm-price-of-mask")
+def test_gates_that_read_labels_and_layers_without_the_mask_do_see_what_came_before():
+    draw = {"generator": torch.Generator().manual_seed(3), "dtype": torch.float64}
+    P = torch.randn(2, 3, 2, 2, **draw) / 3
+    Z = torch.randn(7, 3, **draw)
+    other = Z.clone()
+    other[:3] = torch.randn(3, 3, **draw)
+    stack = GLA.from_matrices(*P, causal=False)
+
+    def weights(Z):
+        Z = Z.clone().requires_grad_()
+        return torch.autograd.grad(stack(Z).sum(), Z)[0][3:6, 2]
+
+    assert (weights(Z) - weights(other)).abs().max() > 1e-3
+
+
+@pytest.mark.claim("thm-price-of-mask")
+def test_independent_tasks_pay_for_themselves_and_single_examples_pay_nothing():
+    both, error = price(PromptDistribution(2, (3, 4), (0.6, 0.8), sigma=1.2), 20_000, 0)
+    three, four = (price(PromptDistribution(2, (m,), (1.0,), sigma=1.2), 20_000, m) for m in (3, 4))
+    error = np.linalg.norm([error, 0.36 * three[1], 0.64 * four[1]])
+    assert error < 0.022 * both
+    assert abs(both - 0.36 * three[0] - 0.64 * four[0]) < 4 * error
+    assert price(PromptDistribution(2, (1, 1, 1), (0.5, 0.5, 0.5), sigma=1.2), 50, 1)[0] < 1e-30
+    assert price(PromptDistribution(2, (3,), (0.0,), sigma=1.2), 50, 1)[0] == 0
+    tied = PromptDistribution(2, (1, 1), (0.6, 0.6), R=[[1, 0.5], [0.5, 1]], sigma=1.2)
+    assert price(tied, 500, 1)[0] > 1e-3  # correlated: single examples pay, too
+
+
+def masked_excess(X, weights, noise):
+    """Mean squared distance from Bayes, one task and white features, of layers with weights of their own for all pairs.
+
+    weights: pairs of W (n, n), what example i takes of example j <= i, and q (n,), what the query takes of each.
+    """
+    n = X.shape[1]
+    U, A = np.broadcast_to(np.eye(n), (len(X), n, n)), 0.0
+    inner = X @ X.swapaxes(1, 2)
+    for W, q in weights:
+        A = A + (X * q[:, None]).swapaxes(1, 2) @ U
+        U = U - (np.tril(W) * inner) @ U
+    V = inner + noise * np.eye(n)
+    off = A - np.linalg.solve(V, X).swapaxes(1, 2)
+    return np.einsum("pai,pij,paj->p", off, V, off).mean()
+
+
+@pytest.mark.claim("thm-price-of-mask")
+def test_no_masked_stack_is_below_the_floor():
+    """Random weights around good ones, one for every pair of tokens in every layer."""
+    rng, (n, d, noise) = np.random.default_rng(0), (6, 3, 2.0)
+    X = rng.normal(size=(4000, n, d))
+    floor, error = price(PromptDistribution(d, (n,), (1.0,), sigma=noise**0.5), 15_000, 2)
+    least = np.inf
+    for layers in (1, 2, 3, 4):
+        for _ in range(20):
+            step, query = 0.13 / layers**0.5, 0.5 / (n + d + noise)
+            stack = [
+                (step * np.exp(0.3 * rng.normal(size=(n, n))), query * np.exp(0.3 * rng.normal(size=n)))
+                for _ in range(layers)
+            ]
+            least = min(least, masked_excess(X, stack, noise))
+    assert least > floor + 10 * error
+    assert least < 8 * floor  # and they are no straw men
+
+
+def of_one_feature(n, noise):
+    """Part 4 with s + t = a and s - t = a c: another way round the quarter plane than the page's."""
+
+    def integrand(c, p):
+        a = p / (1 - p)
+        s, t = a * (1 + c) / 2, a * (1 - c) / 2
+        w = 1 + 2 * a
+        theta = (w / ((1 + 2 * s) * (1 + 2 * t))) ** 0.5
+        return a / 2 * np.exp(-a * noise) * w ** (-n / 2 - 1) * (1 - theta ** np.arange(n)).sum() / (1 - p) ** 2
+
+    return noise * dblquad(integrand, 0, 1, -1, 1, epsabs=1e-9)[0]
+
+
+@pytest.mark.claim("prop-price-limits")
+@pytest.mark.parametrize("n, noise", [(2, 1.0), (4, 0.5), (7, 3.0)])
+def test_one_feature_by_integral_and_by_definition(n, noise):
+    exact, (sampled, error) = (
+        of_one_feature(n, noise),
+        price(PromptDistribution(1, (n,), (1,), sigma=noise**0.5), 20_000 if n > 5 else 120_000, n),
+    )
+    assert error < 0.018 * exact
+    assert abs(sampled - exact) < 4 * error
+
+
+@pytest.mark.claim("prop-price-limits")
+def test_two_examples_of_one_feature_by_a_single_integral():
+    def of_mean(t):
+        return chi2.pdf(t, 3) * np.pi / (2 * (t + 1)) * erfcx(((t + 1) / 2) ** 0.5) ** 2
+
+    square = quad(lambda a: chi2.pdf(a, 4) / (a + 1) ** 2, 0, np.inf)[0]
+    assert np.isclose(square - quad(of_mean, 0, np.inf)[0], of_one_feature(2, 1.0), rtol=1e-6)
+
+
+@pytest.mark.claim("prop-price-limits")
+def test_the_limits():
+    # Much noise, features and tasks of any covariance: both traces count.
+    Sx, C = np.diag([1.0, 0.4]), np.array([[1.0, 0.5], [0.5, 2.0]])
+    loud = PromptDistribution(2, (2,), (1.0,), sigma=40.0, Sx=Sx, C=C)
+    s = loud.signal_spectrum[0]
+    law = 2 * 1 / 2 * ((s**2).sum() ** 2 + (s**4).sum()) / 40.0**6
+    sampled, error = price(loud, 300_000, 0)
+    assert error < 0.015 * law
+    assert abs(sampled / law - 1) < 0.045
+    # Long prompts, by the white form of the proof: the rank counts, eigenvalues do not.
+    rng, n, k = np.random.default_rng(1), 250, 2
+    for inverse in (np.diag([1.0, 5.0]), np.eye(k)):
+        late, total = np.zeros((400, 1, k, k)), np.zeros(400)
+        for i in reversed(range(n)):
+            x = rng.normal(size=(400, 1, k, 1))
+            late = late + x @ x.mT
+            before = rng.normal(size=(400, 2, i, k))
+            b = np.linalg.solve(late + before.mT @ before + inverse, np.broadcast_to(x, (400, 2, k, 1)))
+            total += ((b[:, 0] - b[:, 1]) ** 2).sum((1, 2)) / 2
+        law = k * (k + 1) / 2 / n**2
+        assert total.std() / 20 < 0.015 * law
+        assert abs(total.mean() / law - 1) < 0.08
+    # Little noise, correlated tasks too, and fewer examples than features.
+    for counts, R in (((2, 2), [[1, 0.7], [0.7, 1]]), ((1, 1), [[1, 1], [1, 1]])):
+        prices = [
+            price(PromptDistribution(3, counts, (0.6, 0.6), R=R, sigma=sigma), 4000, 5)[0] for sigma in (1.0, 0.1, 0.01)
+        ]
+        assert prices[0] > 1.5 * prices[1] > 15 * prices[2] > 0
+
+
+@pytest.mark.claim("prop-way-round-mask")
+@given(L=st.integers(1, 5), n=st.integers(1, 6), d=st.integers(1, 3), seed=SEEDS)
+@settings(max_examples=40)
+def test_values_that_read_features_reach_any_polynomial(L, n, d, seed):
+    rng = np.random.default_rng(seed)
+    x, y, query = rng.normal(size=(n, d)) / n**0.5, rng.normal(size=n), rng.normal(size=d)
+    eta, alpha = rng.normal(size=(2, L))
+    width, new = 2 * d + 2, slice(d + 1, 2 * d + 1)
+    stack = GLA(width, None, L, key_width=d, context_width=d + 1, dtype=torch.float64)
+    with torch.no_grad():
+        for p in stack.parameters():
+            p.zero_()
+        stack.h[-1] = 1
+        for layer, step, a in zip(stack.layers, eta, alpha, strict=True):
+            layer.W_q[new] = layer.W_k[:d] = torch.eye(d, dtype=torch.float64)
+            layer.W_v[:d, new], layer.W_v[d, -1] = -step * torch.eye(d, dtype=torch.float64), a
+        Z = np.zeros((n + 1, width))
+        Z[:n, :d], Z[:n, d], Z[n, new] = x, y, query
+        ours = stack(torch.from_numpy(Z)).item()
+    p, pi = Polynomial([0.0]), Polynomial([1.0])
+    for step, a in zip(eta, alpha, strict=True):
+        p, pi = p + a * pi, pi * Polynomial([1.0, -step])
+    S = x.T @ x
+    wanted = query @ sum((c * np.linalg.matrix_power(S, l) for l, c in enumerate(p.coef)), 0 * S) @ x.T @ y
+    assert abs(ours - wanted) < 1e-9 * (1 + np.abs(p.coef).sum() * np.linalg.norm(query) * np.linalg.norm(y))
+
+
+@pytest.mark.claim("prop-way-round-mask")
+def test_a_few_such_layers_are_below_the_floor():
+    one_task = PromptDistribution(5, (10,), (1.0,), sigma=2.0)
+    floor, error = price(one_task, 3000, 0)
+    drawn = one_task.sample(20_000, torch.Generator().manual_seed(1), dtype=torch.float64)
+    z = np.linalg.eigvalsh((drawn.x.mT @ drawn.x).numpy()).ravel()
+    root, powers = (z * (z + 4)) ** 0.5, (z[:, None] / 60) ** np.arange(4)
+    c = np.linalg.lstsq(root[:, None] * powers, root / (z + 4), rcond=None)[0]
+    excess = ((powers @ c - 1 / (z + 4)) ** 2 * root**2).sum() / 20_000
+    assert excess < 0.3 * (floor - 4 * error)
+    assert np.isclose(floor, 0.0966, rtol=0.05)
+
+
+@pytest.mark.claim("thm-price-of-mask")
+def test_a_masked_module_is_above_the_floor_by_simulation():
+    dist = PromptDistribution(3, (6,), (1.0,), sigma=2.0**0.5)
+    floor, error = price(dist, 15_000, 2)
+    eye = np.eye(3)
+    stack = GLA.from_matrices([0.08 * eye, 0.05 * eye], [eye, eye])
+    prompts = dist.sample(20_000, torch.Generator().manual_seed(0), dtype=torch.float64)
+    with torch.no_grad():
+        square = (stack(Layout()(prompts)) - bayes(dist)(prompts)).square()[:, 0]
+    assert square.mean() > floor + 4 * (error + (square.std() / 20_000**0.5).item())
