@@ -23,6 +23,7 @@ In the order in which a page meets them:
     browsers     Sphinx: what a page hands to a browser: no script that it does not need, no role that is out of use
     plain        plain text of what is written in TeX
     build        the strict build: every warning of Sphinx is a failure, of citations and references too, told in lines
+    pdf          the whole book as one PDF; chromium is the browser that prints it
     check_book   the HTML that was built: all pages there, no failed cell, no dead link, no other host
     lock         the locked versions, and `lowest` the lowest
 
