@@ -82,7 +82,7 @@ def on_paper(start, title):
     """Style of one page of the book: its numbers run on, its title is above all but the first of them."""
     title = title.replace("\\", "").replace('"', "'")
     return f"""html {{ counter-reset: page {start - 1}; }}
-        .bd-main .bd-content .bd-footer-content {{ display: none !important; }}
+        .bd-main footer.bd-footer-content {{ display: none !important; }}
         @page {{ @top-right {{ content: "{title}"; font: 8pt sans-serif; color: #555; }} }}
         @page :first {{ @top-right {{ content: none; }} }}"""
 

@@ -169,7 +169,7 @@
   async paper() {
     await this.settled();
     const all = [...document.body.querySelectorAll("*")].filter(this.visible);
-    const main = all.filter((e) => e.closest("main"));
+    const main = all.filter((e) => e.closest("main") && !e.closest("mjx-assistive-mml"));
     const style = new Map(all.map((e) => [e, getComputedStyle(e)]));
     const edge = document.documentElement.clientWidth + 1;
     const texts = all.filter((e) => [...e.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim()));
