@@ -19,10 +19,11 @@ KEY := $(shell .venv/bin/python -c '' 2>/dev/null || rm -f .venv/ready-*; \
          (cat requirements.lock pyproject.toml; pwd) | cksum | tr ' ' '-')
 READY := .venv/ready-$(KEY)
 
-.PHONY: help book test test-pages test-elsewhere sync data lock clean
+.PHONY: help book pdf test test-pages test-elsewhere sync data lock clean
 
 help:
 	@echo "make book   build the book: _build/html/index.html"
+	@echo "make pdf    print the built book: _build/book.pdf (needs Chromium)"
 	@echo "make test   run the unit tests and every chapter"
 	@echo "make test-pages   open every page of the built book in Chromium, where there is one"
 	@echo "make test-elsewhere   run them as other processors would (about four times as long)"
@@ -36,6 +37,10 @@ book: .venv/ready
 	"$(VENV)" -m book.build $(BOOKFLAGS)
 	@"$(VENV)" -m book.check_book
 	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+# After `make book`.
+pdf: .venv/ready
+	@"$(VENV)" -m book.pdf
 
 test: .venv/ready
 	"$(VENV)" -m pytest --nbval-lax --dist loadscope --no-loadscope-reorder -n $(JOBS) --maxprocesses 8 chapters tests

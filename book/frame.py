@@ -116,6 +116,8 @@ def foot(app, pagename, templatename, context, doctree):
         "version": published.version(str(root)),
         "source": (published.source(app, file) or context["pathto"](f"_sources/{file}", 1)) if file else "",
         "repository": app.config.book_repository,
+        # The workflow that publishes the book puts it there.
+        "pdf": f"{app.config.html_baseurl}book.pdf" if app.config.html_baseurl else "",
     }  # fmt: skip
 
 

@@ -134,10 +134,11 @@ def test_the_foot_cites_dates_and_links(public, home):
     assert "Last changed 2024-02-03. The book is at v7.8.9." in text and "CC BY 4.0" in text and "MIT License" in text
     links = {link.get_text(): link["href"] for link in foot.find_all("a")}
     assert re.fullmatch(rf"{REPOSITORY}/blob/[0-9a-f]{{40}}/chapters/01_page\.md", links["Source of this page"])
-    assert links["All sources"] == REPOSITORY
+    assert links["All sources"] == REPOSITORY and links["The book as PDF"] == f"{BOOK}/book.pdf"
     at_home = read(home).select_one(".page-foot")
     links = {link.get_text(): link["href"] for link in at_home.find_all("a")}
-    assert links["Source of this page"] == "../_sources/chapters/01_page.md" and "All sources" not in links
+    assert links["Source of this page"] == "../_sources/chapters/01_page.md"
+    assert not {"All sources", "The book as PDF"} & set(links)
     assert "Last changed" not in at_home.get_text() and "The book is at" not in at_home.get_text()
     assert "(2026). A page." in at_home.get_text()
 

@@ -1,25 +1,30 @@
 """A built site in a real browser: one visit to a page, and the faults that it sees."""
 
-import shutil
 from collections import defaultdict
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
-from threading import Thread
+
+from book import chromium
 
 HERE = Path(__file__).resolve().parent
+SITE = HERE.parents[1] / "_build" / "html"
 FACTS = (HERE / "facts.js").read_text(encoding="utf-8")
 
 WIDTHS = (1440, 768, 360)
 # The sizes of a page: of the first one, of any other, how many elements, and how far what is there may jump.
 LANDING, CHAPTER, ELEMENTS, SHIFT = 1.2e6, 2.8e6, 15_000, 0.1
 
-# What axe-core looks at: everything, in the light on a desk; on a phone what does not depend on colours; in the dark
-# what does.
-STANDARD = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
-NARROW = {**STANDARD, "rules": {"color-contrast": {"enabled": False}}}
-COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+# A4 between its margins: assets/print.css.
+PAPER = 658
+
+# What axe-core looks at: what colours have no part in, of everything, on the desk and on the phone; what they have a
+# part in, light and dark, once for each look of a text. That takes by far the longest for a text.
+COLOURED = ["color-contrast", "link-in-text-block"]
+STRUCTURE = {
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
+    "rules": {rule: {"enabled": False} for rule in COLOURED},
+}
+COLOURS = {"runOnly": {"type": "rule", "values": COLOURED}}
 
 WATCH_SHIFTS = """
     window.layoutShift = 0;
@@ -29,30 +34,11 @@ WATCH_SHIFTS = """
 """
 
 
-def chromium():
-    """The path of a Chromium or Chrome, or None."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-def launch(playwright):
-    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    return playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu", *quiet])
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-def serve(folder):
-    """A server of the folder, on a free port; it ends with the process, or with its shutdown()."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    Thread(target=server.serve_forever, daemon=True).start()
-    return server
-
-
-def address(server):
-    return f"http://127.0.0.1:{server.server_address[1]}"
+def missing():
+    """Why no page can be opened here, or None."""
+    if not (SITE / "index.html").exists():
+        return "there is no built book: make book"
+    return chromium.lacking("axe_playwright_python")
 
 
 def steps(headings):
@@ -69,10 +55,14 @@ class Visit:
     """One page, opened once. `faults` is a dict: the kind of fault to a list of what was seen."""
 
     def __init__(self, browser, axe, origin, path, theme):
-        # A page is opened wide in the light and narrow in the dark, so that what jumps on opening is seen in both.
+        # A page is opened wide in the light and narrow in the dark, so that what jumps on opening is seen in both. In
+        # the dark it is seen on paper, too, where it has to turn light.
         desk, *_, phone = WIDTHS
         self.width = {"light": desk, "dark": phone}[theme]
-        self.looks = {"light": [(desk, STANDARD)], "dark": [(phone, NARROW), (desk, COLOURS)]}[theme]
+        self.looks = {
+            "light": [(desk, STRUCTURE, False), (desk, COLOURS, True)],
+            "dark": [(phone, STRUCTURE, False), (desk, COLOURS, True)],
+        }[theme]
         self.faults = defaultdict(list)
         context = browser.new_context(viewport={"width": self.width, "height": 900}, color_scheme=theme)
         context.add_init_script(WATCH_SHIFTS)
@@ -80,8 +70,9 @@ class Visit:
         self._listen(context, origin)
         try:
             self.page.goto(f"{origin}/{path}", wait_until="load")
-            self._see("ready")
             self.facts = self._look(limit=LANDING if path == "index.html" else CHAPTER)
+            if theme == "dark":
+                self._paper()
             self._widths()
             self._axe(axe)
         finally:
@@ -89,6 +80,11 @@ class Visit:
 
     def _see(self, what, *arguments):
         return self.page.evaluate(f"(given) => {FACTS}.{what}(...given)", arguments)
+
+    def _resize(self, width):
+        """To a new width, which costs a page more than all else here: only where it is another."""
+        if self.page.viewport_size["width"] != width:
+            self.page.set_viewport_size({"width": width, "height": 900})
 
     def _listen(self, context, origin):
         page, faults = self.page, self.faults
@@ -106,7 +102,7 @@ class Visit:
         context.route(lambda url: not url.startswith((origin + "/", "data:", "blob:")), elsewhere)
 
     def _look(self, limit):
-        facts = {name: self._see(name) for name in ("shift", "weight", "elements", "headings")}
+        facts = self._see("facts")
         if facts["weight"] > limit:
             self.faults["weight"].append(f"{facts['weight'] / 1e6:.2f} MB, more than {limit / 1e6} MB")
         if facts["elements"] >= ELEMENTS:
@@ -114,27 +110,32 @@ class Visit:
         if facts["shift"] >= SHIFT:
             self.faults["shift"].append(f"{facts['shift']:.2f} at {self.width} px, not less than {SHIFT}")
         self.faults["headings"] += steps(facts["headings"])
-        self.faults["formulas"] += self._see("untypeset")
-        self._see("unfold")
+        self.faults["formulas"] += facts["untypeset"]
         return facts
 
+    def _paper(self):
+        self.page.emulate_media(media="print")
+        self._resize(PAPER)
+        self.faults["paper"] += self._see("paper")
+        self.page.emulate_media(media="screen")
+
     def _widths(self):
+        self._see("unfold")
+        # The phone last, where `thin` has to find what scrolls marked as such.
         for width in WIDTHS:
-            self.page.set_viewport_size({"width": width, "height": 900})
-            # Scripts that answer to a new width have done so.
-            self.page.wait_for_timeout(150)
-            self.faults["sideways"] += [f"at {width} px: {what}" for what in self._see("sideways")]
-            self.faults["hidden"] += [f"at {width} px: {what}" for what in self._see("hidden")]
-            if width == min(WIDTHS):
-                self.faults["small"] += self._see("small")
-                self.faults["columns"] += self._see("unnamed")
+            self._resize(width)
+            for kind, found in self._see("beyond").items():
+                self.faults[kind] += [f"at {width} px: {what}" for what in found]
+        # Here the width is that of the phone.
+        self.faults["small"] += self._see("small")
+        self.faults["columns"] += self._see("unnamed")
 
     def _axe(self, axe):
         self._see("thin")
         self.page.evaluate(axe)
-        for width, rules in self.looks:
-            self.page.set_viewport_size({"width": width, "height": 900})
-            self.faults["standard"] += map(" ".join, self._see("axe", rules))
+        for width, rules, once in self.looks:
+            self._resize(width)
+            self.faults["standard"] += map(" ".join, self._see("axe", rules, once))
         # After a real key, what scripts focus is marked as if by that key.
         self.page.keyboard.press("Tab")
         stops = self._see("stops")

@@ -1,34 +1,24 @@
 """The built book, a server of it, and one browser a process. Without any of these the tests here are skipped."""
 
 from importlib.resources import files
-from importlib.util import find_spec
-from pathlib import Path
 
 import browse
 import pytest
 
-SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
+from book import chromium
+
 THEMES = ("light", "dark")
-
-
-def missing():
-    """Why no page can be opened here, or None."""
-    if not (SITE / "index.html").exists():
-        return "there is no built book: make book"
-    for package in ("playwright", "axe_playwright_python"):
-        if find_spec(package) is None:
-            return f"{package} is not installed"
-    return None if browse.chromium() else "there is no Chromium: apt-get install chromium, or Chrome"
 
 
 def pages():
     """The addresses of all pages, without the pieces that the theme copies."""
-    found = (path.relative_to(SITE) for path in SITE.rglob("*.html"))
+    found = (path.relative_to(browse.SITE) for path in browse.SITE.rglob("*.html"))
     return sorted(path.as_posix() for path in found if path.parts[0] not in ("_static", "_sources"))
 
 
 def pytest_report_header(config):
-    return f"pages: skipped, {missing()}" if missing() else f"pages: {len(pages())}, opened with {browse.chromium()}"
+    reason = browse.missing()
+    return "pages: " + (f"skipped, {reason}" if reason else f"{len(pages())}, opened with {chromium.found()}")
 
 
 def pytest_generate_tests(metafunc):
@@ -44,14 +34,10 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="session")
 def browser():
-    if reason := missing():
+    if reason := browse.missing():
         pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = browse.launch(playwright)
+    with chromium.opened() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -61,9 +47,8 @@ def axe(browser):
 
 @pytest.fixture(scope="session")
 def origin():
-    server = browse.serve(SITE)
-    yield browse.address(server)
-    server.shutdown()
+    with chromium.served(browse.SITE) as origin:
+        yield origin
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,26 @@
 // What a page shows, read inside the browser. Every function returns plain data.
 ({
-  // Formulas are typeset and fonts are there; what is folded is open, so that it is looked at as well.
-  async ready() {
+  // Once formulas are typeset and fonts are there.
+  async facts() {
     if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
     await document.fonts.ready;
     await new Promise((done) => setTimeout(done, 200));
-    return true;
+    return {
+      shift: window.layoutShift,
+      weight: this.weight(),
+      elements: document.querySelectorAll("*").length,
+      headings: this.headings(),
+      untypeset: this.untypeset(),
+    };
   },
 
+  // What is folded is looked at as well.
   unfold() {
     for (const fold of document.querySelectorAll("details")) fold.open = true;
   },
 
-  shift: () => window.layoutShift,
+  // Until scripts that answer to a new width have done so.
+  settled: () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)))),
 
   // Bytes of all that was fetched, uncompressed.
   weight: () =>
@@ -20,8 +28,6 @@
       (sum, entry) => sum + entry.decodedBodySize,
       0,
     ),
-
-  elements: () => document.querySelectorAll("*").length,
 
   headings() {
     const found = [...document.querySelectorAll("main :is(h1, h2, h3, h4, h5, h6)")].filter(this.visible);
@@ -41,6 +47,11 @@
     const classes = [...element.classList].map((name) => "." + name).join("");
     const text = element.textContent.trim().replace(/\s+/g, " ").slice(0, 40);
     return element.tagName.toLowerCase() + (element.id && "#" + element.id) + classes + (text && ` "${text}"`);
+  },
+
+  async beyond() {
+    await this.settled();
+    return { sideways: this.sideways(), hidden: this.hidden() };
   },
 
   // What reaches over the right edge, unless something around it scrolls or cuts.
@@ -141,11 +152,73 @@
     for (const code of document.querySelectorAll(".highlight pre")) code.normalize();
   },
 
-  async axe(rules) {
+  // Of all texts that look the same, on all that lies under them, the first few: [elements].
+  looks() {
+    const FEW = 3;
+    const kinds = new Map();
+    const number = (key) => kinds.get(key) ?? kinds.set(key, { id: kinds.size, first: [] }).get(key);
+    const walk = (element, under) => {
+      const s = getComputedStyle(element);
+      const ground = [under, s.backgroundColor, s.backgroundImage, s.opacity, s.filter, s.mixBlendMode];
+      // What changes nothing under a text tells no two texts apart.
+      const plain = s.backgroundColor === "rgba(0, 0, 0, 0)" && ground.slice(2).join() === "none,1,none,normal";
+      const here = plain ? under : number(ground.join()).id;
+      const text = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+      const { width, height } = element.getBoundingClientRect();
+      if ((text || element.matches("input")) && width > 1 && height > 1 && this.visible(element)) {
+        const link = element.matches("a") && [getComputedStyle(element.parentElement).color, s.textDecoration];
+        const ink = [here, s.color, s.fontSize, s.fontWeight, s.textShadow, s.position, element.matches("a"), link];
+        const { first } = number(ink.join());
+        if (first.length < FEW) first.push(element);
+      }
+      for (const child of element.children) walk(child, here);
+    };
+    walk(document.documentElement, "");
+    return [...kinds.values()].flatMap(({ first }) => first);
+  },
+
+  // rules: options of axe; once: every look of a text once, and not everything.
+  async axe(rules, once) {
+    await this.settled();
     const options = { resultTypes: ["violations"], preload: false, ...rules };
-    const { violations } = await axe.run(document, options);
+    const { violations } = await axe.run(once ? { include: this.looks() } : document, options);
     return violations.flatMap(({ id, nodes }) =>
       nodes.map((node) => [id, node.target.join(" "), node.failureSummary.split("\n").slice(1).join(" ").trim()]),
     );
+  },
+
+  // How bright a colour is, from 0 to 1, and null if one sees through it.
+  bright(colour) {
+    const [r, g, b, alpha = 1] = colour.match(/[\d.]+(?=[^\d.]|$)/g).map(Number);
+    const full = colour.startsWith("rgb") ? 255 : 1;
+    return alpha < 0.5 ? null : (0.3 * r + 0.6 * g + 0.1 * b) / full;
+  },
+
+  // What does not belong on paper, and what it lacks there.
+  async paper() {
+    await this.settled();
+    const all = [...document.body.querySelectorAll("*")].filter(this.visible);
+    const main = all.filter((e) => e.closest("main") && !e.closest("mjx-assistive-mml"));
+    const style = new Map(all.map((e) => [e, getComputedStyle(e)]));
+    const edge = document.documentElement.clientWidth + 1;
+    const texts = all.filter((e) => [...e.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim()));
+    const whole = (e) => e.tagName === "MAIN" || (getComputedStyle(e).breakInside !== "avoid" && whole(e.parentElement));
+    const faults = {
+      "is folded": main.filter((e) => e.matches("details:not([open])")),
+      "is of use on a screen alone": all.filter((e) => e.matches("nav, button, input, a.headerlink, dialog")),
+      "is a dark ground": all.filter((e) => (this.bright(style.get(e).backgroundColor) ?? 1) < 0.6),
+      "is pale": texts.filter((e) => this.bright(style.get(e).color) > 0.6),
+      "is turned dark": all.filter((e) => style.get(e).filter !== "none"),
+      "is cut": main.filter((e) => {
+        const inside = e.scrollWidth > e.clientWidth + 2 && !["visible", "clip"].includes(style.get(e).overflowX);
+        return (inside && e.clientWidth > 1) || e.getBoundingClientRect().right > edge;
+      }),
+      "may stand alone at the foot": main.filter(
+        (e) => e.matches("h1, h2, h3, h4, h5, h6, summary") && style.get(e).breakAfter !== "avoid",
+      ),
+      "may be cut in two": main.filter((e) => e.matches("img, figure") && style.get(e).breakInside !== "avoid"),
+      "goes on no other page": main.filter((e) => e.matches("pre") && !whole(e)),
+    };
+    return Object.entries(faults).flatMap(([fault, found]) => found.map((e) => `${fault}: ${this.name(e)}`));
   },
 })

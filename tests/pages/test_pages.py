@@ -17,6 +17,7 @@ KINDS = {
     "weight": "bytes of a page",
     "elements": "elements of a page",
     "shift": "what is there does not jump",
+    "paper": "light on paper, open, whole, and nothing there that is of use on a screen alone",
 }
 
 # Faults that are known and not yet mended: (page, kind) to their number in either theme. A number may only fall.

@@ -4,9 +4,12 @@ import browse
 import pytest
 from test_pages import KINDS
 
+from book import chromium
+
 GOOD = """<!DOCTYPE html><html lang="en"><head><title>A page</title><link rel="icon" href="data:,">
-<meta name="viewport" content="width=device-width, initial-scale=1"></head>
-<body><main><h1>A page</h1>{}<p><a href="#a">A link</a></p><h2 id="a">A part</h2></main></body></html>"""
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>h1, h2 {{ break-after: avoid }}</style></head><body><main><h1>A page</h1>{}
+<p><a href="#a">A link</a></p><h2 id="a">A part</h2></main></body></html>"""
 
 PLANTED = {
     "console": "<script>console.error('no')</script>",
@@ -27,26 +30,40 @@ PLANTED = {
     "elements": browse.ELEMENTS * "<i></i>",
     "shift": """<div id="top"></div><p style="height: 400px; background: #eee">text</p><script>
         setTimeout(() => document.getElementById("top").style.height = "300px", 100)</script>""",
+    "paper": "<details><summary>A fold</summary>that stays so</details>",
+}
+
+ON_PAPER = {
+    "is folded": PLANTED["paper"],
+    "is of use on a screen alone": "<nav>elsewhere</nav>",
+    "is a dark ground": '<p style="background: #222; color: #000">night</p>',
+    "is pale": '<p style="color: #ddd">pale</p>',
+    "is turned dark": '<img alt="x" src="data:," style="filter: invert(1)">',
+    "is cut": '<div style="width: 300px; overflow: auto"><div style="width: 400px">wide</div></div>',
+    "may stand alone at the foot": '<h2 style="break-after: auto">alone</h2>',
+    "may be cut in two": "<figure>a figure</figure>",
+    "goes on no other page": '<div style="break-inside: avoid"><pre>code</pre></div>',
 }
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    server = browse.serve(folder)
-    yield folder, browse.address(server)
-    server.shutdown()
+    with chromium.served(folder) as origin:
+        yield folder, origin
 
 
-def faults(browser, axe, folder, text, theme="light"):
+def visit(browser, axe, folder, text, theme="light"):
     path, origin = folder
     (path / "page.html").write_text(text, encoding="utf-8")
-    return {kind for kind, found in browse.Visit(browser, axe, origin, "page.html", theme).faults.items() if found}
+    return {
+        kind: found for kind, found in browse.Visit(browser, axe, origin, "page.html", theme).faults.items() if found
+    }
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_good_page_has_no_fault(browser, axe, folder, theme):
-    assert faults(browser, axe, folder, GOOD.format(""), theme) == set()
+    assert visit(browser, axe, folder, GOOD.format(""), theme) == {}
 
 
 def test_every_kind_is_planted():
@@ -70,4 +87,20 @@ def test_what_scrolls_without_showing_it_is_seen_in_both_themes(browser, axe, fo
 
 @pytest.mark.parametrize("kind", PLANTED)
 def test_a_planted_fault_is_seen(browser, axe, folder, kind):
-    assert kind in faults(browser, axe, folder, GOOD.format(PLANTED[kind]))
+    theme = "dark" if kind == "paper" else "light"
+    assert kind in visit(browser, axe, folder, GOOD.format(PLANTED[kind]), theme)
+
+
+@pytest.mark.parametrize("fault", ON_PAPER)
+def test_a_planted_fault_on_paper_is_seen(browser, axe, folder, fault):
+    found = visit(browser, axe, folder, GOOD.format(ON_PAPER[fault]), "dark")["paper"]
+    assert any(what.startswith(f"{fault}: ") for what in found), found
+
+
+def test_a_text_that_looks_like_others_is_seen_on_another_ground(browser, axe, folder):
+    def page(more):
+        return GOOD.format(f'<div style="color: #444">{20 * "<p>text</p>"}{more}</div>')
+
+    assert visit(browser, axe, folder, page("")) == {}
+    dark = page('<div style="background: #555"><p>text</p></div>')
+    assert len(visit(browser, axe, folder, dark)["standard"]) == 1

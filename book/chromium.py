@@ -1,0 +1,54 @@
+"""A browser that is steered from Python, and a server of the pages that it opens."""
+
+import shutil
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from threading import Thread
+
+NAMES = "chromium", "chromium-browser", "google-chrome"
+
+
+def found():
+    """The path of a Chromium or Chrome, or None."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+def lacking(*packages):
+    """Why there is no browser to steer from here, or None."""
+    for package in ("playwright", *packages):
+        if find_spec(package) is None:
+            return f"{package} is not installed"
+    return None if found() else "there is no Chromium: apt-get install chromium, or Chrome"
+
+
+@contextmanager
+def opened():
+    """A browser, until the block ends."""
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", *quiet]
+        browser = playwright.chromium.launch(executable_path=found(), args=options)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def served(folder):
+    """The address of a server of the folder, until the block ends."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
