@@ -12,8 +12,10 @@ SIGNS = {
     "cap": "∩", "sim": "~", "propto": "∝", "ll": "≪", "gg": "≫", "ell": "ℓ", "partial": "∂", "nabla": "∇", "mid": "|",
     "uparrow": "↑", "downarrow": "↓", "ones": "1", "varphi": "φ", "varepsilon": "ε", "lVert": "‖", "rVert": "‖",
     "lvert": "|", "rvert": "|", "langle": "⟨", "rangle": "⟩", "lceil": "⌈", "rceil": "⌉", "lfloor": "⌊", "rfloor": "⌋",
-    "quad": " ", "qquad": " ",
-    **{name: name for name in ("min", "max", "inf", "lim", "log", "ln", "exp", "det", "sin", "cos", "tan", "arccos")},
+    "quad": " ", "qquad": " ", "mp": "∓", "succeq": "⪰", "preceq": "⪯", "varrho": "ϱ", "varsigma": "ς",
+    "limsup": "lim sup", "liminf": "lim inf",
+    **{name: name for name in ("min", "max", "inf", "sup", "lim", "log", "ln", "exp", "det")},
+    **{name: name for name in ("sin", "cos", "tan", "cot", "arccos", "sinh", "cosh", "tanh")},
 }  # fmt: skip
 ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303", "dot": "\u0307"}
 # Commands that say how something is set, and nothing else.
