@@ -76,11 +76,11 @@ def effective_weights(
     - "autograd" fits derivatives of f: it minimises E (D - f_P(X, y', x'))^2, D = sum_ia y'_i x'_a d^2 f / dy_i dx_a,
       where labels y' and query x' are drawn anew for the same X, from the law of y and x.
 
-    Both have the same minimisers, for every f that is smooth in y and x. Given X, y ~ N(0, K) and x ~ N(0, Sx) are
-    independent, so Stein's lemma in each gives E[f y x^T | X] = K E[d^2 f / dy dx | X] Sx = E[D y' x'^T | X]: f and D
-    have the same products with all y_i x_i x^T, and the two losses differ by a constant. Where f is linear in y and in
-    x, D is f(X, y', x'). Autograd does not see jumps, or kinks as of a ReLU. Where two steps are equally near, or some
-    directions of x_i or x are never drawn, P and omega are one choice of many.
+    On prompts of Definition 2 both have the same minimisers, for every f that is smooth in y and x. Given X, y ~ N(0, K)
+    and x ~ N(0, Sx) are independent, so by Stein's lemma, in y and in x, E[f y x^T | X] = K E[d^2 f / dy dx | X] Sx =
+    E[D y' x'^T | X]: f and D have the same products with all y_i x_i x^T, and the two losses differ by a constant.
+    Where f is linear in y and in x, D is f(X, y', x'). Autograd does not see jumps, or kinks as of a ReLU. Where two
+    steps are equally near, or some directions of x_i or x are never drawn, P and omega are one choice of many.
 
     - predictor, dist, tokens: as in `simulate_risk`. "autograd" needs a `PromptDistribution`, by whose law y' is drawn.
     - draws, batch: prompts drawn in all, at least 2 (n + d^2), and at a time (chosen if None). All are kept:
@@ -91,7 +91,7 @@ def effective_weights(
     `explained` what the fit owes to its own draws. Raises ValueError or TypeError for bad arguments, and where
     predictions have the wrong type or shape, do not depend on the prompt, or have no gradients for "autograd".
 
-    Theorem 1 read backwards, as derived here: a layer of Eq. (9) has omega and P exactly, and explained = 1.
+    Theorem 1 read backwards, as derived here: a layer of Eq. (9) with a scalar gate is such a step, and explained = 1.
     """
     check_sampler(dist)
     _check.option("by", by, ("regression", "autograd"))
@@ -143,8 +143,10 @@ def _estimate(f: Tensor, y: Tensor, X: Tensor, x: Tensor, t: Tensor, u: Tensor, 
     what = "the predictor's output"
     if not (f.isfinite().all() and t.isfinite().all()):
         raise _check.fail(what, "finite", "NaN or infinity")
-    if (t == t[0]).all():
-        raise _check.fail(what, "one that depends on labels and query", f"{t[0].item():g} for every prompt")
+    products = torch.einsum("si,sia,sb->iab", t[:, None] * u, X, v).flatten(1)
+    U, S, _ = torch.linalg.svd(products, full_matrices=False)
+    if (t == t[0]).all() or S[0] == 0:
+        raise _check.fail(what, "one that depends on labels and query", "none of that in any prompt")
 
     def estimates(kept: Tensor, starts: Tensor) -> list[Tensor]:
         """Of the prompts kept: omega, P and the share explained, by the nearest step found from these omegas."""
@@ -153,7 +155,6 @@ def _estimate(f: Tensor, y: Tensor, X: Tensor, x: Tensor, t: Tensor, u: Tensor, 
         omega, P = min(found, key=lambda best: float((tt - _step(uu, XX, vv, *best)).square().sum()))
         return [omega, P, 1 - (fy - _step(yy, XX, xx, omega, P)).var() / fy.var()]
 
-    U, S, _ = torch.linalg.svd(torch.einsum("si,sia,sb->iab", t[:, None] * u, X, v).flatten(1), full_matrices=False)
     group = torch.arange(len(X), device=f.device) % GROUPS
     whole = estimates(group >= 0, U.mT[:STARTS][S[:STARTS] > 1e-9 * S[0]])
     without = [estimates(group != g, whole[0][None]) for g in range(GROUPS)]
