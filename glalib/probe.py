@@ -76,7 +76,7 @@ def effective_weights(
     - "autograd" fits derivatives of f: it minimises E (D - f_P(X, y', x'))^2, D = sum_ia y'_i x'_a d^2 f / dy_i dx_a,
       where labels y' and query x' are drawn anew for the same X, from the law of y and x.
 
-    On prompts of Definition 2 both have the same minimisers, for every f that is smooth in y and x. Given X, y ~ N(0, K)
+    On prompts of Definition 2 both have the same minimisers, for every f smooth in y and x. Given X, y ~ N(0, K)
     and x ~ N(0, Sx) are independent, so by Stein's lemma, in y and in x, E[f y x^T | X] = K E[d^2 f / dy dx | X] Sx =
     E[D y' x'^T | X]: f and D have the same products with all y_i x_i x^T, and the two losses differ by a constant.
     Where f is linear in y and in x, D is f(X, y', x'). Autograd does not see jumps, or kinks as of a ReLU. Where two
@@ -178,8 +178,7 @@ def _nearest(t: Tensor, u: Tensor, X: Tensor, v: Tensor, omega: Tensor) -> tuple
     for _ in range(ROUNDS):
         P = least((v[:, :, None] * ((omega * u)[:, None] @ X)).flatten(1)).reshape(v.shape[1], -1)
         before, omega = omega, least(u * (X @ (v @ P)[..., None])[..., 0])
-        size = omega.square().mean().sqrt()
-        omega, P = omega / size, P * size
+        omega = omega / omega.square().mean().sqrt()
         if (omega - before).abs().max() < 1e-10:
             break
     return omega, P

@@ -145,6 +145,19 @@ def test_errors_cover(by):
     assert np.all((z.std(0) > 0.6) & (z.std(0) < 1.6)), z.std(0)
 
 
+@pytest.mark.parametrize("by", WAYS)
+def test_the_law_of_the_labels_counts(by):
+    """sum_i y_i |x_i|^2 x_i . x without noise, in two dimensions: P = E|x|^6 / E|x|^4 I = 6 I, as y_i^2 is |x_i|^2 in
+    the mean. It would be 4 I if all labels had one variance. The share is 36 E|x|^4 / E|x|^8."""
+    dist = PLAIN.replace(sigma=0.0)
+
+    def model(p):
+        return wpgd_step(p.x * p.x.square().sum(-1, keepdim=True), p.y, p.x_query, np.eye(2), np.ones(3))
+
+    found = effective_weights(model, dist, 2_000, generator=gen(5), by=by)
+    assert np.abs(z_scores(found, np.ones(3), 6 * np.eye(2), 0.75)).max() < 4 and found.P_stderr.max() < 0.4
+
+
 def test_few_prompts_do_not_bias_the_share():
     """Seven numbers from forty prompts: without the correction the mean share is 0.82, far below the truth of 0.98."""
     found = [effective_weights(Gated(), PLAIN, 40, generator=gen(s), by="autograd").explained for s in range(50)]
