@@ -18,6 +18,7 @@ The rooms, in the order in which data flows through them:
     model       the recurrence as a module, and the construction of Eq. (9)
     baselines   least squares, ridge, and the Bayes predictor
     simulate    Monte Carlo: the twin of every closed form
+    probe       inside a model: the weighted step that its predictions are nearest to
     token_free  exact draws of a layer's error without drawing tokens
     objective   what a step of training makes small
     training    fitting a model to a distribution by a recipe; Adam and its rates, which `many` uses too
@@ -50,11 +51,18 @@ from .wpgd import wpgd_step
 if TYPE_CHECKING:  # so that a checker of types knows the options of what loads on first use
     from .attention import gla, gla_readout
     from .model import GLA
+    from .probe import effective_weights
     from .simulate import simulate_risk
 
 __version__ = "0.1.0"
 
-_NEED_TORCH = {"GLA": "model", "gla": "attention", "gla_readout": "attention", "simulate_risk": "simulate"}
+_NEED_TORCH = {
+    "GLA": "model",
+    "effective_weights": "probe",
+    "gla": "attention",
+    "gla_readout": "attention",
+    "simulate_risk": "simulate",
+}
 
 __all__ = [
     "GLA",
@@ -63,6 +71,7 @@ __all__ = [
     "PromptDistribution",
     "Prompts",
     "Uniqueness",
+    "effective_weights",
     "gla",
     "gla_readout",
     "optimal_wpgd",

@@ -77,9 +77,9 @@ def simulate_risk(
     draws, queries = _check.positive_int("draws", draws), _check.positive_int("queries", queries)
     if draws < 2:
         raise _check.fail("draws", "at least 2, for a standard error", draws)
-    batch = _chosen_batch(dist, queries) if batch is None else _check.positive_int("batch", batch)
+    batch = chosen_batch(dist, queries) if batch is None else _check.positive_int("batch", batch)
     progress = _check.flag("progress", progress)
-    predict, dtype = _as_predictor(predictor, dist, queries, tokens, dtype)
+    predict, dtype = as_predictor(predictor, dist, queries, tokens, dtype)
     known, compare = (0.0, None) if against is None else _known(against, dist, dtype)
     parts: list[Tensor] = []
     with tqdm(total=draws, disable=not progress, unit="prompt") as bar:
@@ -102,7 +102,7 @@ def _known(against: Any, dist: Sampler, dtype: torch.dtype) -> tuple[float, Pred
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise TypeError(f"against must be a WPGD record, a (P, omega) pair or None; got {_check.short(against)}")
     dist = _check.instance("dist", dist, PromptDistribution, "a PromptDistribution where `against` is given")
-    return population_risk(dist, *pair), _as_predictor(tuple(pair), dist, 1, None, dtype)[0]
+    return population_risk(dist, *pair), as_predictor(tuple(pair), dist, 1, None, dtype)[0]
 
 
 def _squared_errors(predictions: Any, drawn: Drawn) -> Tensor:
@@ -139,7 +139,7 @@ def draw(
     return drawn
 
 
-def _chosen_batch(dist: object, queries: int) -> int:
+def chosen_batch(dist: object, queries: int) -> int:
     """About 2 million numbers at a time: large enough for speed, small enough for a laptop."""
     if not isinstance(dist, PromptDistribution):  # of unknown size
         return 256
@@ -159,7 +159,7 @@ def query_option(model: torch.nn.Module, queries: int) -> dict[str, int]:
     return {"queries": queries}
 
 
-def _as_predictor(
+def as_predictor(
     predictor: Any, dist: Sampler, queries: int, tokens: Any, dtype: torch.dtype
 ) -> tuple[Predictor, torch.dtype]:
     """Any predictor as a callable from a `Prompts` record to predictions, and the precision it wants."""

@@ -48,6 +48,7 @@ FIRST = {
     "objective.py": ["training", "token_free"],
     "optima.py": ["risk", "precision", "scalar_gates"],
     "plotting.py": ["plotting", "package"],
+    "probe.py": ["effective_weights"],
     "distribution.py": ["prompts", "risk", "simulate"],
     "prompts.py": ["prompts", "bad_inputs"],
     "progress.py": ["sweep", "training"],

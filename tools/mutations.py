@@ -188,6 +188,11 @@ MUTATIONS = [
     ),
     Mutation("the standard error", "simulate.py", "losses.std().item() / draws**0.5", "losses.std().item() / draws"),
     Mutation("the risk known exactly", "simulate.py", "known + losses.mean()", "losses.mean()"),
+    Mutation("the weights' scale", "probe.py", "omega.square().mean().sqrt()", "omega.square().sum().sqrt()"),
+    Mutation("labels drawn anew", "probe.py", "(drawn.x - again.x) * tasks", "(drawn.x + again.x) * tasks"),
+    Mutation("the jackknife", "probe.py", "(GROUPS - 1) ** 0.5 * part", "GROUPS**-0.5 * part"),
+    Mutation("the share explained", "probe.py", "1 - (fy - _step", "1 - 2 * (fy - _step"),
+    Mutation("what the fit owes to its draws", "probe.py", "GROUPS * share - (GROUPS - 1) * parts[2].mean()", "share"),
     # Errors without tokens, training, data.
     Mutation(
         "across the direction of the values",

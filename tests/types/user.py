@@ -14,6 +14,7 @@ from glalib import (
     PromptDistribution,
     Prompts,
     Uniqueness,
+    effective_weights,
     gla,
     gla_readout,
     optimal_wpgd,
@@ -25,6 +26,7 @@ from glalib import (
 )
 from glalib.baselines import bayes, least_squares, ridge
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
+from glalib.probe import EffectiveWeights
 from glalib.reproduce import sweep, train_cell
 from glalib.risk import h1, h2, slope
 from glalib.simulate import Estimate
@@ -75,6 +77,8 @@ assert_type(wpgd_step(prompts.x, prompts.y, prompts.x_query, best.P, dist.expand
 
 estimate = simulate_risk(model, dist, draws=100, queries=2, tokens=tokens, against=best)
 assert_type(estimate, Estimate)
+inside = effective_weights(model, dist, draws=100, tokens=tokens, by="autograd")
+assert_type(inside.scaled_to(dist.expand(best.omega)), EffectiveWeights)
 for predictor in (least_squares, ridge(1.0), bayes(dist), best, (best.P, best.omega)):
     simulate_risk(predictor, dist, 100)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from glalib import GLA, PromptDistribution
+from glalib import GLA, PromptDistribution, effective_weights
 from glalib.checkpoint import state_fingerprint
 from glalib.layout import DELIMITED
 from glalib.many import fit_many
@@ -90,3 +90,16 @@ def test_starts_and_draws_are_the_same_on_every_device():
     losses, expected = (token_free_losses(m, DIST, 50, torch.Generator().manual_seed(2)) for m in (far, here))
     assert losses.device.type == there
     torch.testing.assert_close(losses.cpu(), expected, **CLOSE)
+
+
+@needs_accelerator
+@pytest.mark.parametrize("by", ["regression", "autograd"])
+def test_effective_weights_are_the_same_on_every_device(by):
+    found, expected = (
+        effective_weights(
+            new_model(device), DIST, 100, generator=torch.Generator().manual_seed(3), tokens=DELIMITED, by=by
+        )
+        for device in (ELSEWHERE[0], "cpu")
+    )
+    for name in ("P", "omega", "explained", "P_stderr", "omega_stderr", "explained_stderr"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-6, atol=1e-6)
