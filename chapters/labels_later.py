@@ -519,8 +519,8 @@ def risk_over_M(predict, dist, p):
 dist = PromptDistribution(d=2, counts=(4, 4), r=(0.3, 0.9))
 test = dist.sample(80_000, torch.Generator().manual_seed(2), 8, torch.float64)
 optimum = optimal_wpgd(dist)
-blind = [train(dist, False, seed) for seed in range(3)]
-reading = [train(dist, True, seed) for seed in range(3)]
+blind = [train(dist, False, seed) for seed in range(2)]
+reading = [train(dist, True, seed) for seed in range(2)]
 trained = {
     name: [
         risk_over_M(lambda p: model(sequential(p), queries=8), dist, test)

@@ -305,7 +305,7 @@ def minimise(dist, starts=6):
 
 gaps = [
     (minimise(dist) - optimal_wpgd(dist).risk) / dist.M
-    for dist in map(random_setting, range(5))
+    for dist in map(random_setting, range(3))
 ]
 assert np.abs(gaps).max() < 1e-6  # L-BFGS stops a little above the minimum
 print(

@@ -67,7 +67,7 @@ def test_what_is_stored_is_within_the_tolerance(name, all_weights):
 
 
 @pytest.mark.claim("table-authors-trained")
-@pytest.mark.parametrize(("model", "n"), [("linear", 100), ("gla", 200)])
+@pytest.mark.parametrize(("model", "n"), [("gla", 100)])
 def test_a_sample_of_cells_is_trained_again(model, n):
     """The same seeds on another machine: other rounding, so not the same digits, but far within a standard error."""
     there = next(row for row in stored("table_context_gate") if (row["model"], row["n"], row["seed"]) == (model, n, 0))
