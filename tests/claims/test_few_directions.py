@@ -215,7 +215,8 @@ def test_slopes_below_one_wherever_it_applies(seed):
     dist = PromptDistribution(d, counts, r, R=R, Sx=np.diag(s), sigma=noise)
     lam = dist.task_spectrum[0]
     found, points = uniqueness(dist), stationary_points(dist)
-    assert found.bound_rank == pytest.approx(5 + 4 * (1 + lam.min()) * s.sum() / dist.M, rel=1e-9)
+    assert found.bound_rank == pytest.approx(5 + 4 * (1 + lam.min()) * s.sum() / dist.M, rel=1e-6)
+    assert found.bound_rank <= (5 + 4 * (1 + lam.min()) * s.sum() / dist.M) * (1 + 1e-15)
     if d <= found.bound_rank:
         assert found.rank <= d and found.holds_sharp
         assert len(points) == 1 and slope(dist, points[0].gamma) < 1
@@ -249,6 +250,23 @@ def test_rounding_certifies_nothing():
         dense = PromptDistribution(40, counts, (0.6, 0.8), Sx=low)
         plain = PromptDistribution(40, counts, (0.6, 0.8), Sx=np.diag(np.r_[np.ones(3), np.zeros(37)]))
         assert uniqueness(plain).rank == 3 and uniqueness(dense).rank == rank
+        # Its three known eigenvalues are equal, but the gap leaves out those that may count.
+        assert uniqueness(plain).holds_sharp and uniqueness(dense).holds_sharp == (rank == 3)
+    # With eigenvalues below the rounding there are three points, which a dense matrix hides.
+    s, long = np.r_[1.0, np.full(59, 1e-15)], 9 * 10**18
+    basis = np.linalg.qr(rng.normal(size=(60, 60)))[0]
+    gamma, lam = 1e15, np.array([1.0, long])
+    v = (s / (s.sum() + gamma * s)) ** 2
+    m = v @ s / v.sum()
+    r = np.sqrt(np.array([lam[1] - gamma, gamma - 2]) / lam) * (1 + lam * m / (s.sum() + m))
+    plain, dense = (
+        PromptDistribution(60, (1, long), 0.9 * r / np.linalg.norm(r), Sx=Sx) for Sx in (s, (basis * s) @ basis.T)
+    )
+    assert len(stationary_points(plain)) == 3 and not uniqueness(plain).holds_sharp
+    assert not uniqueness(dense).holds_sharp and uniqueness(dense).rank == 60
+    # An eigenvalue of a dense R that rounding knows to no digit raises no bound, however long the tasks.
+    near = PromptDistribution(9, (10**15, 7 * 10**15), (0.5, 0.5), R=[[1, 1 - 1e-15], [1 - 1e-15, 1]])
+    assert near.task_spectrum[0].min() > 1 and uniqueness(near).bound_rank == 9
     # An equality between floats is claimed only where both sides are exact.
     half = PromptDistribution(9, (1, 10**6), (0.6, 0.8), Sx=np.diag([1000.0] + [3.0] * 8), sigma=1024**0.5)
     assert 5 + 4 * 2 * 0.5 == half.d == uniqueness(half).rank and uniqueness(half).bound_rank < 9
