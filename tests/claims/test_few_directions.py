@@ -57,19 +57,23 @@ def test_each_step_of_the_proof_in_exact_fractions():
         N = len(phi) - 1
         least = Fraction(N - 4, 4) if N > 4 else Fraction(1, 10**6)
         theta = least * (1 if N > 4 and rng.random() < 0.7 else Fraction(int(rng.integers(10, 100)), 10))
-        xi, p2, S, _ = sums(phi)
+        xi, p2, S, B = sums(phi)
         gamma, T = sum(xi) / theta, excess(phi, theta)
         nu = gamma - 1
         if nu <= 0:  # no fixed point with a slope but zero
             continue
         case = 1 if 2 * S <= 3 * nu * p2 else 2
         brackets = [bracket(case, phi[0], p / phi[0], gamma) for p in phi[1:]]
+        # phi_1 in the place of q, and the two facts: what is added to T, none of it negative.
+        over, fact = phi[0] - (B + sum(p**3 for p in phi)) / p2, sum(xi) - (Fraction(N, 4) - 1) * gamma
         if case == 1:
             assert max(brackets) <= -Fraction(1, 70)
-            assert T <= phi[0] ** 2 * sum(brackets)
+            added, most = [4 * (nu * p2 - 2 * S / 3) * over, phi[0] ** 2 * fact], sum(brackets)
         else:
             assert max(brackets) <= 0
-            assert T <= phi[0] ** 2 * (sum(brackets) - gamma / 2 - 3 * nu / 4)
+            added = [4 * nu * p2 * over, S / 2 - 3 * nu * p2 / 4, phi[0] ** 2 * fact / 2]
+            most = sum(brackets) - gamma / 2 - 3 * nu / 4
+        assert min(added) >= 0 and T + sum(added) == phi[0] ** 2 * most
         assert T < 0
         cases[case - 1] += 1
         nearest = max(nearest, float(T / (gamma * p2 + S)))
