@@ -417,11 +417,14 @@ assert ranks_seen == [9, 10, 9, 10]
 
 basis = np.linalg.qr(np.random.default_rng(0).normal(size=(40, 40)))[0]
 dense = basis[:, :3] @ basis[:, :3].T
-hidden = [
-    uniqueness(PromptDistribution(40, (1, n2), (0.6, 0.8), Sx=dense)).rank
+verdicts = [
+    uniqueness(PromptDistribution(40, (1, n2), (0.6, 0.8), Sx=dense))
     for n2 in (10**3, 10**9)
 ]
+hidden = [verdict.rank for verdict in verdicts]
 assert hidden == [3, 40]
+# Theorem A, by the gap of the three known ones, is not used either.
+assert [verdict.holds_sharp for verdict in verdicts] == [True, False]
 print(
     f"dimension 39: {ranks_seen[0]} count, or {ranks_seen[1]} with a tail one per cent larger; "
     f"a dense rank three counts as {hidden[0]}, with very long tasks as {hidden[1]}"

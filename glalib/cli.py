@@ -137,7 +137,7 @@ def _report(dist: PromptDistribution) -> dict[str, Any]:
         "optimum": optimum.risk,
         "gamma": optimum.gamma,
         "omega": optimum.omega.tolist(),
-        "unique": certain.holds_paper or certain.holds_sharp,
+        "unique": certain.holds_sharp,
     }
 
 

@@ -20,7 +20,7 @@ from ._check import Array
 from ._records import plain, table
 from .distribution import PromptDistribution
 from .prompts import Prompts, check_prompts
-from .spectra import EPS, is_diagonal, psd_root
+from .spectra import EPS, GRADED, is_diagonal, psd_root
 from .wpgd import wpgd_step
 
 if TYPE_CHECKING:
@@ -198,9 +198,10 @@ def uniqueness(dist: PromptDistribution) -> Uniqueness:
     """Is the minimiser unique up to scale? The paper's sufficient condition, and this book's (Theorems A and B').
 
     - gap_Sigma, gap_R: effective spectral gaps, largest minus smallest non-zero eigenvalue (Definition 3).
-    - holds_paper: gap_Sigma gap_R < bound_paper = M + s_min (Theorem 3).
+    - holds_paper: gap_Sigma gap_R < bound_paper = M + s_min (Theorem 3), for the eigenvalues as found.
     - rank: how many eigenvalues of Sigma count; zeros do not, nor do others far too small to make a second minimum.
-      Where rounding hides how small they are, as in a dense Sx, they are taken as large as it allows.
+      Where rounding hides how small they are, as in a dense Sx, they are taken as large as it allows. If some that
+      were found to be zero count then, the gaps do not make holds_sharp true.
     - holds_sharp: gap_Sigma gap_R < bound_sharp = (8/M)(M + Lambda_- s_+)(M + Lambda_+ s_-) (Theorem A),
       or rank <= bound_rank = 5 + 4 (1 + lambda_-) tr(Sigma) / M (Theorem B'; lambda_- is taken as 0 if R is singular).
 
@@ -210,37 +211,49 @@ def uniqueness(dist: PromptDistribution) -> Uniqueness:
     check_distribution(dist)
     s, lam = (values[values > 0] for values in (dist.signal_spectrum[0], dist.task_spectrum[0]))
     M, s_min, s_max, Lam_min, Lam_max = map(float, (dist.M, s.min(), s.max(), 1 + lam.min(), 1 + lam.max()))
+    hidden = _hidden(dist)
     gap_Sigma, gap_R = s_max - s_min, Lam_max - Lam_min
     bound_paper = M + s_min
-    bound_sharp = 8 / M * (M + Lam_min * s_max) * (M + Lam_max * s_min)
-    rank, bound_rank = _rank(dist, Lam_max), _bound_rank(dist)
+    bound_sharp = 8 / M * (M + Lam_min * s_max) * (M + Lam_max * max(s_min - hidden, 0.0))
+    rank, bound_rank = _rank(dist, Lam_max, hidden), _bound_rank(dist, hidden)
     relevant = bool(dist.r.any())
     holds_paper = relevant and gap_Sigma * gap_R < bound_paper
-    holds_sharp = relevant and (gap_Sigma * gap_R < bound_sharp or rank <= bound_rank)
+    # Gaps leave out the zeros: they say nothing where some of these may be eigenvalues that count.
+    by_gaps = rank <= len(s) and gap_Sigma * gap_R < bound_sharp
+    holds_sharp = relevant and (by_gaps or rank <= bound_rank)
     return Uniqueness(gap_Sigma, gap_R, bound_paper, bound_sharp, rank, bound_rank, holds_paper, holds_sharp)
 
 
-def _rank(dist: PromptDistribution, Lam_max: float) -> int:
+def _hidden(dist: PromptDistribution) -> float:
+    """What rounding may take from an eigenvalue of Sigma: d eps of its scale, found and cut, in Sx and in C."""
+    if is_diagonal(dist.Sx) and is_diagonal(dist.C):
+        return 0.0
+    return 4 * dist.d * EPS * float(np.linalg.norm(dist.Sx, 1) * np.linalg.norm(dist.C, 1))
+
+
+def _rank(dist: PromptDistribution, Lam_max: float, hidden: float) -> int:
     """How many eigenvalues of Sigma count in Theorem B': all but the smallest, as long as their terms
 
         z + 48 Lambda_+ z^2,   z = Lambda_+ s / M,
 
     add up to 1/20 at most, its proof's margin.
     """
-    hidden = 0.0  # what rounding may take from an eigenvalue: d eps of its scale, found and cut, in Sx and in C
-    if not (is_diagonal(dist.Sx) and is_diagonal(dist.C)):
-        hidden = 4 * dist.d * EPS * float(np.linalg.norm(dist.Sx, 1) * np.linalg.norm(dist.C, 1))
     z = Lam_max * (np.sort(dist.signal_spectrum[0]) + hidden) / dist.M
     return dist.d - int(np.count_nonzero(np.cumsum(z + 48 * Lam_max * z**2)[:-1] <= 1 / 20))
 
 
-def _bound_rank(dist: PromptDistribution) -> float:
+def _bound_rank(dist: PromptDistribution, hidden: float) -> float:
     """5 + 4 (1 + lambda_-) tr(Sigma) / M, down by what rounding may have added: a rank just above it is not safe."""
-    lam = dist.task_spectrum[0]
-    # Where R is singular, rounding cannot tell a zero from a small lambda_-.
-    exact = dist.sigma == 0 and (is_diagonal(dist.R) or lam.min() == 0)
-    signal = 1.0 if dist.sigma == 0 else float(dist.signal_spectrum[0].sum() / dist.M)
-    return float(5 + 4 * (1 + lam.min()) * signal * (1 if exact else 1 - 1e-12))
+    lam, signal = float(dist.task_spectrum[0].min()), 1.0
+    if lam > 0 and not is_diagonal(dist.R):
+        # Relative errors: of the eigenvalues of R by their spread, of those of D R D by that of the counts besides.
+        values = dist._spectrum_R[0]
+        spread, sizes = values.max() / values.min(), min((max(dist.counts) / min(dist.counts)) ** 0.5, GRADED)
+        lam *= max(0.0, 1 - 4 * dist.K * EPS * float(spread + sizes * spread**0.5))
+    if dist.sigma != 0:
+        trace = max(float(dist.signal_spectrum[0].sum()) - dist.d * hidden, 0.0)
+        signal = (1 - 1e-12) * trace / (dist.sigma**2 + trace)
+    return float(5 + 4 * (1 + lam) * signal)
 
 
 # The two half-problems: the best weights for a given h, the best P for given weights.

@@ -57,19 +57,23 @@ def test_each_step_of_the_proof_in_exact_fractions():
         N = len(phi) - 1
         least = Fraction(N - 4, 4) if N > 4 else Fraction(1, 10**6)
         theta = least * (1 if N > 4 and rng.random() < 0.7 else Fraction(int(rng.integers(10, 100)), 10))
-        xi, p2, S, _ = sums(phi)
+        xi, p2, S, B = sums(phi)
         gamma, T = sum(xi) / theta, excess(phi, theta)
         nu = gamma - 1
         if nu <= 0:  # no fixed point with a slope but zero
             continue
         case = 1 if 2 * S <= 3 * nu * p2 else 2
         brackets = [bracket(case, phi[0], p / phi[0], gamma) for p in phi[1:]]
+        # phi_1 in the place of q, and the two facts: what is added to T, none of it negative.
+        over, fact = phi[0] - (B + sum(p**3 for p in phi)) / p2, sum(xi) - (Fraction(N, 4) - 1) * gamma
         if case == 1:
             assert max(brackets) <= -Fraction(1, 70)
-            assert T <= phi[0] ** 2 * sum(brackets)
+            added, most = [4 * (nu * p2 - 2 * S / 3) * over, phi[0] ** 2 * fact], sum(brackets)
         else:
             assert max(brackets) <= 0
-            assert T <= phi[0] ** 2 * (sum(brackets) - gamma / 2 - 3 * nu / 4)
+            added = [4 * nu * p2 * over, S / 2 - 3 * nu * p2 / 4, phi[0] ** 2 * fact / 2]
+            most = sum(brackets) - gamma / 2 - 3 * nu / 4
+        assert min(added) >= 0 and T + sum(added) == phi[0] ** 2 * most
         assert T < 0
         cases[case - 1] += 1
         nearest = max(nearest, float(T / (gamma * p2 + S)))
@@ -215,7 +219,8 @@ def test_slopes_below_one_wherever_it_applies(seed):
     dist = PromptDistribution(d, counts, r, R=R, Sx=np.diag(s), sigma=noise)
     lam = dist.task_spectrum[0]
     found, points = uniqueness(dist), stationary_points(dist)
-    assert found.bound_rank == pytest.approx(5 + 4 * (1 + lam.min()) * s.sum() / dist.M, rel=1e-9)
+    assert found.bound_rank == pytest.approx(5 + 4 * (1 + lam.min()) * s.sum() / dist.M, rel=1e-6)
+    assert found.bound_rank <= (5 + 4 * (1 + lam.min()) * s.sum() / dist.M) * (1 + 1e-15)
     if d <= found.bound_rank:
         assert found.rank <= d and found.holds_sharp
         assert len(points) == 1 and slope(dist, points[0].gamma) < 1
@@ -249,6 +254,23 @@ def test_rounding_certifies_nothing():
         dense = PromptDistribution(40, counts, (0.6, 0.8), Sx=low)
         plain = PromptDistribution(40, counts, (0.6, 0.8), Sx=np.diag(np.r_[np.ones(3), np.zeros(37)]))
         assert uniqueness(plain).rank == 3 and uniqueness(dense).rank == rank
+        # Its three known eigenvalues are equal, but the gap leaves out those that may count.
+        assert uniqueness(plain).holds_sharp and uniqueness(dense).holds_sharp == (rank == 3)
+    # With eigenvalues below the rounding there are three points, which a dense matrix hides.
+    s, long = np.r_[1.0, np.full(59, 1e-15)], 9 * 10**18
+    basis = np.linalg.qr(rng.normal(size=(60, 60)))[0]
+    gamma, lam = 1e15, np.array([1.0, long])
+    v = (s / (s.sum() + gamma * s)) ** 2
+    m = v @ s / v.sum()
+    r = np.sqrt(np.array([lam[1] - gamma, gamma - 2]) / lam) * (1 + lam * m / (s.sum() + m))
+    plain, dense = (
+        PromptDistribution(60, (1, long), 0.9 * r / np.linalg.norm(r), Sx=Sx) for Sx in (s, (basis * s) @ basis.T)
+    )
+    assert len(stationary_points(plain)) == 3 and not uniqueness(plain).holds_sharp
+    assert not uniqueness(dense).holds_sharp and uniqueness(dense).rank == 60
+    # An eigenvalue of a dense R that rounding knows to no digit raises no bound, however long the tasks.
+    near = PromptDistribution(9, (10**15, 7 * 10**15), (0.5, 0.5), R=[[1, 1 - 1e-15], [1 - 1e-15, 1]])
+    assert near.task_spectrum[0].min() > 1 and uniqueness(near).bound_rank == 9
     # An equality between floats is claimed only where both sides are exact.
     half = PromptDistribution(9, (1, 10**6), (0.6, 0.8), Sx=np.diag([1000.0] + [3.0] * 8), sigma=1024**0.5)
     assert 5 + 4 * 2 * 0.5 == half.d == uniqueness(half).rank and uniqueness(half).bound_rank < 9
