@@ -308,7 +308,8 @@ error = np.hypot((whole.std() / 20_000**0.5).item(), three[1] + four[1])
 assert abs(whole.mean().item() - sum_of_tasks) < 4 * error < 0.1 * sum_of_tasks
 
 # Layers as they were fitted, on fresh prompts: above the floor, and they stall there.
-assert min(with_mask) > floor + 20 * floor_error
+# (At twice it, so they are no test of its size. Layers that come to it are in the tests.)
+assert min(with_mask) > 2 * floor + 20 * floor_error
 assert np.isclose(floor, 0.0966, rtol=0.03) and with_mask[5] > 0.97 * with_mask[3]
 print(
     f"floor {floor:.4f} with standard error {floor_error:.0e}; six fitted layers stall at"
@@ -511,7 +512,7 @@ glue("mask_stall", float(with_mask[5]), display=False)
 # **Let gates read labels**, and coefficients of labels are no longer all there is. The proof has nothing to say then.
 
 
-# %%
+# %% tags=["check"]
 def equal_steps(L):
     """Least excess of L equal steps without the mask and without gates."""
 
