@@ -301,6 +301,13 @@ correlated = price_by_definition(mixed, 20_000, draw)
 assert correlated.mean() > 20 * correlated.std() / 20_000**0.5
 
 apart = PromptDistribution(2, (3, 4), (0.6, 0.8), sigma=1.5)
+# On each task b is r_k times that of the task alone, which gives r_k^2 exactly.
+drawn = apart.sample(200, draw, dtype=torch.float64)
+together = bayes_coefficients(apart, drawn.x, drawn.x_query[:, 0])
+for m, r_k, at in ((3, 0.6, slice(0, 3)), (4, 0.8, slice(3, 7))):
+    alone = PromptDistribution(2, (m,), (1.0,), sigma=1.5)
+    b = bayes_coefficients(alone, drawn.x[:, at], drawn.x_query[:, 0])
+    assert torch.allclose(together[:, at], r_k * b, rtol=0, atol=1e-12)
 whole = price_by_definition(apart, 20_000, draw)
 three, four = (price(m, 2, 2.25, 20_000, np.random.default_rng(m)) for m in (3, 4))
 sum_of_tasks = 0.36 * three[0] + 0.64 * four[0]
