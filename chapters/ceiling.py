@@ -192,7 +192,7 @@ plotting.FigureData(
 # ```
 # ````
 #
-# Nothing was used of Gaussian laws but their signs, and that $\E f^2$ is finite. The theorem holds for every law of features, tasks and noise that these flips do not change, with the risk under that law.
+# Nothing was used of Gaussian laws but their signs, that mean squares are finite and, for the best weights, that the examples of a task are alike. So the theorem holds for every such law that does not change if a flip changes the sign of the answer too, with the risk under that law.
 #
 # In code, the part of a predictor that is odd in all three is a mean over eight prompts:
 
@@ -457,7 +457,7 @@ print(
 # **Let the gate see features.** With a gate of size $1/(1 + x_i^2/4)$ at example $i$, one feature and ten examples of one task, no noise: a long example makes the layer forget. This gate does not notice the flips, so the odd part is still $x^\top P X^\top (\omega \odot y)$. But
 # now the weights differ from prompt to prompt, and $\risk(P, \omega)$ for fixed weights is a floor no more.
 #
-# **Let it see labels.** A gate $\operatorname{sigmoid}(1 + y_i)$ notices the flip of $y$. Then the odd part has products of several labels, and no fixed weights give it.
+# **Let it see labels.** A gate $\operatorname{sigmoid}(1 + y_i)$ notices the flip of $y$. Then the odd part is not linear in the labels, and no fixed weights give it.
 
 
 # %% tags=["check"]
@@ -535,7 +535,7 @@ glue("ceiling_ten", float(optimal_wpgd(ten).risk), display=False)
 # ```{exercise} Compute: ask eight times
 # :label: ex-ask-eight-times
 #
-# Take a layer at random, every weight free, with a scalar gate that reads context, and one with a value gate. Compare its squared error, averaged over a prompt and its eight flips, with that of its mean over them. For which share of prompts is the mean better?
+# Take a layer at random, every weight free, with a scalar gate that reads context, and one with a value gate. Compare its squared error, averaged over the eight flips of a prompt, with that of its mean over them. For which share of prompts is the mean better?
 # ```
 #
 # ```{hint}

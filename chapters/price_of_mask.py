@@ -10,7 +10,7 @@
 #     language: python
 #     name: python3
 #   settles: a distance to the Bayes predictor that no depth removes, if labels are
-#     noisy
+#     noisy and values carry labels alone
 # ---
 
 # %% [markdown]
@@ -21,10 +21,10 @@
 # With noise the best predictor weighs a label by *all* the features in the prompt: by those after it, and by those before. Under the mask the first half of this is easy.
 # Later tokens see the example and pass it on. But what the example itself says is said with the weight that it and the later tokens give it. The tokens before it have no voice in that.
 #
-# So the layers of Theorem 6 keep a distance to the Bayes predictor, whatever their depth. This page computes a floor under it, and says where the floor sinks to zero.
+# So the layers of Theorem 6, whose keys read features and whose values carry labels alone, keep a distance to the Bayes predictor, whatever their depth. This page computes a floor under it, and says where the floor sinks to zero.
 # Then it shows the way round: let values carry features as well as labels.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-price-of-mask", "caption": "With the mask layers stall above a floor; values that read features get round it; and in long prompts the floor sinks. Left: excess over the Bayes risk at each depth (d = 5, n = 10, noise of standard deviation 2). Right: the floor for prompts of other lengths and noise; grey, its law for long prompts."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-price-of-mask", "caption": "With the mask layers whose values carry labels alone stall above a floor; values that read features get round it; and in long prompts the floor sinks. Left: excess over the Bayes risk at each depth (d = 5, n = 10, noise of standard deviation 2). Right: the floor for prompts of other lengths and noise; grey, its law for long prompts."}}
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -182,7 +182,7 @@ plotting.FigureData(
 # ```{prf:theorem} The price of the mask
 # :label: thm-price-of-mask
 #
-# **With noise, layers under the causal mask stay at a distance from the Bayes predictor, and more layers do not help.**
+# **With noise, masked layers whose values carry labels alone keep a distance to the Bayes predictor, and more layers do not help.**
 #
 # *New here.* Let $\sigma > 0$, and let prompts be as in Definitions 1 and 2 with any $\Sigma_x$, $C$, $R$ and $r$; in the following $R$ and $r$ are those of the $n$ examples. Given the features, the Bayes predictor is $\sum_i b_i y_i$ with
 #
@@ -190,7 +190,7 @@ plotting.FigureData(
 # b = V^{-1} c, \qquad V_{ij} = R_{ij}\, x_i^\top C x_j + \sigma^2 [i = j], \qquad c_i = r_i\, x_i^\top C x .
 # $$
 #
-# Take any number of layers of {prf:ref}`thm-depth` with the mask, where the query writes or not. Let gates be given or computed from the token's own features and context, but not from labels. Then
+# Take any number of layers of {prf:ref}`thm-depth` with the mask: keys and queries read features alone, and values the label alone, with any $P_{q,l}$ and $P_{k,l}$. The query writes or not. Let gates be given or computed from the token's own features and context, but not from labels. Then
 #
 # $$
 # \text{risk} \ge \text{Bayes risk} + \text{price}, \qquad \text{price} = \sigma^2 \sum_{i=1}^n \E \operatorname{Var}\bigl( b_i \mid x_i, \dots, x_n, x \bigr) .
@@ -223,7 +223,7 @@ plotting.FigureData(
 #
 # Nearest to this is {cite:t}`ding2024causallm`: under one choice of weights masked layers follow an online descent, which need not end at the optimum. Here the matrices are free, and the distance has a number.
 #
-# Each example pays for what stands before it. The first pays nothing; the last one, which everything stands before, pays most. By simulation the floor needs no more than two draws of the earlier examples for every prompt, as half a mean squared difference of two is a variance, without bias:
+# Each example pays for what stands before it. Of one task the first pays nothing, and the last, which all others stand before, pays most. By simulation the floor needs no more than two draws of the earlier examples for every prompt, as half a mean squared difference of two is a variance, without bias:
 
 
 # %%
@@ -301,6 +301,13 @@ correlated = price_by_definition(mixed, 20_000, draw)
 assert correlated.mean() > 20 * correlated.std() / 20_000**0.5
 
 apart = PromptDistribution(2, (3, 4), (0.6, 0.8), sigma=1.5)
+# On each task b is r_k times that of the task alone, which gives r_k^2 exactly.
+drawn = apart.sample(200, draw, dtype=torch.float64)
+together = bayes_coefficients(apart, drawn.x, drawn.x_query[:, 0])
+for m, r_k, at in ((3, 0.6, slice(0, 3)), (4, 0.8, slice(3, 7))):
+    alone = PromptDistribution(2, (m,), (1.0,), sigma=1.5)
+    b = bayes_coefficients(alone, drawn.x[:, at], drawn.x_query[:, 0])
+    assert torch.allclose(together[:, at], r_k * b, rtol=0, atol=1e-12)
 whole = price_by_definition(apart, 20_000, draw)
 three, four = (price(m, 2, 2.25, 20_000, np.random.default_rng(m)) for m in (3, 4))
 sum_of_tasks = 0.36 * three[0] + 0.64 * four[0]
@@ -308,7 +315,8 @@ error = np.hypot((whole.std() / 20_000**0.5).item(), three[1] + four[1])
 assert abs(whole.mean().item() - sum_of_tasks) < 4 * error < 0.1 * sum_of_tasks
 
 # Layers as they were fitted, on fresh prompts: above the floor, and they stall there.
-assert min(with_mask) > floor + 20 * floor_error
+# (At twice it, so they are no test of its size. Layers that come to it are in the tests.)
+assert min(with_mask) > 2 * floor + 20 * floor_error
 assert np.isclose(floor, 0.0966, rtol=0.03) and with_mask[5] > 0.97 * with_mask[3]
 print(
     f"floor {floor:.4f} with standard error {floor_error:.0e}; six fitted layers stall at"
@@ -318,7 +326,7 @@ print(
 
 # %% [markdown]
 # The floor of {numref}`fig-price-of-mask` is {glue:text}`mask_price:.3f`, and layers with a step for the examples and one for the query in each layer, fitted to have the least risk, stall at {glue:text}`mask_stall:.2f`. How much of what is between them other matrices and gates can win is not settled here: the proof
-# gives away the part of $V$ that comes from the task, and the coefficients of a stack are no arbitrary functions.
+# gives away the part of $V$ that comes from the task, and the coefficients of a stack are no arbitrary functions. With much noise neither matters, as part 2 below shows.
 #
 # ## Where the floor sinks to zero
 #
@@ -333,7 +341,7 @@ print(
 #
 # For one task with $r = 1$, moreover:
 #
-# 2. $\sigma^6\, \text{price} \to \frac{n (n-1)}{2} \bigl( (\tr \Sigma^2)^2 + \tr \Sigma^4 \bigr)$ as $\sigma \to \infty$.
+# 2. $\sigma^6\, \text{price} \to \frac{n (n-1)}{2} \bigl( (\tr \Sigma^2)^2 + \tr \Sigma^4 \bigr)$ as $\sigma \to \infty$. The floor is sharp there: if $n \ge 2$, three layers of the theorem with given scalar gates have an excess over the Bayes risk whose ratio to the price tends to one.
 # 3. $n^2\, \text{price} \to \sigma^2\, \frac{k (k + 1)}{2}$ as $n \to \infty$, whatever the non-zero eigenvalues of $\Sigma$.
 # 4. For $d = 1$ and $\Sigma = 1$, with $w = 1 + 2s + 2t$ and $\theta^2 = w / \bigl( (1 + 2s)(1 + 2t) \bigr)$,
 #
@@ -352,6 +360,9 @@ print(
 #
 # *2.* $H = \sigma^{-2} I - \sigma^{-4} \tilde S + \sigma^{-4} H \tilde S^2$, and the last term is at most $\sigma^{-6} \norm{\tilde S}^2$. So $\sigma^4 b_i$ has, up to an error of order $\sigma^{-2}$ in $L^2$, the conditional deviation of $-\tilde x^\top \tilde S_{<i} \tilde x_i$. For $z \sim \N(0, \Sigma')$, $\operatorname{Var}(\tilde x^\top z\, z^\top \tilde x_i) = (\tilde x^\top \Sigma' \tilde x)(\tilde x_i^\top \Sigma' \tilde x_i) + (\tilde x^\top \Sigma' \tilde x_i)^2$, with mean $(\tr \Sigma'^2)^2 + \tr \Sigma'^4$; there are $i - 1$ of them, and
 # $\sum_i (i - 1) = n(n-1)/2$.
+#
+# *2, sharp.* Let the three layers have the matrices $P_{q,l} P_{k,l}^\top = -(n-1) \sigma^{-4} C \Sigma_x C$, $\sigma^{-2} C$ and $\sigma^{-2} C$. In the first let the weights of the examples at the query be $(i-1)/(n-1)$, which do not decrease: gates $g_{i+1} = (i-1)/i$ for $1 \le i < n$, and one at the query. In the second let gates be one at the examples and zero at the query, so that it takes nothing; in the third all are one. Up to terms of order $\sigma^{-6}$,
+# polynomials in the features, with those that the query writes among them, $a_i = \sigma^{-2} \tilde x^\top \tilde x_i - \sigma^{-4} \tilde x^\top \bigl( \sum_{j \ge i} \tilde x_j \tilde x_j^\top + (i-1) \Sigma' \bigr) \tilde x_i$. So $\sigma^4 (a_i - b_i) = \tilde x^\top (\tilde S_{<i} - (i-1) \Sigma')\, \tilde x_i + O(\sigma^{-2})$ in $L^4$, which is the deviation above, and $V = \sigma^2 I$ plus a matrix without $\sigma$: the excess $\E\,(a-b)^\top V (a-b)$ times $\sigma^6$ has the limit of part 2.
 #
 # *3.* Write $\tilde x = \Sigma'^{1/2} u$ and $\tilde x_i = \Sigma'^{1/2} u_i$ with $u, u_i \sim \N(0, I_k)$: then $b_i = u^\top H u_i$ with $H = (\sum_j u_j u_j^\top + \sigma^2 \Sigma'^{-1})^{-1} = (n I + \Delta)^{-1}$, and $H = \frac1n I - \frac{1}{n^2} \Delta + \frac{1}{n^2} H \Delta^2$. The second term gives the conditional deviation of $-n^{-2} u^\top \sum_{j<i} u_j u_j^\top u_i$, whose mean square is $(i - 1)\, k(k+1) / n^4$ as in 2; summed over $i$ and times $\sigma^2$ this is
 # $\sigma^2 k (k+1) (n - 1) / (2 n^3)$. It remains to see that $\sum_i \E (u^\top H \Delta^2 u_i)^2 / n^4 = O(n^{-3})$, which is small against $n^{-2}$. By Hölder $\E \norm{H \Delta^2 u_i}^2 \le (\E \norm{H}^6)^{1/3} (\E \norm{\Delta}^{12})^{1/3} (\E \norm{u_i}^6)^{1/3}$. The second factor is $O(n^2)$: up to a constant, entries of $\Delta$ are sums of $n$ independent centred variables with all moments. The first is
@@ -508,7 +519,7 @@ glue("mask_stall", float(with_mask[5]), display=False)
 # **Let gates read labels**, and coefficients of labels are no longer all there is. The proof has nothing to say then.
 
 
-# %%
+# %% tags=["check"]
 def equal_steps(L):
     """Least excess of L equal steps without the mask and without gates."""
 
@@ -529,7 +540,7 @@ print("equal steps without the mask, 1, 2, 4, 8:", *(f"{e:.3f}" for e in without
 # ```{exercise} By hand: who pays?
 # :label: ex-who-pays
 #
-# Turn the prompt round, so that its last example becomes the first. Does the price change? Which example pays what in a prompt of two tasks with one example each? And what is the price of two examples of one task, if the second one's features are always zero?
+# Turn a prompt of one task round, so that its last example becomes the first. Does the price change? Which example pays what in a prompt of two tasks with one example each? And what is the price of two examples of one task, if the second one's features are always zero?
 # ```
 #
 # ```{hint}
@@ -541,7 +552,7 @@ print("equal steps without the mask, 1, 2, 4, 8:", *(f"{e:.3f}" for e in without
 # ````{solution} ex-who-pays
 # :class: dropdown
 #
-# Features are independent and alike, so the price does not change: only who pays. Two independent tasks of one example: nobody pays, as $b_1$ and $b_2$ each depend on their own features and $x$. The last prompt: nobody. The first example has nothing before it, and the second has $b_2 = 0$, whatever came before.
+# Examples of one task are independent and alike, so the price does not change: only who pays. Two independent tasks of one example: nobody pays, as $b_1$ and $b_2$ each depend on their own features and $x$. The last prompt: nobody. The first example has nothing before it, and the second has $b_2 = 0$, whatever came before.
 # ````
 #
 # ```{exercise} Compute: two examples, one feature
