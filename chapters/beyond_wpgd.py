@@ -236,7 +236,7 @@ print(
 
 # %% [markdown]
 # Two channels a direction suffice for weights in any order. Where they rise in every direction one channel each will do, as the second exercise shows. For two tasks one spare channel
-# is always enough, and here three channels have this optimum exactly; for three tasks they may not be: see {doc}`one_spare_channel`.
+# is always enough in the limit, and here three channels have this optimum exactly; for three tasks they may not be: see {doc}`one_spare_channel`.
 #
 # ## Break it
 #

@@ -18,7 +18,7 @@
 # Give a layer one more key channel than there are directions: which weights does it reach, and what does that cost?
 #
 # For one weighting, the same in all directions, one spare channel is enough in the limit ({doc}`price_of_channels`). But the key side's own optimum has weights of its own in each
-# direction ({doc}`beyond_wpgd`). Two tasks never need more than one spare channel for it, and if sizes and variances differ they have it exactly. Three tasks can need two channels for each direction.
+# direction ({doc}`beyond_wpgd`). Two tasks never need more than one spare channel for it in the limit; independent ones, both relevant, have it exactly if sizes and variances differ. Three tasks can need two channels for each direction.
 #
 # The price of a single spare channel is known to the constant, too.
 

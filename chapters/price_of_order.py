@@ -107,7 +107,7 @@ plotting.FigureData(
 # ```{prf:proposition} The price of order
 # :label: prop-price-of-order
 #
-# **A scalar gate keeps at least one $K$th of the gain if all tasks agree with the query, and never loses all of it if some do not.**
+# **With tasks of one size a scalar gate keeps at least one $K$th of the gain if all agree with the query, and never loses all of it if some do not.**
 #
 # *New here.* Let the tasks be independent, $R_K = I$, and $r \ne 0$, $\Sigma \ne 0$.
 #
