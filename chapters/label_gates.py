@@ -294,11 +294,9 @@ plotting.FigureData(
 # Altogether $f - \bar f$ is orthogonal to $\bar f$ and to $y_{n+1}$. A residual stream adds a function of $x$, which is even in the $x_i$. Feature tokens and label tokens each add terms of the same kinds.
 # ```
 # ````
-#
-# In code the theorem is short. Its twin does not know the Bessel functions: it finds $\tau$ and $\tau'$ by a sum over lengths of the task.
 
 
-# %%
+# %% tags=["check", "asserts-thm-label-energy"]
 def label_weights(S, n, d, r=1.0):
     """The best weights of an independent block of n examples, without noise."""
     return r / (count_hat(S, n, d) + d - 1)
@@ -316,7 +314,6 @@ def noisy_label_weights(S, n, d, sigma, r=1.0):
     return c / ((tau - sigma**2 * tau2) * S + d - 1 + sigma**2 * tau), c
 
 
-# %% tags=["check", "asserts-thm-label-energy"]
 # Bessel functions against sums over lengths, whose nodes are good to 1e-8.
 off = 0.0
 for n, d in (
