@@ -195,8 +195,8 @@ plotting.FigureData(
 #
 # ## The most that labels can tell
 #
-# Let $\Sigma_x = C = I$ on this page, with labels $y$ of all examples, and write $S_k = \sum y_i^2$ over block $k$ for its *label energy*. Whatever a layer does with weights and labels, its
-# prediction is of the form $x^\top \sum_i B_i(y)\, x_i$ with matrices $B_i(y) \in \R^{d \times d}$ that are functions of all labels. In a weighted step, $B_i(y) = \omega_i y_i P$.
+# Let $\Sigma_x = C = I$ on this page, with labels $y$ of all examples, and write $S_k = \sum y_i^2$ over block $k$ for its *label energy*. A weighted step
+# whose weights read labels is of the form $x^\top \sum_i B_i(y)\, x_i$ with $B_i(y) = \omega_i(y)\, y_i P$. We allow any matrices $B_i(y) \in \R^{d \times d}$ that are functions of all labels.
 #
 # ```{prf:theorem} The label-energy optimum
 # :label: thm-label-energy
@@ -264,7 +264,7 @@ plotting.FigureData(
 # So inside a block no weights need to differ, no single label counts, and $P$ may stay the identity. What labels tell is only the length of the task: $\hat n_k$ is the number of examples, as judged from their energy.
 # Knowing the length itself would not help: given $\norm{\beta_k}$ the labels' energy is known up to chance, and the best weights are the fixed ones. It is chance in the energy that is taken off.
 #
-# No layer does better, whatever it does with values and keys:
+# No layer does better whose gates read labels and no features of examples, whatever its values and keys:
 #
 # ```{prf:proposition} A ceiling for gates that read labels
 # :label: prop-label-ceiling
@@ -272,13 +272,13 @@ plotting.FigureData(
 # **No layer whose gates read labels, and no features, passes below the label-energy optimum.**
 #
 # *New here.* Let $\Sigma_x = C = I$. Take one layer of gated linear attention, any $W_q$, $W_k$, $W_v$, any read-out, several heads, a residual stream, delimiters or not. Let its gates be any functions of the labels, of
-# context and position and of randomness of their own, the query's gate also of $x$; but no function of $x_1, \dots, x_n$. Then its prediction $f$ has a part $\bar f = x^\top \sum_i B_i(y)\, x_i$, with $B_i$ that may depend on that randomness, such that
+# context and position and of randomness of their own, the query's gate also of $x$; but no function of $x_1, \dots, x_n$. If $\E f^2 < \infty$, its prediction $f$ has a part $\bar f = x^\top \sum_i B_i(y)\, x_i$, with $B_i$ that may depend on that randomness, such that
 #
 # $$
 # \E\,(y_{n+1} - f)^2 = \E\,(y_{n+1} - \bar f)^2 + \E\,(f - \bar f)^2 .
 # $$
 #
-# So its risk is at least that of {prf:ref}`thm-label-energy`. The same holds if features and labels stand in tokens of their own.
+# So its risk (infinite if $\E f^2$ is) is at least that of {prf:ref}`thm-label-energy`. The same holds if features and labels stand in tokens of their own.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -294,11 +294,9 @@ plotting.FigureData(
 # Altogether $f - \bar f$ is orthogonal to $\bar f$ and to $y_{n+1}$. A residual stream adds a function of $x$, which is even in the $x_i$. Feature tokens and label tokens each add terms of the same kinds.
 # ```
 # ````
-#
-# In code the theorem is short. Its twin does not know the Bessel functions: it finds $\tau$ and $\tau'$ by a sum over lengths of the task.
 
 
-# %%
+# %% tags=["check", "asserts-thm-label-energy"]
 def label_weights(S, n, d, r=1.0):
     """The best weights of an independent block of n examples, without noise."""
     return r / (count_hat(S, n, d) + d - 1)
@@ -316,7 +314,6 @@ def noisy_label_weights(S, n, d, sigma, r=1.0):
     return c / ((tau - sigma**2 * tau2) * S + d - 1 + sigma**2 * tau), c
 
 
-# %% tags=["check", "asserts-thm-label-energy"]
 # Bessel functions against sums over lengths, whose nodes are good to 1e-8.
 off = 0.0
 for n, d in (
@@ -614,14 +611,13 @@ print(
 )
 
 # %% [markdown]
-# The trained layer at the top (triangle) has every weight free, and ends beside the best sigmoid gate:
+# The trained layer at the top (triangle) has every weight free. It passes below the line, and stops short of the best sigmoid gate. Its gates may read features too, so the ceiling need not hold for it.
 
 # %% tags=["check"]
 predicted = sigmoids[5][0]
 below, error = (line - trained.risk) / line, trained.stderr / line
-# Training ends elsewhere on another processor: only the ceiling and the sign are asserted.
-assert trained.risk > energy_risk(5, (20, 20), (0.2, 0.8)) - 5 * trained.stderr
-assert below > 4 * error
+# Where training ends depends on the processor: it is printed. Asserted is the order of the exact risks.
+assert energy_risk(5, (20, 20), (0.2, 0.8)) < predicted - 0.01 < line - 0.02
 print(
     f"below the line by {below:.2%} (standard error {error:.2%}); the best sigmoid gate by {1 - predicted / line:.2%}, "
     f"labels at best by {1 - energy_risk(5, (20, 20), (0.2, 0.8)) / line:.2%}"

@@ -200,7 +200,7 @@ plotting.FigureData(
 #
 # **On sequential prompts such a layer learns at most what one example could teach.**
 #
-# *New here.* Let $\Sigma_x = C = I$. Take sequential prompts and one layer with scalar gates, one head, any $W_q, W_k, W_v$ and read-out. Let gates of label tokens be any functions $g_i(y_i)$, and let no other gate read an example. With
+# *New here.* Let $\Sigma_x = C = I$. Take sequential prompts and one layer with scalar gates, one head, any $W_q, W_k, W_v$ and read-out. Let gates of label tokens be any functions $g_i(y_i)$, and let no other gate read an example; feature tokens differ in features alone. With
 # $\theta_i = c_i \prod_{j \ge i} g_j(y_j)$, where $c_i$ is a product of gates of later feature tokens, there is a matrix $B$, fixed by $W_q, W_k, W_v$, the read-out and the query's gate, such that
 #
 # $$
