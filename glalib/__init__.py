@@ -6,7 +6,8 @@ The rooms, in the order in which data flows through them:
     spectra     eigenvalues that keep what is exactly given
     distribution    Definitions 1 and 2: the distribution of multitask prompts, and its sampler
     layout      from prompts to tokens: delimiters, context
-    risk        the exact risk, the record WPGD, when the minimiser is unique, and the two half-problems of Theorem 2
+    risk        the exact risk, the record WPGD, and the two half-problems of Theorem 2
+    conditions  when the minimiser is unique (Theorem 3, and this book's)
     fixed_points    all of them, of a function that does not decrease
     constant_gate   the best constant gate, by branch and bound
     optima      stationary points and the best of each class of weights (Theorems 2 to 4, Corollaries 1 to 3)
@@ -41,11 +42,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from . import _check
+from .conditions import Uniqueness, uniqueness
 from .distribution import PromptDistribution
 from .layout import Layout
 from .optima import optimal_wpgd, stationary_points
 from .prompts import Prompts
-from .risk import WPGD, Uniqueness, population_risk, uniqueness
+from .risk import WPGD, population_risk
 from .wpgd import wpgd_step
 
 if TYPE_CHECKING:  # so that a checker of types knows the options of what loads on first use

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, _check
+from .conditions import uniqueness
 from .distribution import PromptDistribution
 from .files import as_path
 from .optima import optimal_wpgd
-from .risk import uniqueness
 
 MOST_FEATURES = 10_000  # about 5 GB
 WHOLE: dict[str, Any] = {"allow_abbrev": False}  # an option misspelt is an error, not another option

@@ -65,15 +65,15 @@ MUTATIONS = [
         "if abs(excess[nearest]) <= rounding * x[nearest]:",
         "if abs(excess[nearest]) <= 1e6 * rounding * x[nearest]:",
     ),
-    Mutation("Theorem A's constant", "risk.py", "bound_sharp = 8 / M", "bound_sharp = 8.8 / M"),
-    Mutation("Theorem B's five", "risk.py", "5 + 4 * (1 + lam.min())", "5.5 + 4 * (1 + lam.min())"),
-    Mutation("Theorem B's four", "risk.py", "5 + 4 * (1 + lam.min())", "5 + 4.4 * (1 + lam.min())"),
-    Mutation("eigenvalues that count", "risk.py", "z + 48 * Lam_max * z**2", "0.9 * (z + 48 * Lam_max * z**2)"),
-    Mutation("what rounding hides", "risk.py", "hidden = 4 * dist.d * EPS", "hidden = 0 * dist.d * EPS"),
+    Mutation("Theorem A's constant", "conditions.py", "bound_sharp = 8 / M", "bound_sharp = 8.8 / M"),
+    Mutation("Theorem B's five", "conditions.py", "5 + 4 * (1 + lam) * signal", "5.5 + 4 * (1 + lam) * signal"),
+    Mutation("Theorem B's four", "conditions.py", "5 + 4 * (1 + lam) * signal", "5 + 4.4 * (1 + lam) * signal"),
+    Mutation("eigenvalues that count", "conditions.py", "z + 48 * Lam_max * z**2", "0.9 * (z + 48 * Lam_max * z**2)"),
+    Mutation("what rounding hides", "conditions.py", "return 4 * dist.d * EPS", "return 0 * dist.d * EPS"),
     Mutation(
-        "the paper's condition", "risk.py", "    bound_paper = M + s_min\n", "    bound_paper = M + 1.1 * s_min\n"
+        "the paper's condition", "conditions.py", "    bound_paper = M + s_min\n", "    bound_paper = M + 1.1 * s_min\n"
     ),
-    Mutation("uniqueness without relevance", "risk.py", "holds_paper = relevant and", "holds_paper = True and"),
+    Mutation("uniqueness without relevance", "conditions.py", "holds_paper = relevant and", "holds_paper = True and"),
     Mutation("the sign of P for a monotone gate", "optima.py", " + monotone_points(dist, -dist.r)", ""),
     Mutation("the weights of the cone", "optima.py", "L = np.tril(np.ones((dist.K, dist.K)))", "L = np.eye(dist.K)"),
     Mutation("the noise of blocks on the cone", "optima.py", "np.sqrt(h) * shared", "h * shared"),
