@@ -557,22 +557,8 @@ print(
 # $\norm{D_i}_F^2 \ge (\tr D_i)^2 / d = d\, ( y_i (b' - \omega_k^*) + b'')^2$. The law of $y_i$ given $S_k$ is symmetric, so the mean is at least $d\, \E[y_i^2 (b' - \omega_k^*)^2]$; labels of a block are exchangeable, so this is $d\, \E[S_k (b' - \omega_k^*)^2] / n_k \ge d^2 r_k^2 \operatorname{Var}_+ (1/U_k)$. The variance is positive, as $U_k$ is not constant.
 # ```
 # ````
-
-# %%
-d, r = 10, (0.2, 0.8)
-lowest, at = best_sigmoid(d, (50, 50), r)
-fixed, energy = (
-    optimal_wpgd(PromptDistribution(d, (50, 50), r)).risk,
-    energy_risk(d, (50, 50), r),
-)
-print(f"risk/d: fixed weights {fixed / d:.5f}, label energy {energy / d:.5f}")
-print(f"best sigmoid gate {lowest / d:.5f}")
-print(
-    f"the gate: logits {at[0]:.1f} and {at[1]:.1f}, slope in the label {at[2]:.2f}"
-)
-
-# %% [markdown]
-# A gate near one that reads its label with a small slope takes off part of the weight when labels are large, as a sigmoid is concave near one: labels of either sign, in the mean, close it. In this case that gives nearly two fifths of what labels can give.
+#
+# A gate near one that reads its label with a small slope takes off part of the weight when labels are large, as a sigmoid is concave near one: labels of either sign, in the mean, close it. For $d = 10$, $50 + 50$ examples and $r = (0.2, 0.8)$ the best such gate gives nearly two fifths of what labels can give.
 
 # %% tags=["check", "asserts-prop-causal-label-gate"]
 # Monte Carlo of part 1, at four standard errors; the best sigmoid gate lies between the two
@@ -595,6 +581,11 @@ for d, n, b, slope in ((2, 3, 0.5, 1.0), (5, 4, 2.0, -0.7)):
     ]
 assert np.abs(zs).max() < 4
 d, r = 10, (0.2, 0.8)
+lowest, at = best_sigmoid(d, (50, 50), r)
+fixed, energy = (
+    optimal_wpgd(PromptDistribution(d, (50, 50), r)).risk,
+    energy_risk(d, (50, 50), r),
+)
 S, w = energies(50, d, tilt=2)
 inverse = 1 / (count_hat(S, 50, d) + d - 1)
 floor = (
@@ -607,7 +598,7 @@ assert floor > 1e-5 and energy + floor < lowest < fixed - 0.005
 share = (fixed - lowest) / (fixed - energy)
 assert 0.3 < share < 0.5
 print(
-    f"8 means within {np.abs(zs).max():.1f} standard errors; the best sigmoid gate takes {share:.0%} of what labels can give"
+    f"8 means within {np.abs(zs).max():.1f} standard errors; risk/d of fixed weights {fixed / d:.4f}, best sigmoid gate {lowest / d:.4f}, labels at best {energy / d:.4f}: it takes {share:.0%} of the gain (slope {at[2]:.2f})"
 )
 
 # %% [markdown]

@@ -150,7 +150,7 @@ def test_a_gate_that_is_its_label_takes_what_pairs_would():
 
 @pytest.mark.claim("prop-one-example")
 def test_no_gate_of_three_values_gains_more_than_one_example():
-    """Gates with random values on three ranges of labels, several tokens, by sampling; one of them comes near."""
+    """Gates with random values on three ranges of labels, by sampling; and linear gates, which come near."""
     rng = np.random.default_rng(4)
     _, tasks, x, y = prompts(rng, 10_000, 12, (5,), [[1.0], [1.0]])
     for _ in range(30):
@@ -161,3 +161,10 @@ def test_no_gate_of_three_values_gains_more_than_one_example():
         told = (tasks[:, 1] * v).sum(1)
         error = told.std() / len(told) ** 0.5
         assert max(abs(told.mean()) - 4 * error, 0) ** 2 <= (v * v).sum(1).mean()
+    # 1 + y / |beta|: each label leaves half of what is before, and five leave 1/32.
+    d, ell = 200, rng.chisquare(200, 1_000_000)
+    y = np.sqrt(ell)[:, None] * rng.normal(size=(len(ell), 5))
+    a = np.cumprod((1 + y / d**0.5)[:, ::-1], 1)[:, ::-1] * 2.0 ** np.arange(-4, 1)
+    told, square = (a * y).sum(1), (a**2).sum(1)  # beta^T x_i is y_i
+    gained = told.mean() ** 2 / (told**2 / ell + (d - 1) * square).mean()
+    assert 0.94 < gained < 1
