@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 import nbformat
+from jupyter_cache import get_cache
 
 from book import pairs, plain, published
 
@@ -126,13 +127,22 @@ def launches(repository, pagename):
         yield "Binder", f"https://mybinder.org/v2/gh/{project}/{BRANCH}?urlpath=lab/tree/{pagename}.ipynb"
 
 
+def executed(path, cache):
+    """The notebook with its outputs. myst-nb writes it without them where they come from its cache."""
+    notebook = nbformat.read(path, as_version=4)
+    try:
+        return get_cache(cache).merge_match_into_notebook(notebook)[1]
+    except KeyError:  # a page that failed
+        return notebook
+
+
 def offer(app, pagename, templatename, context, doctree):
     """Write the page's notebook beside its source, and let the theme's button know of it."""
-    executed = Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb"
-    if "kernelspec" not in app.env.metadata[pagename] or not executed.exists():
+    path = Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb"
+    if "kernelspec" not in app.env.metadata[pagename] or not path.exists():
         return
     macros = plain.macros_of(app.config)
-    notebook = prepared(nbformat.read(executed, as_version=4), macros, **sources_of(app))
+    notebook = prepared(executed(path, app.config.nb_execution_cache_path), macros, **sources_of(app))
     for folder in (Path(app.outdir) / "_sources", Path(app.outdir).parent / BRANCH):
         target = folder / f"{pagename}.ipynb"
         target.parent.mkdir(parents=True, exist_ok=True)
