@@ -16,7 +16,7 @@ until = time.monotonic() + 60
 while not Path("{other}.here").exists():
     assert time.monotonic() < until, "nobody else is running"
     time.sleep(0.05)
-print("{me} has met {other}")
+print("{me} has met {other}", 6 * 7)
 ```
 """
 FAILING = """\
@@ -50,5 +50,6 @@ def test_two_pages_meet_and_are_kept_and_one_that_fails_is_told_as_ever(book, he
     run = strictly(book)
     assert run.returncode == 0, run.stdout
     for me, other in [("one", "two"), ("two", "one")]:
-        assert f"{me} has met {other}" in (book / f"_build/html/chapters/{me}.html").read_text()
+        for shown in (f"chapters/{me}.html", f"_sources/chapters/{me}.ipynb"):
+            assert f"{me} has met {other} 42" in (book / "_build" / "html" / shown).read_text()
     assert not list((book / "chapters").glob("*.here"))
