@@ -23,18 +23,26 @@ def lacking(*packages):
     return None if found() else "there is no Chromium: apt-get install chromium, or Chrome"
 
 
+open_now = []
+
+
 @contextmanager
 def opened():
-    """A browser, until the block ends."""
+    """A browser, until the block ends; the one that is open already, as Playwright starts once in a process."""
     from playwright.sync_api import sync_playwright
 
+    if open_now:
+        yield open_now[0]
+        return
     quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu", *quiet]
         browser = playwright.chromium.launch(executable_path=found(), args=options)
+        open_now.append(browser)
         try:
             yield browser
         finally:
+            open_now.clear()
             browser.close()
 
 

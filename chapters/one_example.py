@@ -166,14 +166,14 @@ left.plot(slopes, np.array(exact) / 2, "--", color=plotting.TASKS[1], lw=1.6)
 left.plot(slopes[rough < 0.4], rough[rough < 0.4], ":", color="0.3", lw=1.8)
 for each in found:
     left.plot(abs(each["slope"]), each["gain"], "^", color=plotting.TASKS[2], ms=8)
-left.text(0.65, 0.37, "second order", fontsize=10, color="0.3")
-left.text(2.0, 0.1, "rank one", fontsize=10, color=plotting.TASKS[1])
+left.text(0.65, 0.37, "second order", color="0.3")
+left.text(2.0, 0.1, "rank one", color=plotting.TASKS[1])
 left.set(xlabel="slope $w$", ylabel="$M$ less the risk", ylim=(0, 0.4))
 dims = (1, 2, 4, 8, 16, 32, 64, 128)
 reached = [best_later(d, (8,), (1.0,))[0] for d in dims]
 right.semilogx(dims, reached, "o-", color=plotting.TASKS[0])
 right.axhline(1, color="0.4", lw=1.4)
-right.text(1, 0.93, "bound: one example", fontsize=10, color="0.3")
+right.text(1, 0.93, "bound: one example", color="0.3")
 right.set(xlabel="$d$", ylim=(0, 1.08))
 _ = right.set_xticks([1, 4, 16, 64], ["1", "4", "16", "64"])
 record = {

@@ -179,6 +179,8 @@
 
   // rules: options of axe; once: every look of a text once, and not everything.
   async axe(rules, once) {
+    // What scrolls is marked anew, as after any change of width: on a busy machine the last one may be on its way.
+    dispatchEvent(new Event("resize"));
     await this.settled();
     const options = { resultTypes: ["violations"], preload: false, ...rules };
     const { violations } = await axe.run(once ? { include: this.looks() } : document, options);
