@@ -17,7 +17,7 @@
 #
 # Gradient flow reaches the best predictor: how fast, in the end?
 #
-# The page {doc}`gradient_flow` shows that every flow stays on its hyperbola, $\norm{P}_F^2 - \norm{\omega}^2 = k$, and that the excess of the risk then falls exponentially. The rate was computed there, from a Hessian of size $d^2 + n$.
+# The page {doc}`gradient_flow` shows that every flow stays on its hyperbola, $\norm{P}_F^2 - \norm{\omega}^2 = k$, and that where $F' < 1$ the excess of the risk falls exponentially in the end. The rate was computed there, from a Hessian of size $d^2 + n$.
 #
 # Here it is bounded from both sides in closed form. Three things set it: the curvature in $P$, the curvature in $\omega$, which pull against each other as $k$ changes, and how far the slope $F'$ is below one.
 
@@ -93,7 +93,7 @@ def curvatures(dist, best, P, omega):
 
 
 def measured_rate(gradient, risk, start, best_risk, mu):
-    """d log(excess) / dt, negated, late: the excess has fallen below 1e-5 of M."""
+    """d log(excess) / dt, negated, between 4/mu and 5/mu after the excess is 1e-6."""
 
     def late(t, x):
         return risk(x) - best_risk - 1e-6
@@ -105,13 +105,11 @@ def measured_rate(gradient, risk, start, best_risk, mu):
 
     options = {"method": "LSODA", "rtol": 1e-11, "atol": 1e-14}
     first = solve_ivp(pull, (0, 1e6), start, events=late, **options)
-    path = solve_ivp(pull, (0, 3 / mu), first.y[:, -1], **options)
-    excess = [
-        risk(path.y[:, i]) - best_risk
-        for i in (-1, np.searchsorted(path.t, 2 / mu))
-    ]
-    times = path.t[-1] - path.t[np.searchsorted(path.t, 2 / mu)]
-    return np.log(excess[1] / excess[0]) / times, first
+    path = solve_ivp(
+        pull, (0, 5 / mu), first.y[:, -1], t_eval=(4 / mu, 5 / mu), **options
+    )
+    start, end = (risk(x) - best_risk for x in path.y.T)
+    return np.log(start / end) * mu, first
 
 
 rng = np.random.default_rng(0)
@@ -195,7 +193,7 @@ plotting.FigureData("flow_rate", record, distribution=dist, seed=0)
 # ```{prf:theorem} The rate of the flow
 # :label: thm-flow-rate
 #
-# **Two curvatures and the slope of $F$ set the rate; it is best where they balance.**
+# **Two curvatures and the slope of $F$ set the rate; the bound is best where the two balance.**
 #
 # *New here.* Let $\Sigma_x$ be nonsingular and $(P, \omega)$ a non-trivial stationary point with $F' = F'(\gamma) < 1$; $h = h_2(\gamma)$, $\lambda_\mp$ the smallest and largest eigenvalue of the correlation matrix of the $n$ examples, and
 #
@@ -215,16 +213,16 @@ plotting.FigureData("flow_rate", record, distribution=dist, seed=0)
 # 3. If $\Sigma_x = I$ and $d \ge 2$, $\mu \le p_-$. If a task has two examples, $\mu \le w_-$. So if $\Sigma_x = C = I$, $d \ge 2$ and a task has two examples, $F' = 0$ and
 #    $\mu = \min(p_-, w_-) = 2 \min \bigl( (M + \gamma) \norm{\omega}^2, (M + 1) \norm{P}_F^2 \bigr)$.
 # 4. A flow that ends at the point has $\limsup_{t \to \infty} \frac1t \log(\risk - \risk_\infty) \le - 2 \mu$, with $\risk_\infty$ the risk there.
-# 5. Along its branch $(cP, \omega/c)$ the bound $\mu(p_-, w_-)$ is largest where $p_- = w_-$, and it falls like $1/|k|$ if $k = \norm{P}_F^2 - \norm{\omega}^2 \to \pm \infty$.
+# 5. Along its branch $(cP, \omega/c)$ the bound $\mu(p_-, w_-)$ is largest where $p_- = w_-$, and both bounds fall like $1/|k|$ if $k = \norm{P}_F^2 - \norm{\omega}^2 \to \pm \infty$.
 # ```
 #
 # ````{dropdown} Why it is true
 # (proof-thm-flow-rate)=
 # ```{prf:proof}
 # *The diagonal blocks.* In the proof of {prf:ref}`prop-index` the second derivative of the risk in $Q$ is $2 (M \norm{\omega}^2 \norm{dQ}_F^2 + \gamma \norm{\omega}^2 \tr(\Sigma\, dQ^\top dQ))$. With $dQ = \Sigma_x^{1/2} dP\, \Sigma_x^{1/2}$ this is $2 \norm{\omega}^2 \tr(dP^\top \Sigma_x\, dP\, (M \Sigma_x + \gamma \Sigma_x C \Sigma_x))$.
-# It is a Kronecker product, so its eigenvalues are $2 \norm{\omega}^2$ times products of eigenvalues of the two matrices: they lie between $p_-$ and $p_+$. The block in $\omega$ is $2 (M \norm{Q}_F^2 + \tr \Sigma Q^\top Q)(I + h R)$ with $h = \tr \Sigma Q^\top Q / (M \norm{Q}_F^2 + \tr \Sigma Q^\top Q)$, as $\omega$ is best for $Q$; so $M \norm{Q}_F^2 + \tr \Sigma Q^\top Q = M \norm{Q}_F^2 / (1 - h)$, and its eigenvalues lie between $w_-$ and $w_+$.
+# It is a Kronecker product, so its eigenvalues are $2 \norm{\omega}^2$ times products of eigenvalues of the two matrices: they lie between $p_-$ and $p_+$. The block in $\omega$ is $2 (M \norm{Q}_F^2 + \tr \Sigma Q^\top Q)(I + h R)$ with $h = \tr \Sigma Q^\top Q / (M \norm{Q}_F^2 + \tr \Sigma Q^\top Q)$, as $Q$ is best for $\omega$; so $M \norm{Q}_F^2 + \tr \Sigma Q^\top Q = M \norm{Q}_F^2 / (1 - h)$, and its eigenvalues lie between $w_-$ and $w_+$.
 #
-# *The coupling.* Call the blocks $H_P$, $H_\omega$ and $H_{P\omega}$, and let $\hat K = H_P^{-1/2} H_{P\omega} H_\omega^{-1/2}$. By {prf:ref}`prop-index` $\hat K^\top \hat K$, which is similar to the matrix $J$ there, has the eigenvalues $1$, $F'$ and zeros, the first one simple. (If $n = 1$ or $J$ has rank one, only $1$ and zeros.) Let
+# *The coupling.* Call the blocks $H_P$, $H_\omega$ and $H_{P\omega}$, and let $\hat K = H_P^{-1/2} H_{P\omega} H_\omega^{-1/2}$. By {prf:ref}`prop-index` $\hat K^\top \hat K$, which is similar to the matrix $J$ there, has the eigenvalues $1$, $F'$ and zeros, the first one simple, as $F' < 1$. (If $n = 1$ or $J$ has rank one, only $1$ and zeros.) Let
 # $k_0, l_0$ and $k_1, l_1$ be singular vectors for $1$ and $\sqrt{F'}$. The Hessian has the kernel $\nu = (P, -\omega)$, by the scale; so $H_P^{1/2} P$ is a multiple of $k_0$ and $H_\omega^{1/2} \omega$ one of $l_0$, neither zero. And $\nu$ is half the gradient of $\norm{P}_F^2 - \norm{\omega}^2$: directions along the level set are those orthogonal to $\nu$.
 #
 # *The lower bound.* Let $x \perp \nu$. For every number $t$ the Hessian has the same value at $x$ and at $x' = x - t \nu = (x'_P, x'_\omega)$, and $\norm{x'} \ge \norm{x}$. Let $u_P = H_P^{1/2} x'_P$, $u_\omega = H_\omega^{1/2} x'_\omega$, and choose $t$ such that $u_P \perp k_0$. Then
@@ -250,8 +248,8 @@ plotting.FigureData("flow_rate", record, distribution=dist, seed=0)
 # ```
 # ````
 #
-# The formula is that of two springs. Along $P$ the risk is curved by $\norm{\omega}^2$, as $P$ enters it only times $\omega$; along $\omega$ by $\norm{P}^2$. A start with small $\omega$ and large $P$ moves slowly in $P$. The slope $F'$ couples the two: near a tangency, where
-# two stationary points are about to appear, $F' \to 1$ and every rate goes to zero like $1 - F'$.
+# The formula is that of two springs. Along $P$ the risk is curved by $\norm{\omega}^2$, as $P$ enters it only times $\omega$; along $\omega$ by $\norm{P}^2$. A start with small $\omega$ and large $P$ moves slowly in $P$. (Not if $d = n = 1$: there the Hessian's eigenvalues are $0$ and $p + w$, and imbalance is fast.) The slope $F'$ couples the two: near a tangency, where
+# two stationary points meet, $F' \to 1$ and every rate goes to zero like $1 - F'$.
 #
 # In code the bound is two lines, and the balanced hyperbola is one more:
 
@@ -300,10 +298,14 @@ for trial in range(120):
         if d > 1 and case.n > 1:
             assert mu <= high_mu * (1 + 1e-7)
             ratios.append((mu / low_mu, high_mu / mu))
-        if trial % 2 == 0 and d > 1 and max(counts) > 1:
-            assert mu <= min(p[0], w[0]) * (1 + 1e-7)
-            if trial % 3 == 0:
-                whites.append(abs(mu / min(p[0], w[0]) - 1))
+        white, twice = trial % 2 == 0 and d > 1, max(counts) > 1
+        assert not white or mu <= p[0] * (1 + 1e-7)
+        assert not twice or mu <= w[0] * (1 + 1e-7)
+        if white and twice and trial % 3 == 0:
+            M, P, omega = case.M, *on_hyperbola(case, found, k)
+            P2, omega2 = np.sum(P**2), omega @ omega
+            closed = 2 * min((M + found.gamma) * omega2, (M + 1) * P2)
+            whites.append(abs(mu / closed - 1))
 nearest_low, nearest_high = np.min(ratios, axis=0)
 assert nearest_low < 1.001 and nearest_high < 1.05 and len(whites) >= 20
 assert max(whites) < 1e-7
@@ -314,8 +316,8 @@ print(
 
 # %% tags=["check", "asserts-thm-flow-rate"]
 # The flows of the figure: late, their rate is that of the slowest direction, to what the
-# faster ones still add: 3 per cent seen, a tenth allowed. Along the slowest direction itself: 1 per cent.
-assert np.abs(np.array(dots["rate"]) - 1).max() < 0.1
+# faster ones still add: 1 per cent seen, 2 allowed. Along the slowest direction itself: 0.1 per cent.
+assert np.abs(np.array(dots["rate"]) - 1).max() < 0.02
 off = 0.0
 for k in (-8.0, 0.0, balanced, 8.0):
     x = np.concatenate([part.ravel() for part in on_hyperbola(dist, best, k)])
@@ -333,7 +335,7 @@ for k in (-8.0, 0.0, balanced, 8.0):
     )
     first, last = (risk(path.y[:, i]) - best.risk for i in (0, -1))
     off = max(off, abs(np.log(first / last) / 6 - 1))
-assert off < 0.01
+assert off < 1e-3
 print(
     f"{len(dots['rate'])} flows from random starts and 4 along the slowest direction: "
     f"their rates are the Hessian's, to {np.abs(np.array(dots['rate']) - 1).max():.1%} and {off:.1%}"
@@ -416,11 +418,26 @@ plotting.FigureData(
 )
 
 # %% tags=["check", "asserts-thm-flow-rate"]
+# The four numbers against all of them, where those are few; then the formula itself.
+small = PromptDistribution(
+    3, (1, 4), (0.6, 0.7), C=np.diag([1, 0.2, 0.2]), sigma=0.5
+)
+point, all_of = optimal_wpgd(small), gradient_of(small)[0]
+P, omega = on_hyperbola(small, point, 0.0)
+p, w = curvatures(small, point, P, omega)
+c2, F = np.sqrt(p[0] / w[0]), slope(small, point.gamma)
+at = rate(small, point, c2 * np.sum(P**2) - omega @ omega / c2, all_of) / 2
+edges = [slow(p[i] / c2, w[i] * c2, F) for i in (0, 1)]
+assert np.allclose(four_numbers(small, point)[1:], [at, *edges], rtol=1e-9)
+for F in (0.1, 0.5, 0.9):
+    off = np.sqrt(3 * F)
+    assert np.isclose(np.linalg.eigvalsh([[1, -off], [-off, 3]])[0], slow(1, 3, F))
+
 # Eigenvalues of the four by four Hessian lose digits to its largest one: 1e-6.
 assert (low <= mu * (1 + 1e-6)).all() and (mu <= high * (1 + 1e-6)).all()
 near = gap < 0.1
 power = np.polyfit(np.log(gap[near]), np.log(mu[near]), 1)[0]
-assert gap.min() < 0.02 and 0.9 < power < 1.1
+assert gap.min() < 0.02 and 0.95 < power < 1.05
 print(
     f"{len(gap)} minima, 1 - F' from {gap.min():.3f} to {gap.max():.3f}: within the bounds; "
     f"near the tangency the curvature goes as its power {power:.2f}"
@@ -429,7 +446,7 @@ print(
 # %% [markdown]
 # ## Break it
 #
-# **Beyond a tangency** the third of the three points is a saddle. There $F' > 1$, and with it $1 - F'$ and the formula turn negative: along the hyperbola one direction goes down, and a flow that starts there leaves exponentially fast.
+# **Between two minima** the third of the three points is a saddle. There $F' > 1$, and with it $1 - F'$ and the formula turn negative: along the hyperbola one direction goes down, and almost every flow that starts near it leaves exponentially fast.
 
 # %%
 gap_of, down = np.array(saddles).T[:2]
@@ -439,7 +456,7 @@ print(
 )
 
 # %% [markdown]
-# **Singular features.** If $\Sigma_x$ has a kernel, $p_- = 0$ and the bound is empty: $P$ on the kernel does not change the risk, and the Hessian has more zeros than the one of the scale.
+# **Singular features.** If $\Sigma_x$ has a kernel, $p_- = 0$ and the bound is empty: $P$ on the kernel does not change the risk, and the Hessian has more zeros than the one of the scale. But those entries of $P$ never move: for the others the theorem holds, with $\Sigma_x$ and $C$ on the range of $\Sigma_x$.
 
 # %%
 thin = PromptDistribution(2, (2, 2), (0.3, 0.8), Sx=np.diag([1.0, 0.0]), sigma=0.3)
@@ -454,7 +471,7 @@ assert (np.abs(values) < 1e-9).sum() == 4  # the scale, and three entries of P
 # ```{exercise} By hand: the fast lane
 # :label: ex-fast-lane
 #
-# Let $\Sigma_x = C = I$, no noise, and one task of $n \ge 2$ examples. At which ratio of $\norm{P}_F^2$ to $\norm{\omega}^2$ is the flow fastest in the end? Which $k$ is that if $n$ is large: far on the side of $P$, or of $\omega$?
+# Let $\Sigma_x = C = I$, $d \ge 2$, no noise, and one task of $n \ge 2$ examples. At which ratio of $\norm{P}_F^2$ to $\norm{\omega}^2$ is the flow fastest in the end? Which $k$ is that if $n$ is large: far on the side of $P$, or of $\omega$?
 # ```
 #
 # ```{hint}
@@ -473,7 +490,7 @@ assert (np.abs(values) < 1e-9).sum() == 4  # the scale, and three entries of P
 # ```{exercise} Compute: the price of an unbalanced start
 # :label: ex-unbalanced-start
 #
-# By part 5 the rate falls like $1/|k|$. For the distribution at the top of this page, by which factor does the rate fall from the best $k$ to $k = 1000$ and to $k = 2000$?
+# By parts 1 and 5 the rate falls like $1/|k|$. For the distribution at the top of this page, by which factor does the rate fall from the best $k$ to $k = 1000$ and to $k = 2000$?
 # ```
 #
 # ```{hint}
@@ -485,13 +502,13 @@ assert (np.abs(values) < 1e-9).sum() == 4  # the scale, and three entries of P
 # ````{solution} ex-unbalanced-start
 # :class: dropdown
 #
-# By several thousand, and by twice as much.
+# By about 4,800, and by twice as much.
 #
 # ```python
 # fastest = max(rate(dist, best, k, gradient) for k in np.linspace(-3, 3, 61))
 # slower = [fastest / rate(dist, best, k, gradient) for k in (1000.0, 2000.0)]
 # assert np.isclose(slower[1] / slower[0], 2, rtol=1e-2)
-# assert 2000 < slower[0] < 10_000
+# assert np.isclose(slower[0], 4806, rtol=1e-2)
 # ```
 # ````
 #
@@ -510,7 +527,7 @@ assert (np.abs(values) < 1e-9).sum() == 4  # the scale, and three entries of P
 # ````{solution} ex-better-start
 # :class: dropdown
 #
-# The $c$ that puts the start on the balanced hyperbola. One has to know $p_-/w_-$ there, or guess it by $1$: near $k = 0$ little is lost. From unbalanced starts the flow takes many times longer.
+# The $c$ that puts the start on the balanced hyperbola. One has to know $p_-/w_-$ there, or guess it by $1$: near $k = 0$ little is lost. From the same start with $c = 0.1$ or $c = 10$ the flow takes more than fifty times as long.
 #
 # ```python
 # def time_from(c):
@@ -520,6 +537,6 @@ assert (np.abs(values) < 1e-9).sum() == 4  # the scale, and three entries of P
 #
 #
 # times = [time_from(c) for c in (0.1, 1.0, 10.0)]
-# assert times[1] < times[0] / 3 and times[1] < times[2] / 3
+# assert times[1] < times[0] / 50 and times[1] < times[2] / 50
 # ```
 # ````

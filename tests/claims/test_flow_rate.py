@@ -98,11 +98,12 @@ def test_white_features_have_a_closed_form(k):
     )
     first, last = (risk_of(dist)(torch.tensor(y)).item() - best.risk for y in path.y.T)
     # A random push holds the slowest direction; after four time constants little else is left.
-    assert np.log(first / last) / (2 / mu) == pytest.approx(2 * mu, rel=0.05)
+    assert np.log(first / last) / (2 / mu) == pytest.approx(2 * mu, rel=0.01)
 
 
 @pytest.mark.claim("thm-flow-rate")
-def test_the_scale_with_the_largest_bound_is_the_balanced_one():
+def test_the_bounds_along_a_branch():
+    """The lower one is largest at the balanced scale; both fall like 1/|k|."""
     dist = PromptDistribution(3, (2, 2), (0.4, 0.7), Sx=np.diag([1.0, 0.6, 0.3]), sigma=0.5)
     scales = np.geomspace(0.1, 10, 401)
     found = [at_scale(dist, c) for c in scales]
@@ -112,4 +113,24 @@ def test_the_scale_with_the_largest_bound_is_the_balanced_one():
     spread = np.trace(best.P.T @ dist.Sx @ best.P @ dist.Sx @ dist.Sx)
     p = omega @ omega * 0.3 * np.linalg.eigvalsh(dist.M * dist.Sx + best.gamma * dist.Sx @ dist.Sx)[0]
     balanced = (p / (dist.M * full + spread)) ** 0.25
-    assert abs(np.log(scales[lows.argmax()] / balanced)) < 0.02
+    assert abs(np.log(scales[lows.argmax()] / balanced)) < np.log(scales[1] / scales[0]) / 2
+
+    for far in (0.01, 100.0):  # twice as far in scale is four times as far in k, but for 1e-6 of it
+        near, beyond = (bounds(dist, *at_scale(dist, c)) for c in (far, far * 2 ** np.sign(far - 1)))
+        assert np.divide(near, beyond) == pytest.approx([4, 4], rel=1e-3)
+
+
+@pytest.mark.claim("thm-flow-rate")
+@pytest.mark.parametrize("steep", [0.0, 0.1, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("p, w", [(1.0, 1.0), (0.01, 1.0), (3.0, 2.0), (5.0, 0.1)])
+def test_equal_curvatures_meet_the_formula(steep, p, w):
+    """Diagonal blocks p I and w I, coupled by singular values 1 and sqrt(F'): beside the zero, mu(p, w) is smallest."""
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.normal(size=(size, 2)))[0] for size in (4, 3))
+    coupling = np.sqrt(p * w) * (left * [1, np.sqrt(steep)]) @ right.T
+    values = np.linalg.eigvalsh(np.block([[p * np.eye(4), coupling], [coupling.T, w * np.eye(3)]]))
+    mu = 2 * p * w * (1 - steep) / (p + w + np.sqrt((p - w) ** 2 + 4 * p * w * steep))
+    assert values[:2] == pytest.approx([0, mu], rel=1e-9, abs=1e-12)
+    assert p * w / (p + w) * (1 - steep) <= mu * (1 + 1e-12) and mu <= min(p, w) * (1 - steep) * (1 + 1e-12)
+    if p == w:
+        assert mu == pytest.approx(p * (1 - np.sqrt(steep)), rel=1e-12)
