@@ -15,7 +15,7 @@
     const places = [...document.querySelectorAll("main :is(" + PLACES + ")")];
     const scrolls = places.map(
       (place) =>
-        place.scrollWidth > place.clientWidth + 2 && ["auto", "scroll"].includes(getComputedStyle(place).overflowX),
+        place.scrollWidth > place.clientWidth + (place.matches(".drawing") ? 0 : 2) && ["auto", "scroll"].includes(getComputedStyle(place).overflowX),
     );
     places.forEach((place, i) => {
       if (scrolls[i]) {
