@@ -94,12 +94,13 @@ def setup(app):
 
 
 def main(folder, seconds):
-    nb = nbformat.reads(sys.stdin.read(), as_version=4)
+    # Bytes, as the encoding of the streams is the machine's.
+    nb = nbformat.reads(sys.stdin.buffer.read().decode("utf-8"), as_version=4)
     done = single_nb_execution(nb, cwd=folder, timeout=int(seconds), allow_errors=False)
     if done.err:
         return 1
     done.nb.metadata["seconds"] = done.time
-    print(nbformat.writes(done.nb))
+    sys.stdout.buffer.write(nbformat.writes(done.nb).encode("utf-8"))
     return 0
 
 
