@@ -113,11 +113,16 @@ def test_a_weighted_step_is_found_to_rounding(dist, by):
         np.testing.assert_allclose(beside.P, truth.P, atol=1e-7)
 
 
-@pytest.mark.parametrize("by", WAYS)
-@pytest.mark.parametrize("dist", [BLOCKS, TURNED])
-def test_the_nearest_step_to_two_heads(dist, by):
+@pytest.fixture(scope="module", params=[BLOCKS, TURNED])
+def two_heads(request):
+    dist = request.param
     heads = Heads(dist.n, dist.d)
-    omega, P, explained = nearest(dist, heads)
+    return dist, heads, nearest(dist, heads)
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_the_nearest_step_to_two_heads(two_heads, by):
+    dist, heads, (omega, P, explained) = two_heads
     assert 0.5 < explained < 0.95
     found = effective_weights(heads, dist, 1_000, generator=gen(1), by=by)
     assert np.abs(z_scores(found, omega, P, explained)).max() < 5
