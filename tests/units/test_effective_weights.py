@@ -55,18 +55,25 @@ class Gated(nn.Module):
 
 def nearest(dist, heads):
     """omega, P and the explained share in the population: the loss from Gaussian fourth moments, by scipy's BFGS."""
-    n, d, SCS, R = dist.n, dist.d, dist.Sx @ dist.C @ dist.Sx, dist.R[np.ix_(dist.task_index, dist.task_index)]
-    target = np.einsum("hi,hab->iab", heads.omega, heads.P)
+    n, d, R = dist.n, dist.d, dist.R[np.ix_(dist.task_index, dist.task_index)]
+    SCS, SMS = dist.Sx @ dist.C @ dist.Sx, dist.M * dist.Sx + dist.Sx @ dist.C @ dist.Sx
+    R, Sx, SCS, SMS, target = map(torch.tensor, (R, dist.Sx, SCS, SMS, np.einsum("hi,hab->iab", heads.omega, heads.P)))
 
     def size(N):  # E (sum_i y_i x^T N_i x_i)^2
-        across = np.einsum("ij,iab,bc,jdc,da->", R, N, SCS, N, dist.Sx)
-        return across + np.einsum("iab,bc,idc,da->", N, dist.M * dist.Sx + SCS, N, dist.Sx)
+        across = torch.einsum("iab,bc,jdc,da->ij", N, SCS, N, Sx)
+        return (R * across).sum() + torch.einsum("iab,bc,idc,da->", N, SMS, N, Sx)
 
     def loss(v):
-        return size(target - v[:n, None, None] * v[n:].reshape(d, d)) / size(target)
+        v = torch.tensor(v, requires_grad=True)
+        value = size(target - v[:n, None, None] * v[n:].reshape(d, d)) / size(target)
+        value.backward()
+        return value.item(), v.grad.numpy()
 
     rng = np.random.default_rng(1)
-    found = (minimize(loss, rng.normal(size=n + d * d), options={"gtol": 1e-9}) for _ in range(4))
+    # A start in four runs off along the scale, which P and omega share.
+    found = (
+        minimize(loss, rng.normal(size=n + d * d), jac=True, options={"gtol": 1e-9, "maxiter": 300}) for _ in range(4)
+    )
     best = min(found, key=lambda f: f.fun)
     omega, P = best.x[:n], best.x[n:].reshape(d, d)
     scale = np.sqrt(np.mean(omega**2)) * np.sign(np.trace(P))
