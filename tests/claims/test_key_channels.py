@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from glalib import GLA, PromptDistribution, Prompts, optimal_wpgd
@@ -162,7 +162,7 @@ def best_fit(steps, m, seed):
 def test_steps_all_around_take_two_channels_a_direction():
     """Proved; here as seen: three channels stay far away, steps in a half-plane are met to rounding."""
     around, half = ((1, 0), (-0.5, 0.8), (-0.5, -0.8)), ((1, 0), (-0.5, 0.8), (0.1, 0.9))
-    assert min(best_fit(half, 3, seed) for seed in range(3)) < 1e-8
+    assert min(best_fit(half, 3, seed) for seed in range(2)) < 1e-8
     assert min(best_fit(half, 2, seed) for seed in range(2)) > 1e-2
     assert min(best_fit(around, 3, seed) for seed in range(3)) > 1e-2
 
@@ -205,7 +205,9 @@ def test_the_constant_is_attained(k):
 
 @pytest.mark.claim("prop-one-spare-price")
 @given(k=st.integers(2, 5), eps=st.floats(-2, -0.3), shake=st.floats(0, 1), seed=SEEDS)
-@settings(max_examples=200)
+@example(k=2, eps=-3.0, shake=1.0, seed=0)  # within a hundredth of the bound
+@example(k=3, eps=-2.5, shake=1.0, seed=0)
+@settings(max_examples=100)
 def test_no_reversal_is_cheaper(k, eps, shake, seed):
     rng = np.random.default_rng(seed)
     U, V, t = chebyshev(k, 10**eps)
@@ -223,6 +225,10 @@ def test_no_reversal_is_cheaper(k, eps, shake, seed):
     assert all(u[i] * v[k - i] <= e + 1e-12 * size for i in range(1, k))
     minors = [np.linalg.det(np.delete(U, c, 1)) * np.linalg.det(np.delete(V, c, 1)) for c in range(k + 1)]
     assert np.abs(minors).sum() <= np.prod(u * v) * (1 + 1e-5)  # rounding at sizes up to 1e11
+
+
+def bound_of_a_layer(k, delta, lowest, eta):
+    return delta * lowest * (2 - eta) * (2 * (2 - eta) / eta) ** (k - 1)
 
 
 @pytest.mark.claim("prop-one-spare-price")
@@ -246,4 +252,15 @@ def test_a_layer_pays_as_much(k, share, K, seed):
     eta = 4 * (worst + 1e-13 * size) / lowest / delta
     assert eta < 2 or size > 1e12  # the error is the limit's own, not rounding
     if eta < 2:
-        assert size >= delta * lowest * (2 - eta) * (2 * (2 - eta) / eta) ** (k - 1)
+        assert size >= bound_of_a_layer(k, delta, lowest, eta)
+
+
+@pytest.mark.claim("prop-one-spare-price")
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_how_near_a_layer_comes(k):
+    """Weights (1, 0). The proof allows errors at all tasks, Chebyshev's layer errs at one: 4^(k-1) times the bound."""
+    A = np.linalg.qr(np.random.default_rng(k).normal(size=(k, k)))[0]
+    U, V, t = chebyshev(k, 1e-3)
+    errors = [norm(A @ U * row @ V.T - weight * A) for row, weight in ((t, 1.0), (np.ones(k + 1), 0.0))]
+    quotient = norm(A @ U) * norm(V) / bound_of_a_layer(k, 1.0, 1.0, 4 * max(errors))
+    assert quotient == pytest.approx(4 ** (k - 1), rel=0.02)
