@@ -92,7 +92,7 @@ def test_random_layers_split_into_a_part_that_counts_and_one_that_does_not(gate)
 
 
 @pytest.mark.claim("prop-label-gain")
-@pytest.mark.parametrize("n, d", [(3, 2), (2, 3), (30, 30), (5, 40)])
+@pytest.mark.parametrize("n, d", [(3, 2), (2, 3), (30, 30), (200, 4)])
 def test_gain_by_sampling_energies(n, d):
     """A Jensen gap, by Monte Carlo: mean of S / U less the fixed weights' gain, and its bounds."""
     rng, draws = np.random.default_rng(0), 400_000
@@ -104,7 +104,8 @@ def test_gain_by_sampling_energies(n, d):
     error = gap.std() / draws**0.5
     assert error < 0.02 * gap.mean()  # a tenth off would be seen
     limit = 2 * n**2 * d**2 / (n + d) ** 4
-    assert gap.mean() < 2 * n * d * (min(n, d) + 2) / (n + d + 1) ** 2 / (max(n, d) - 1)
+    bound = 2 * n * d * (min(n, d) + 2) / (n + d + 1) ** 2 / (max(n, d) - 1)
+    assert gap.mean() < bound and (n < 200 or gap.mean() > 0.91 * bound)  # it tends to its bound as n grows
     if n == d == 30:
         assert abs(gap.mean() / limit - 1) < 0.02 + 4 * error / limit
 
