@@ -315,7 +315,7 @@ for _ in range(300):  # any other reversal: perturbed ones
     k, eps = int(rng.integers(2, 6)), 10 ** rng.uniform(-3, -0.5)
     U, V, t = chebyshev(k, eps)
     shake = 0.1 / (np.linalg.norm(U, 2) * np.linalg.norm(V, 2)) ** rng.uniform(
-        0.5, 1
+        0.5, 2
     )
     U, V = (side * (1 + shake * rng.normal(size=side.shape)) for side in (U, V))
     V = np.linalg.solve(V * t @ U.T, V)  # U Theta V^T = I again

@@ -207,8 +207,8 @@ def test_the_constant_is_attained(k):
 
 @pytest.mark.claim("prop-one-spare-price")
 @given(k=st.integers(2, 5), eps=st.floats(-2, -0.3), shake=st.floats(0, 1), seed=SEEDS)
-@example(k=2, eps=-3.0, shake=1.0, seed=0)  # within a hundredth of the bound
-@example(k=3, eps=-2.5, shake=1.0, seed=0)
+@example(k=2, eps=-3.0, shake=2.0, seed=0)  # within a hundredth of the bound
+@example(k=3, eps=-2.5, shake=2.0, seed=0)
 @settings(max_examples=100)
 def test_no_reversal_is_cheaper(k, eps, shake, seed):
     rng = np.random.default_rng(seed)
