@@ -299,9 +299,12 @@ def test_rank_ten_without_noise():
 
 @pytest.mark.claim("prop-monotone-optimum")
 def test_on_the_cone_with_zero_for_the_smallest_eigenvalue():
-    """rank Sigma <= 5 + 4 tr(Sigma) / M leaves one fixed point for each sign; at rank 14 there can be three."""
+    """rank Sigma <= 5 + 4 tr(Sigma) / M leaves one fixed point for each sign.
+
+    Whether more is safe is open: in the family below it is 13, as for weights of any sign, and not 9.
+    """
     rng = np.random.default_rng(2)
-    for _ in range(40):
+    for _ in range(25):
         tau, lam_min = rng.choice([0.25, 0.5, 1.0]), rng.choice([1e-3, 0.5, 1.0])
         rank = int(5 + 4 * tau)
         first, others = 10 ** rng.uniform(1, 5), 10 ** (rng.choice([0.0, 0.2]) * rng.normal(size=rank - 1))
@@ -309,6 +312,7 @@ def test_on_the_cone_with_zero_for_the_smallest_eigenvalue():
         turned = PromptDistribution(rank, dist.counts[::-1], dist.r[::-1], R=dist.R, Sx=dist.Sx, sigma=dist.sigma)
         for one in (dist, turned):
             assert all(len(monotone_points(one, sign * one.r)) <= 1 for sign in (1, -1))
-    dist, _ = crossing(300.0, 1.0, 14, 1.0, 1.0, 10**7)
-    dist = PromptDistribution(14, dist.counts[::-1], dist.r[::-1], Sx=dist.Sx)
-    assert len(monotone_points(dist, dist.r)) == 3
+    for rank, number in ((13, 1), (14, 3)):
+        dist, _ = crossing(300.0, 1.0, rank, 1.0, 1.0, 10**7)
+        dist = PromptDistribution(rank, dist.counts[::-1], dist.r[::-1], Sx=dist.Sx)
+        assert len(monotone_points(dist, dist.r)) == number
