@@ -21,9 +21,9 @@
 # The paper sets theory beside trained models in one figure: four orders of relevance, prompts of growing length, and layers with and without gates. Nothing in training
 # tells a layer to be a weighted step. If it ends on the theory's line all the same, the line describes what is learned.
 #
-# Here is the figure, from random starts, several seeds a point, drawn as the first reviewer of the paper asked for it: lines of theory in the look of their models, one legend and one axis.
+# Here is the figure, from random starts, five seeds a point, drawn as the first reviewer of the paper asked for it: lines of theory in the look of their models, one legend and one axis.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-trained", "caption": "Trained layers end on the line of their class, or a little below it where gates read labels. Marks: trained with every weight free, mean over seeds; bands, mostly narrower than the marks, reach from the least to the greatest. Wide pale lines: theory. Assumption 3 holds in panels (a) to (c), where relevance does not fall: there a scalar gate with delimiters has the best weights of all, and a vector gate could add nothing. In (d) it fails, the best a scalar gate can do is linear attention, and the vector gate is needed. Two independent tasks of $n/2$ examples, $d = 10$, no noise."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-trained", "caption": "Trained layers end on the line of their class, or a little below it where gates read labels. Marks: trained with every weight free, mean over five seeds; bands, mostly narrower than the marks, reach from the least to the greatest. Wide pale lines: theory. Assumption 3 holds in panels (a) to (c), where relevance does not fall: there a scalar gate with delimiters has the best weights of all, and a vector gate could add nothing. In (d) it fails, the best a scalar gate can do is linear attention, and the vector gate is needed. Two independent tasks of $n/2$ examples, $d = 10$, no noise."}}
 import json
 from pathlib import Path
 
