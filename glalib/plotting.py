@@ -59,6 +59,23 @@ def use_style() -> None:
     set_matplotlib_formats("svg", metadata={"Date": None})
 
 
+def beside(*tables: dict[str, Any]) -> dict[str, list[Any]]:
+    """The columns of tables of different lengths, as those of one table; the shorter ones end in empty entries.
+
+    tables : each a dict, name to array, all of one size. So the curves and the marks of a figure are one file.
+
+    Raises ValueError if columns of one table differ in length, or two columns have one name.
+    """
+    columns: dict[str, list[Any]] = {}
+    for table in tables:
+        for key, values in _columns(table).items():
+            if key in columns:
+                raise _check.fail("each name in tables", "that of one column", _check.short(key))
+            columns[key] = list(values)
+    most = max(map(len, columns.values()), default=0)
+    return {key: values + [None] * (most - len(values)) for key, values in columns.items()}
+
+
 class FigureData:
     """The numbers behind a figure, shown in a notebook as a link that downloads them as CSV.
 
@@ -73,13 +90,7 @@ class FigureData:
         _check.instance("name", name, str, "a string")
         if not name or set(name) & set('/\\\0\n"'):
             raise _check.fail("name", "a file name without ending", _check.short(name))
-        _check.instance("columns", columns, dict, "a dict of columns")
-        for key in columns:
-            _check.instance("each name in columns", key, str, "a string")
-        columns = {key: _column(key, values) for key, values in columns.items()}
-        if len({values.size for values in columns.values()}) != 1:
-            sizes = {key: values.size for key, values in columns.items()}
-            raise ValueError(f"columns must be of one length; got {sizes}")
+        columns = _columns(columns)
         head = "".join(f"# {_line(key)}: {_line(value)}\n" for key, value in settings.items())
         body = io.StringIO()
         table = csv.writer(body, lineterminator="\n")  # quotes what holds a comma, a quote or a line break
@@ -102,6 +113,18 @@ class FigureData:
 def _line(value: object) -> str:
     """As text without line breaks."""
     return " ".join(str(value).split())
+
+
+def _columns(columns: Any) -> dict[str, Any]:
+    """Columns of one length."""
+    _check.instance("columns", columns, dict, "a dict of columns")
+    for key in columns:
+        _check.instance("each name in columns", key, str, "a string")
+    columns = {key: _column(key, values) for key, values in columns.items()}
+    if len({values.size for values in columns.values()}) != 1:
+        sizes = {key: values.size for key, values in columns.items()}
+        raise ValueError(f"columns must be of one length; got {sizes}")
+    return columns
 
 
 def _column(key: str, values: Any) -> Any:

@@ -51,7 +51,17 @@
 
   async beyond() {
     await this.settled();
-    return { sideways: this.sideways(), hidden: this.hidden() };
+    return { sideways: this.sideways(), hidden: this.hidden(), beyond: this.past() };
+  },
+
+  // On a desk, where there is room to break lines: formulas that scroll, or reach past the text that they stand in.
+  past() {
+    if (innerWidth < 1000) return [];
+    const block = (e) => (getComputedStyle(e).display.startsWith("inline") ? block(e.parentElement) : e);
+    const right = (e) => e.getBoundingClientRect().right;
+    const formulas = [...document.querySelectorAll("main :is(mjx-container, div.math)")].filter(this.visible);
+    const cut = (e) => e.scrollWidth > e.clientWidth + 2 && getComputedStyle(e).overflowX !== "visible";
+    return formulas.filter((e) => cut(e) || right(e) > right(block(e.parentElement)) + 1).map(this.name);
   },
 
   // What reaches over the right edge, unless something around it scrolls or cuts.
@@ -141,8 +151,10 @@
   thin() {
     for (const formula of document.querySelectorAll("mjx-container")) {
       formula.textContent = formula.textContent;
-      // Plain text is as wide as it likes; what scrolls has been seen.
-      formula.style.overflow = "visible";
+      // What scrolls has been seen. Plain text is cut, so that nothing around it scrolls now and not before.
+      formula.style.overflow = "clip";
+      formula.style.whiteSpace = "normal";
+      formula.style.maxWidth = "100%";
     }
     const seen = new Set();
     for (const token of document.querySelectorAll(".highlight pre span[class]:not(:has(*))")) {

@@ -15,6 +15,7 @@ PLANTED = {
     "console": "<script>console.error('no')</script>",
     "elsewhere": '<img alt="x" src="http://elsewhere.invalid/x.png">',
     "sideways": '<div style="width: 500px">wide on a phone</div>',
+    "beyond": '<p style="width: 90px">With <mjx-container>a+b+c+d+e+f+g+h+i+j</mjx-container> in it</p>',
     "hidden": '<div style="overflow-x: auto"><div style="width: 500px">wide on a phone</div></div>',
     "small": """<img alt="x" width="200" height="100" src="data:image/svg+xml,
         <svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 200 100' width='200' height='100'>
@@ -83,6 +84,16 @@ def test_what_scrolls_without_showing_it_is_seen_in_both_themes(browser, axe, fo
     style = f"<style>#wide {{ overflow-x: auto; outline: 1px solid }} {CUES[cue]}</style>"
     box = f'{style}<div id="wide" tabindex="0"><div style="width: 500px">wide on a phone</div></div>'
     assert ("hidden" in visit(browser, axe, folder, GOOD.format(box), theme)) == (cue != "fade")
+
+
+DISPLAY = """<style>mjx-container {{ display: block; width: {width}px; overflow-x: {overflow} }}</style>
+<mjx-container tabindex="-1"><div style="width: 400px; color: #000">x = y</div></mjx-container>"""
+
+
+@pytest.mark.parametrize("width, overflow, seen", [(400, "auto", False), (300, "auto", True), (300, "hidden", True)])
+def test_a_displayed_formula_that_is_cut_on_a_desk_is_seen(browser, axe, folder, width, overflow, seen):
+    text = GOOD.format(DISPLAY.format(width=width, overflow=overflow))
+    assert ("beyond" in visit(browser, axe, folder, text)) == seen
 
 
 @pytest.mark.parametrize("kind", PLANTED)

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from glalib.plotting import FigureData
+from glalib.plotting import FigureData, beside
 
 
 def test_figure_data_is_csv():
@@ -42,6 +42,26 @@ def test_figure_data_keeps_numbers_and_words_apart():
 def test_figure_data_has_no_line_that_a_name_could_hide():
     data = FigureData("a", {"#x": [1], "y": [2]}, **{"two\nlines": 3})
     assert data.csv == "# two lines: 3\n #x,y\n1,2\n"
+
+
+def test_tables_of_different_lengths_are_one():
+    columns = beside({"x": np.arange(3), "y": [0.5, 1.5, 2.5]}, {"mark": (7,), "word": ["a"]})
+    assert list(csv.reader(io.StringIO(FigureData("a", columns).csv))) == [
+        ["x", "y", "mark", "word"], ["0", "0.5", "7", "a"], ["1", "1.5", "", ""], ["2", "2.5", "", ""],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tables", "error", "words"),
+    [
+        (({"x": [1]}, {"x": [2, 3]}), ValueError, "each name in tables must be that of one column; got 'x'"),
+        (({"x": [1], "y": [1, 2]},), ValueError, "columns must be of one length; got {'x': 1, 'y': 2}"),
+        (([1, 2],), TypeError, "columns must be a dict of columns; got list"),
+    ],
+)
+def test_tables_that_do_not_go_together(tables, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        beside(*tables)
 
 
 @pytest.mark.parametrize(
