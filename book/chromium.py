@@ -36,7 +36,9 @@ def opened():
         return
     quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", *quiet]
+        # No other machine is asked for anything.
+        alone = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+        options = ["--no-sandbox", "--disable-gpu", alone, *quiet]
         browser = playwright.chromium.launch(executable_path=found(), args=options)
         open_now.append(browser)
         try:

@@ -16,6 +16,7 @@ import numpy as np
 
 NAME = "__held__"  # under which a cell finds what holds a table to its figure
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
+APART = {"area", "lines"}
 PLAIN = {"0", "1"}  # lines at these are marks of a scale
 
 
@@ -38,16 +39,16 @@ class Table:
         self.rows = rows[1:]
         self.single = PLAIN.union(*self.columns, map(key, NUMBER.findall("".join(head))))
 
-    def holds(self, what, *coordinates):
-        """Whether the points with these coordinates stand in its rows."""
+    def holds(self, what, coordinates, limits=()):
+        """Whether the points with these coordinates stand in its rows. limits: of the panel, where ends may be, too."""
         wanted = [list(map(key, values)) for values in coordinates]
         various = [values for values in wanted if len(set(values)) > 1]
-        if not all(set(values) <= self.single for values in wanted if len(set(values)) == 1):
+        ends = self.single.union(map(key, limits))
+        if not all(ends.issuperset(values) for values in wanted if values not in various):
             return False
-        if not various:
-            return True
-        if what in ("an area", "lines"):  # their ends are of different columns
-            return all(self.single.issuperset(values) for values in various)
+        # A line straight across or up has its ends, and an area its edges, in different columns.
+        if len(various) < len(wanted) or what in APART:
+            return all(ends.issuperset(values) for values in various)
         found = [[i for i, column in enumerate(self.columns) if column.issuperset(values)] for values in various]
         if len(various) == 1:
             return bool(found[0])
@@ -55,76 +56,23 @@ class Table:
         return any(points <= {(row[i], row[j]) for row in self.rows} for i in found[0] for j in found[1])
 
 
-def seen(*coordinates):
-    """Without points that are not shown, as a coordinate is no number."""
+def seen(coordinates):
+    """Coordinates without the points that are not shown, as one of theirs is no number."""
     values = [np.ma.filled(np.ma.asarray(given, dtype=float).ravel(), np.nan) for given in coordinates]
-    shown = np.all(np.isfinite(values), axis=0)
-    return [column[shown] for column in values]
-
-
-def placed(artist, transform, x, y):
-    """Of two coordinates those that are numbers of the figure, and not places in a panel."""
-    in_data = transform.contains_branch_seperately(artist.axes.transData)
-    return [values for values, is_data in zip(seen(x, y), in_data, strict=True) if is_data]
-
-
-def series(panel):
-    """(what it is, its coordinates) of all that a panel shows."""
-    from matplotlib import collections, container, image, lines, patches
-    from matplotlib.contour import ContourSet
-
-    own = set()  # artists that are part of others
-    for group in panel.containers:
-        if isinstance(group, container.BarContainer):
-            flat = group.orientation == "horizontal"
-            yield "bars", seen([bar.get_width() if flat else bar.get_height() for bar in group.patches])
-        if isinstance(group, container.ErrorbarContainer):
-            _, caps, bars = group.lines
-            own.update(caps, bars)
-            for bar in bars:
-                ends = np.array([segment for segment in bar.get_segments() if len(segment) == 2])
-                if len(ends):
-                    yield "error bars", [np.ptp(ends, axis=1).max(axis=1) / 2]
-    for line in panel.lines:
-        if line not in own and not isinstance(line, lines.AxLine):
-            yield "a line", placed(line, line.get_transform(), line.get_xdata(orig=False), line.get_ydata(orig=False))
-    for patch in panel.patches:
-        if isinstance(patch, patches.StepPatch):
-            yield "steps", seen(patch.get_data().values)
-        elif isinstance(patch, patches.Polygon):
-            yield "an area", placed(patch, patch.get_transform(), *patch.get_xy().T)
-    for picture in panel.images:
-        if isinstance(picture, image.AxesImage):
-            yield "an image", seen(picture.get_array())
-    for artist in panel.collections:
-        if artist in own:
-            continue
-        if isinstance(artist, ContourSet):
-            yield "contours", [np.array([artist.zmin, artist.zmax])]
-        elif isinstance(artist, collections.PathCollection):
-            yield "marks", placed(artist, artist.get_offset_transform(), *np.ma.asarray(artist.get_offsets()).T)
-        elif isinstance(artist, collections.QuadMesh):
-            yield "an image", seen(artist.get_array())
-        elif isinstance(artist, collections.LineCollection):
-            ends = np.concatenate(artist.get_segments())
-            yield "lines", placed(artist, artist.get_transform(), *ends.T)
-        elif isinstance(artist, collections.PolyCollection):
-            for path in artist.get_paths():
-                yield "an area", placed(artist, artist.get_transform(), *path.vertices.T)
+    return [column[np.all(np.isfinite(values), axis=0)] for column in values]
 
 
 def lacking(figures, table):
     """What figures show and a table does not hold."""
+    from glalib.plotting import series
+
     for figure in figures:
         for number, panel in enumerate(figure.axes, 1):
-            if panel.get_label() == "<colorbar>":
-                continue
-            for what, coordinates in series(panel):
-                if not table.holds(what, *coordinates):
-                    values = "; ".join(
-                        ", ".join(map(key, part[:4])) + ", ..." * (len(part) > 4) for part in coordinates
-                    )
-                    yield f"{what} of panel {number} at {values}"
+            limits = *panel.get_xlim(), *panel.get_ylim()
+            for what, _, (x, y, value) in series(panel) if panel.get_label() != "<colorbar>" else ():
+                told = seen([part for part in ((x, y) if value is None else (value,)) if part is not None])
+                if not table.holds(what, told, limits):
+                    yield f"{what} of panel {number} at " + "; ".join(", ".join(map(key, part[:4])) for part in told)
 
 
 class Shown:
@@ -143,7 +91,8 @@ class Shown:
         """The table, if it holds what the figures show."""
         found, self.figures = list(lacking(self.figures, Table(data.csv))), []
         if found:
-            raise AssertionError(f"{data.name}.csv does not hold " + "; nor ".join(found))
+            more = f"; {len(found) - 3} more" if len(found) > 3 else ""
+            raise AssertionError(f"{data.name}.csv does not hold the " + "; the ".join(found[:3]) + more)
         return data
 
 

@@ -9,12 +9,14 @@ import base64
 import csv
 import io
 import numbers
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from cycler import cycler
+from matplotlib import collections, container, contour, lines, patches
 
 from . import _check
 
@@ -76,21 +78,116 @@ def beside(*tables: dict[str, Any]) -> dict[str, list[Any]]:
     return {key: values + [None] * (most - len(values)) for key, values in columns.items()}
 
 
+def series(panel: Any) -> Iterator[tuple[str, Any, list[Any]]]:
+    """(what it is, its artist, [x, y, value]) of all that a panel of a figure shows. None: it has no such number.
+
+    The value is that of bars, steps, an image or contours, of which only the least and the largest are known, and half
+    the length of error bars. Boxes, arrows and words are no series.
+    """
+    parts: set[Any] = set()  # artists that belong to others
+    for group in panel.containers:
+        if isinstance(group, container.BarContainer):
+            flat = group.orientation == "horizontal"
+            middles = [
+                bar.get_y() + bar.get_height() / 2 if flat else bar.get_x() + bar.get_width() / 2 for bar in group
+            ]
+            sizes = [bar.get_width() if flat else bar.get_height() for bar in group]
+            yield "bars", group.patches[0], [None, middles, sizes] if flat else [middles, None, sizes]
+        elif isinstance(group, container.ErrorbarContainer):
+            _, caps, bars = group.lines
+            parts.update(caps, bars)
+            for bar in bars:
+                ends = np.array([segment for segment in bar.get_segments() if len(segment) == 2])
+                if len(ends):
+                    yield "error bars", bar, [*ends.mean(axis=1).T, np.ptp(ends, axis=1).max(axis=1) / 2]
+    for line in panel.lines:
+        if line not in parts and not isinstance(line, lines.AxLine):
+            points = line.get_xdata(orig=False), line.get_ydata(orig=False)
+            yield "line", line, [*_placed(line.get_transform(), panel, *points), None]
+    for patch in panel.patches:
+        if isinstance(patch, patches.StepPatch):
+            yield "steps", patch, [patch.get_data().edges[:-1], None, patch.get_data().values]
+        elif isinstance(patch, patches.Polygon):
+            yield "area", patch, [*_placed(patch.get_transform(), panel, *patch.get_xy().T), None]
+    for picture in panel.images:
+        rows, columns = np.indices(picture.get_array().shape[:2])
+        yield "image", picture, [columns, rows, picture.get_array()]
+    for artist in panel.collections:
+        if artist in parts:
+            continue
+        if isinstance(artist, contour.ContourSet):
+            yield "contours", artist, [None, None, [artist.zmin, artist.zmax]]
+        elif isinstance(artist, collections.QuadMesh):
+            rows, columns = np.indices(np.shape(artist.get_array()))
+            yield "image", artist, [columns, rows, artist.get_array()]
+        elif isinstance(artist, collections.PathCollection):
+            points = np.ma.asarray(artist.get_offsets()).T
+            yield "marks", artist, [*_placed(artist.get_offset_transform(), panel, *points), None]
+        elif isinstance(artist, collections.LineCollection):
+            yield (
+                "lines",
+                artist,
+                [*_placed(artist.get_transform(), panel, *np.concatenate(artist.get_segments()).T), None],
+            )
+        elif isinstance(artist, collections.PolyCollection):
+            for path in artist.get_paths():
+                yield "area", artist, [*_placed(artist.get_transform(), panel, *path.vertices.T), None]
+
+
+def shown(figure: Any) -> dict[str, list[Any]]:
+    """The columns panel, series, x, y and value of all that a figure shows (see `series`), point by point.
+
+    A series is called by its label, or by what it is and its colour. Contours do not tell their points.
+    """
+    columns: dict[str, list[Any]] = {key: [] for key in ("panel", "series", "x", "y", "value")}
+    for number, panel in enumerate(figure.axes, 1):
+        for count, (what, artist, points) in enumerate(series(panel), 1):
+            if what == "contours":
+                continue
+            label = str(artist.get_label())
+            name = f"{what} {count}, {_colour(artist)}" if label.startswith("_") or not label else label
+            given = [
+                np.nan if part is None else np.ma.filled(np.ma.asarray(part, dtype=float), np.nan) for part in points
+            ]
+            for point in zip(*map(np.ravel, np.broadcast_arrays(*given)), strict=True):
+                entries = [None if np.isnan(entry) else entry for entry in point]
+                for key, entry in zip(columns, [number, name, *entries], strict=True):
+                    columns[key].append(entry)
+    return {key: values for key, values in columns.items() if any(value is not None for value in values)}
+
+
+def _placed(transform: Any, panel: Any, x: Any, y: Any) -> list[Any]:
+    """Coordinates, without those that are places in a panel and no numbers of the figure."""
+    in_data = transform.contains_branch_seperately(panel.transData)
+    return [values if is_data else None for values, is_data in zip((x, y), in_data, strict=True)]
+
+
+def _colour(artist: Any) -> str:
+    """The colour of an artist, as #rrggbb."""
+    for name in ("get_color", "get_facecolor", "get_edgecolor"):
+        colour = getattr(artist, name, lambda: None)()
+        colour = colour if isinstance(colour, str) or np.ndim(colour) < 2 else (*map(tuple, colour), None)[0]
+        if colour is not None and mpl.colors.is_color_like(colour):
+            return str(mpl.colors.to_hex(colour))
+    return "of many colours"
+
+
 class FigureData:
     """The numbers behind a figure, shown in a notebook as a link that downloads them as CSV.
 
     name : file name without ending. columns : name to array, all of one size: numbers, words, or some of each.
     Fractions have ten digits and integers all of theirs; None is an empty entry.
     settings : whatever made the numbers, the seed among it; written as comment lines at the head of the file.
+    figure : a figure of matplotlib's, if all that it shows is to stand beside the columns, as `shown` tells it.
 
     Raises ValueError if columns differ in length or have several axes, TypeError for what is neither number nor word.
     """
 
-    def __init__(self, name: str, columns: dict[str, Any], **settings: object) -> None:
+    def __init__(self, name: str, columns: dict[str, Any], *, figure: Any = None, **settings: object) -> None:
         _check.instance("name", name, str, "a string")
         if not name or set(name) & set('/\\\0\n"'):
             raise _check.fail("name", "a file name without ending", _check.short(name))
-        columns = _columns(columns)
+        columns = _columns(columns if figure is None else beside(columns, shown(figure)))
         head = "".join(f"# {_line(key)}: {_line(value)}\n" for key, value in settings.items())
         body = io.StringIO()
         table = csv.writer(body, lineterminator="\n")  # quotes what holds a comma, a quote or a line break

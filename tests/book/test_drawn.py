@@ -80,5 +80,5 @@ def test_a_series_that_is_not_in_the_file_fails_the_build(book, strictly, page, 
         shutil.copy(ROOT / "glalib" / name, book / "glalib")
     (book / "chapters" / "01_page.md").write_text(page + FIGURE.format(y=y))
     done = strictly(book)
-    told = "steps.csv does not hold a line of panel 1 at 1, 2; 3, 4.5"
+    told = "steps.csv does not hold the line of panel 1 at 1, 2; 3, 4.5"
     assert (done.returncode != 0) == (told in done.stdout) == (y == 4), done.stdout

@@ -129,12 +129,13 @@
     };
     const still = document.head.appendChild(document.createElement("style"));
     still.textContent = "* { transition: none !important; animation: none !important; }";
+    // All as they are without the focus first: a change back and forth would be two new looks for each.
+    document.activeElement.blur();
+    const before = new Map(stops.map((e) => [e, look(e)]));
     const unseen = stops.filter((e) => {
       if (e.closest("mjx-container")) return false;
-      document.activeElement.blur();
-      const before = look(e);
       e.focus({ preventScroll: true });
-      return document.activeElement === e && look(e) === before;
+      return document.activeElement === e && look(e) === before.get(e);
     });
     document.activeElement.blur();
     still.remove();
@@ -189,13 +190,20 @@
     return [...kinds.values()].flatMap(({ first }) => first);
   },
 
-  // rules: options of axe; once: every look of a text once, and not everything.
-  async axe(rules, once) {
+  // rules: options of axe. What colours have a part in is looked at once for every look of a text.
+  async axe(rules) {
     // What scrolls is marked anew, as after any change of width: on a busy machine the last one may be on its way.
     dispatchEvent(new Event("resize"));
     await this.settled();
-    const options = { resultTypes: ["violations"], preload: false, ...rules };
-    const { violations } = await axe.run(once ? { include: this.looks() } : document, options);
+    for (const element of this.looks()) element.setAttribute("data-look", "");
+    const link = ":is(a[href], [role=link]):is([data-look], [data-look] *)";
+    axe.configure({
+      rules: [
+        { id: "color-contrast", selector: "[data-look]" },
+        { id: "link-in-text-block", selector: link },
+      ],
+    });
+    const { violations } = await axe.run(document, { resultTypes: ["violations"], preload: false, ...rules });
     return violations.flatMap(({ id, nodes }) =>
       nodes.map((node) => [id, node.target.join(" "), node.failureSummary.split("\n").slice(1).join(" ").trim()]),
     );

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from glalib.plotting import FigureData, beside
 
@@ -48,6 +49,28 @@ def test_tables_of_different_lengths_are_one():
     columns = beside({"x": np.arange(3), "y": [0.5, 1.5, 2.5]}, {"mark": (7,), "word": ["a"]})
     assert list(csv.reader(io.StringIO(FigureData("a", columns).csv))) == [
         ["x", "y", "mark", "word"], ["0", "0.5", "7", "a"], ["1", "1.5", "", ""], ["2", "2.5", "", ""],
+    ]  # fmt: skip
+
+
+def test_what_a_figure_shows_stands_beside_its_columns():
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    left.plot([1, 2, 3], [0.5, np.nan, 2.5], color="#0072B2", label="a curve")
+    left.axhline(0.25, color="k")
+    right.bar([1, 2], [5, 7])
+    right.errorbar([4], [6], yerr=[0.5], color="#d55e00", fmt="o")
+    data = FigureData("a", {"n": [9]}, figure=figure, seed=3)
+    assert list(csv.reader(io.StringIO(data.csv.partition("\n")[2]))) == [
+        ["n", "panel", "series", "x", "y", "value"],
+        ["9", "1", "a curve", "1", "0.5", ""],
+        ["", "1", "a curve", "2", "", ""],
+        ["", "1", "a curve", "3", "2.5", ""],
+        ["", "1", "line 2, #000000", "", "0.25", ""],
+        ["", "1", "line 2, #000000", "", "0.25", ""],
+        ["", "2", "bars 1, #1f77b4", "1", "", "5"],
+        ["", "2", "bars 1, #1f77b4", "2", "", "7"],
+        ["", "2", "error bars 2, #d55e00", "4", "6", "0.5"],
+        ["", "2", "line 3, #d55e00", "4", "6", ""],
     ]  # fmt: skip
 
 
