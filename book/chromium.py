@@ -49,6 +49,13 @@ def opened():
 
 
 class Quiet(SimpleHTTPRequestHandler):
+    """What was fetched once is not asked for again: of what is asked for in vain a browser tells no size."""
+
+    def send_response(self, code, message=None):
+        super().send_response(code, message)
+        if code == 200:
+            self.send_header("Cache-Control", "max-age=86400")
+
     def log_message(self, *args):
         pass
 

@@ -2,7 +2,7 @@
 
 The kernels of tests and book load this (`freshness.use_own_kernel`). They keep the figures that a cell has drawn, and
 the next `FigureData` is held to them: the coordinates of a line or of marks stand in two of its columns, row by row;
-heights of bars and of steps, values of an image and lengths of error bars stand in one; both edges of an area do. What
+heights of bars and of steps, values of an image or below contours and lengths of error bars stand in one. What
 has one value alone, such as a line across a panel, may be a setting. Boxes, arrows and words are no series.
 """
 
@@ -69,9 +69,13 @@ def lacking(figures, table):
     for figure in figures:
         for number, panel in enumerate(figure.axes, 1):
             limits = *panel.get_xlim(), *panel.get_ylim()
-            for what, _, (x, y, value) in series(panel) if panel.get_label() != "<colorbar>" else ():
+            for what, artist, (x, y, value) in series(panel) if panel.get_label() != "<colorbar>" else ():
                 told = seen([part for part in ((x, y) if value is None else (value,)) if part is not None])
-                if not table.holds(what, told, limits):
+                # Contours are known by what they were made of, or by where they run.
+                made = what == "contours" and table.holds(what, [[artist.zmin, artist.zmax]], limits)
+                if what == "contours":
+                    told = seen([x, y])
+                if not made and not table.holds(what, told, limits):
                     yield f"{what} of panel {number} at " + "; ".join(", ".join(map(key, part[:4])) for part in told)
 
 

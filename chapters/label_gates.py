@@ -242,7 +242,10 @@ plotting.FigureData(
 # $$
 #
 # $$
-# T_{lk} = \E \Bigl[ \frac{\beta_l^\top \beta_k}{t_l t_k} \Big| y \Bigr], \qquad e_k = d - \E \Bigl[ \frac{\norm{\beta_k}^2}{t_k} \Big| y \Bigr] = d - 1 + \sigma^2 \tau_k, \qquad c_k = \E \Bigl[ \frac{\beta^\top \beta_k}{t_k} \Big| y \Bigr] .
+# \begin{gathered}
+# T_{lk} = \E \Bigl[ \frac{\beta_l^\top \beta_k}{t_l t_k} \Big| y \Bigr], \qquad c_k = \E \Bigl[ \frac{\beta^\top \beta_k}{t_k} \Big| y \Bigr], \\
+# e_k = d - \E \Bigl[ \frac{\norm{\beta_k}^2}{t_k} \Big| y \Bigr] = d - 1 + \sigma^2 \tau_k .
+# \end{gathered}
 # $$
 #
 # Given the tasks the labels are independent with variances $t_k$, so the law of the tasks given $y$ has the density $\prod_k t_k^{-n_k/2} e^{-S_k / (2 t_k)}$ with respect to their own law, up to a factor. It reads $y$ through $S_1, \dots, S_K$ alone, and so do $T$, $e$ and $c$. (With probability one all $S_k > 0$, and then these are finite.)

@@ -75,6 +75,7 @@ plotting.FigureData(
         "share_all_agree": floors["agree"],
         "share_any_sign": floors["signs"],
     },
+    figure=fig,
     six_tasks={
         "sums": sums.tolist(),
         "above": upper.tolist(),

@@ -75,6 +75,7 @@ _ = ax.set_ylim(risk.min() - 0.006, min(risk.max(), 0.80))
 plotting.FigureData(
     "two_wells",
     {"h": h, "gamma": path_gamma, "risk_over_M": risk},
+    figure=fig,
     distribution=example,
     Sx="diag(1, 1/299 x 299)",
     seed="none",
@@ -239,6 +240,7 @@ _ = ax.set_xticks(ends, [r"$\lambda_-$", r"$\lambda_+$"])
 plotting.FigureData(
     "chord",
     {"lambda": grid, "phi": phi(grid), "chord": chord},
+    figure=fig,
     h=law_h,
     law=", ".join(f"{x:g}: {w:g}" for x, w in zip(law_lam, law_u, strict=True)),
     seed="none",

@@ -465,6 +465,7 @@ plotting.FigureData(
         "risk_over_M": [e.risk / twin.M for e in shown.values()],
         "stderr": [e.stderr / twin.M for e in shown.values()],
     },
+    figure=fig,
     distribution="drift, d = 3, n = 30, rho = 0.97",
     linear_attention=linear.risk / twin.M,
     optimum=best.risk / twin.M,

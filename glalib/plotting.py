@@ -81,8 +81,8 @@ def beside(*tables: dict[str, Any]) -> dict[str, list[Any]]:
 def series(panel: Any) -> Iterator[tuple[str, Any, list[Any]]]:
     """(what it is, its artist, [x, y, value]) of all that a panel of a figure shows. None: it has no such number.
 
-    The value is that of bars, steps, an image or contours, of which only the least and the largest are known, and half
-    the length of error bars. Boxes, arrows and words are no series.
+    The value is that of bars, of steps or of an image, the level of contours, and half the length of error bars. Boxes,
+    arrows and words are no series.
     """
     parts: set[Any] = set()  # artists that belong to others
     for group in panel.containers:
@@ -116,7 +116,9 @@ def series(panel: Any) -> Iterator[tuple[str, Any, list[Any]]]:
         if artist in parts:
             continue
         if isinstance(artist, contour.ContourSet):
-            yield "contours", artist, [None, None, [artist.zmin, artist.zmax]]
+            paths = artist.get_paths()
+            levels = np.repeat(artist.levels[: len(paths)], [len(path) for path in paths])
+            yield "contours", artist, [*np.concatenate([path.vertices for path in paths]).T, levels]
         elif isinstance(artist, collections.QuadMesh):
             rows, columns = np.indices(np.shape(artist.get_array()))
             yield "image", artist, [columns, rows, artist.get_array()]
@@ -137,13 +139,11 @@ def series(panel: Any) -> Iterator[tuple[str, Any, list[Any]]]:
 def shown(figure: Any) -> dict[str, list[Any]]:
     """The columns panel, series, x, y and value of all that a figure shows (see `series`), point by point.
 
-    A series is called by its label, or by what it is and its colour. Contours do not tell their points.
+    A series is called by its label, or by what it is and its colour.
     """
     columns: dict[str, list[Any]] = {key: [] for key in ("panel", "series", "x", "y", "value")}
     for number, panel in enumerate(figure.axes, 1):
         for count, (what, artist, points) in enumerate(series(panel), 1):
-            if what == "contours":
-                continue
             label = str(artist.get_label())
             name = f"{what} {count}, {_colour(artist)}" if label.startswith("_") or not label else label
             given = [

@@ -52,18 +52,18 @@ def steps(headings):
             yield f"h{level} below h{above}: {text}"
 
 
-def contexts(browser):
-    """A context for each theme, in which one page after the other is opened: they share what was fetched."""
-    found = {theme: browser.new_context(color_scheme=theme) for theme in ("light", "dark")}
-    for context in found.values():
-        context.add_init_script(AT_FIRST)
+def tabs(browser):
+    """A tab for each theme, in which one page after the other is opened: they share what was fetched and compiled."""
+    found = {theme: browser.new_context(color_scheme=theme).new_page() for theme in ("light", "dark")}
+    for tab in found.values():
+        tab.add_init_script(AT_FIRST)
     return found
 
 
 class Visit:
     """One page, opened once. `faults` is a dict: the kind of fault to a list of what was seen."""
 
-    def __init__(self, contexts, axe, origin, path, theme):
+    def __init__(self, tabs, axe, origin, path, theme):
         # A page is opened wide in the light and narrow in the dark, so that what jumps on opening is seen in both. In
         # the dark it is seen on paper, too, where it has to turn light.
         desk, *_, phone = WIDTHS
@@ -73,9 +73,9 @@ class Visit:
             "dark": [(phone, STRUCTURE), (desk, COLOURS)],
         }[theme]
         self.faults = defaultdict(list)
-        self.page = contexts[theme].new_page()
+        self.page = tabs[theme]
         self.page.set_viewport_size({"width": self.width, "height": 900})
-        self._listen(origin)
+        listeners = self._listen(origin)
         try:
             self.page.goto(f"{origin}/{path}", wait_until="load")
             self.facts = self._look(limit=LANDING if path == "index.html" else CHAPTER)
@@ -84,7 +84,10 @@ class Visit:
             self._widths()
             self._axe(axe)
         finally:
-            self.page.close()
+            for event, listener in listeners.items():
+                self.page.remove_listener(event, listener)
+            self.page.goto("about:blank")
+            self.page.emulate_media(media="screen")
 
     def _see(self, what, *arguments):
         return self.page.evaluate(f"(given) => {FACTS}.{what}(...given)", arguments)
@@ -95,19 +98,24 @@ class Visit:
             self.page.set_viewport_size({"width": width, "height": 900})
 
     def _listen(self, origin):
-        page, faults = self.page, self.faults
+        """Count what goes wrong from now on. Returns the listeners: event to function."""
+        faults = self.faults
 
         def said(message):
             if message.type == "error":
                 faults["console"].append(f"{message.text} {message.location['url']}")
 
-        def asked(request):
+        def asked(request):  # which comes to nothing: `chromium.opened`
             if not request.url.startswith((origin + "/", "data:", "blob:")):
                 faults["elsewhere"].append(request.url)
 
-        page.on("console", said)
-        page.on("pageerror", lambda error: faults["console"].append(str(error)))
-        page.on("request", asked)  # which comes to nothing: `chromium.opened`
+        def failed(error):
+            faults["console"].append(str(error))
+
+        listeners = {"console": said, "pageerror": failed, "request": asked}
+        for event, listener in listeners.items():
+            self.page.on(event, listener)
+        return listeners
 
     def _look(self, limit):
         facts = self._see("facts")

@@ -41,8 +41,8 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def contexts(browser):
-    return browse.contexts(browser)
+def tabs(browser):
+    return browse.tabs(browser)
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +57,6 @@ def origin():
 
 
 @pytest.fixture(scope="session")
-def visit(request, contexts, axe, origin):
+def visit(request, tabs, axe, origin):
     page, theme = request.param
-    return browse.Visit(contexts, axe, origin, page, theme)
+    return browse.Visit(tabs, axe, origin, page, theme)
