@@ -69,7 +69,7 @@ def lacking(figures, table):
     for figure in figures:
         for number, panel in enumerate(figure.axes, 1):
             limits = *panel.get_xlim(), *panel.get_ylim()
-            for what, artist, (x, y, value) in series(panel) if panel.get_label() != "<colorbar>" else ():
+            for what, artist, (x, y, value) in series(panel):
                 told = seen([part for part in ((x, y) if value is None else (value,)) if part is not None])
                 # Contours are known by what they were made of, or by where they run.
                 made = what == "contours" and table.holds(what, [[artist.zmin, artist.zmax]], limits)

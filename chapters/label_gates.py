@@ -134,17 +134,9 @@ for k, d in enumerate((2, 10, 50)):
     S = np.geomspace(*np.quantile(S, [0.01, 0.99]), 60)
     ratio = (n + d + 1) / (count_hat(S, n, d) + d - 1)
     left.plot(S / (n * d), ratio, color=plotting.TASKS[k], ls=("-", "--", "-.")[k])
-    place = (
-        S[0] / (n * d) * (1 if d == 2 else 0.9),
-        ratio[0] - (0.07 if d == 2 else 0.01),
-    )
-    left.text(
-        *place,
-        f"$d = {d}$",
-        ha="left" if d == 2 else "right",
-        va="center",
-        fontsize=10,
-    )
+    place = S[0] / (n * d) * (1, 0.9, 0.9)[k], ratio[0] - (0.07, -0.02, 0.05)[k]
+    side = ("left", "right", "right")[k]
+    left.text(*place, f"$d = {d}$", ha=side, va="center", fontsize=10)
     record["curve"] += [f"weight d={d}"] * 60
     record["x"] += list(S / (n * d))
     record["y"] += list(ratio)

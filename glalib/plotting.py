@@ -84,6 +84,8 @@ def series(panel: Any) -> Iterator[tuple[str, Any, list[Any]]]:
     The value is that of bars, of steps or of an image, the level of contours, and half the length of error bars. Boxes,
     arrows and words are no series.
     """
+    if panel.get_label() == "<colorbar>":
+        return
     parts: set[Any] = set()  # artists that belong to others
     for group in panel.containers:
         if isinstance(group, container.BarContainer):
@@ -126,22 +128,19 @@ def series(panel: Any) -> Iterator[tuple[str, Any, list[Any]]]:
             points = np.ma.asarray(artist.get_offsets()).T
             yield "marks", artist, [*_placed(artist.get_offset_transform(), panel, *points), None]
         elif isinstance(artist, collections.LineCollection):
-            yield (
-                "lines",
-                artist,
-                [*_placed(artist.get_transform(), panel, *np.concatenate(artist.get_segments()).T), None],
-            )
+            ends = np.concatenate(artist.get_segments()).T
+            yield "lines", artist, [*_placed(artist.get_transform(), panel, *ends), None]
         elif isinstance(artist, collections.PolyCollection):
             for path in artist.get_paths():
                 yield "area", artist, [*_placed(artist.get_transform(), panel, *path.vertices.T), None]
 
 
 def shown(figure: Any) -> dict[str, list[Any]]:
-    """The columns panel, series, x, y and value of all that a figure shows (see `series`), point by point.
+    """Columns for the panel, the series, x, y and the value of all that a figure shows (see `series`), point by point.
 
     A series is called by its label, or by what it is and its colour.
     """
-    columns: dict[str, list[Any]] = {key: [] for key in ("panel", "series", "x", "y", "value")}
+    columns: dict[str, list[Any]] = {f"shown_{key}": [] for key in ("panel", "series", "x", "y", "value")}
     for number, panel in enumerate(figure.axes, 1):
         for count, (what, artist, points) in enumerate(series(panel), 1):
             label = str(artist.get_label())

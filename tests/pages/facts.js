@@ -165,11 +165,12 @@
     for (const code of document.querySelectorAll(".highlight pre")) code.normalize();
   },
 
-  // Of all texts that look the same, on all that lies under them, the first few: [elements].
+  // Of all texts that look the same, on all that lies under them, the few shortest: [elements]. How long axe takes for a
+  // text is a matter of its lines. Of a single letter it says nothing for sure.
   looks() {
     const FEW = 3;
     const kinds = new Map();
-    const number = (key) => kinds.get(key) ?? kinds.set(key, { id: kinds.size, first: [] }).get(key);
+    const number = (key) => kinds.get(key) ?? kinds.set(key, { id: kinds.size, texts: [] }).get(key);
     const walk = (element, under) => {
       const s = getComputedStyle(element);
       const ground = [under, s.backgroundColor, s.backgroundImage, s.opacity, s.filter, s.mixBlendMode];
@@ -181,13 +182,14 @@
       if ((text || element.matches("input")) && width > 1 && height > 1 && this.visible(element)) {
         const link = element.matches("a") && [getComputedStyle(element.parentElement).color, s.textDecoration];
         const ink = [here, s.color, s.fontSize, s.fontWeight, s.textShadow, s.position, element.matches("a"), link];
-        const { first } = number(ink.join());
-        if (first.length < FEW) first.push(element);
+        number(ink.join()).texts.push(element);
       }
       for (const child of element.children) walk(child, here);
     };
     walk(document.documentElement, "");
-    return [...kinds.values()].flatMap(({ first }) => first);
+    const length = (element) => element.textContent.trim().length;
+    const cost = (element) => (length(element) > 3 ? length(element) : 1e6);
+    return [...kinds.values()].flatMap(({ texts }) => texts.sort((a, b) => cost(a) - cost(b)).slice(0, FEW));
   },
 
   // rules: options of axe. What colours have a part in is looked at once for every look of a text.

@@ -61,7 +61,7 @@ def test_what_a_figure_shows_stands_beside_its_columns():
     right.errorbar([4], [6], yerr=[0.5], color="#d55e00", fmt="o")
     data = FigureData("a", {"n": [9]}, figure=figure, seed=3)
     assert list(csv.reader(io.StringIO(data.csv.partition("\n")[2]))) == [
-        ["n", "panel", "series", "x", "y", "value"],
+        ["n", "shown_panel", "shown_series", "shown_x", "shown_y", "shown_value"],
         ["9", "1", "a curve", "1", "0.5", ""],
         ["", "1", "a curve", "2", "", ""],
         ["", "1", "a curve", "3", "2.5", ""],
