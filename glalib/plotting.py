@@ -88,14 +88,14 @@ def series(panel: Any) -> Iterator[tuple[str, Any, list[Any]]]:
         return
     parts: set[Any] = set()  # artists that belong to others
     for group in panel.containers:
-        if isinstance(group, container.BarContainer):
+        if _is(group, container.BarContainer):
             flat = group.orientation == "horizontal"
             middles = [
                 bar.get_y() + bar.get_height() / 2 if flat else bar.get_x() + bar.get_width() / 2 for bar in group
             ]
             sizes = [bar.get_width() if flat else bar.get_height() for bar in group]
             yield "bars", group.patches[0], [None, middles, sizes] if flat else [middles, None, sizes]
-        elif isinstance(group, container.ErrorbarContainer):
+        elif _is(group, container.ErrorbarContainer):
             _, caps, bars = group.lines
             parts.update(caps, bars)
             for bar in bars:
@@ -103,13 +103,13 @@ def series(panel: Any) -> Iterator[tuple[str, Any, list[Any]]]:
                 if len(ends):
                     yield "error bars", bar, [*ends.mean(axis=1).T, np.ptp(ends, axis=1).max(axis=1) / 2]
     for line in panel.lines:
-        if line not in parts and not isinstance(line, lines.AxLine):
+        if line not in parts and not _is(line, lines.AxLine):
             points = line.get_xdata(orig=False), line.get_ydata(orig=False)
             yield "line", line, [*_placed(line.get_transform(), panel, *points), None]
     for patch in panel.patches:
-        if isinstance(patch, patches.StepPatch):
+        if _is(patch, patches.StepPatch):
             yield "steps", patch, [patch.get_data().edges[:-1], None, patch.get_data().values]
-        elif isinstance(patch, patches.Polygon):
+        elif _is(patch, patches.Polygon):
             yield "area", patch, [*_placed(patch.get_transform(), panel, *patch.get_xy().T), None]
     for picture in panel.images:
         rows, columns = np.indices(picture.get_array().shape[:2])
@@ -117,20 +117,20 @@ def series(panel: Any) -> Iterator[tuple[str, Any, list[Any]]]:
     for artist in panel.collections:
         if artist in parts:
             continue
-        if isinstance(artist, contour.ContourSet):
+        if _is(artist, contour.ContourSet):
             paths = artist.get_paths()
             levels = np.repeat(artist.levels[: len(paths)], [len(path) for path in paths])
             yield "contours", artist, [*np.concatenate([path.vertices for path in paths]).T, levels]
-        elif isinstance(artist, collections.QuadMesh):
+        elif _is(artist, collections.QuadMesh):
             rows, columns = np.indices(np.shape(artist.get_array()))
             yield "image", artist, [columns, rows, artist.get_array()]
-        elif isinstance(artist, collections.PathCollection):
-            points = np.ma.asarray(artist.get_offsets()).T
-            yield "marks", artist, [*_placed(artist.get_offset_transform(), panel, *points), None]
-        elif isinstance(artist, collections.LineCollection):
+        elif _is(artist, collections.PathCollection):
+            centres = np.ma.asarray(artist.get_offsets()).T
+            yield "marks", artist, [*_placed(artist.get_offset_transform(), panel, *centres), None]
+        elif _is(artist, collections.LineCollection):
             ends = np.concatenate(artist.get_segments()).T
             yield "lines", artist, [*_placed(artist.get_transform(), panel, *ends), None]
-        elif isinstance(artist, collections.PolyCollection):
+        elif _is(artist, collections.PolyCollection):
             for path in artist.get_paths():
                 yield "area", artist, [*_placed(artist.get_transform(), panel, *path.vertices.T), None]
 
@@ -145,7 +145,7 @@ def shown(figure: Any) -> dict[str, list[Any]]:
         for count, (what, artist, points) in enumerate(series(panel), 1):
             label = str(artist.get_label())
             name = f"{what} {count}, {_colour(artist)}" if label.startswith("_") or not label else label
-            given = [
+            given: list[Any] = [
                 np.nan if part is None else np.ma.filled(np.ma.asarray(part, dtype=float), np.nan) for part in points
             ]
             for point in zip(*map(np.ravel, np.broadcast_arrays(*given)), strict=True):
@@ -153,6 +153,11 @@ def shown(figure: Any) -> dict[str, list[Any]]:
                 for key, entry in zip(columns, [number, name, *entries], strict=True):
                     columns[key].append(entry)
     return {key: values for key, values in columns.items() if any(value is not None for value in values)}
+
+
+def _is(artist: Any, kind: Any) -> bool:
+    """isinstance, after which an artist is still any artist to those who check types."""
+    return isinstance(artist, kind)
 
 
 def _placed(transform: Any, panel: Any, x: Any, y: Any) -> list[Any]:
@@ -164,8 +169,9 @@ def _placed(transform: Any, panel: Any, x: Any, y: Any) -> list[Any]:
 def _colour(artist: Any) -> str:
     """The colour of an artist, as #rrggbb."""
     for name in ("get_color", "get_facecolor", "get_edgecolor"):
-        colour = getattr(artist, name, lambda: None)()
-        colour = colour if isinstance(colour, str) or np.ndim(colour) < 2 else (*map(tuple, colour), None)[0]
+        colour: Any = getattr(artist, name, lambda: None)()
+        if np.ndim(colour) == 2:  # of a collection
+            colour = tuple(colour[0]) if len(colour) else None
         if colour is not None and mpl.colors.is_color_like(colour):
             return str(mpl.colors.to_hex(colour))
     return "of many colours"
@@ -216,11 +222,11 @@ def _columns(columns: Any) -> dict[str, Any]:
     _check.instance("columns", columns, dict, "a dict of columns")
     for key in columns:
         _check.instance("each name in columns", key, str, "a string")
-    columns = {key: _column(key, values) for key, values in columns.items()}
-    if len({values.size for values in columns.values()}) != 1:
-        sizes = {key: values.size for key, values in columns.items()}
+    found: dict[str, Any] = {key: _column(key, values) for key, values in columns.items()}
+    if len({values.size for values in found.values()}) != 1:
+        sizes = {key: values.size for key, values in found.items()}
         raise ValueError(f"columns must be of one length; got {sizes}")
-    return columns
+    return found
 
 
 def _column(key: str, values: Any) -> Any:
