@@ -90,6 +90,7 @@ _ = ax.set_yticks(
 plotting.FigureData(
     "weight_per_direction",
     {"s": curve, "ratio": ratios},
+    figure=fig,
     counts="1, 60",
     r="0.8, 0.6",
     M=1.1,

@@ -117,6 +117,7 @@ for ax in axes[:, 0]:
 plotting.FigureData(
     "weights_of_four_gates",
     {"i": np.arange(1, 101)} | {name: chosen["b"][name] for name in CASES},
+    figure=fig,
     panel="b",
     scale="last weight 1",
     seed="none",
@@ -343,6 +344,7 @@ _ = ax.set(xlabel="size of the logits, $B$", ylabel="excess risk / $d$")
 plotting.FigureData(
     "finite_logits",
     {"B": B} | {f"excess_{panel}": values for panel, values in excess.items()},
+    figure=fig,
     d=10,
     n=100,
     sigma=0,

@@ -85,6 +85,7 @@ _ = ax.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
 plotting.FigureData(
     "effective_dimension",
     record,
+    figure=fig,
     d=50,
     variances="i^-c of trace 50",
     counts="5, 40",

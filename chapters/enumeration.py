@@ -85,6 +85,7 @@ plotting.FigureData(
         "from": np.concatenate([a for a, _ in rounds]),
         "to": np.concatenate([b for _, b in rounds]),
     },
+    figure=fig,
     map="the random staircase of the page",
     seed=19,
 )

@@ -101,6 +101,7 @@ plotting.FigureData(
         "rank": [int(rank) for _, rank in found],
         "largest_slope": list(found.values()),
     },
+    figure=fig,
     share="(1 + lambda_-) tr(Sigma) / M",
     Sigma="one large eigenvalue, rank - 1 equal ones",
     seed="none",

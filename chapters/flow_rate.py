@@ -181,7 +181,7 @@ for name, ys in (("exact", exact), ("lower", low), ("upper", high)):
     record["y"] += ys.tolist()
 
 # %% tags=["remove-input"]
-plotting.FigureData("flow_rate", record, distribution=dist, seed=0)
+plotting.FigureData("flow_rate", record, figure=fig, distribution=dist, seed=0)
 
 # %% [markdown]
 # ```{symbols}

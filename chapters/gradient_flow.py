@@ -95,7 +95,9 @@ _ = ax.set(
 )
 
 # %% tags=["remove-input"]
-plotting.FigureData("hyperbolas", paths, d=1, counts=(1,), r=0.9, seed="none")
+plotting.FigureData(
+    "hyperbolas", paths, figure=fig, d=1, counts=(1,), r=0.9, seed="none"
+)
 
 # %% [markdown]
 # ## What is conserved, and where it ends
@@ -490,7 +492,12 @@ for size, place, k in (
 
 # %% tags=["remove-input"]
 plotting.FigureData(
-    "flows", record, distribution=dist, integrator="LSODA, rtol 1e-11", seed=1
+    "flows",
+    record,
+    figure=fig,
+    distribution=dist,
+    integrator="LSODA, rtol 1e-11",
+    seed=1,
 )
 
 # %% [markdown]

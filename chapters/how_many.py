@@ -125,6 +125,7 @@ plotting.FigureData(
             [by_features, by_tasks * m, 1 - gain / gain.max()]
         ),
     },
+    figure=fig,
     seed="none",
 )
 

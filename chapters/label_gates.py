@@ -134,17 +134,9 @@ for k, d in enumerate((2, 10, 50)):
     S = np.geomspace(*np.quantile(S, [0.01, 0.99]), 60)
     ratio = (n + d + 1) / (count_hat(S, n, d) + d - 1)
     left.plot(S / (n * d), ratio, color=plotting.TASKS[k], ls=("-", "--", "-.")[k])
-    place = (
-        S[0] / (n * d) * (1 if d == 2 else 0.9),
-        ratio[0] - (0.07 if d == 2 else 0.01),
-    )
-    left.text(
-        *place,
-        f"$d = {d}$",
-        ha="left" if d == 2 else "right",
-        va="center",
-        fontsize=10,
-    )
+    place = S[0] / (n * d) * (1, 0.9, 0.9)[k], ratio[0] - (0.07, -0.02, 0.05)[k]
+    side = ("left", "right", "right")[k]
+    left.text(*place, f"$d = {d}$", ha=side, va="center", fontsize=10)
     record["curve"] += [f"weight d={d}"] * 60
     record["x"] += list(S / (n * d))
     record["y"] += list(ratio)
@@ -242,7 +234,10 @@ plotting.FigureData(
 # $$
 #
 # $$
-# T_{lk} = \E \Bigl[ \frac{\beta_l^\top \beta_k}{t_l t_k} \Big| y \Bigr], \qquad e_k = d - \E \Bigl[ \frac{\norm{\beta_k}^2}{t_k} \Big| y \Bigr] = d - 1 + \sigma^2 \tau_k, \qquad c_k = \E \Bigl[ \frac{\beta^\top \beta_k}{t_k} \Big| y \Bigr] .
+# \begin{gathered}
+# T_{lk} = \E \Bigl[ \frac{\beta_l^\top \beta_k}{t_l t_k} \Big| y \Bigr], \qquad c_k = \E \Bigl[ \frac{\beta^\top \beta_k}{t_k} \Big| y \Bigr], \\
+# e_k = d - \E \Bigl[ \frac{\norm{\beta_k}^2}{t_k} \Big| y \Bigr] = d - 1 + \sigma^2 \tau_k .
+# \end{gathered}
 # $$
 #
 # Given the tasks the labels are independent with variances $t_k$, so the law of the tasks given $y$ has the density $\prod_k t_k^{-n_k/2} e^{-S_k / (2 t_k)}$ with respect to their own law, up to a factor. It reads $y$ through $S_1, \dots, S_K$ alone, and so do $T$, $e$ and $c$. (With probability one all $S_k > 0$, and then these are finite.)

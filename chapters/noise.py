@@ -85,6 +85,7 @@ _ = ax.set(
 plotting.FigureData(
     "noise",
     record,
+    figure=fig,
     d=10,
     n=100,
     features="white",

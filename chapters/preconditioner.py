@@ -75,6 +75,7 @@ _ = ax.set(
 plotting.FigureData(
     "conditioning",
     {"n": lengths} | {f"sigma_{s:g}": c for s, c in curves.items()},
+    figure=fig,
     Sx="diag, geometric from 1 to 0.01",
     d=6,
     r="0.2, 0.8",

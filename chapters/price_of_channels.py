@@ -476,6 +476,7 @@ _ = ax.set(
 plotting.FigureData(
     "price_of_channels",
     data,
+    figure=fig,
     setting="d = 3, counts (10, 10), r = (0.8, 0.2); excess = (risk - optimum)/d",
     scalar_excess=scalar_excess,
     seed="none",

@@ -75,6 +75,7 @@ plotting.FigureData(
         "share_all_agree": floors["agree"],
         "share_any_sign": floors["signs"],
     },
+    figure=fig,
     six_tasks={
         "sums": sums.tolist(),
         "above": upper.tolist(),
@@ -162,7 +163,10 @@ plotting.FigureData(
 # Take $t = \cot^2(\theta/2)$. Then $1 + t = 1/\sin^2(\theta/2)$, and $(1 + 1/t)\, t$ is the same, so
 #
 # $$
-# \norm{r}^2 \sin^2 \frac\theta2 \le \sum (\Delta c_m)^2 + \sum (\Delta \ell_m)^2 = \frac12 \sum \bigl( (\Delta u_m)^2 + (\Delta v_m)^2 \bigr) = \frac{\norm{\Pi(r)}^2 + \norm{\Pi(-r)}^2}{2} .
+# \begin{aligned}
+# \norm{r}^2 \sin^2 \frac\theta2 &\le \sum (\Delta c_m)^2 + \sum (\Delta \ell_m)^2 \\
+# &= \frac12 \sum \bigl( (\Delta u_m)^2 + (\Delta v_m)^2 \bigr) = \frac{\norm{\Pi(r)}^2 + \norm{\Pi(-r)}^2}{2} .
+# \end{aligned}
 # $$
 #
 # The larger of the two is at least the mean.

@@ -57,6 +57,7 @@ _ = right.text(4.4, 0.6, "the string")
 plotting.FigureData(
     "pooling",
     {"task": ends[1:], "relevance": eight, "scalar_gate": pooled},
+    figure=fig,
     tasks="eight, independent, of equal size",
     seed="none",
 )
@@ -262,6 +263,7 @@ _ = ax.text(25, free + 0.004, "optimum", ha="right", va="bottom")
 plotting.FigureData(
     "orders",
     {"order": names, "scalar_gate": [cost[name] for name in names]},
+    figure=fig,
     weights_of_2413={name: w.tolist() for name, w in weights.items()},
     linear_attention=linear,
     optimum=free,

@@ -135,6 +135,7 @@ plotting.FigureData(
             for value in values
         ],
     },
+    figure=fig,
     seed="none",
 )
 
@@ -206,6 +207,7 @@ _ = axes[0].set_ylabel(r"gap of $\Sigma$")
 plotting.FigureData(
     "phases",
     record,
+    figure=fig,
     Sigma="one large eigenvalue, d - 1 equal, trace 1",
     tasks="two, independent, 1 and 1 + gap_R examples",
     sigma=0,

@@ -82,6 +82,7 @@ _ = ax.set(xlabel=r"noise, $\sigma^2$", ylabel="second / first", ylim=(0, 1.4))
 plotting.FigureData(
     "large_last",
     {"noise": noise, "best": ratio["free"], "scalar_gate": ratio["monotone"]},
+    figure=fig,
     counts="10, 90",
     r="0.4, 0.5",
     d=10,
@@ -404,6 +405,7 @@ _ = ax.set(
 plotting.FigureData(
     "order_wells",
     {"gamma": gammas} | curves,
+    figure=fig,
     counts="1000, 2, 1",
     r="sqrt 0.35, 0.8, 0.1",
     Sx="diag, 1 and 299 times 1/299",

@@ -90,6 +90,7 @@ _ = axes[1].axvline(1, color="#666666", lw=1)
 plotting.FigureData(
     "speed_ratios",
     record,
+    figure=fig,
     date=stored["date"],
     cpu=stored["machine"]["cpu"],
     seed=0,
@@ -287,6 +288,7 @@ _ = fig.legend(loc="outside upper center", ncols=2, handletextpad=0.2)
 plotting.FigureData(
     "speed_floors",
     record,
+    figure=fig,
     gemm_gflops=floors["gemm_gflops"],
     normal_million_per_second=floors["normal_million_per_second"],
     copy_gb_per_second=floors["copy_gb_per_second"],

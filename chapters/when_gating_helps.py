@@ -68,7 +68,14 @@ _ = axes[0].set_ylabel("$r_2$")
 
 # %% tags=["remove-input"]
 plotting.FigureData(
-    "gain", record, d=10, n=100, sigma=0, tasks="two, independent", seed="none"
+    "gain",
+    record,
+    figure=fig,
+    d=10,
+    n=100,
+    sigma=0,
+    tasks="two, independent",
+    seed="none",
 )
 
 
