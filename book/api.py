@@ -32,7 +32,8 @@ class Symbols(Generated):
             code = symbol.shown if chosen else symbol.code
             if code:
                 up = "../" * self.env.docname.count("/")
-                code = f'<a href="{up}{PACKAGE}.html#{symbols.anchor(symbol)}"><code>{code}</code></a>'
+                name = code.replace(".", ".<wbr>")  # a long name may go on in a second line
+                code = f'<a href="{up}{PACKAGE}.html#{symbols.anchor(symbol)}"><code>{name}</code></a>'
             row = f"| {symbol.symbol} | {code} | {shape} | {symbol.meaning} |"
             yield row if chosen else f"{row} {symbol.place} |"
         if chosen:

@@ -69,14 +69,14 @@ for k, exponent in enumerate((0, 1, 2)):
         record["D"] += list(D)
 for place, name in ((59, "white"), (7.7, "$c = 1$"), (2.2, "$c = 2$")):
     ax.text(1.1, place, name, va="center", fontsize=12)
-ax.text(1.1, 80, r"white, $\sigma^2 = 25$: $D = d + \sigma^2$", fontsize=12)
+ax.text(1.1, 85, r"white, $\sigma^2 = 25$: $D = d + \sigma^2$", fontsize=12)
 ax.set(
     xscale="log",
     yscale="log",
     xlabel=r"$\gamma$, agreement of the examples",
     ylabel=r"$D(\gamma)$",
     xlim=(1, 1000),
-    ylim=(1, 120),
+    ylim=(1, 130),
 )
 ax.set_yticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
 _ = ax.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])

@@ -48,7 +48,7 @@ def strings(r):
 
 six, many = worst_relevances(6)[0], np.arange(2, 41)
 sums, upper, lower = strings(six)
-fig, (left, right) = plt.subplots(1, 2, figsize=(6.8, 3.3))
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.3))
 left.axhline(0, color="0.6", linewidth=0.8)
 left.plot(upper, color=plotting.TASKS[3], linewidth=3)
 left.plot(lower, color=plotting.TASKS[1], linewidth=3, linestyle=(0, (4, 1.2)))

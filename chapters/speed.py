@@ -335,7 +335,10 @@ glue(
 # The authors' table trained anew ({doc}`training`) took minutes. Compare the times of two rows only if the machine was as busy for both.
 
 # %% tags=["check"]
-lines = [f"{key} {value:.3g}" for key, value in stored.get("tables", {}).items()]
+lines = [
+    f"{key.replace('_', ' ')} {value:.3g}"
+    for key, value in stored.get("tables", {}).items()
+]
 for recipe in ("context_gate", "all_weights"):
     cells = json.loads(Path(f"data/table_{recipe}.json").read_text())
     minutes = sum(cell["seconds"] for cell in cells) / 60
@@ -346,7 +349,7 @@ for recipe in ("context_gate", "all_weights"):
     busiest = max((load[0] for load in loads if load), default="not recorded")
     assert cells and minutes > 0
     lines.append(
-        f"{recipe}: {len(cells)} cells, {minutes:.0f} minutes on one thread, load average"
+        f"{recipe.replace('_', ' ')}: {len(cells)} cells, {minutes:.0f} minutes on one thread, load average"
         f" at most {busiest}"
     )
 print("; ".join(lines))
