@@ -232,7 +232,8 @@ for _ in range(50):
         assert np.allclose(w, point.omega, atol=1e-9)
 assert points >= 50
 print(
-    f"50 random features and tasks: D rises within its bounds, and gives the weights of all {points} points"
+    f"50 random features and tasks: D rises within its bounds, "
+    f"and gives the weights of all {points} points"
 )
 
 # %% tags=["check", "asserts-prop-ill-conditioned"]
@@ -247,7 +248,8 @@ for exponent, passes in ((0.0, True), (0.5, True), (2.0, False), (3.0, False)):
     lost = scalar.risk - best.risk
     assert abs(lost) < 1e-12 * dist.M if passes else lost > 0.005 * dist.M
 print(
-    f"of {len(verdicts)} spectra a scalar gate reaches the optimum for {sum(verdicts)}, those with D above {threshold:g}"
+    f"of {len(verdicts)} spectra a scalar gate reaches the optimum for "
+    f"{sum(verdicts)}, those with D above {threshold:g}"
 )
 
 # %% [markdown]
@@ -434,7 +436,9 @@ for exponent in (0, 2):
 #
 # ```python
 # def gate_passes(a, counts, exponent):
-#     first, second = optimal_wpgd(power_law(exponent, counts=(counts[0] * a, counts[1] * a))).omega
+#     first, second = optimal_wpgd(
+#         power_law(exponent, counts=(counts[0] * a, counts[1] * a))
+#     ).omega
 #     return first <= second
 #
 #

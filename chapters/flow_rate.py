@@ -311,7 +311,8 @@ nearest_low, nearest_high = np.min(ratios, axis=0)
 assert nearest_low < 1.001 and nearest_high < 1.05 and len(whites) >= 20
 assert max(whites) < 1e-7
 print(
-    f"{len(ratios)} Hessians lie between the bounds (nearest {nearest_low:.4f} and {nearest_high:.3f} times); "
+    f"{len(ratios)} Hessians lie between the bounds "
+    f"(nearest {nearest_low:.4f} and {nearest_high:.3f} times); "
     f"{len(whites)} white ones meet theirs"
 )
 
@@ -339,7 +340,8 @@ for k in (-8.0, 0.0, balanced, 8.0):
 assert off < 1e-3
 print(
     f"{len(dots['rate'])} flows from random starts and 4 along the slowest direction: "
-    f"their rates are the Hessian's, to {np.abs(np.array(dots['rate']) - 1).max():.1%} and {off:.1%}"
+    f"their rates are the Hessian's, "
+    f"to {np.abs(np.array(dots['rate']) - 1).max():.1%} and {off:.1%}"
 )
 
 

@@ -681,7 +681,9 @@ print(
 # speed = np.array([2 * curvature(on_branch(1, k))[0] for k in scales])
 # fastest = speed.argmax()
 # assert 0 < fastest < 120 and abs(scales[fastest]) < 15
-# assert (np.diff(speed[: fastest + 1]) > 0).all() and (np.diff(speed[fastest:]) < 0).all()
+# assert (np.diff(speed[: fastest + 1]) > 0).all() and (
+#     np.diff(speed[fastest:]) < 0
+# ).all()
 # assert speed[fastest] > 3 * max(speed[0], speed[-1])
 # ```
 # ````
@@ -714,8 +716,11 @@ print(
 #         at = at - eta * gradient(at)
 #     assert np.isclose(conserved(at) - first, predicted, atol=1e-10)
 #     assert abs(risk(at) - best.risk) < 1e-6 * dist.M
-#     assert np.allclose(at, on_branch(np.sign(split(at)[1] @ r_n), conserved(at)), atol=1e-2)
+#     assert np.allclose(
+#         at, on_branch(np.sign(split(at)[1] @ r_n), conserved(at)), atol=1e-2
+#     )
 #     return predicted
+#
 #
 # whole, half_step = drift(0.02), drift(0.01)
 # assert np.isclose(whole / half_step, 2, rtol=0.1)

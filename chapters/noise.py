@@ -311,7 +311,8 @@ for _ in range(200):
     assert (levels[:-1][~rises] >= edge * levels[0] / levels[1]).all()
     assert ratios[-1] < 1.001
 print(
-    f"200 random cases at {len(levels)} noises each: A/B rises up to M_0 and falls from there, to {ratios[-1]:.4f} in the last"
+    f"200 random cases at {len(levels)} noises each: A/B rises up to M_0 "
+    f"and falls from there, to {ratios[-1]:.4f} in the last"
 )
 
 # %% [markdown]

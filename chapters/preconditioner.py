@@ -303,8 +303,14 @@ assert best_multiple(prior, informed.omega) > informed.risk + 0.01 * prior.M
 #
 # ```python
 # needed = 2 * (98 * (1 + np.trace(Sx)) - 1)
-# below, above = (two_tasks(2 * n, 1.0, Sx=Sx) for n in (needed // 2, needed // 2 + 1))
-# assert condition(optimal_wpgd(below).P @ Sx) > 2 > condition(optimal_wpgd(above).P @ Sx)
+# below, above = (
+#     two_tasks(2 * n, 1.0, Sx=Sx) for n in (needed // 2, needed // 2 + 1)
+# )
+# assert (
+#     condition(optimal_wpgd(below).P @ Sx)
+#     > 2
+#     > condition(optimal_wpgd(above).P @ Sx)
+# )
 # ```
 # ````
 #

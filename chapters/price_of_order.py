@@ -379,14 +379,19 @@ assert share(both) < 0.02
 #     rng = np.random.default_rng(K)
 #     kept = []
 #     for r in rng.normal(size=(draws, K)):
-#         best = max((np.maximum(isotonic_regression(s * r).x, 0) ** 2).sum() for s in (1, -1))
+#         best = max(
+#             (np.maximum(isotonic_regression(s * r).x, 0) ** 2).sum()
+#             for s in (1, -1)
+#         )
 #         kept.append(best / (r @ r))
 #     return np.mean(kept)
 #
 #
 # means = {K: typical(K) for K in (2, 8, 32)}
 # assert 0.65 < means[2] < 0.85 and 0.05 < means[32] < 0.2
-# assert all(8 * worst_relevances(K)[1] < mean or K == 2 for K, mean in means.items())
+# assert all(
+#     8 * worst_relevances(K)[1] < mean or K == 2 for K, mean in means.items()
+# )
 # slope = np.log(means[32] / means[8]) / np.log(4)
 # assert -1 < slope < -0.6
 # ```

@@ -298,7 +298,8 @@ risks = {
     name: round(optimal_wpgd(alike, w).risk / 10, 4) for name, w in choices.items()
 }
 assert risks["relevance"] > risks["equal"] > risks["scalar gate"]
-risks
+for name, risk in risks.items():
+    print(f"{name:12} {risk:.4f}")
 
 # %% [markdown]
 # The second task tells what the third tells better, so it should weigh less than the first, not more.
@@ -369,7 +370,9 @@ risks
 # for _ in range(50):
 #     r = rng.random(4) ** 4
 #     dist = PromptDistribution(5, (7,) * 4, 0.9 * r / np.linalg.norm(r))
-#     gated, best = (dist.M - optimal_wpgd(dist, w).risk for w in ("monotone", "free"))
+#     gated, best = (
+#         dist.M - optimal_wpgd(dist, w).risk for w in ("monotone", "free")
+#     )
 #     shares.append(gated / best)
 # assert min(shares) > 1 / 4
 # dist = PromptDistribution(5, (7,) * 4, (0.9, 0, 0, 0))
@@ -402,8 +405,12 @@ risks
 #
 # ```python
 # def share(theta):
-#     dist = PromptDistribution(5, (7, 7), (0.9 * np.cos(theta), 0.9 * np.sin(theta)))
-#     gated, best = (dist.M - optimal_wpgd(dist, w).risk for w in ("monotone", "free"))
+#     dist = PromptDistribution(
+#         5, (7, 7), (0.9 * np.cos(theta), 0.9 * np.sin(theta))
+#     )
+#     gated, best = (
+#         dist.M - optimal_wpgd(dist, w).risk for w in ("monotone", "free")
+#     )
 #     return gated / best
 #
 #
