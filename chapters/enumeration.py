@@ -227,7 +227,9 @@ print(f"found {len(found)} of {true_count}")
 #
 #
 # for gap, expected in ((1e-3, 3), (1e-5, 3), (1e-9, 2)):
-#     assert len(fixed_points(lambda x: nearly_touching(x, gap), 0.4, 0.8)) == expected
+#     assert (
+#         len(fixed_points(lambda x: nearly_touching(x, gap), 0.4, 0.8)) == expected
+#     )
 # ```
 # ````
 #

@@ -162,7 +162,8 @@ risks = {
     w: optimal_wpgd(big_last, w).risk / 10 for w in ("free", "monotone", "uniform")
 }
 assert abs(risks["monotone"] - risks["uniform"]) < 1e-12  # exact algebra
-{name: round(risk, 4) for name, risk in risks.items()}
+for name, risk in risks.items():
+    print(f"{name:9} {risk:.4f}")
 
 
 # %% tags=["check", "asserts-prop-unequal-counts"]

@@ -616,7 +616,9 @@ for dist in (noisy, noise_free):
 #
 # ```python
 # assert uniqueness(PromptDistribution(50, (1, 10**6), (0.6, 0.8))).holds_sharp
-# assert uniqueness(PromptDistribution(9, (7, 7), (0.6, 0.8), Sx=np.diag(10.0 ** -np.arange(9)))).holds_sharp
+# assert uniqueness(
+#     PromptDistribution(9, (7, 7), (0.6, 0.8), Sx=np.diag(10.0 ** -np.arange(9)))
+# ).holds_sharp
 # ```
 # ````
 #
@@ -673,10 +675,13 @@ for dist in (noisy, noise_free):
 #
 # ```python
 # def at(q):
-#     return stationary_points(PromptDistribution(300, (1000, 1), (q**0.5, (1 - q) ** 0.5), Sx=Sx))
+#     return stationary_points(
+#         PromptDistribution(300, (1000, 1), (q**0.5, (1 - q) ** 0.5), Sx=Sx)
+#     )
 #
 #
-# assert [len(at(q)) for q in (0.05, 0.1, 0.25, 0.3, 0.45, 0.5)] == [1, 3, 3, 3, 3, 1]
+# found = [len(at(q)) for q in (0.05, 0.1, 0.25, 0.3, 0.45, 0.5)]
+# assert found == [1, 3, 3, 3, 3, 1]
 # assert at(0.25)[0].gamma < 10 and at(0.3)[0].gamma > 800
 # # The two wells are equally deep in between.
 # low, high = 0.25, 0.3
