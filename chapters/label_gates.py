@@ -125,7 +125,7 @@ trained = simulate_risk(
     against=optimal_wpgd(small),
 )
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.2))
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.2))
 record = {"curve": [], "x": [], "y": []}
 for k, d in enumerate((2, 10, 50)):
     n = 4 * d
@@ -136,14 +136,13 @@ for k, d in enumerate((2, 10, 50)):
     left.plot(S / (n * d), ratio, color=plotting.TASKS[k], ls=("-", "--", "-.")[k])
     place = (
         S[0] / (n * d) * (1 if d == 2 else 0.9),
-        ratio[0] - (0.07 if d == 2 else 0.01),
+        ratio[0] - (0.09 if d == 2 else 0.01),
     )
     left.text(
         *place,
         f"$d = {d}$",
         ha="left" if d == 2 else "right",
         va="center",
-        fontsize=10,
     )
     record["curve"] += [f"weight d={d}"] * 60
     record["x"] += list(S / (n * d))
@@ -164,8 +163,9 @@ right.loglog(dims, best, color=plotting.TASKS[1], lw=2.4)
 right.loglog(dims, limit, ":", color="0.3", lw=1.4)
 right.loglog(list(sigmoids), dots, "o", color=plotting.TASKS[0])
 right.plot(5, 100 * (1 - trained.risk / line), "^", color=plotting.TASKS[2], ms=8)
-right.text(7, 1.5, "labels at best", color=plotting.TASKS[1], fontsize=10)
-right.text(6, 0.2, "sigmoid gate", ha="right", color=plotting.TASKS[0], fontsize=10)
+right.text(6, 1.9, "labels at best", color=plotting.TASKS[1])
+right.text(4.4, 100 * (1 - trained.risk / line), "trained", ha="right", va="center")
+right.text(12, 0.105, "sigmoid gate", ha="right", color=plotting.TASKS[0])
 right.set(xlabel="$d$", ylabel="gain, per cent of the risk")
 right.set_xticks(dims, map(str, dims))
 right.set_xticks([], minor=True)

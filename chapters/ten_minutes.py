@@ -200,7 +200,7 @@ for name, (_, marker, colour, shift) in layers.items():
     ax.vlines(at, 0, risks[name], color=colour, linewidth=1.6)
     ax.plot(at, risks[name], marker, color=colour, markersize=9)
     for place, risk in zip(at, risks[name], strict=True):
-        ax.text(place, risk + 0.03, f"{risk:.2f}", ha="center")
+        ax.text(place, risk + 0.045, f"{risk:.2f}", ha="center")
 for (name, (_, marker, colour, _)), height in zip(
     layers.items(), (0.93, 0.84, 0.75), strict=True
 ):
