@@ -101,7 +101,10 @@ plotting.FigureData(
 # At the query the prediction is a sum over the examples, and each example's weight is **the product of the gates after it**:
 #
 # $$
-# \text{prediction} = \sum_i \omega_i\, y_i\, (x^\top x_i), \qquad \omega_i = g_{i+1}\, g_{i+2} \cdots g_{n+1} .
+# \begin{aligned}
+# \text{prediction} &= \sum_i \omega_i\, y_i\, (x^\top x_i), \\
+# \omega_i &= g_{i+1}\, g_{i+2} \cdots g_{n+1} .
+# \end{aligned}
 # $$
 #
 # With a second gate, of $1/2$ at $x_6$, the weights would be $1/8, 1/8, 1/8, 1/2, 1/2, 1$.
