@@ -197,7 +197,7 @@ loss = (omega * (prompts.y - (prompts.x @ beta)[..., 0]) ** 2).sum() / 2
 step = (prompts.x_query @ (P @ -gradient))[..., 0]
 assert torch.allclose(prediction, step, rtol=1e-12, atol=0)
 worst = (prediction / step - 1).abs().max()
-print(f"{len(step)} prompts: autograd takes the same step, to {worst:.0e}")
+print(f"{len(step)} prompts: autograd takes the same step, off by {worst:.0g}")
 
 # %% [markdown]
 # ## The layer takes this step

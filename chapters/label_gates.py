@@ -125,7 +125,7 @@ trained = simulate_risk(
     against=optimal_wpgd(small),
 )
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.2))
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.2))
 record = {"curve": [], "x": [], "y": []}
 for k, d in enumerate((2, 10, 50)):
     n = 4 * d
@@ -156,8 +156,10 @@ right.loglog(dims, best, color=plotting.TASKS[1], lw=2.4)
 right.loglog(dims, limit, ":", color="0.3", lw=1.4)
 right.loglog(list(sigmoids), dots, "o", color=plotting.TASKS[0])
 right.plot(5, 100 * (1 - trained.risk / line), "^", color=plotting.TASKS[2], ms=8)
-right.text(7, 1.5, "labels at best", color=plotting.TASKS[1], fontsize=10)
-right.text(6, 0.2, "sigmoid gate", ha="right", color=plotting.TASKS[0], fontsize=10)
+right.text(6, 1.9, "labels at best", color=plotting.TASKS[1])
+below = {"color": plotting.TASKS[2], "ha": "center", "va": "top"}
+right.text(5, 82 * (1 - trained.risk / line), "trained", **below)
+right.text(12, 0.105, "sigmoid gate", ha="right", color=plotting.TASKS[0])
 right.set(xlabel="$d$", ylabel="gain, per cent of the risk")
 right.set_xticks(dims, map(str, dims))
 right.set_xticks([], minor=True)

@@ -67,7 +67,7 @@ for model, (name, ink, dash, line) in looks.items():
     ax.axhline(level, color="0.45", linewidth=1.2)
     ax.text(1, level - 0.015, f"{line}: {level:.3f}", va="top", color="0.35")
     ax.plot(steps, smooth, color=ink, linestyle=dash, linewidth=2)
-    ax.text(540, smooth[-1], name, color=ink, va="center")
+    ax.text(540, level + 0.012, name, color=ink, va="bottom")
     record["step"] += list(steps)
     record["model"] += [model] * len(steps)
     record["loss_over_d"] += smooth
