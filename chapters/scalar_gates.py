@@ -349,7 +349,7 @@ print(
 # ## The paper's Figure 1, in theory
 #
 # This is the setting of the paper's first figure: $d = 10$, no noise, white features, two independent tasks with $n/2$ examples each. Of the
-# four choices of $r$, (b) is known from the authors' answers. The other three are ours, and fit what the answers say of them.
+# four choices of $r$, (b) is known from the authors' answers. The other three are ours, and fit what the answers say of them. Trained models are on {doc}`figure1`.
 #
 # In (a) to (c) {prf:ref}`asm-order` holds. There the scalar gate with delimiters is as good as free weights, and a vector gate could add nothing,
 # as the features are white. In (d) the assumption fails: the best non-decreasing weights are equal, and the layer is linear

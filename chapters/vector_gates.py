@@ -341,7 +341,7 @@ print(
 # ```
 # ````
 #
-# This is why the paper's Figure 1 has a curve for the vector gate in panel (d) alone ({numref}`fig-panels` has the panels). In panels (a) to (c) the tasks are independent, of equal
+# This is why the paper's Figure 1 has a curve for the vector gate in panel (d) alone ({numref}`fig-panels` has the panels, {doc}`figure1` trained models). In panels (a) to (c) the tasks are independent, of equal
 # size, and their relevance does not fall. Nor do the best weights, and a scalar gate has them. In (d) the order is reversed. There the best a scalar gate can do is linear attention.
 
 # %%

@@ -27,7 +27,7 @@ from glalib import (
 from glalib.baselines import bayes, least_squares, ridge
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
 from glalib.probe import EffectiveWeights
-from glalib.reproduce import sweep, train_cell
+from glalib.reproduce import figure1, sweep, train_cell, train_point
 from glalib.risk import h1, h2, slope
 from glalib.simulate import Estimate
 from glalib.token_free import token_free_losses
@@ -85,4 +85,6 @@ for predictor in (least_squares, ridge(1.0), bayes(dist), best, (best.P, best.om
 history = fit(orthogonal_start(model), dist, Recipe(steps=10, lr=0.01), tokens=tokens, checkpoint=None)
 losses = token_free_losses(model, dist, 8, tokens=tokens)
 rows = sweep(train_cell, [{"model": "gla", "d": 3, "n": 8, "seed": 0}], jobs=1, backend="sequential")
+few = {"steps": 10}
+rows += [*figure1("d", [8], seeds=1, jobs=1, recipe=few), train_point("gla", "b", 8, 0, recipe=few)]
 print(glalib.__version__, curve, gates, scale, signed, o, history, losses, rows)
