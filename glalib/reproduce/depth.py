@@ -31,10 +31,11 @@ from .sweep import Backend, sweep
 Model = Literal["linear", "gla"]
 
 LAYERS, LENGTHS, MODELS = (1, 2, 3), (20, 40, 100, 200), ("linear", "gla")
-STEPS = {1: 300, 2: 450}  # 600 for more layers
+STEPS = {1: 400, 2: 500}  # 600 for more layers
 RECIPE = Recipe(steps=600, queries=16, lr=0.015, warmup=0.1)
-# A stack of L layers is of degree 3^L in its tokens: from a start that is not small, losses explode.
-START = {"keys": 0.5, "values": 0.02}
+# A stack of L layers is of degree 3^L in its tokens: from a start that is not small, losses explode. With keys of size
+# sqrt(n) the own term of a token, its key times its query over n, starts alike at every length.
+START = {"keys": 0.08, "values": 0.02}
 GATE_BIAS = 6.0
 EVALUATION = {"draws": 4000, "queries": 32}
 
@@ -106,9 +107,9 @@ def start_stack(dist: PromptDistribution, model: Model, layers: int, seed: int) 
     orthogonal_start(net, generator)
     with torch.no_grad():
         for layer in net.layers:
-            layer.W_q *= START["keys"]
-            layer.W_k *= START["keys"]
-            layer.W_v *= START["values"]
+            for W in (layer.W_q, layer.W_k):
+                W.mul_(START["keys"] * dist.n**0.5)
+            layer.W_v.mul_(START["values"])
     return net
 
 
@@ -129,7 +130,8 @@ def beside_bayes(
         drawn = dist.sample(min(chosen_batch(dist, queries), left), generator, queries, torch.float64)
         Z = tokens(drawn).to(next(net.parameters()).dtype)
         predictions = net(Z, queries=queries).double(), wpgd_step(drawn.x, drawn.y, drawn.x_query, line.P, omega)
-        parts.append(torch.stack([((f - best(drawn)) ** 2).mean(1) for f in predictions], 1))
+        target = best(drawn)
+        parts.append(torch.stack([((f - target) ** 2).mean(1) for f in predictions], 1))
     distance, known = torch.cat(parts).unbind(1)
     share = torch.cov(torch.stack([distance, known]))[0, 1] / known.var()
     corrected = distance - share * (known - (line.risk - bayes_risk(dist)))
