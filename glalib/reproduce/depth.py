@@ -178,7 +178,7 @@ def depth(
     done = sweep(train_stack, cells, folder=folder, jobs=jobs, backend=backend, progress=progress)
     rows = [cell | result if "error" in result else result for cell, result in zip(cells, done, strict=True)]
     keys = ("panel", "model", "layers", "n", "seed")
-    return sorted(rows, key=lambda row: [-MODELS.index(row[key]) if key == "model" else row[key] for key in keys])
+    return sorted(rows, key=lambda row: [row[key] for key in keys])
 
 
 def _checked_layers(layers: Sequence[int]) -> list[int]:
