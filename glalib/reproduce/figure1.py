@@ -96,8 +96,9 @@ def planned(model: str, n: int) -> Recipe:
 def start(dist: PromptDistribution, model: Model, seed: int) -> GLA:
     """Random weights, outputs divided by n, gates near one at every token.
 
-    A vector gate acts on values. The channels write the label with signs in turn, the larger numbers first: channels of
-    one sign can do no more together than a scalar gate, and training has no reason to part them.
+    W_q = W_k with orthonormal columns, so P has the sign of what is written of the label: a positive one, as a P that
+    has to turn takes long. A vector gate acts on two value channels, which write the label with unlike signs: channels
+    of one sign can do no more together than a scalar gate, and training has no reason to part them.
     """
     _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
     _check.option("model", model, tuple(MODELS))
@@ -114,9 +115,12 @@ def start(dist: PromptDistribution, model: Model, seed: int) -> GLA:
         generator=generator,
         dtype=torch.float32,
     )
-    if gate == "value":
-        with torch.no_grad():
-            net.layers[0].W_v[dist.d] = torch.tensor(LABEL_ROW)
+    with torch.no_grad():
+        label = net.layers[0].W_v[dist.d]  # what the channels write of it
+        if gate == "value":
+            label[:] = torch.tensor(LABEL_ROW)
+        else:
+            label[dist.d].abs_()
     return orthogonal_start(net, generator)
 
 
