@@ -38,7 +38,7 @@ MODELS: dict[str, tuple[Gate | None, Layout, Weights]] = {  # gate, tokens, clas
 ONLY_IN_D = "gla-vector"  # elsewhere a scalar gate has all that a vector gate has
 
 RECIPES = {model: Recipe(steps=300, batch=64, queries=32, lr=0.02) for model in MODELS}
-BATCHES = (64, 256)  # for long and for short prompts, whose gradients are noisier; in between EXAMPLES a step
+BATCHES = (64, 128)  # for long and for short prompts, whose gradients are noisier; in between EXAMPLES a step
 EXAMPLES = 6400
 LABEL_ROW = (2.0, -1.0)  # of W_v for a vector gate: what its two channels write of the label
 GATE_BIAS = 5.0

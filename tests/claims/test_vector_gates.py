@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from glalib import GLA, PromptDistribution, Prompts, optimal_wpgd
+from glalib import GLA, PromptDistribution, Prompts, optimal_wpgd, population_risk
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
 from glalib.layout import Layout
 
@@ -479,3 +479,40 @@ def test_sigmoids_do_not_attain_the_optimum_on_long_blocks():
             assert np.abs(powers.T @ best - 1).max() > 1e-7
             exact = np.linalg.solve(powers[:, :2].T, np.ones(2))
             assert np.allclose(powers[:, :2].T @ exact, 1, rtol=0, atol=1e-9)
+
+
+@pytest.mark.claim("prop-one-sign")
+@pytest.mark.parametrize("seed", range(20))
+def test_value_channels_of_one_sign_are_one_scalar_gate(seed):
+    """Random gates and products of one sign, by the layer's predictions: weights rise, so no risk below the cone's."""
+    rng = np.random.default_rng(seed)
+    K, m, d = int(rng.integers(1, 4)), int(rng.integers(1, 5)), 3
+    r = rng.normal(size=K)
+    dist = PromptDistribution(d, rng.integers(1, 6, K).tolist(), r / np.linalg.norm(r) * rng.random(), sigma=0.5)
+    gates = rng.random((dist.n + K + 1, m)) ** rng.choice([0.02, 0.3, 1.0])
+    layer = GLA(d + 1, "value", key_width=d, value_width=m, gates=gates, dtype=torch.float64)
+    with torch.no_grad():
+        layer.layers[0].construct(torch.eye(d), torch.eye(d), torch.from_numpy(rng.random(m)))
+        layer.h[:] = torch.from_numpy(rng.random(m))
+    B = maps(layer, dist, context=False)
+    omega = B[:, 0, 0]
+    assert np.allclose(B, omega[:, None, None] * np.eye(d), atol=1e-14)
+    assert (np.diff(omega) >= -1e-14).all() and min(omega) >= 0
+    assert optimal_wpgd(dist, omega).risk >= optimal_wpgd(dist, "monotone").risk - 1e-12 * dist.M
+
+
+@pytest.mark.claim("prop-one-sign")
+def test_out_of_order_linear_attention_by_channels_of_one_sign_is_a_local_minimum():
+    """Nearby gates below one, products and P only raise the risk; two channels of unlike sign lower it."""
+    dist, rng = PromptDistribution(4, (8, 8), (0.8, 0.2)), np.random.default_rng(0)
+    line = optimal_wpgd(dist, "uniform")
+    late = np.repeat([0, 1], 8)
+    for size in (1e-1, 1e-2, 1e-3):
+        for _ in range(50):
+            products = (0.5 + size * rng.uniform(-1, 1, 2)).clip(0)
+            gates = 1 - size * rng.random((dist.n, 2))
+            omega = np.cumprod(gates[::-1], 0)[::-1] @ products
+            P = line.P + size * rng.normal(size=(4, 4))
+            assert population_risk(dist, P, omega) >= line.risk - 1e-12
+    forgets = np.stack([np.ones(16), late], 1)  # the second channel keeps the later task alone
+    assert optimal_wpgd(dist, forgets @ [1.0, -0.1]).risk < line.risk - 0.05
