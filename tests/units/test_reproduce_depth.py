@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from glalib.cli import main
 from glalib.reproduce import depth, depth_summary, start_stack, train_stack
 from glalib.reproduce.depth import EVALUATION, MODELS, ONE_LAYER, RECIPE, bayes_risk, beside_bayes, recipe_for
 from glalib.reproduce.panels import PANELS, panel_distribution
+from glalib.reproduce.runs import numbers
 from glalib.training import Recipe, fit
 
 DATA = Path(__file__).parents[2] / "chapters" / "data" / "depth.json"
@@ -34,6 +36,39 @@ def tiny(monkeypatch):
     monkeypatch.setattr(room, "recipe_for", lambda layers, n: RECIPE.replace(**TINY["recipe"]))
     for name, value in TINY["evaluation"].items():
         monkeypatch.setitem(EVALUATION, name, value)
+
+
+@pytest.mark.claim("fig-2")
+def test_what_is_stored_against_theory():
+    """One layer within 3% of its optimum; deeper stacks below it, in the mean over seeds; none below the Bayes risk."""
+    rows = json.loads(DATA.read_text(encoding="utf-8"))
+    places = [(row["panel"], row["model"], row["layers"], row["n"], row["seed"]) for row in rows]
+    lengths, seeds = {place[3] for place in places}, {place[4] for place in places}
+    assert sorted(places) == sorted(product(PANELS, MODELS, (1, 2, 3), lengths, range(len(seeds)))) and len(seeds) >= 3
+    means = {}
+    for row in rows:
+        assert set(row) == KEYS and row["d"] == 10 and row["r"] == list(PANELS[row["panel"]])
+        dist = PromptDistribution(10, (row["n"] // 2,) * 2, row["r"])
+        assert row["theory"] == pytest.approx(optimal_wpgd(dist, ONE_LAYER[row["model"]][2]).risk / 10, rel=1e-12)
+        assert row["bayes"] == pytest.approx(1 - np.square(row["r"]) @ np.minimum(np.array(dist.counts) / 10, 1))
+        assert row["bayes"] - 4 * row["stderr"] < row["risk"] and row["stderr"] < 0.01
+        assert row["configuration"].items() >= numbers(recipe_for(row["layers"], row["n"])).items()
+        assert row["provenance"]["date"].endswith("UTC") and len(row["provenance"]["code"]) == 16
+        means.setdefault((row["layers"], row["panel"], row["model"], row["n"]), []).append(row["risk"] / row["theory"])
+    for (layers, *_), ratios in means.items():
+        assert abs(np.mean(ratios) - 1) < 0.03 if layers == 1 else np.mean(ratios) < 1
+
+
+@pytest.mark.claim("fig-2")
+def test_a_stack_trained_again_is_the_stored_one():
+    """Other rounding on another machine, so not the same digits; one layer ends at the same risk all the same."""
+    stored = json.loads(DATA.read_text(encoding="utf-8"))
+    there = next(
+        row for row in stored if (row["panel"], row["model"], row["layers"], row["seed"]) == ("b", "linear", 1, 0)
+    )
+    here = train_stack("linear", "b", 1, there["n"], 0)
+    assert here["configuration"] == there["configuration"]
+    assert abs(here["risk"] / there["risk"] - 1) < 0.01 and abs(here["risk"] / here["theory"] - 1) < 0.03
 
 
 def test_rows_come_panel_by_panel(tmp_path):
@@ -106,8 +141,7 @@ def test_the_estimate_is_the_risk(panel):
     """Of the line itself without any error; of another step within its error, which is smaller than by plain means."""
     dist, tokens = panel_distribution(panel, 24), Layout()
     line = optimal_wpgd(dist, "monotone")
-    numbers = {"draws": 500, "queries": 8}
-    own = beside_bayes(GLA.from_wpgd(line, dist), dist, line, tokens, numbers, 0)
+    own = beside_bayes(GLA.from_wpgd(line, dist), dist, line, tokens, {"draws": 500, "queries": 8}, 0)
     assert own.risk == pytest.approx(line.risk, rel=1e-12) and own.stderr < 1e-12
     other = optimal_wpgd(dist, [0.3, 1.0])
     net = GLA.from_wpgd(other, dist)
