@@ -141,8 +141,10 @@
   thin() {
     for (const formula of document.querySelectorAll("mjx-container")) {
       formula.textContent = formula.textContent;
-      // Plain text is as wide as it likes; what scrolls has been seen.
-      formula.style.overflow = "visible";
+      // What scrolls has been seen. Plain text is cut, so that nothing around it scrolls now and not before.
+      formula.style.overflow = "clip";
+      formula.style.whiteSpace = "normal";
+      formula.style.maxWidth = "100%";
     }
     const seen = new Set();
     for (const token of document.querySelectorAll(".highlight pre span[class]:not(:has(*))")) {
