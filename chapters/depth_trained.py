@@ -253,7 +253,7 @@ for name, value in {
 # With noise there is a floor. Masked layers whose values carry labels alone keep a distance from the Bayes predictor at every depth ({prf:ref}`thm-price-of-mask`), because earlier examples have no say in how a label is weighed. Set by hand, such layers stall at twice
 # the floor ({numref}`fig-price-of-mask`). Three stacks of linear attention, trained here while the page is built, for the same prompts: one task, $d = 5$, ten examples, noise of standard deviation 2.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth-noise", "caption": "With noise three trained layers come near the floor of masked layers whose values carry labels alone, and they do so by breaking its rule. Circles: excess over the Bayes risk. Squares: how much the earlier examples say about the weight of a label, in the units of the floor; for the Bayes predictor this is the floor itself, and for layers of the theorem it is zero."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth-noise", "caption": "With noise trained stacks come towards the floor of masked layers whose values carry labels alone, and they do so by breaking its rule. Circles: excess over the Bayes risk. Squares: how much the earlier examples say about the weight of a label, in the units of the floor; for the Bayes predictor this is the floor itself, and for layers of the theorem it is zero."}}
 noisy = PromptDistribution(d=5, counts=(10,), r=(1.0,), sigma=2.0)
 fresh = noisy.sample(8000, torch.Generator().manual_seed(1), queries=8)
 aim = bayes(noisy)(fresh)
@@ -342,9 +342,10 @@ step = (
     fresh.x_query @ torch.tensor(line.P).float() @ fresh.x.mT @ fresh.y[..., None]
 )[..., 0]
 of_line = (step * line.omega[0] - aim).square().mean().item()
-# The risks differ by tenths of a per cent between seeds; a tenth of the excess is far more.
-assert abs(excesses[1] / of_line - 1) < 0.15 and excesses[2] < 0.6 * excesses[1]
-assert excesses[3] < 0.95 * excesses[2] and excesses[3] < 3 * floor
+# One layer: the risk is within tenths of a per cent of the line, the excess within a tenth.
+# Other seeds end at excesses of 0.15 to 0.26, far below six tenths of one layer's.
+assert abs(excesses[1] / of_line - 1) < 0.15
+assert max(excesses[2], excesses[3]) < 0.6 * excesses[1]
 # One layer weighs each label without regard to other examples; deeper ones do not.
 assert (
     said[1][0] < 1e-9 and min(said[2][0] / said[2][1], said[3][0] / said[3][1]) > 10
@@ -355,8 +356,8 @@ print(
 )
 
 # %% [markdown]
-# One layer is a weighted step, and ends at the best one. Two layers cut its excess to {glue:text}`depth_cut:.0f` per cent, about where layers of the theorem stall however many they are, and three go on towards the floor. They do so by a way round it: earlier examples have gained a say in how a label
-# is weighed, which by {prf:ref}`thm-price-of-mask` they never have while values carry labels alone. {prf:ref}`prop-way-round-mask` shows by hand that values which read features can give it to them. Nobody told the training. So the floor is no bound for these stacks. Whether more than chance brings three of them near it is not settled on this page.
+# One layer is a weighted step, and ends at the best one. Two layers cut its excess to {glue:text}`depth_cut:.0f` per cent, about where layers of the theorem stall however many they are; how far a third goes depends on the seed in so short a training. They do so by a way round the floor: earlier examples have gained a say in how a label
+# is weighed, which by {prf:ref}`thm-price-of-mask` they never have while values carry labels alone. {prf:ref}`prop-way-round-mask` shows by hand that values which read features can give it to them. Nobody told the training. So the floor is no bound for these stacks, and whether longer training takes them below it is not settled on this page.
 
 # %% tags=["remove-input", "remove-output"]
 glue("depth_cut", 100 * excesses[2] / excesses[1], display=False)
@@ -455,7 +456,7 @@ print(
 # ````{solution} ex-silent-layer
 # :class: dropdown
 #
-# The first is missed least, and all are missed: without any one of them the excess is larger than that of two layers. Layers share the work; a stack is not a good shallow one with more on top.
+# All are missed, the first least here (another seed, another layer): without any one of them the excess is larger than that of two layers. Layers share the work; a stack is not a good shallow one with more on top.
 #
 # ```python
 # import copy
