@@ -239,7 +239,7 @@ for name, value in {
 # %% [markdown]
 # **Two layers pass the best of one**, in every panel, with a gate or without.
 #
-# **Depth does what no order of weights can.** In panel (d) the more relevant task comes first, and one layer with a scalar gate is bound to equal weights, at {glue:text}`depth_d_line:.3f`. The best weights of any kind reach {glue:text}`depth_any:.3f`. Three layers with the same scalar gate reach {glue:text}`depth_d_three:.3f`.
+# **Depth does what no weights can.** In panel (d) the more relevant task comes first, and one layer with a scalar gate is bound to equal weights, at {glue:text}`depth_d_line:.3f`. The best weights of any kind reach {glue:text}`depth_any:.3f`. Three layers with the same scalar gate reach {glue:text}`depth_d_three:.3f`.
 # A later layer reads what the first one wrote beside the labels, and need not weigh them in its order.
 #
 # **Depth reads order out of the mask.** Linear attention sees examples and no delimiters, and one layer does not see their order. A predictor that is blind to order cannot tell which task is the relevant one. Even if it knew both tasks, it could do no better than to answer for the two orders alike, with
