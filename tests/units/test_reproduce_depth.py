@@ -61,6 +61,20 @@ def test_what_is_stored_against_theory():
     assert max(three) < 0.45  # what does not read the order of the examples has at least 0.5
 
 
+def test_more_steps_lead_further():
+    """Longer runs differ in nothing but their steps, and go at least a tenth of the way more, as the page says."""
+    rows = json.loads(DATA.read_text(encoding="utf-8"))
+    longer = json.loads(DATA.with_name("depth_longer.json").read_text(encoding="utf-8"))
+    for long in longer:
+        short = next(
+            row for row in rows if all(row[key] == long[key] for key in ("panel", "model", "layers", "n", "seed"))
+        )
+        assert set(long) == KEYS and long["theory"] == short["theory"] and long["bayes"] == short["bayes"]
+        assert long["configuration"] == short["configuration"] | {"steps": long["configuration"]["steps"]}
+        assert long["configuration"]["steps"] > short["configuration"]["steps"]
+        assert short["risk"] - long["risk"] > 0.1 * (long["theory"] - long["bayes"])
+
+
 @pytest.mark.claim("fig-2")
 def test_a_stack_trained_again_is_the_stored_one():
     """Other rounding on another machine, so not the same digits; one layer ends at the same risk all the same."""
