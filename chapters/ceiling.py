@@ -128,6 +128,7 @@ _ = ax.set(
 plotting.FigureData(
     "ceiling",
     dict(zip(("step", "risk", "weighted_step"), curve.T, strict=True)),
+    figure=fig,
     about="d = 5, counts 10 and 10, r = (0.2, 0.8), sigma = 0.5",
     optimum=best.risk,
     seed="2 for the start, 0 for training",

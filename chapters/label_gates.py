@@ -134,17 +134,9 @@ for k, d in enumerate((2, 10, 50)):
     S = np.geomspace(*np.quantile(S, [0.01, 0.99]), 60)
     ratio = (n + d + 1) / (count_hat(S, n, d) + d - 1)
     left.plot(S / (n * d), ratio, color=plotting.TASKS[k], ls=("-", "--", "-.")[k])
-    place = (
-        S[0] / (n * d) * (1 if d == 2 else 0.9),
-        ratio[0] - (0.07 if d == 2 else 0.01),
-    )
-    left.text(
-        *place,
-        f"$d = {d}$",
-        ha="left" if d == 2 else "right",
-        va="center",
-        fontsize=10,
-    )
+    place = S[0] / (n * d) * (1, 0.9, 0.9)[k], ratio[0] - (0.07, -0.02, 0.05)[k]
+    side = ("left", "right", "right")[k]
+    left.text(*place, f"$d = {d}$", ha=side, va="center", fontsize=10)
     record["curve"] += [f"weight d={d}"] * 60
     record["x"] += list(S / (n * d))
     record["y"] += list(ratio)
@@ -242,7 +234,10 @@ plotting.FigureData(
 # $$
 #
 # $$
-# T_{lk} = \E \Bigl[ \frac{\beta_l^\top \beta_k}{t_l t_k} \Big| y \Bigr], \qquad e_k = d - \E \Bigl[ \frac{\norm{\beta_k}^2}{t_k} \Big| y \Bigr] = d - 1 + \sigma^2 \tau_k, \qquad c_k = \E \Bigl[ \frac{\beta^\top \beta_k}{t_k} \Big| y \Bigr] .
+# \begin{gathered}
+# T_{lk} = \E \Bigl[ \frac{\beta_l^\top \beta_k}{t_l t_k} \Big| y \Bigr], \qquad c_k = \E \Bigl[ \frac{\beta^\top \beta_k}{t_k} \Big| y \Bigr], \\
+# e_k = d - \E \Bigl[ \frac{\norm{\beta_k}^2}{t_k} \Big| y \Bigr] = d - 1 + \sigma^2 \tau_k .
+# \end{gathered}
 # $$
 #
 # Given the tasks the labels are independent with variances $t_k$, so the law of the tasks given $y$ has the density $\prod_k t_k^{-n_k/2} e^{-S_k / (2 t_k)}$ with respect to their own law, up to a factor. It reads $y$ through $S_1, \dots, S_K$ alone, and so do $T$, $e$ and $c$. (With probability one all $S_k > 0$, and then these are finite.)
@@ -594,9 +589,10 @@ floor = (
     * np.square(r).sum()
     * ((w * inverse**2).sum() - (w * inverse).sum() ** 2)
 )
-assert floor > 1e-5 and energy + floor < lowest < fixed - 0.005
+# The floor is small, and far from what sigmoids reach.
+assert np.isclose(floor, 8.04e-5, rtol=0.01) and energy + floor < lowest < fixed
 share = (fixed - lowest) / (fixed - energy)
-assert 0.3 < share < 0.5
+assert np.isclose(share, 0.386, rtol=0.02)
 print(
     f"8 means within {np.abs(zs).max():.1f} standard errors; risk/d of fixed weights {fixed / d:.4f}, best sigmoid gate {lowest / d:.4f}, labels at best {energy / d:.4f}: it takes {share:.0%} of the gain (slope {at[2]:.2f})"
 )
@@ -607,8 +603,11 @@ print(
 # %% tags=["check"]
 predicted = sigmoids[5][0]
 below, error = (line - trained.risk) / line, trained.stderr / line
-# Where training ends depends on the processor: it is printed. Asserted is the order of the exact risks.
-assert energy_risk(5, (20, 20), (0.2, 0.8)) < predicted - 0.01 < line - 0.02
+# Where training ends depends on the processor: it is printed. Asserted is what the exact risks gain.
+gains = [
+    1 - risk / line for risk in (predicted, energy_risk(5, (20, 20), (0.2, 0.8)))
+]
+assert np.allclose(gains, [0.00577, 0.01573], rtol=0.02)
 print(
     f"below the line by {below:.2%} (standard error {error:.2%}); the best sigmoid gate by {1 - predicted / line:.2%}, "
     f"labels at best by {1 - energy_risk(5, (20, 20), (0.2, 0.8)) / line:.2%}"
@@ -630,7 +629,7 @@ ceiling = energy_risk(1, (1,), (1.0,))
 step = x_1 * (beta * x_1) / (x_1**2 + 0.5)
 reads = 1 - (beta * step).mean() ** 2 / (step**2).mean()  # at the best scale
 print(f"reads the label at best: {ceiling:.3f}; reads the features: {reads:.3f}")
-assert reads < 0.7 * ceiling
+assert np.isclose(reads / ceiling, 0.541, rtol=0.02)
 
 # %% [markdown]
 # **Features that are not white.** Then rotations no longer help, and matrices that are no multiple of one $P$ may be best, each label energy asking for its own. What is best there is open.

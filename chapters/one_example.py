@@ -185,7 +185,11 @@ record = {
 
 # %% tags=["remove-input"]
 plotting.FigureData(
-    "one_example", record, trained="120 steps of Adam", seed="training 0; test 2"
+    "one_example",
+    record,
+    figure=fig,
+    trained="120 steps of Adam",
+    seed="training 0; test 2",
 )
 
 # %% [markdown]

@@ -166,6 +166,7 @@ for curve, at, values in (
 plotting.FigureData(
     "price_of_mask",
     record,
+    figure=fig,
     about="d = 5; left n = 10, sigma = 2, at L layers; right at n examples",
     floor=floor,
     seed="5 for the floor, 1 and 2 for the left, 3 for the right",

@@ -144,6 +144,7 @@ plotting.FigureData(
         "gate": gates,
         "weight": [w if k < 3 else None for w, k in zip(reach, kind, strict=True)],
     },
+    figure=fig,
     seed="none",
 )
 

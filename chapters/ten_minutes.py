@@ -215,6 +215,7 @@ plotting.FigureData(
     "three_answers",
     {"r_1": [r[0] for r in orders.values()]}
     | {name.replace(" ", "_"): values for name, values in risks.items()},
+    figure=fig,
     d=10,
     counts="50, 50",
     seed="none",

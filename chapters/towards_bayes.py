@@ -623,6 +623,7 @@ for key, curve in curves.items():
 plotting.FigureData(
     "depth_two_tasks",
     record,
+    figure=fig,
     about="d = 5, n = 20 + 20, sigma = 0, r = (0.2, 0.8); risk",
     least_squares=ols,
     bayes=bayes_risk,

@@ -61,7 +61,7 @@ _ = ax.set(xlabel="memory $1/(1-g)$, in examples", ylabel="risk / $d$", ylim=(0,
 
 # %% tags=["remove-input"]
 plotting.FigureData(
-    "constant_gate", record, d=10, counts=(50, 50), sigma=0, seed="none"
+    "constant_gate", record, figure=fig, d=10, counts=(50, 50), sigma=0, seed="none"
 )
 
 # %% [markdown]
