@@ -446,7 +446,7 @@ print(
 # ```
 # ````
 #
-# So the floor belongs to the construction of Theorem 6, not to the mask alone. One sum over the prompt more, of $x_i x_i^\top$, and it is gone. Trained layers have been seen to correct curvature in such a way {cite:p}`vonoswald2023transformers`.
+# So the floor belongs to the construction of Theorem 6, not to the mask alone. One sum over the prompt more, of $x_i x_i^\top$, and it is gone. Trained layers have been seen to correct curvature in such a way {cite:p}`vonoswald2023transformers`, and the stacks of {doc}`depth_trained` find a way round as well.
 
 
 # %%

@@ -84,7 +84,9 @@ def _add_risk(commands: Any) -> None:
 
 
 def _add_reproduce(commands: Any) -> None:
-    reproduce = commands.add_parser("reproduce", help="train the models of the paper's table and figure again", **WHOLE)
+    reproduce = commands.add_parser(
+        "reproduce", help="train the models of the paper's table and figures again", **WHOLE
+    )
     what = reproduce.add_subparsers(dest="what", required=True)
     again = "An interrupted run goes on where it stopped when the same command is given again."
     table = what.add_parser(
@@ -106,6 +108,18 @@ def _add_reproduce(commands: Any) -> None:
     lengths = "10,20,40,70,100,150,200"
     _option(figure1, "--lengths", _numbers(int), f"examples in the prompt ({lengths})", default=lengths)
     _add_run_options(figure1, seeds=5)
+    depth = what.add_parser(
+        "depth",
+        help="d = 10; four panels; stacks of one to three layers, linear attention and scalar GLA",
+        description="Train the stacks of the paper's figure on depth again, every weight free, beside the optimum of "
+        f"one layer and the Bayes risk. {again}",
+        **WHOLE,
+    )
+    _option(depth, "--layers", _numbers(int), "numbers of layers (1,2,3)", default="1,2,3")
+    _option(depth, "--panels", str, "some of the letters abcd (abcd)", default="abcd")
+    lengths = "20,40,100,200"
+    _option(depth, "--lengths", _numbers(int), f"examples in the prompt ({lengths})", default=lengths)
+    _add_run_options(depth, seeds=3)
 
 
 def _add_run_options(parser: argparse.ArgumentParser, seeds: int) -> None:
@@ -139,6 +153,8 @@ def _reproduce(args: argparse.Namespace) -> tuple[str, int]:
     how = (args.seeds, args.jobs, args.backend, args.folder, args.json)
     if args.what == "table":
         return reproduce.reproduce_table(args.all_weights, *how)
+    if args.what == "depth":
+        return reproduce.reproduce_depth(args.layers, args.panels, args.lengths, *how)
     return reproduce.reproduce_figure1(args.panels, args.lengths, *how)
 
 

@@ -61,6 +61,7 @@ FIRST = {
     "reproduce/runs.py": ["reproduce", "figure1"],
     "reproduce/panels.py": ["figure1"],
     "reproduce/figure1.py": ["figure1"],
+    "reproduce/depth.py": ["reproduce_depth"],
     "risk.py": ["risk", "precision", "landscape"],
     "simulate.py": ["simulate"],
     "spectra.py": ["precision", "risk"],

@@ -1,4 +1,4 @@
-"""The authors' table and Figure 1, trained again; and what that takes: sweeps, and how each number was made.
+"""The authors' table and figures, trained again; and what that takes: sweeps, and how each number was made.
 
 The rooms:
 
@@ -10,12 +10,14 @@ The rooms:
     table       the authors' numbers, and recipes, cells and summary of their table
     panels      the setting of the paper's figures: four panels, ten dimensions
     figure1     recipes, points and summary of Figure 1
-    command     what `glalib reproduce table` and `figure1` do
+    depth       recipes, stacks and summary of the figure on depth
+    command     what `glalib reproduce table`, `figure1` and `depth` do
 """
 
 from ..fingerprints import fingerprint
 from .code import code_fingerprint
-from .command import reproduce_figure1, reproduce_table
+from .command import reproduce_depth, reproduce_figure1, reproduce_table
+from .depth import depth, depth_summary, start_stack, train_stack
 from .figure1 import figure1, figure1_summary, train_point
 from .panels import PANELS
 from .provenance import load_average, processor, versions
@@ -28,18 +30,23 @@ __all__ = [
     "PANELS",
     "RECIPES",
     "code_fingerprint",
+    "depth",
+    "depth_summary",
     "figure1",
     "figure1_summary",
     "fingerprint",
     "load_average",
     "processor",
+    "reproduce_depth",
     "reproduce_figure1",
     "reproduce_table",
     "start",
+    "start_stack",
     "summary",
     "sweep",
     "table",
     "train_cell",
     "train_point",
+    "train_stack",
     "versions",
 ]

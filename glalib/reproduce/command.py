@@ -1,4 +1,4 @@
-"""What `glalib reproduce table` and `glalib reproduce figure1` do, once their options are read."""
+"""What `glalib reproduce table`, `figure1` and `depth` do, once their options are read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import _check
 from ..files import check_writable, replacing
+from .depth import depth, depth_summary
 from .figure1 import figure1, figure1_summary
 from .runs import Row
 from .sweep import Backend
@@ -40,6 +41,20 @@ def reproduce_figure1(
 ) -> tuple[str, int]:
     """The same for Figure 1."""
     return _made(lambda: figure1(panels, lengths, seeds, jobs, backend, folder), figure1_summary, seeds, json_file)
+
+
+def reproduce_depth(
+    layers: Sequence[int],
+    panels: str,
+    lengths: Sequence[int],
+    seeds: int,
+    jobs: int | None,
+    backend: Backend,
+    folder: str | os.PathLike[str],
+    json_file: Path | None,
+) -> tuple[str, int]:
+    """The same for the figure on depth."""
+    return _made(lambda: depth(layers, panels, lengths, seeds, jobs, backend, folder), depth_summary, seeds, json_file)
 
 
 def _made(

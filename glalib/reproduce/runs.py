@@ -33,19 +33,21 @@ def train_and_try(
     tokens: Layout,
     evaluation: dict[str, Any],
     of: Callable[..., Any],
+    trial: Callable[..., Estimate] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     every: int = 100,
     progress: bool = False,
 ) -> Row:
     """Train `net` in place; a dict with its risk / d, standard error, line, seconds, and how it was made.
 
-    line: the predictor whose risk is `theory`. evaluation: draws and queries of `simulate_risk`. of: the function whose
-    result this is, for its `code_fingerprint`. Seconds are those of training, over all interruptions.
+    line: the predictor whose risk is `theory`. evaluation: draws and queries of the trial on fresh prompts, which is
+    `tried` if None is given. of: the function whose result this is, for its `code_fingerprint`. Seconds are those of
+    training, over all interruptions.
     """
     load, began = load_average(), time.perf_counter()
     fit(net, dist, recipe, tokens=tokens, checkpoint=checkpoint, every=every, progress=progress)
     seconds = time.perf_counter() - began if checkpoint is None else seconds_spent(checkpoint)
-    estimate = tried(net, dist, line, tokens, evaluation, recipe.seed)
+    estimate = (trial or tried)(net, dist, line, tokens, evaluation, recipe.seed)
     return {
         "risk": estimate.risk / dist.d,
         "stderr": estimate.stderr / dist.d,
