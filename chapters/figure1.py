@@ -409,6 +409,7 @@ _ = ax.legend(loc="upper right")
 plotting.FigureData(
     "signs",
     signs,
+    figure=fig,
     distribution=small,
     steps=250,
     batch=128,
