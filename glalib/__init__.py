@@ -27,10 +27,10 @@ The rooms, in the order in which data flows through them:
     checkpoint  a run that can be written down and gone on with
     fingerprints    short names for numbers and for the code of this package
     files       writing a file whole or not at all; progress says how far a run is
-    reproduce   the authors' table, trained again: many runs at a time and where their results are kept (sweep), and how
+    reproduce   the authors' table and Figure 1, trained again: many runs at a time, kept as they end (sweep), and how
                 each number was made (provenance)
     plotting    one style for all figures, and their data as files
-    cli         the options of `glalib`, and what `risk` prints; `reproduce table` goes on in `reproduce/command`
+    cli         the options of `glalib`, and what `risk` prints; `reproduce` goes on in `reproduce/command`
     _check      the words of every complaint, and the checks that several rooms share
     _records    how records become plain values and tables
 

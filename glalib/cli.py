@@ -84,20 +84,36 @@ def _add_risk(commands: Any) -> None:
 
 
 def _add_reproduce(commands: Any) -> None:
-    reproduce = commands.add_parser("reproduce", help="train the models of the authors' table again", **WHOLE)
-    table = reproduce.add_subparsers(dest="what", required=True).add_parser(
+    reproduce = commands.add_parser("reproduce", help="train the models of the paper's table and figure again", **WHOLE)
+    what = reproduce.add_subparsers(dest="what", required=True)
+    again = "An interrupted run goes on where it stopped when the same command is given again."
+    table = what.add_parser(
         "table",
         help="d = 100; n = 100, 200, 400, 1000; linear attention and scalar GLA",
         description="Train the authors' table again, beside their numbers. The gate reads context coordinates only, "
-        "unless --all-weights. An interrupted run goes on where it stopped when the same command is given again.",
+        f"unless --all-weights. {again}",
         **WHOLE,
     )
     table.add_argument("--all-weights", action="store_true", help="every weight free, from plain tokens (longer)")
-    _option(table, "--seeds", _number(int), "runs per cell, seeds 0, 1, ... (1)", default=1)
-    _option(table, "--jobs", _number(int), "processes, one thread each (this machine's cores)")
-    _option(table, "--backend", str, "loky (this machine), dask (DASK_SCHEDULER_ADDRESS) or ray", default="loky")
-    _option(table, "--json", _path, "write the cells to this file", metavar="FILE")
-    _option(table, "--folder", _path, "where unfinished work is kept (glalib-runs)", default="glalib-runs")
+    _add_run_options(table, seeds=1)
+    figure1 = what.add_parser(
+        "figure1",
+        help="d = 10; four panels; linear attention, scalar and vector GLA, with delimiters and without",
+        description=f"Train the models of the paper's Figure 1 again, every weight free, beside their theory. {again}",
+        **WHOLE,
+    )
+    _option(figure1, "--panels", str, "some of the letters abcd (abcd)", default="abcd")
+    lengths = "10,20,40,70,100,150,200"
+    _option(figure1, "--lengths", _numbers(int), f"examples in the prompt ({lengths})", default=lengths)
+    _add_run_options(figure1, seeds=5)
+
+
+def _add_run_options(parser: argparse.ArgumentParser, seeds: int) -> None:
+    _option(parser, "--seeds", _number(int), f"runs per cell, seeds 0, 1, ... ({seeds})", default=seeds)
+    _option(parser, "--jobs", _number(int), "processes, one thread each (this machine's cores)")
+    _option(parser, "--backend", str, "loky (this machine), dask (DASK_SCHEDULER_ADDRESS) or ray", default="loky")
+    _option(parser, "--json", _path, "write the cells to this file", metavar="FILE")
+    _option(parser, "--folder", _path, "where unfinished work is kept (glalib-runs)", default="glalib-runs")
 
 
 def _option(parser: argparse.ArgumentParser, name: str, kind: Callable[[str], Any], words: str, **more: Any) -> None:
@@ -118,9 +134,12 @@ def _print(text: str, command: str | None, **options: Any) -> int:
 
 def _reproduce(args: argparse.Namespace) -> tuple[str, int]:
     _check.torch_for("training")
-    from .reproduce import reproduce_table  # torch loads here only
+    from . import reproduce  # torch loads here only
 
-    return reproduce_table(args.all_weights, args.seeds, args.jobs, args.backend, args.folder, args.json)
+    how = (args.seeds, args.jobs, args.backend, args.folder, args.json)
+    if args.what == "table":
+        return reproduce.reproduce_table(args.all_weights, *how)
+    return reproduce.reproduce_figure1(args.panels, args.lengths, *how)
 
 
 def _risk(args: argparse.Namespace) -> str:

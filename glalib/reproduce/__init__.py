@@ -1,4 +1,4 @@
-"""The authors' table, trained again; and what that takes: a sweep over many runs, and how each number was made.
+"""The authors' table and Figure 1, trained again; and what that takes: sweeps, and how each number was made.
 
 The rooms:
 
@@ -6,13 +6,18 @@ The rooms:
                 they are
     code        a short name for the code that a result depends on
     provenance  code, versions and machine behind a number
+    runs        one run: trained, tried beside its line, and how that was done
     table       the authors' numbers, and recipes, cells and summary of their table
-    command     what `glalib reproduce table` does
+    panels      the setting of the paper's figures: four panels, ten dimensions
+    figure1     recipes, points and summary of Figure 1
+    command     what `glalib reproduce table` and `figure1` do
 """
 
 from ..fingerprints import fingerprint
 from .code import code_fingerprint
-from .command import reproduce_table
+from .command import reproduce_figure1, reproduce_table
+from .figure1 import figure1, figure1_summary, train_point
+from .panels import PANELS
 from .provenance import load_average, processor, versions
 from .sweep import sweep
 from .table import AUTHORS, EVALUATION, RECIPES, start, summary, table, train_cell
@@ -20,16 +25,21 @@ from .table import AUTHORS, EVALUATION, RECIPES, start, summary, table, train_ce
 __all__ = [
     "AUTHORS",
     "EVALUATION",
+    "PANELS",
     "RECIPES",
     "code_fingerprint",
+    "figure1",
+    "figure1_summary",
     "fingerprint",
     "load_average",
     "processor",
+    "reproduce_figure1",
     "reproduce_table",
     "start",
     "summary",
     "sweep",
     "table",
     "train_cell",
+    "train_point",
     "versions",
 ]

@@ -1,13 +1,16 @@
-"""What `glalib reproduce table` does, once its options are read."""
+"""What `glalib reproduce table` and `glalib reproduce figure1` do, once their options are read."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .. import _check
 from ..files import check_writable, replacing
+from .figure1 import figure1, figure1_summary
+from .runs import Row
 from .sweep import Backend
 from .table import summary, table
 
@@ -23,14 +26,34 @@ def reproduce_table(
     json_file: Path | None,
 ) -> tuple[str, int]:
     """Train the table, and write its cells to a file if one is given; the table to print, and 1 where a run failed."""
+    return _made(lambda: table(all_weights, seeds, jobs, backend, folder), summary, seeds, json_file)
+
+
+def reproduce_figure1(
+    panels: str,
+    lengths: Sequence[int],
+    seeds: int,
+    jobs: int | None,
+    backend: Backend,
+    folder: str | os.PathLike[str],
+    json_file: Path | None,
+) -> tuple[str, int]:
+    """The same for Figure 1."""
+    return _made(lambda: figure1(panels, lengths, seeds, jobs, backend, folder), figure1_summary, seeds, json_file)
+
+
+def _made(
+    rows_of: Callable[[], list[Row]], text: Callable[[list[Row]], str], seeds: int, json_file: Path | None
+) -> tuple[str, int]:
+    """Run it, and write its rows to the file, if one is given; what to print, and 1 where a run failed."""
     if seeds > MOST_SEEDS:
         raise _check.fail("seeds", f"at most {MOST_SEEDS} here", _check.short(seeds))
     if json_file is not None:  # complain now rather than after the work
         if json_file.is_dir():
             raise _check.fail("json", "a file", f"the folder {json_file}")
         check_writable("json", json_file.parent, given=json_file, make=False)
-    rows = table(all_weights, seeds, jobs, backend, folder)
+    rows = rows_of()
     if json_file is not None:
         with replacing(json_file) as part:
             part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    return summary(rows), int(any("error" in row for row in rows))
+    return text(rows), int(any("error" in row for row in rows))

@@ -8,9 +8,7 @@ their second review. Both start from random weights, are trained by `fit`, and a
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -18,18 +16,15 @@ import torch
 
 from .. import _check
 from ..attention import Gate
-from ..checkpoint import seconds_spent
 from ..distribution import PromptDistribution
 from ..layout import DELIMITED
 from ..model import GLA
 from ..optima import optimal_wpgd
-from ..simulate import simulate_risk
-from ..training import Recipe, fit, orthogonal_start
-from .provenance import load_average, provenance, versions
+from ..training import Recipe, orthogonal_start
+from .runs import CHANGES, Row, known_changes, numbers, train_and_try
 from .sweep import Backend, sweep
 
 Model = Literal["linear", "gla"]
-Row = dict[str, Any]
 
 D, R, LENGTHS, MODELS = 100, (0.2, 0.8), (100, 200, 400, 1000), ("linear", "gla")
 
@@ -49,7 +44,6 @@ RECIPES = {
     "context-gate": Recipe(steps=1500, batch=512, lr=0.005, gate_lr=5.0, token_free=True),
     "all-weights": Recipe(steps=3000, batch=128, queries=64, lr=0.005, gate_lr=5.0),
 }
-CHANGES = ("steps", "batch", "queries", "lr", "gate_lr", "warmup")  # what may be changed of a recipe
 GATE_BIAS = 6.0
 EVALUATION = {"draws": 4000, "queries": 64}
 
@@ -78,50 +72,28 @@ def train_cell(
     seed = _check.integer("seed", seed, 0, "an integer >= 0")
     n = _check.integer("n", n, 2, "an integer >= 2")
     dist = PromptDistribution(d, (n // 2, n - n // 2), r)
-    plan = _recipe(all_weights).replace(**_changes("recipe", recipe, CHANGES), seed=seed)
-    evaluation = EVALUATION | _changes("evaluation", evaluation, tuple(EVALUATION))
+    plan = _recipe(all_weights).replace(**known_changes("recipe", recipe, CHANGES), seed=seed)
+    evaluation = EVALUATION | known_changes("evaluation", evaluation, tuple(EVALUATION))
     best = optimal_wpgd(dist, "uniform" if model == "linear" else "free")
     net = start(dist, model, seed)
-    load, began = load_average(), time.perf_counter()
-    fit(net, dist, plan, tokens=DELIMITED, checkpoint=checkpoint, every=every, progress=progress)
-    seconds = time.perf_counter() - began if checkpoint is None else seconds_spent(checkpoint)
-    generator = torch.Generator().manual_seed(10**6 + seed)
-    estimate = simulate_risk(net, dist, **evaluation, generator=generator, tokens=DELIMITED, against=best)
-    return {
-        "model": model,
-        "d": d,
-        "n": n,
-        "r": list(r),
-        "seed": seed,
-        "risk": estimate.risk / d,
-        "stderr": estimate.stderr / d,
-        "theory": best.risk / d,
-        "seconds": round(seconds, 2),
-        "configuration": numbers(plan)
-        | {f"evaluation_{key}": value for key, value in evaluation.items()}
-        | {"all_weights": all_weights, "gate_bias": GATE_BIAS, "warm_start": None},
-        "versions": versions(),
-        "provenance": provenance(train_cell, load),
-    }
+    row = train_and_try(
+        net,
+        dist,
+        plan,
+        best,
+        tokens=DELIMITED,
+        evaluation=evaluation,
+        of=train_cell,
+        checkpoint=checkpoint,
+        every=every,
+        progress=progress,
+    )
+    row["configuration"] |= {"all_weights": all_weights, "gate_bias": GATE_BIAS, "warm_start": None}
+    return {"model": model, "d": d, "n": n, "r": list(r), "seed": seed} | row
 
 
 def _recipe(all_weights: bool) -> Recipe:
     return RECIPES["all-weights" if all_weights else "context-gate"]
-
-
-def numbers(recipe: Recipe) -> dict[str, Any]:
-    """What of a recipe may be changed, with its values; without tokens there are no queries."""
-    kept = [key for key in CHANGES if key != "queries" or not recipe.token_free]
-    return {key: asdict(recipe)[key] for key in kept}
-
-
-def _changes(name: str, value: Any, known: tuple[str, ...]) -> dict[str, Any]:
-    """A dict with known keys only; None is an empty one."""
-    _check.instance(name, value, (dict, type(None)), "a dict or None")
-    for key in value or {}:
-        if key not in known:
-            raise _check.fail(name, f"with keys among {', '.join(known)}", _check.short(key))
-    return value or {}
 
 
 def start(dist: PromptDistribution, model: Model, seed: int) -> GLA:
@@ -155,11 +127,11 @@ def table(
 ) -> list[Row]:
     """All cells of the table, the longest first, by `sweep`; `changes` go to `train_cell`. In the order of printing."""
     all_weights = _check.flag("all_weights", all_weights)
-    _changes("changes", changes, ("r", "recipe", "evaluation"))
+    known_changes("changes", changes, ("r", "recipe", "evaluation"))
     # Spelled out, so that what is kept in `folder` goes by the numbers in use and not by their names.
-    plan = _recipe(all_weights).replace(**_changes("recipe", changes.get("recipe"), CHANGES))
+    plan = _recipe(all_weights).replace(**known_changes("recipe", changes.get("recipe"), CHANGES))
     changes["recipe"] = numbers(plan)
-    changes["evaluation"] = EVALUATION | _changes("evaluation", changes.get("evaluation"), tuple(EVALUATION))
+    changes["evaluation"] = EVALUATION | known_changes("evaluation", changes.get("evaluation"), tuple(EVALUATION))
     cells = [
         {"model": model, "d": D, "n": n, "seed": seed, "all_weights": all_weights} | changes
         for n in sorted(LENGTHS, reverse=True)

@@ -1,0 +1,178 @@
+"""The paper's Figure 1, trained: d = 10, four panels, one layer with and without gates; every weight is free.
+
+Nothing is held at Eq. (9). Training draws plain tokens, the start is random, and the line of each model is the exact
+risk of the best weights of its class. Delimiters and context coordinates are the paper's own devices; a model without
+them sees examples and no more.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from .. import _check
+from ..attention import Gate
+from ..distribution import PromptDistribution
+from ..layout import DELIMITED, Layout
+from ..model import GLA
+from ..optima import Weights, optimal_wpgd
+from ..training import Recipe, orthogonal_start
+from .panels import PANELS, checked_lengths, checked_panels, panel_distribution
+from .runs import CHANGES, Row, known_changes, numbers, train_and_try, tried
+from .sweep import Backend, sweep
+
+Model = Literal["linear", "gla", "gla-no-delimiters", "gla-vector"]
+
+LENGTHS = (10, 20, 40, 70, 100, 150, 200)
+MODELS: dict[str, tuple[Gate | None, Layout, Weights]] = {  # gate, tokens, class of weights whose best is the line
+    "linear": (None, Layout(), "uniform"),
+    "gla": ("scalar", DELIMITED, "monotone"),
+    "gla-no-delimiters": ("scalar", Layout(), "constant-gate"),
+    "gla-vector": ("value", DELIMITED, "free"),
+}
+ONLY_IN_D = "gla-vector"  # elsewhere a scalar gate has all that a vector gate has
+
+RECIPES = {
+    "linear": Recipe(steps=600, batch=256, queries=16, lr=0.01),
+    "gla": Recipe(steps=600, batch=256, queries=16, lr=0.01),
+    "gla-no-delimiters": Recipe(steps=600, batch=256, queries=16, lr=0.01),
+    "gla-vector": Recipe(steps=600, batch=256, queries=16, lr=0.01),
+}
+CHANNELS = 2  # of a vector gate
+GATE_BIAS = 5.0
+EVALUATION = {"draws": 4000, "queries": 64}
+
+
+def train_point(
+    model: Model,
+    panel: str,
+    n: int,
+    seed: int,
+    recipe: dict[str, Any] | None = None,
+    evaluation: dict[str, Any] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: int = 200,
+    progress: bool = False,
+) -> Row:
+    """Train and try one model at one length of one panel; a dict with its risk / d, standard error and line.
+
+    recipe, evaluation: changes to the `Recipe` of `fit` and to the arguments of `simulate_risk`. The standard error is
+    that of the difference to the line's predictor on the same prompts. `blind` is the risk / d of the trained model
+    where its gates' rows for features and label are zero, so that they read context or nothing; None without a gate.
+    """
+    _check.option("model", model, tuple(MODELS))
+    seed = _check.integer("seed", seed, 0, "an integer >= 0")
+    dist = panel_distribution(panel, n)
+    plan = RECIPES[model].replace(**known_changes("recipe", recipe, CHANGES), seed=seed)
+    evaluation = EVALUATION | known_changes("evaluation", evaluation, tuple(EVALUATION))
+    _, tokens, weights = MODELS[model]
+    line, net = optimal_wpgd(dist, weights), start(dist, model, seed)
+    row = train_and_try(
+        net,
+        dist,
+        plan,
+        line,
+        tokens=tokens,
+        evaluation=evaluation,
+        of=train_point,
+        checkpoint=checkpoint,
+        every=every,
+        progress=progress,
+    )
+    if MODELS[model][0] is not None:
+        row["configuration"] |= {"gate_bias": GATE_BIAS}
+        row["blind"] = tried(blinded(net, dist), dist, line, tokens, evaluation, seed).risk / dist.d
+    return {"panel": panel, "model": model, "d": dist.d, "n": dist.n, "r": list(PANELS[panel]), "seed": seed} | row
+
+
+def start(dist: PromptDistribution, model: Model, seed: int) -> GLA:
+    """Random weights, outputs divided by n, gates near one at every token.
+
+    A vector gate acts on values, and its channels write the label with signs in turn. Channels that all have one sign
+    can do no more together than a scalar gate, and training has no reason to part them.
+    """
+    _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
+    _check.option("model", model, tuple(MODELS))
+    generator = torch.Generator().manual_seed(_check.integer("seed", seed, 0, "an integer >= 0"))
+    gate, tokens, _ = MODELS[model]
+    width = tokens.width(dist)
+    net = GLA(
+        width,
+        gate,
+        value_width=CHANNELS if gate == "value" else None,
+        context_width=width - dist.d - 1,
+        scale=1 / dist.n,
+        gate_bias=GATE_BIAS,
+        generator=generator,
+        dtype=torch.float32,
+    )
+    if gate == "value":
+        with torch.no_grad():
+            label = net.layers[0].W_v[dist.d]
+            label.copy_(label.abs() * torch.tensor([1.0, -1.0]).repeat(CHANNELS)[:CHANNELS])
+    return orthogonal_start(net, generator)
+
+
+@torch.no_grad()
+def blinded(net: GLA, dist: PromptDistribution) -> GLA:
+    """A copy whose gates read neither features nor label."""
+    net = copy.deepcopy(net)
+    for layer in net.layers:
+        if layer.W_g is not None:
+            layer.W_g[: dist.d + 1] = 0
+    return net
+
+
+def figure1(
+    panels: str = "abcd",
+    lengths: Sequence[int] = LENGTHS,
+    seeds: int = 5,
+    jobs: int | None = None,
+    backend: Backend = "loky",
+    folder: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    **changes: Any,
+) -> list[Row]:
+    """All points of these panels, the longest prompts first, by `sweep`; `changes` go to `train_point`.
+
+    Rows come in the order of panels, models, lengths and seeds; a run that failed has `error` in place of results.
+    """
+    panels, lengths = checked_panels(panels), checked_lengths(lengths)
+    known_changes("changes", changes, ("recipe", "evaluation"))
+    # Spelled out, so that what is kept in `folder` goes by the numbers in use and not by their names.
+    recipe = known_changes("recipe", changes.get("recipe"), CHANGES)
+    evaluation = EVALUATION | known_changes("evaluation", changes.get("evaluation"), tuple(EVALUATION))
+    plans = {model: numbers(plan.replace(**recipe)) for model, plan in RECIPES.items()}
+    cells = [
+        {"model": model, "panel": panel, "n": n, "seed": seed, "recipe": plans[model], "evaluation": evaluation}
+        for n in sorted(lengths, reverse=True)
+        for model in reversed(MODELS)
+        for panel in panels
+        if model != ONLY_IN_D or panel == "d"
+        for seed in range(_check.positive_int("seeds", seeds))
+    ]
+    done = sweep(train_point, cells, folder=folder, jobs=jobs, backend=backend, progress=progress)
+    rows = [cell | result if "error" in result else result for cell, result in zip(cells, done, strict=True)]
+    names = list(MODELS)
+    return sorted(rows, key=lambda row: (row["panel"], names.index(row["model"]), row["n"], row["seed"]))
+
+
+def figure1_summary(rows: Sequence[Row]) -> str:
+    """For reading: of each panel and model, line and mean excess over seeds at every length."""
+    lines = [f"{'panel':6}{'model':18}{'n':>4}{'risk / d':>10}{'s.e.':>9}{'line':>9}{'excess':>9}{'seeds':>7}"]
+    for panel, model, n in dict.fromkeys((row["panel"], row["model"], row["n"]) for row in rows):
+        runs = [row for row in rows if (row["panel"], row["model"], row["n"]) == (panel, model, n)]
+        failed = [row for row in runs if "error" in row]
+        runs = [row for row in runs if "error" not in row]
+        place = f"{panel:6}{model:18}{n:4}"
+        if runs:
+            risk, line = np.mean([row["risk"] for row in runs]), runs[0]["theory"]
+            stderr = np.sqrt(np.mean([row["stderr"] ** 2 for row in runs]) / len(runs))
+            lines.append(f"{place}{risk:10.5f}{stderr:9.5f}{line:9.5f}{risk / line - 1:+9.2%}{len(runs):7}")
+        lines += [f"{place}  seed {row['seed']} stopped: {row['error']}" for row in failed]
+    return "\n".join(lines)
