@@ -106,6 +106,13 @@ def _add_reproduce(commands: Any) -> None:
     lengths = "10,20,40,70,100,150,200"
     _option(figure1, "--lengths", _numbers(int), f"examples in the prompt ({lengths})", default=lengths)
     _add_run_options(figure1, seeds=5)
+    inside = what.add_parser(
+        "inside",
+        help="what trained layers have learned: their weights beside the theory's",
+        description=f"Train one layer with every weight free in two settings, and look inside. {again}",
+        **WHOLE,
+    )
+    _add_run_options(inside, seeds=5)
 
 
 def _add_run_options(parser: argparse.ArgumentParser, seeds: int) -> None:
@@ -139,6 +146,8 @@ def _reproduce(args: argparse.Namespace) -> tuple[str, int]:
     how = (args.seeds, args.jobs, args.backend, args.folder, args.json)
     if args.what == "table":
         return reproduce.reproduce_table(args.all_weights, *how)
+    if args.what == "inside":
+        return reproduce.reproduce_inside(*how)
     return reproduce.reproduce_figure1(args.panels, args.lengths, *how)
 
 

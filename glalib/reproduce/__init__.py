@@ -10,13 +10,15 @@ The rooms:
     table       the authors' numbers, and recipes, cells and summary of their table
     panels      the setting of the paper's figures: four panels, ten dimensions
     figure1     recipes, points and summary of Figure 1
-    command     what `glalib reproduce table` and `figure1` do
+    inside      what trained layers have learned: their contents, beside the theory
+    command     what the commands of `glalib reproduce` do
 """
 
 from ..fingerprints import fingerprint
 from .code import code_fingerprint
-from .command import reproduce_figure1, reproduce_table
+from .command import reproduce_figure1, reproduce_inside, reproduce_table
 from .figure1 import figure1, figure1_summary, train_point
+from .inside import inside, inside_summary, layer_of, train_inside
 from .panels import PANELS
 from .provenance import load_average, processor, versions
 from .sweep import sweep
@@ -31,15 +33,20 @@ __all__ = [
     "figure1",
     "figure1_summary",
     "fingerprint",
+    "inside",
+    "inside_summary",
+    "layer_of",
     "load_average",
     "processor",
     "reproduce_figure1",
+    "reproduce_inside",
     "reproduce_table",
     "start",
     "summary",
     "sweep",
     "table",
     "train_cell",
+    "train_inside",
     "train_point",
     "versions",
 ]

@@ -1,4 +1,4 @@
-"""What `glalib reproduce table` and `glalib reproduce figure1` do, once their options are read."""
+"""What the commands of `glalib reproduce` do, once their options are read."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from .. import _check
 from ..files import check_writable, replacing
 from .figure1 import figure1, figure1_summary
+from .inside import inside, inside_summary
 from .runs import Row
 from .sweep import Backend
 from .table import summary, table
@@ -40,6 +41,13 @@ def reproduce_figure1(
 ) -> tuple[str, int]:
     """The same for Figure 1."""
     return _made(lambda: figure1(panels, lengths, seeds, jobs, backend, folder), figure1_summary, seeds, json_file)
+
+
+def reproduce_inside(
+    seeds: int, jobs: int | None, backend: Backend, folder: str | os.PathLike[str], json_file: Path | None
+) -> tuple[str, int]:
+    """The same for the page on what a trained layer has learned."""
+    return _made(lambda: inside(seeds, jobs, backend, folder), inside_summary, seeds, json_file)
 
 
 def _made(
