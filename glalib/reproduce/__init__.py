@@ -10,7 +10,8 @@ The rooms:
     table       the authors' numbers, and recipes, cells and summary of their table
     panels      the setting of the paper's figures: four panels, ten dimensions
     figure1     recipes, points and summary of Figure 1
-    inside      what trained layers have learned: their contents, beside the theory
+    contents    what of a trained layer reaches a prediction
+    inside      what trained layers have learned, over settings and seeds
     command     what the commands of `glalib reproduce` do
 """
 
@@ -18,7 +19,7 @@ from ..fingerprints import fingerprint
 from .code import code_fingerprint
 from .command import reproduce_figure1, reproduce_inside, reproduce_table
 from .figure1 import figure1, figure1_summary, train_point
-from .inside import inside, inside_summary, layer_of, train_inside
+from .inside import inside, inside_summary, train_inside
 from .panels import PANELS
 from .provenance import load_average, processor, versions
 from .sweep import sweep
@@ -35,7 +36,6 @@ __all__ = [
     "fingerprint",
     "inside",
     "inside_summary",
-    "layer_of",
     "load_average",
     "processor",
     "reproduce_figure1",

@@ -1,9 +1,4 @@
-"""What a trained layer has learned: every weight free, trained on tokens, and what of it reaches a prediction.
-
-The prediction of one layer depends on its matrices through two things only: what a value passes on, w = W_v psi, and
-how a query scores a key, A = W_q W_k^T. These are kept, with the gates, so that all that a page says of a trained layer
-can be computed from its row.
-"""
+"""What a trained layer has learned: one layer, every weight free, trained and looked into, over settings and seeds."""
 
 from __future__ import annotations
 
@@ -16,12 +11,12 @@ import torch
 
 from .. import _check
 from ..distribution import PromptDistribution
-from ..gates import widen
 from ..layout import DELIMITED, Layout
 from ..model import GLA
 from ..optima import Weights, optimal_wpgd
 from ..probe import effective_weights
 from ..training import Recipe
+from .contents import contents, rounded
 from .figure1 import blinded
 from .figure1 import start as figure_start
 from .runs import CHANGES, Row, known_changes, numbers, train_and_try, tried
@@ -96,55 +91,6 @@ def begin(dist: PromptDistribution, model: Model, beginning: Beginning, seed: in
     return net
 
 
-@torch.no_grad()
-def contents(net: GLA) -> dict[str, Any]:
-    """All that the prediction of one layer depends on, and how large its matrices are.
-
-    value (width,): what a value passes on of each coordinate of its token, W_v psi times the scale. scores
-    (width, width): W_q W_k^T, rows for the query's coordinates. rows: lengths of the rows of W_q, W_k and W_v.
-    W_g (width,) and b_g: None without a gate.
-    """
-    layer = net.layers[0]
-    W_q, W_k, W_v = (W.double() for W in layer.matrices())
-    rows = {name: W.norm(dim=1).tolist() for name, W in (("W_q", W_q), ("W_k", W_k), ("W_v", W_v))}
-    gate = (None, None) if layer.W_g is None or layer.b_g is None else (layer.W_g[:, 0].tolist(), layer.b_g.item())
-    value = net.scale * W_v @ widen(net.h).double()
-    out: dict[str, Any] = {
-        "value": value.tolist(),
-        "scores": (W_q @ W_k.mT).tolist(),
-        "rows": rows,
-        "W_g": gate[0],
-        "b_g": gate[1],
-    }
-    return {key: rounded(each) for key, each in out.items()}
-
-
-def rounded(value: Any) -> Any:
-    """Floats to six digits, in dicts and lists too: what is printed and stored of numbers known less exactly."""
-    if isinstance(value, dict):
-        return {key: rounded(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [rounded(each) for each in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
-def layer_of(row: Row) -> GLA:
-    """A layer in float64 that predicts as the trained one of this row: W_k = I, W_q the scores, one value channel."""
-    dist, kept = SETTINGS[row["setting"]], row["inside"]
-    width, kind = len(kept["value"]), dict[str, Any](dtype=torch.float64)
-    net = GLA(width, None if kept["W_g"] is None else "scalar", value_width=1, context_width=width - dist.d - 1, **kind)
-    layer = net.layers[0]
-    with torch.no_grad():
-        net.h.fill_(1.0)
-        layer.W_q.copy_(torch.tensor(kept["scores"], **kind))
-        layer.W_k.copy_(torch.eye(width, **kind))
-        layer.W_v.copy_(torch.tensor(kept["value"], **kind)[:, None])
-        if layer.W_g is not None and layer.b_g is not None:
-            layer.W_g.copy_(torch.tensor(kept["W_g"], **kind)[:, None])
-            layer.b_g.fill_(kept["b_g"])
-    return net
-
-
 def inside(
     seeds: int = 5,
     jobs: int | None = None,
@@ -153,7 +99,7 @@ def inside(
     progress: bool = True,
     **changes: Any,
 ) -> list[Row]:
-    """All models and settings by `sweep`, those trained on tokens from both beginnings; `changes` go to `train_inside`."""
+    """All models and settings by `sweep`, those on tokens from both beginnings; `changes` go to `train_inside`."""
     known_changes("changes", changes, ("recipe", "evaluation"))
     recipe = known_changes("recipe", changes.get("recipe"), CHANGES)
     # Spelled out, so that what is kept in `folder` goes by the numbers in use and not by their names.
