@@ -36,7 +36,7 @@ def small(monkeypatch):
 
 
 def test_what_is_stored_is_whole_and_stands_beside_the_theory():
-    """Every model and setting; lines recomputed; from W_q = W_k within 1.5% of the line, below only where the gate reads."""
+    """Lines recomputed; from W_q = W_k every layer ends within 1.5% of its line, below only where the gate reads."""
     rows = stored("inside")
     places = {(r["setting"], r["model"], r["beginning"], r["seed"]) for r in rows}
     assert len(places) == len(rows) and {(s, m) for s, m, _, _ in places} == {(s, m) for s in SETTINGS for m in MODELS}
