@@ -123,6 +123,24 @@ def test_at_eq_9_the_derivative_sees_all_that_must_be_zero(K):
     assert rank == (shown_by_examples + 1) + shown_by_query * shown_by_examples - 1
 
 
+@pytest.mark.claim("prop-wrong-way-round")
+def test_labels_in_keys_make_a_step_of_rank_one():
+    """The risk of such layers by Monte Carlo, and of rank-one steps as a generalised eigenvalue, against the formula."""
+    rng, d = np.random.default_rng(0), 3
+    dist = PromptDistribution(d, (4, 4), (0.3, 0.6), R=[[1, 0.4], [0.4, 1]], Sx=np.diag([1.5, 1.0, 0.4]))
+    omega, R = np.repeat([0.5, 1.0], 4), np.kron(dist.R, np.ones((4, 4)))
+    agree, gamma = (np.repeat(dist.r, 4) @ omega) ** 2 / (omega @ omega), 1 + omega @ R @ omega / (omega @ omega)
+    level = dist.M - agree * 1.5**2 / (dist.M + gamma * 1.5)
+    top = max(np.linalg.eigvals(np.linalg.solve(dist.M * np.eye(d) + gamma * dist.Sx, dist.Sx @ dist.Sx)).real)
+    assert dist.M - agree * top == pytest.approx(level, rel=1e-12)
+    for _ in range(20):
+        P = np.outer(*rng.normal(size=(2, d))) / 5
+        assert population_risk(dist, P, omega) >= level
+    best = np.zeros((d, d))
+    best[0, 0] = (np.repeat(dist.r, 4) @ omega) / (omega @ omega) / (dist.M + gamma * 1.5)
+    assert population_risk(dist, best, omega) == pytest.approx(level, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
