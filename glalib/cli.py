@@ -113,6 +113,13 @@ def _add_reproduce(commands: Any) -> None:
         **WHOLE,
     )
     _add_run_options(inside, seeds=5)
+    below = what.add_parser(
+        "below",
+        help="how far gates that read labels go below the line, and what they use",
+        description=f"Train layers whose gates read features and labels, at d = 5, 10 and 20. {again}",
+        **WHOLE,
+    )
+    _add_run_options(below, seeds=5)
 
 
 def _add_run_options(parser: argparse.ArgumentParser, seeds: int) -> None:
@@ -148,6 +155,8 @@ def _reproduce(args: argparse.Namespace) -> tuple[str, int]:
         return reproduce.reproduce_table(args.all_weights, *how)
     if args.what == "inside":
         return reproduce.reproduce_inside(*how)
+    if args.what == "below":
+        return reproduce.reproduce_below(*how)
     return reproduce.reproduce_figure1(args.panels, args.lengths, *how)
 
 

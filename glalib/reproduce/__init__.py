@@ -12,12 +12,14 @@ The rooms:
     figure1     recipes, points and summary of Figure 1
     contents    what of a trained layer reaches a prediction
     inside      what trained layers have learned, over settings and seeds
+    below       layers whose gates read labels: how far below the line, and what they use
     command     what the commands of `glalib reproduce` do
 """
 
 from ..fingerprints import fingerprint
+from .below import below, below_summary, train_below
 from .code import code_fingerprint
-from .command import reproduce_figure1, reproduce_inside, reproduce_table
+from .command import reproduce_below, reproduce_figure1, reproduce_inside, reproduce_table
 from .figure1 import figure1, figure1_summary, train_point
 from .inside import inside, inside_summary, train_inside
 from .panels import PANELS
@@ -30,6 +32,8 @@ __all__ = [
     "EVALUATION",
     "PANELS",
     "RECIPES",
+    "below",
+    "below_summary",
     "code_fingerprint",
     "figure1",
     "figure1_summary",
@@ -38,6 +42,7 @@ __all__ = [
     "inside_summary",
     "load_average",
     "processor",
+    "reproduce_below",
     "reproduce_figure1",
     "reproduce_inside",
     "reproduce_table",
@@ -45,6 +50,7 @@ __all__ = [
     "summary",
     "sweep",
     "table",
+    "train_below",
     "train_cell",
     "train_inside",
     "train_point",

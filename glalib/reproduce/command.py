@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import _check
 from ..files import check_writable, replacing
+from .below import below, below_summary
 from .figure1 import figure1, figure1_summary
 from .inside import inside, inside_summary
 from .runs import Row
@@ -48,6 +49,13 @@ def reproduce_inside(
 ) -> tuple[str, int]:
     """The same for the page on what a trained layer has learned."""
     return _made(lambda: inside(seeds, jobs, backend, folder), inside_summary, seeds, json_file)
+
+
+def reproduce_below(
+    seeds: int, jobs: int | None, backend: Backend, folder: str | os.PathLike[str], json_file: Path | None
+) -> tuple[str, int]:
+    """The same for the page on layers below the line."""
+    return _made(lambda: below(seeds, jobs, backend, folder), below_summary, seeds, json_file)
 
 
 def _made(
