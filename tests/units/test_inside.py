@@ -125,7 +125,7 @@ def test_at_eq_9_the_derivative_sees_all_that_must_be_zero(K):
 
 @pytest.mark.claim("prop-wrong-way-round")
 def test_labels_in_keys_make_a_step_of_rank_one():
-    """The risk of such layers by Monte Carlo, and of rank-one steps as a generalised eigenvalue, against the formula."""
+    """Steps of rank one as a generalised eigenvalue problem, and at random, against the formula."""
     rng, d = np.random.default_rng(0), 3
     dist = PromptDistribution(d, (4, 4), (0.3, 0.6), R=[[1, 0.4], [0.4, 1]], Sx=np.diag([1.5, 1.0, 0.4]))
     omega, R = np.repeat([0.5, 1.0], 4), np.kron(dist.R, np.ones((4, 4)))
