@@ -527,8 +527,53 @@ for name, places in {
 # ```
 # ````
 #
-# A step of rank one learns one direction of the task and no other. That is what the far runs do: their values hold features, their keys the label. It is no minimum, as $w_y A_{xx}$ would lower the risk; but both factors must grow together, and each alone costs. So training waits. And it comes here first where the label is loud: a label's root mean square,
-# $\sqrt M$, is larger than any feature's, so in random matrices its column of $A$ stands out ({numref}`fig-scores-learned`). Here are seven short runs:
+# A step of rank one learns one direction of the task and no other. That is what the far runs do: their values hold features, their keys the label. Is it a minimum? To leave it $w_y$ and $A_{xx}$ must grow together, and each alone costs. Which wins can be computed.
+#
+# ```{prf:proposition} Valley or saddle
+# :label: prop-wrong-way-valley
+#
+# **With few features and much noise the wrong way round is a local minimum; in long prompts it is a saddle.**
+#
+# *New here.* Take linear attention without context whose query does not write, $C = I$, $\Sigma = \Sigma_x$ with eigenvalues $s_1 > s_2 \ge \dots \ge s_d > 0$, and $\ones^\top r \ne 0$. Let $R$ be that of the $n$ examples, $\gamma = 1 + \ones^\top R \ones / n$, $\eta = \norm{R}_F^2 / n^2$, and
+#
+# $$
+# \begin{aligned}
+# a &= \frac{s_1^2}{(M + \gamma s_1)^2} \Bigl[ \bigl(1 + \tfrac2n\bigr) M^2 + 2 \bigl(\eta + \tfrac2n\bigr) \tr \Sigma^2 - \frac{(n M + 2 s_1)^2}{n (n+2)} \Bigr], \\
+# b &= \frac{s_2^2 + \dots + s_d^2}{n} .
+# \end{aligned}
+# $$
+#
+# Where $w_y = 0$, $A_{xx} = 0$ and $A_{xy} w_x^\top$ is a best step of rank one, the risk as a function of $w$ and $A$ is stationary. If $a > b$ this is a local minimum, strict up to the scale of $w$ against $A$. If $a < b$ it is a strict saddle, with one direction down. As $\sigma \to \infty$ the ratio $a/b$ tends to $\frac{4 n + 4}{n + 2}\, s_1^2 / (s_2^2 + \dots + s_d^2)$.
+# ```
+#
+# ````{dropdown} Why it is true
+# (proof-prop-wrong-way-valley)=
+# ```{prf:proof}
+# In the basis of eigenvectors, and at a suitable scale, $w_x = e_1$ and $A_{xy} = c\, e_1$; as outputs are divided by $n$, $f_P = c\, x_1\, \frac1n \sum_i y_i x_{i1}$ with $c = \bar r n / (M + \gamma s_1)$, $\bar r = \ones^\top r / n$.
+#
+# *Two blocks.* To first order a change of $(w_x, A_{xy})$ changes $f$ by terms odd in $y$, one of $(w_y, A_{xx})$ by terms even in $y$. The residual $y_{n+1} - f_P$ is odd. So the derivative in the second block is zero, and the blocks do not mix in the second derivative. In the first block $f_P$ is the best of its kind, unique up to scale as $s_1 > s_2$: no direction down, and none flat but the scale.
+#
+# *The second block.* Change $w_y$ by $\epsilon$ and $A_{xx}$ by $E$. The risk changes, to second order, by $\E (\delta f)^2 - 2\, \E[(y_{n+1} - f_P)\, \epsilon\, \tfrac1n \sum_i y_i\, x^\top E x_i]$ with
+#
+# $$
+# n\, \delta f = \epsilon\, c\, x_1 \sum_i y_i^2 + \sum_i x_{i1}\, x^\top E x_i .
+# $$
+#
+# Flips of single coordinates of features, tasks and query leave the law as it is, so $\epsilon$ meets only the diagonal of $E$, whose entries do not meet one another; all other entries cost something and gain nothing. By moments of Gaussian variables the coefficients are, with $V = \E (\sum y_i^2)^2 / n^2 = (1 + \frac2n) M^2 + 2 (\eta + \frac2n) \tr \Sigma^2$,
+#
+# $$
+# \epsilon^2 c^2 s_1 V, \quad E_{11}^2\, s_1^3 \tfrac{n+2}{n}, \quad E_{ll}^2\, \tfrac{s_1 s_l^2}{n}, \quad 2\, \epsilon E_{11}\, c\, s_1^2 \bigl(M + \tfrac{2 s_1}{n}\bigr), \quad -2\, \epsilon E_{ll}\, \bar r s_l^2 \quad (l \ge 2) .
+# $$
+#
+# (The gain of $E_{11}$ is zero because $c$ is best.) The cost of $E$ alone is positive definite. For given $\epsilon$ the best $E$ leaves $\epsilon^2$ times
+# $c^2 s_1 \bigl( V - \frac{(n M + 2 s_1)^2}{n (n+2)} \bigr) - \frac{\bar r^2 n^2}{s_1}\, b = \frac{\bar r^2 n^2}{s_1} (a - b)$.
+#
+# If $a > b$ the second derivative is positive but along the scale, which changes nothing; so the minimum is strict up to it. If $a < b$ one eigenvalue is negative. In the limit of large $M$ the bracket is $M^2 (\frac2n + \frac2{n+2})$.
+# ```
+# ````
+#
+# A local minimum in $w$ and $A$ is one in $W_q$, $W_k$ and $W_v$. So the landscape of a layer has valleys that the landscape of $(P, \omega)$ does not have: even without a gate, and where the minimiser of {prf:ref}`thm-uniqueness` is unique. The query's own write changes $a$ and $b$ by terms of order $1/n$ (they stand in the check). With it $a / b$ is {glue:text}`ratio_two` and {glue:text}`ratio_three` in the two settings here: saddles both, and the second is the flatter. Training comes here where the label is loud: its
+# root mean square $\sqrt M$ is larger than any feature's, so in random matrices its column of $A$ stands out ({numref}`fig-scores-learned`). Seven short runs in the second setting:
 
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-wrong-way", "caption": "Layers from random matrices wait at the level of rank one; from $W_q = W_k$ none does. Loss of each step over d, averaged over the last twenty; linear attention on three tasks, six random starts (thin) and one with $W_q = W_k$ (thick). Dashed, the least risk of a step of rank one; dotted, the line."}}
@@ -572,6 +617,81 @@ plotting.FigureData(
     batch=64,
     lr=0.01,
     seed="in the column",
+)
+
+
+# %% tags=["check", "asserts-prop-wrong-way-valley"]
+def sides(dist, own=False):
+    """a and b; features are independent, the largest variance first. own: the query writes, too."""
+    s, n, M = np.diag(dist.Sx), dist.n, dist.M
+    R = dist.R[np.ix_(dist.task_index, dist.task_index)]
+    gamma, eta, square = 1 + R.sum() / n, (R**2).sum() / n**2, (s**2).sum()
+    V = (1 + 2 / n) * M**2 + 2 * (eta + 2 / n) * square
+    front, ones = (s[0] / (M + gamma * s[0])) ** 2, np.ones(len(s) - 1)
+    if not own:
+        return front * (V - (n * M + 2 * s[0]) ** 2 / (n * (n + 2))), (
+            s[1:] ** 2
+        ).sum() / n
+    away = ((n + 3) * M + 2 * s[0]) ** 2 / ((n + 3) * (n + 5))
+    u = s[1:] - 2 * s[0] * (M - s[0]) / ((M + gamma * s[0]) * (n + 5)) * ones
+    cost = (n + 2) * np.diag(ones) + 2 / (n + 5) * np.outer(ones, ones)
+    return front * (V - away), u @ np.linalg.solve(cost, u)
+
+
+def exact(dist, own):
+    """Gradient and a - b of one task, by a quadrature that is exact: degree six in each variable."""
+    d, n, s = dist.d, dist.n, torch.tensor(np.diag(dist.Sx))
+    at, mass = np.polynomial.hermite_e.hermegauss(4)
+    at, mass = torch.tensor(at), torch.tensor(mass / mass.sum())
+    size = n * d + 2 * d + n
+    points = torch.cartesian_prod(*[at] * size)
+    mass = torch.cartesian_prod(*[mass] * size).prod(1)
+    x, beta, e, q = points.split([n * d, d, n, d], 1)
+    x, q = x.reshape(-1, n, d) * s.sqrt(), q * s.sqrt()
+    y = (x * beta[:, None]).sum(2) + dist.sigma * e
+    z, r = torch.cat([x, y[..., None]], 2), dist.r[0]
+    c = r * n / (dist.M + (1 + n) * s[0])
+    here = torch.zeros((d + 1) ** 2, **kind)  # w, then A by rows
+    here[0], here[2 * d + 1] = 1.0, c
+
+    def risk(v):
+        w, A = v[: d + 1], v[d + 1 :].reshape(d, d + 1)
+        f = ((z @ w) * torch.einsum("ba,ac,bic->bi", q, A, z)).sum(1)
+        f = f + own * (q @ w[:d]) * torch.einsum("ba,ac,bc->b", q, A[:, :d], q)
+        return (mass * (r * (q * beta).sum(1) - f / n) ** 2).sum()
+
+    gradient = torch.autograd.functional.jacobian(risk, here)
+    H = torch.autograd.functional.hessian(risk, here)
+    block = torch.tensor(
+        [(d + 1) * (1 + a) + b for a in range(d) for b in range(d)]
+    )
+    left = H[d, d] - H[d, block] @ torch.linalg.solve(
+        H[block][:, block], H[block, d]
+    )
+    return gradient.abs().max().item(), (left * s[0] / (2 * r**2 * n**2)).item()
+
+
+off = 0.0
+for n, sigma, own in ((1, 0.0, False), (1, 2.0, False), (1, 2.0, True)):
+    dist = PromptDistribution(2, (n,), (0.7,), sigma=sigma, Sx=np.diag([1.0, 0.6]))
+    a, b = sides(dist, own)
+    slope, difference = exact(dist, own)
+    off = max(off, slope, abs(difference - (a - b)))
+assert off < 1e-10  # sums of a hundred thousand products
+ratios = {
+    setting: np.divide(*sides(dist, own=True)) for setting, dist in SETTINGS.items()
+}
+assert max(ratios.values()) < 1
+for setting, ratio in ratios.items():
+    glue(f"ratio_{setting}", f"{ratio:.2f}", display=False)
+noisy = PromptDistribution(
+    3, (10, 10), (0.2, 0.8), sigma=6.0, Sx=np.diag([1, 0.7, 0.7])
+)
+valley = np.divide(*sides(noisy, own=True))
+assert min(valley, np.divide(*sides(noisy))) > 2
+print(
+    f"stationary, and a - b from second derivatives, to {off:.0e}; a/b in the two settings {ratios['two']:.2f},"
+    f" {ratios['three']:.2f}; with 20 examples, three features and much noise {valley:.1f}: a valley"
 )
 
 # %% tags=["check", "asserts-prop-wrong-way-round"]

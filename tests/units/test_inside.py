@@ -141,6 +141,30 @@ def test_labels_in_keys_make_a_step_of_rank_one():
     assert population_risk(dist, best, omega) == pytest.approx(level, rel=1e-12)
 
 
+@pytest.mark.claim("prop-wrong-way-valley")
+@pytest.mark.parametrize("sigma", [0.0, 2.0])
+def test_the_wrong_way_round_is_a_valley_or_a_saddle(sigma):
+    """The second derivative by Monte Carlo, of two correlated tasks: what is left for w_y at the best A_xx, to 5% of a."""
+    d, n, s = 2, 4, np.array([1.0, 0.6])
+    dist = PromptDistribution(d, (2, 2), (0.5, 0.7), R=[[1, 0.5], [0.5, 1]], sigma=sigma, Sx=np.diag(s))
+    R, M = np.kron(dist.R, np.ones((2, 2))), dist.M
+    gamma, eta = 1 + R.sum() / n, (R**2).sum() / n**2
+    V = (1 + 2 / n) * M**2 + 2 * (eta + 2 / n) * (s**2).sum()
+    a = (s[0] / (M + gamma * s[0])) ** 2 * (V - (n * M + 2 * s[0]) ** 2 / (n * (n + 2)))
+    b = (s[1:] ** 2).sum() / n
+    p = dist.sample(400_000, torch.Generator().manual_seed(0), dtype=torch.float64)
+    x, y, query, answer = (t.numpy() for t in (p.x, p.y, p.x_query[:, 0], p.y_query[:, 0]))
+    mean = dist.r.mean()
+    c = mean * n / (M + gamma * s[0])
+    yx = np.einsum("bn,bnc->bc", y, x) / n
+    by_w = c * query[:, 0] * (y**2).sum(1) / n
+    by_A = query * (x[:, :, :1] * x).sum(1) / n
+    gains = ((answer - c * query[:, 0] * yx[:, 0])[:, None] * query * yx).mean(0)
+    cross, own = (by_w[:, None] * by_A).mean(0) - gains, by_A.T @ by_A / len(y)
+    left = (by_w**2).mean() - cross @ np.linalg.solve(own, cross)
+    assert left * s[0] / (mean * n) ** 2 == pytest.approx(a - b, abs=0.05 * a)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
