@@ -227,7 +227,7 @@ print(
 # %% [markdown]
 # ## How near training comes
 #
-# Two settings: panel (b) of the paper's Figure 1, two tasks of twenty examples in ten dimensions, $r = (0.2, 0.8)$; and three tasks of fifteen examples in five dimensions, $r = (0.2, 0.5, 0.8)$, whose features have variances between 0.2 and 2.5, so that the best
+# Two settings: panel (b) of the paper's Figure 1, two tasks of twenty examples in ten dimensions, $r = (0.2, 0.8)$; and three tasks of fifteen examples in five dimensions, $r = (0.2, 0.5, 0.8)$, whose features have very unlike variances, so that the best
 # $P$ is far from a multiple of the identity. Three layers: without a gate; with a gate that reads context only; with a gate that reads features and labels, too. All other weights are free. Two starts: $W_q = W_k$ with orthonormal rows, so that $P$ starts as the identity; and
 # $W_q$, $W_k$ drawn apart, where $A$ starts with eigenvalues of both signs.
 #
@@ -538,12 +538,12 @@ for name, places in {
 #
 # $$
 # \begin{aligned}
-# a &= \frac{s_1^2}{(M + \gamma s_1)^2} \Bigl[ \bigl(1 + \tfrac2n\bigr) M^2 + 2 \bigl(\eta + \tfrac2n\bigr) \tr \Sigma^2 - \frac{(n M + 2 s_1)^2}{n (n+2)} \Bigr], \\
-# b &= \frac{s_2^2 + \dots + s_d^2}{n} .
+# \theta &= \frac{s_1^2}{(M + \gamma s_1)^2} \Bigl[ \bigl(1 + \tfrac2n\bigr) M^2 + 2 \bigl(\eta + \tfrac2n\bigr) \tr \Sigma^2 - \frac{(n M + 2 s_1)^2}{n (n+2)} \Bigr], \\
+# \tau &= \frac{s_2^2 + \dots + s_d^2}{n} .
 # \end{aligned}
 # $$
 #
-# Where $w_y = 0$, $A_{xx} = 0$ and $A_{xy} w_x^\top$ is a best step of rank one, the risk as a function of $w$ and $A$ is stationary. If $a > b$ this is a local minimum, strict up to the scale of $w$ against $A$. If $a < b$ it is a strict saddle, with one direction down. As $\sigma \to \infty$ the ratio $a/b$ tends to $\frac{4 n + 4}{n + 2}\, s_1^2 / (s_2^2 + \dots + s_d^2)$.
+# Where $w_y = 0$, $A_{xx} = 0$ and $A_{xy} w_x^\top$ is a best step of rank one, the risk as a function of $w$ and $A$ is stationary. If $\theta > \tau$ this is a local minimum, strict up to the scale of $w$ against $A$. If $\theta < \tau$ it is a strict saddle, with one direction down. As $\sigma \to \infty$ the ratio $\theta/\tau$ tends to $\frac{4 n + 4}{n + 2}\, s_1^2 / (s_2^2 + \dots + s_d^2)$.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -566,13 +566,13 @@ for name, places in {
 # $$
 #
 # (The gain of $E_{11}$ is zero because $c$ is best.) The cost of $E$ alone is positive definite. For given $\epsilon$ the best $E$ leaves $\epsilon^2$ times
-# $c^2 s_1 \bigl( V - \frac{(n M + 2 s_1)^2}{n (n+2)} \bigr) - \frac{\bar r^2 n^2}{s_1}\, b = \frac{\bar r^2 n^2}{s_1} (a - b)$.
+# $c^2 s_1 \bigl( V - \frac{(n M + 2 s_1)^2}{n (n+2)} \bigr) - \frac{\bar r^2 n^2}{s_1}\, \tau = \frac{\bar r^2 n^2}{s_1} (\theta - \tau)$.
 #
-# If $a > b$ the second derivative is positive but along the scale, which changes nothing; so the minimum is strict up to it. If $a < b$ one eigenvalue is negative. In the limit of large $M$ the bracket is $M^2 (\frac2n + \frac2{n+2})$.
+# If $\theta > \tau$ the second derivative is positive but along the scale, which changes nothing; so the minimum is strict up to it. If $\theta < \tau$ one eigenvalue is negative. In the limit of large $M$ the bracket is $M^2 (\frac2n + \frac2{n+2})$.
 # ```
 # ````
 #
-# A local minimum in $w$ and $A$ is one in $W_q$, $W_k$ and $W_v$. So the landscape of a layer has valleys that the landscape of $(P, \omega)$ does not have: even without a gate, and where the minimiser of {prf:ref}`thm-uniqueness` is unique. The query's own write changes $a$ and $b$ by terms of order $1/n$ (they stand in the check). With it $a / b$ is {glue:text}`ratio_two` and {glue:text}`ratio_three` in the two settings here: saddles both, and the second is the flatter. Training comes here where the label is loud: its
+# A local minimum in $w$ and $A$ is one in $W_q$, $W_k$ and $W_v$. So the landscape of a layer has valleys that the landscape of $(P, \omega)$ does not have: even without a gate, and where the minimiser of {prf:ref}`thm-uniqueness` is unique. The query's own write changes $\theta$ and $\tau$ by terms of order $1/n$ (they stand in the check). With it $\theta / \tau$ is {glue:text}`ratio_two` and {glue:text}`ratio_three` in the two settings here: saddles both, and the second is the flatter. Training comes here where the label is loud: its
 # root mean square $\sqrt M$ is larger than any feature's, so in random matrices its column of $A$ stands out ({numref}`fig-scores-learned`). Seven short runs in the second setting:
 
 
@@ -622,7 +622,7 @@ plotting.FigureData(
 
 # %% tags=["check", "asserts-prop-wrong-way-valley"]
 def sides(dist, own=False):
-    """a and b; features are independent, the largest variance first. own: the query writes, too."""
+    """theta and tau; features are independent, the largest variance first. own: the query writes, too."""
     s, n, M = np.diag(dist.Sx), dist.n, dist.M
     R = dist.R[np.ix_(dist.task_index, dist.task_index)]
     gamma, eta, square = 1 + R.sum() / n, (R**2).sum() / n**2, (s**2).sum()
@@ -639,7 +639,7 @@ def sides(dist, own=False):
 
 
 def exact(dist, own):
-    """Gradient and a - b of one task, by a quadrature that is exact: degree six in each variable."""
+    """Gradient and theta - tau of one task, by a quadrature that is exact: degree six in each variable."""
     d, n, s = dist.d, dist.n, torch.tensor(np.diag(dist.Sx))
     at, mass = np.polynomial.hermite_e.hermegauss(4)
     at, mass = torch.tensor(at), torch.tensor(mass / mass.sum())
@@ -674,9 +674,9 @@ def exact(dist, own):
 off = 0.0
 for n, sigma, own in ((1, 0.0, False), (1, 2.0, False), (1, 2.0, True)):
     dist = PromptDistribution(2, (n,), (0.7,), sigma=sigma, Sx=np.diag([1.0, 0.6]))
-    a, b = sides(dist, own)
+    theta, tau = sides(dist, own)
     slope, difference = exact(dist, own)
-    off = max(off, slope, abs(difference - (a - b)))
+    off = max(off, slope, abs(difference - (theta - tau)))
 assert off < 1e-10  # sums of a hundred thousand products
 ratios = {
     setting: np.divide(*sides(dist, own=True)) for setting, dist in SETTINGS.items()
@@ -690,7 +690,7 @@ noisy = PromptDistribution(
 valley = np.divide(*sides(noisy, own=True))
 assert min(valley, np.divide(*sides(noisy))) > 2
 print(
-    f"stationary, and a - b from second derivatives, to {off:.0e}; a/b in the two settings {ratios['two']:.2f},"
+    f"stationary, and theta - tau from second derivatives, to {off:.0e}; theta/tau in the two settings {ratios['two']:.2f},"
     f" {ratios['three']:.2f}; with 20 examples, three features and much noise {valley:.1f}: a valley"
 )
 

@@ -144,7 +144,7 @@ def test_labels_in_keys_make_a_step_of_rank_one():
 @pytest.mark.claim("prop-wrong-way-valley")
 @pytest.mark.parametrize("sigma", [0.0, 2.0])
 def test_the_wrong_way_round_is_a_valley_or_a_saddle(sigma):
-    """The second derivative by Monte Carlo, of two correlated tasks: what is left for w_y at the best A_xx, to 5% of a."""
+    """The second derivative by Monte Carlo, two correlated tasks: what is left for w_y at the best A_xx, to 5% of a."""
     d, n, s = 2, 4, np.array([1.0, 0.6])
     dist = PromptDistribution(d, (2, 2), (0.5, 0.7), R=[[1, 0.5], [0.5, 1]], sigma=sigma, Sx=np.diag(s))
     R, M = np.kron(dist.R, np.ones((2, 2))), dist.M
