@@ -60,6 +60,7 @@ sync: .venv/ready
 data: .venv/ready
 	"$(VENV)" -m glalib.cli reproduce table --seeds 3 --json chapters/data/table_context_gate.json
 	"$(VENV)" -m glalib.cli reproduce table --all-weights --json chapters/data/table_all_weights.json
+	"$(VENV)" -m glalib.cli reproduce figure1 --json chapters/data/figure1.json
 	"$(VENV)" -m glalib.cli reproduce inside --json chapters/data/inside.json
 
 lock: .venv/ready

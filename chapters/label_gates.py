@@ -558,9 +558,10 @@ floor = (
     * np.square(r).sum()
     * ((w * inverse**2).sum() - (w * inverse).sum() ** 2)
 )
-assert floor > 1e-5 and energy + floor < lowest < fixed - 0.005
+# The floor is small, and far from what sigmoids reach.
+assert np.isclose(floor, 8.04e-5, rtol=0.01) and energy + floor < lowest < fixed
 share = (fixed - lowest) / (fixed - energy)
-assert 0.3 < share < 0.5
+assert np.isclose(share, 0.386, rtol=0.02)
 print(
     f"8 means within {np.abs(zs).max():.1f} standard errors; risk/d of fixed weights {fixed / d:.4f}, best sigmoid gate {lowest / d:.4f}, labels at best {energy / d:.4f}: it takes {share:.0%} of the gain (slope {at[2]:.2f})"
 )
@@ -571,8 +572,11 @@ print(
 # %% tags=["check"]
 predicted = sigmoids[5][0]
 below, error = (line - trained.risk) / line, trained.stderr / line
-# Where training ends depends on the processor: it is printed. Asserted is the order of the exact risks.
-assert energy_risk(5, (20, 20), (0.2, 0.8)) < predicted - 0.01 < line - 0.02
+# Where training ends depends on the processor: it is printed. Asserted is what the exact risks gain.
+gains = [
+    1 - risk / line for risk in (predicted, energy_risk(5, (20, 20), (0.2, 0.8)))
+]
+assert np.allclose(gains, [0.00577, 0.01573], rtol=0.02)
 print(
     f"below the line by {below:.2%} (standard error {error:.2%}); the best sigmoid gate by {1 - predicted / line:.2%}, "
     f"labels at best by {1 - energy_risk(5, (20, 20), (0.2, 0.8)) / line:.2%}"
@@ -594,7 +598,7 @@ ceiling = energy_risk(1, (1,), (1.0,))
 step = x_1 * (beta * x_1) / (x_1**2 + 0.5)
 reads = 1 - (beta * step).mean() ** 2 / (step**2).mean()  # at the best scale
 print(f"reads the label at best: {ceiling:.3f}; reads the features: {reads:.3f}")
-assert reads < 0.7 * ceiling
+assert np.isclose(reads / ceiling, 0.541, rtol=0.02)
 
 # %% [markdown]
 # **Features that are not white.** Then rotations no longer help, and matrices that are no multiple of one $P$ may be best, each label energy asking for its own. What is best there is open.

@@ -295,18 +295,21 @@ for M in (1.06, 20, 2000):
     verdicts.append(u.gap_Sigma * u.gap_R < u.bound_sharp)
 assert verdicts == [True, False, True]
 
-for _ in range(200):
+for trial in range(200):
     case = random_case(rng)
     quiet = PromptDistribution(**case)
     s, lam = quiet.signal_spectrum[0], quiet.task_spectrum[0]
     edge = np.sqrt((1 + lam.min()) * (1 + lam.max()) * s.min() * s.max())
     gap_gap = np.ptp(s) * np.ptp(lam)
-    ratios = []
     levels = np.geomspace(quiet.M, 1e4 * (quiet.M + gap_gap), 60)
-    for M in levels:
+    low, high = (1 + lam.min(), 1 + lam.max()), (1 + lam.max(), 1 + lam.min())
+    A, B = ((levels + x * s.min()) * (levels + y * s.max()) for x, y in (low, high))
+    ratios = A / B
+    for M, ratio in list(zip(levels, ratios))[trial % 10 :: 10]:
         u = uniqueness(PromptDistribution(**case, sigma=(M - quiet.M) ** 0.5))
         # B = bound_sharp M / 8, and A = B + M gap gap: A < 9 B is gap gap < bound.
-        ratios.append(1 + 8 * u.gap_Sigma * u.gap_R / u.bound_sharp)
+        gap_over_bound = u.gap_Sigma * u.gap_R / u.bound_sharp
+        assert np.isclose(1 + 8 * gap_over_bound, ratio, rtol=1e-12)
         assert gap_gap < u.bound_sharp or M < gap_gap / 8
     rises = np.diff(ratios) > 1e-12
     assert (levels[1:][rises] <= edge * levels[1] / levels[0]).all()

@@ -194,7 +194,7 @@ U = b[1][:, None] * U  # all gates open for the second task
 assert np.allclose(U * theta @ V.T, np.diag(b[0])) and np.allclose(
     U @ V.T, np.diag(b[1])
 )
-assert least < optimal_wpgd(dist).risk - 0.005 * dist.M
+assert np.isclose((optimal_wpgd(dist).risk - least) / dist.M, 0.00934, rtol=0.01)
 
 
 # %% [markdown]
@@ -310,18 +310,18 @@ def against_the_bound(U, V):
 nearest = {k: against_the_bound(*chebyshev(k, 1e-3)[:2]) for k in (1, 2, 3)}
 assert all(1 - 1e-6 < ratio < 1.01 for ratio in nearest.values())
 
-rng, tried = np.random.default_rng(0), 0
+rng, tried, lowest = np.random.default_rng(0), 0, np.inf
 for _ in range(300):  # any other reversal: perturbed ones
-    k, eps = int(rng.integers(2, 6)), 10 ** rng.uniform(-2, -0.5)
+    k, eps = int(rng.integers(2, 6)), 10 ** rng.uniform(-3, -0.5)
     U, V, t = chebyshev(k, eps)
     shake = 0.1 / (np.linalg.norm(U, 2) * np.linalg.norm(V, 2)) ** rng.uniform(
-        0.5, 1
+        0.5, 2
     )
     U, V = (side * (1 + shake * rng.normal(size=side.shape)) for side in (U, V))
     V = np.linalg.solve(V * t @ U.T, V)  # U Theta V^T = I again
     if np.linalg.norm(U @ V.T, 2) < 1:
-        assert against_the_bound(U, V) > 1 - 1e-6
-        tried += 1
+        lowest, tried = min(lowest, against_the_bound(U, V)), tried + 1
+assert 1 - 1e-6 < lowest < 1.02
 ratios = ", ".join(f"{ratio:.4f}" for ratio in nearest.values())
 print(
     f"{tried} reversals obey the bound; Chebyshev's have {ratios} times it, for 1, 2, 3"

@@ -160,21 +160,27 @@ covariance = block_diag(
 )
 
 
-def standard_errors(samples, expected):
+def standard_errors(mean, mean_square, expected):
     """How far each average lies from what is expected, in its standard errors."""
-    error = samples.std(0) / len(samples) ** 0.5
-    return np.abs(samples.mean(0) - expected) / error
+    error = np.sqrt((mean_square - mean**2) / len(all_drawn))
+    return np.abs(mean - expected) / error
 
 
-i, j = np.triu_indices(len(covariance))
+def moment(samples, power):
+    return (samples**power).mean(0)
+
+
+squares, upper = all_drawn**2, np.triu_indices(len(covariance))
+products, their_squares = (x.T @ x / len(x) for x in (all_drawn, squares))
+fourth, labels = 3 * np.diag(covariance) ** 2, labels.numpy()
 distances = np.concatenate(
     [
-        standard_errors(all_drawn, 0),
-        standard_errors(all_drawn[:, i] * all_drawn[:, j], covariance[i, j]),
+        standard_errors(all_drawn.mean(0), squares.mean(0), 0),
+        standard_errors(products[upper], their_squares[upper], covariance[upper]),
         # A fourth moment of three times the squared variance is the mark of a Gaussian,
         # and the risk of a later page rests on it.
-        standard_errors(all_drawn**4, 3 * np.diag(covariance) ** 2),
-        standard_errors(labels.numpy() ** 2, general.M),
+        standard_errors(moment(squares, 2), moment(squares, 4), fourth),
+        standard_errors(moment(labels, 2), moment(labels, 4), general.M),
     ]
 )
 # Five standard errors: with some two hundred averages a right sampler fails by chance

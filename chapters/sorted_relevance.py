@@ -36,7 +36,6 @@ from glalib import (
 )
 from glalib.fixed_points import fixed_points
 from glalib.risk import h1, h2
-from scipy.optimize import nnls
 
 plotting.use_style()
 narrow = plotting.STYLES["weighted optimum"]
@@ -44,11 +43,18 @@ wide = {"color": plotting.TASKS[3], "linewidth": 6, "alpha": 0.65}
 
 
 def best_in_cone(dist, h, sign=1):
-    """w_C(h), as on the page before."""
+    """w_C(h) of the page before for many h (...): (..., K), the best of the faces' own."""
     sizes, sums = np.diag(np.float64(dist.counts)), np.tril(np.ones((dist.K,) * 2))
-    root = np.linalg.cholesky(h * sizes @ dist.R @ sizes + sizes).T
-    target = np.linalg.solve(root.T, sizes @ (sign * dist.r))
-    return sums @ nnls(root @ sums, target / np.linalg.norm(target))[0]
+    Q = np.asarray(h)[..., None, None] * (sizes @ dist.R @ sizes) + sizes
+    w, most = np.zeros(Q.shape[:-1]), np.zeros(Q.shape[:-2])
+    for kept in range(1, 2**dist.K):  # which increments are not zero
+        face = sums[:, [kept >> k & 1 == 1 for k in range(dist.K)]]
+        aim = face.T @ sizes @ (sign * dist.r)
+        steps = np.linalg.solve(face.T @ Q @ face, aim[:, None])[..., 0]
+        better = (steps >= 0).all(-1) & (steps @ aim > most)
+        most = np.where(better, steps @ aim, most)
+        w = np.where(better[..., None], steps @ face.T, w)
+    return w
 
 
 def second_over_first(variance, weights):
@@ -285,17 +291,15 @@ print(
 # ```
 # ````
 #
-# In code the map is one line more than the weights, which `best_in_cone` finds as on {doc}`scalar_optimum`:
+# In code the map is two lines more than the weights, which `best_in_cone` finds from the cone's faces, for many $\gamma$ at once:
 
 
 # %%
 def F_cone(dist, gamma, sign=1):
     """1 + w^T R w / |w|^2 at the best weights in the cone."""
-    out = []
-    for h in np.atleast_1d(h2(dist, gamma)):
-        _, square, wRw = dist.moments(best_in_cone(dist, h, sign))
-        out.append(1 + wRw / square)
-    return np.array(out)
+    w = best_in_cone(dist, np.atleast_1d(h2(dist, gamma)), sign)  # (..., K)
+    Nw = dist.counts * w
+    return 1 + (Nw @ dist.R * Nw).sum(-1) / (Nw * w).sum(-1)
 
 
 # %% [markdown]
@@ -311,7 +315,7 @@ def cone_points(dist):
         sums = np.cumsum((np.array(dist.counts) * sign * dist.r)[::-1])
         if sums.max() > 1e-9:  # some weights in the cone have sign * r^T w > 0
             F = partial(F_cone, dist, sign=sign)
-            # Non-negative least squares is not good to the last digit.
+            # The weights of a face are not good to the last digit.
             found = fixed_points(F, 1.0, top, 1e-6, 1e-12)
             weights = [best_in_cone(dist, h2(dist, x), sign) for x in found]
             points[sign] = [optimal_wpgd(dist, w) for w in weights]
@@ -347,7 +351,7 @@ for _ in range(tried):
     assert all(len(both) == 1 for both in points.values())
     for sign in points:
         gamma = np.geomspace(1, 1 + dist.task_spectrum[0].max(), 60)
-        # Non-negative least squares is good to rounding times its condition.
+        # The weights of a face are good to rounding times its condition.
         assert (np.diff(F_cone(dist, gamma, sign)) > -1e-9 * gamma[1:]).all()
 print(
     f"{tried} random prompts: none of {len(steps)} directions each is better; "

@@ -219,25 +219,27 @@ def random_setting(seed, d=3, counts=(3, 5, 2)):
     return PromptDistribution(d, counts, r, R=R, sigma=0.5, Sx=X @ X.T, C=B @ B.T)
 
 
-def risk_of(dist, P, omega):
-    """The polynomial, in torch; omega (n,)."""
+def risk_of(dist):
+    """The polynomial of P and omega (n,), in torch."""
     half, index = torch.tensor(psd_root(dist.Sx)), dist.task_index
-    Q, Sigma = half @ P @ half, half @ torch.tensor(dist.C) @ half
-    R = torch.tensor(dist.R[np.ix_(index, index)])
-    r, square = torch.tensor(dist.r[index]), omega @ omega
+    Sigma = half @ torch.tensor(dist.C) @ half
+    R, r = torch.tensor(dist.R[np.ix_(index, index)]), torch.tensor(dist.r[index])
     M = dist.sigma**2 + Sigma.trace()
-    own = square + omega @ R @ omega
-    traces = (Sigma @ Q).trace(), (Q.T @ Q).trace(), (Sigma @ Q.T @ Q).trace()
-    return (
-        M - 2 * (r @ omega) * traces[0] + M * square * traces[1] + own * traces[2]
-    )
+
+    def risk(P, omega):
+        Q, square = half @ P @ half, omega @ omega
+        first = (r @ omega) * (Sigma @ Q).trace()
+        own, QQ = square + omega @ R @ omega, Q.T @ Q
+        return M - 2 * first + M * square * QQ.trace() + own * (Sigma @ QQ).trace()
+
+    return risk
 
 
 def steepness(dist, point):
     """The largest entry of the gradient over M, whatever the scale of P and omega."""
     P = torch.tensor(point.P, requires_grad=True)
     omega = torch.tensor(dist.expand(point.omega), requires_grad=True)
-    value = risk_of(dist, P, omega)
+    value = risk_of(dist)(P, omega)
     assert abs(value.item() - point.risk) < 1e-10 * dist.M
     gradients = torch.autograd.grad(value, (P, omega))
     return max(
@@ -285,11 +287,12 @@ print(
 # %% tags=["check", "asserts-thm-stationary-points"]
 def minimise(dist, starts=6):
     """The best of six runs of L-BFGS, over P and one weight per task."""
+    risk = risk_of(dist)
 
     def objective(flat):
         flat = torch.tensor(flat, requires_grad=True)
         P, omega = flat[dist.K :].reshape(dist.d, dist.d), flat[: dist.K]
-        value = risk_of(dist, P, omega[dist.task_index])
+        value = risk(P, omega[dist.task_index])
         (gradient,) = torch.autograd.grad(value, flat)
         return value.item(), gradient.numpy()
 
@@ -585,7 +588,7 @@ def uneven_gradient(dist, M, P, omega):
     omega = torch.tensor(omega, requires_grad=True)
     extra = torch.tensor(M) - dist.M  # what this noise adds to the risk
     norm = (P.T @ torch.tensor(dist.Sx) @ P @ torch.tensor(dist.Sx)).trace()
-    value = risk_of(dist, P, omega) + (extra * omega**2).sum() * norm
+    value = risk_of(dist)(P, omega) + (extra * omega**2).sum() * norm
     return max(
         (gradient * parameter.detach().abs().max()).abs().max().item() / dist.M
         for parameter, gradient in zip(

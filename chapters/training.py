@@ -408,7 +408,7 @@ glue("authors_below", 100 * float(1 - trained / theory), display=False)
 # above no layer with recipe (i) can pass below its line, nor can linear attention with either recipe. So that number is an error of the estimated risk, or another reading of the table.
 #
 # What this does not show: these are trained models found by one optimiser from a few starts. That training *must* end on these lines is not proved here; {prf:ref}`thm-gradient-flow` is about $(P, \omega)$, not about
-# the weights of a layer. And the four panels of the paper's Figure 1 are not trained again here yet; {doc}`scalar_gates` draws their theory.
+# the weights of a layer. The four panels of the paper's Figure 1 are trained again on {doc}`figure1`.
 #
 # ## Stop, and go on
 #

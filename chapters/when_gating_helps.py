@@ -42,8 +42,10 @@ for ax, counts in zip(axes, ((50, 50), (90, 10)), strict=True):
     for i, r2 in enumerate(grid):
         for j, r1 in enumerate(grid):
             if r1**2 + r2**2 <= 1:
-                dist = PromptDistribution(10, counts, (r1, r2))
-                values[i, j] = gain(dist) / dist.M
+                values[i, j] = values[-1 - i, -1 - j]  # -r gains what r does
+                if np.isnan(values[i, j]):
+                    dist = PromptDistribution(10, counts, (r1, r2))
+                    values[i, j] = gain(dist) / dist.M
                 record["n_1"].append(counts[0])
                 record["r_1"].append(r1)
                 record["r_2"].append(r2)

@@ -233,7 +233,10 @@ MUTATIONS = [
         '("gla", 200): (0.6619, 0.6617)',
         '("gla", 200): (0.6619, 0.6671)',
     ),
-    Mutation("risk over d", "reproduce/table.py", '"risk": estimate.risk / d', '"risk": estimate.risk'),
+    Mutation("risk over d", "reproduce/runs.py", '"risk": estimate.risk / dist.d', '"risk": estimate.risk'),
+    Mutation("the order of a panel", "reproduce/panels.py", '"d": (0.8, 0.2)', '"d": (0.2, 0.8)'),
+    Mutation("channels of both signs", "reproduce/figure1.py", "LABEL_ROW = (2.0, -1.0)", "LABEL_ROW = (2.0, 1.0)"),
+    Mutation("a gate that is blind", "reproduce/figure1.py", "layer.W_g[: dist.d + 1] = 0", "pass"),
     Mutation("the command's digits", "cli.py", "if 1e-3 <= value < 1e4 else", "if True else"),
     Mutation("negative numbers on the command line", "cli.py", 'out[-1] += "=" + word', "out.append(word)"),
     Mutation(

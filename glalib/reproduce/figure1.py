@@ -37,15 +37,12 @@ MODELS: dict[str, tuple[Gate | None, Layout, Weights]] = {  # gate, tokens, clas
 }
 ONLY_IN_D = "gla-vector"  # elsewhere a scalar gate has all that a vector gate has
 
-RECIPES = {
-    "linear": Recipe(steps=600, batch=256, queries=16, lr=0.01),
-    "gla": Recipe(steps=600, batch=256, queries=16, lr=0.01),
-    "gla-no-delimiters": Recipe(steps=600, batch=256, queries=16, lr=0.01),
-    "gla-vector": Recipe(steps=600, batch=256, queries=16, lr=0.01),
-}
-CHANNELS = 2  # of a vector gate
+RECIPES = {model: Recipe(steps=300, batch=64, queries=32, lr=0.02) for model in MODELS}
+BATCHES = (64, 128)  # for long and for short prompts, whose gradients are noisier; in between EXAMPLES a step
+EXAMPLES = 6400
+LABEL_ROW = (2.0, -1.0)  # of W_v for a vector gate: what its two channels write of the label
 GATE_BIAS = 5.0
-EVALUATION = {"draws": 4000, "queries": 64}
+EVALUATION = {"draws": 1000, "queries": 64}
 
 
 def train_point(
@@ -68,7 +65,7 @@ def train_point(
     _check.option("model", model, tuple(MODELS))
     seed = _check.integer("seed", seed, 0, "an integer >= 0")
     dist = panel_distribution(panel, n)
-    plan = RECIPES[model].replace(**known_changes("recipe", recipe, CHANGES), seed=seed)
+    plan = planned(model, dist.n).replace(**known_changes("recipe", recipe, CHANGES), seed=seed)
     evaluation = EVALUATION | known_changes("evaluation", evaluation, tuple(EVALUATION))
     _, tokens, weights = MODELS[model]
     line, net = optimal_wpgd(dist, weights), start(dist, model, seed)
@@ -90,11 +87,18 @@ def train_point(
     return {"panel": panel, "model": model, "d": dist.d, "n": dist.n, "r": list(PANELS[panel]), "seed": seed} | row
 
 
+def planned(model: str, n: int) -> Recipe:
+    """The recipe of a model for prompts of n examples."""
+    few, many = BATCHES
+    return RECIPES[model].replace(batch=min(max(EXAMPLES // n, few), many))
+
+
 def start(dist: PromptDistribution, model: Model, seed: int) -> GLA:
     """Random weights, outputs divided by n, gates near one at every token.
 
-    A vector gate acts on values, and its channels write the label with signs in turn. Channels that all have one sign
-    can do no more together than a scalar gate, and training has no reason to part them.
+    W_q = W_k with orthonormal columns, so P has the sign of what is written of the label: a positive one, as a P that
+    has to turn takes long. A vector gate acts on two value channels, which write the label with unlike signs: channels
+    of one sign can do no more together than a scalar gate, and training has no reason to part them.
     """
     _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
     _check.option("model", model, tuple(MODELS))
@@ -104,17 +108,19 @@ def start(dist: PromptDistribution, model: Model, seed: int) -> GLA:
     net = GLA(
         width,
         gate,
-        value_width=CHANNELS if gate == "value" else None,
+        value_width=len(LABEL_ROW) if gate == "value" else None,
         context_width=width - dist.d - 1,
         scale=1 / dist.n,
         gate_bias=GATE_BIAS,
         generator=generator,
         dtype=torch.float32,
     )
-    if gate == "value":
-        with torch.no_grad():
-            label = net.layers[0].W_v[dist.d]
-            label.copy_(label.abs() * torch.tensor([1.0, -1.0]).repeat(CHANNELS)[:CHANNELS])
+    with torch.no_grad():
+        label = net.layers[0].W_v[dist.d]  # what the channels write of it
+        if gate == "value":
+            label[:] = torch.tensor(LABEL_ROW)
+        else:
+            label[dist.d].abs_()
     return orthogonal_start(net, generator)
 
 
@@ -147,9 +153,9 @@ def figure1(
     # Spelled out, so that what is kept in `folder` goes by the numbers in use and not by their names.
     recipe = known_changes("recipe", changes.get("recipe"), CHANGES)
     evaluation = EVALUATION | known_changes("evaluation", changes.get("evaluation"), tuple(EVALUATION))
-    plans = {model: numbers(plan.replace(**recipe)) for model, plan in RECIPES.items()}
+    plans = {(model, n): numbers(planned(model, n).replace(**recipe)) for model in MODELS for n in lengths}
     cells = [
-        {"model": model, "panel": panel, "n": n, "seed": seed, "recipe": plans[model], "evaluation": evaluation}
+        {"model": model, "panel": panel, "n": n, "seed": seed, "recipe": plans[model, n], "evaluation": evaluation}
         for n in sorted(lengths, reverse=True)
         for model in reversed(MODELS)
         for panel in panels

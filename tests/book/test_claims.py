@@ -1,5 +1,7 @@
 """The ledger keeps its word: what is said to be asserted is, and what asserts something is said to."""
 
+import ast
+import functools
 import re
 import shutil
 from pathlib import Path
@@ -16,8 +18,17 @@ def test_every_promise_is_kept_and_every_marker_names_a_claim():
     assert faults == []
 
 
+@pytest.fixture(scope="module")
+def parsed_once():
+    """Of the copies, files that are alike are parsed once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claims.jupytext, "reads", functools.cache(claims.jupytext.reads))
+        patch.setattr(claims.ast, "parse", functools.cache(ast.parse))
+        yield
+
+
 @pytest.fixture
-def copy(tmp_path):
+def copy(tmp_path, parsed_once):
     """A copy of all that the ledger reads, to break."""
     shutil.copy(ROOT / "claims.yml", tmp_path)
     for path in [*(ROOT / "chapters").glob("*.md"), *claims.test_files(ROOT)]:

@@ -115,9 +115,9 @@ def rounding(dist):
 @pytest.mark.claim("prop-gate-certificate")
 @pytest.mark.parametrize("draw", [hard, random_opposed])
 def test_no_scan_finds_a_risk_below_the_bound(draw):
-    """Of 250 distributions of each kind. A grid of 600 gates loses a hundredth of the gain on many of the second."""
+    """Of 120 distributions of each kind. A grid of 600 gates loses a hundredth of the gain on many of the second."""
     lost = 0
-    for seed in range(250):
+    for seed in range(120):
         dist = draw(np.random.default_rng(seed))
         found, best = constant_gate(dist), optimal_wpgd(dist, "constant-gate")
         t = np.concatenate([np.geomspace(1e-4 / dist.n, 40, 600), np.geomspace(1e-3 / dist.n, 40, 4000)])
@@ -130,7 +130,7 @@ def test_no_scan_finds_a_risk_below_the_bound(draw):
         assert best.gate == np.exp(-found.t)
         assert best.certificate.startswith("branch and bound over the gate: no constant gate has a risk more than ")
         lost += scan[:600].min() > best.risk + 0.01 * (dist.M - best.risk) + slack
-    assert draw is hard or lost > 7  # a tenth of what was seen
+    assert draw is hard or lost > 3  # a tenth of what was seen
 
 
 @pytest.mark.claim("prop-gate-certificate")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.polynomial import Polynomial
 from scipy.optimize import minimize, minimize_scalar
@@ -196,6 +196,7 @@ def delta_rule(x, y, g):
 
 
 @pytest.mark.claim("prop-delta-limit")
+@settings(max_examples=40)
 @given(n=st.integers(1, 8), d=st.integers(1, 4), seed=SEEDS)
 def test_equal_causal_layers_end_at_the_delta_rule(n, d, seed):
     """Examples of length one: n layers are enough. A query of length 1e-6 has no own term to speak of."""
@@ -216,6 +217,7 @@ def test_equal_causal_layers_end_at_the_delta_rule(n, d, seed):
 
 
 @pytest.mark.claim("prop-delta-limit")
+@settings(max_examples=40)
 @given(n=st.integers(1, 6), d=st.integers(1, 3), seed=SEEDS)
 def test_any_stable_step_ends_there(n, d, seed):
     """eta |x_i|^2 anywhere in (0, 2): the sum of the powers, not the nilpotent case. Label coordinates in numpy."""
@@ -354,6 +356,7 @@ def test_without_noise_the_best_steps_are_reciprocal_roots():
 
 
 @pytest.mark.claim("prop-depth-filter")
+@settings(max_examples=50)
 @given(layers=st.integers(1, 8), a=st.floats(0.01, 5), width=st.floats(0.2, 20), noise=st.floats(0.05, 20), seed=SEEDS)
 def test_no_steps_come_close_to_ridge(layers, a, width, noise, seed):
     """The explicit bound, against steps fitted to beat it."""

@@ -51,8 +51,8 @@ def draw_phi(rng):
 @pytest.mark.claim("thm-few-directions")
 def test_each_step_of_the_proof_in_exact_fractions():
     """T / phi_1^2 is at most the sum of the brackets, and these are negative; both cases occur, also near equality."""
-    rng, cases, nearest = np.random.default_rng(0), [0, 0], -np.inf
-    for _ in range(800):
+    rng, cases, nearest, highest = np.random.default_rng(0), [0, 0], -np.inf, -1
+    for _ in range(500):
         phi = draw_phi(rng)
         N = len(phi) - 1
         least = Fraction(N - 4, 4) if N > 4 else Fraction(1, 10**6)
@@ -68,6 +68,7 @@ def test_each_step_of_the_proof_in_exact_fractions():
         over, fact = phi[0] - (B + sum(p**3 for p in phi)) / p2, sum(xi) - (Fraction(N, 4) - 1) * gamma
         if case == 1:
             assert max(brackets) <= -Fraction(1, 70)
+            highest = max(highest, float(max(brackets)))
             added, most = [4 * (nu * p2 - 2 * S / 3) * over, phi[0] ** 2 * fact], sum(brackets)
         else:
             assert max(brackets) <= 0
@@ -77,7 +78,9 @@ def test_each_step_of_the_proof_in_exact_fractions():
         assert T < 0
         cases[case - 1] += 1
         nearest = max(nearest, float(T / (gamma * p2 + S)))
-    assert min(cases) > 80 and nearest > -1e-4
+    assert min(cases) > 50 and nearest > -1e-4
+    # With all that ties them the brackets stay below this; by themselves they reach -1/70, see the grid below.
+    assert highest == pytest.approx(-0.16, rel=0.02)
 
 
 @pytest.mark.claim("thm-few-directions")
@@ -114,7 +117,7 @@ def test_the_brackets_come_near_to_zero():
     for case, most in ((1, 18**-0.5 - 0.25), (2, 0.0)):
         t_, first_ = np.minimum(t, 1 - 1e-12), first
         top = bracket(case, first_, t_, gamma).max()
-        assert most - (0.07 if case == 1 else 1e-9) < top <= most + 1e-12
+        assert most - (1e-5 if case == 1 else 1e-9) < top <= most + 1e-12
 
 
 def crossing(first, other, rank, tau, lam_min, n2, scale=1.0):
@@ -296,9 +299,12 @@ def test_rank_ten_without_noise():
 
 @pytest.mark.claim("prop-monotone-optimum")
 def test_on_the_cone_with_zero_for_the_smallest_eigenvalue():
-    """rank Sigma <= 5 + 4 tr(Sigma) / M leaves one fixed point for each sign; at rank 14 there can be three."""
+    """rank Sigma <= 5 + 4 tr(Sigma) / M leaves one fixed point for each sign.
+
+    Whether more is safe is open: in the family below it is 13, as for weights of any sign, and not 9.
+    """
     rng = np.random.default_rng(2)
-    for _ in range(40):
+    for _ in range(25):
         tau, lam_min = rng.choice([0.25, 0.5, 1.0]), rng.choice([1e-3, 0.5, 1.0])
         rank = int(5 + 4 * tau)
         first, others = 10 ** rng.uniform(1, 5), 10 ** (rng.choice([0.0, 0.2]) * rng.normal(size=rank - 1))
@@ -306,6 +312,7 @@ def test_on_the_cone_with_zero_for_the_smallest_eigenvalue():
         turned = PromptDistribution(rank, dist.counts[::-1], dist.r[::-1], R=dist.R, Sx=dist.Sx, sigma=dist.sigma)
         for one in (dist, turned):
             assert all(len(monotone_points(one, sign * one.r)) <= 1 for sign in (1, -1))
-    dist, _ = crossing(300.0, 1.0, 14, 1.0, 1.0, 10**7)
-    dist = PromptDistribution(14, dist.counts[::-1], dist.r[::-1], Sx=dist.Sx)
-    assert len(monotone_points(dist, dist.r)) == 3
+    for rank, number in ((13, 1), (14, 3)):
+        dist, _ = crossing(300.0, 1.0, rank, 1.0, 1.0, 10**7)
+        dist = PromptDistribution(rank, dist.counts[::-1], dist.r[::-1], Sx=dist.Sx)
+        assert len(monotone_points(dist, dist.r)) == number

@@ -26,17 +26,17 @@ def risk_of(dist):
     return risk
 
 
-def at_scale(dist, c):
-    best = optimal_wpgd(dist)
+def at_scale(dist, c, best=None):
+    best = best or optimal_wpgd(dist)
     return best, torch.tensor(np.concatenate([(c * best.P).ravel(), dist.expand(best.omega) / c]))
 
 
 def tangent_curvature(dist, flat):
-    """Smallest eigenvalue of the Hessian among directions orthogonal to (P, -omega)."""
+    """Smallest eigenvalue of the Hessian among directions orthogonal to (P, -omega); and its largest entry."""
     H = torch.func.hessian(risk_of(dist))(flat).numpy()
     normal = flat.numpy() * np.where(np.arange(len(flat)) < dist.d**2, 1, -1)
     basis = np.linalg.svd(normal[None])[2][1:]
-    return np.linalg.eigvalsh(basis @ H @ basis.T)[0]
+    return np.linalg.eigvalsh(basis @ H @ basis.T)[0], np.abs(H).max()
 
 
 def bounds(dist, best, flat):
@@ -57,7 +57,7 @@ def bounds(dist, best, flat):
 
 
 @pytest.mark.claim("thm-flow-rate")
-@settings(max_examples=15)
+@settings(max_examples=12)
 @given(distributions(max_d=3, max_K=3, max_count=2, decades=1))
 def test_the_rate_lies_between_its_bounds(dist):
     """On every kind of distribution with nonsingular features, at three scales."""
@@ -65,15 +65,14 @@ def test_the_rate_lies_between_its_bounds(dist):
     assume(optimal_wpgd(dist).P.any() and slope(dist, optimal_wpgd(dist).gamma) < 0.99)
     for scale in (0.3, 1.0, 5.0):
         best, flat = at_scale(dist, scale)
-        mu, (low, high) = tangent_curvature(dist, flat), bounds(dist, best, flat)
-        rounding = 1e-9 * float(torch.func.hessian(risk_of(dist))(flat).abs().max())
-        assert low <= mu + rounding
+        (mu, size), (low, high) = tangent_curvature(dist, flat), bounds(dist, best, flat)
+        assert low <= mu + 1e-9 * size
         if dist.d > 1:
-            assert mu <= high + rounding
+            assert mu <= high + 1e-9 * size
 
 
 @pytest.mark.claim("thm-flow-rate")
-@pytest.mark.parametrize("k", [-20.0, -1.0, 0.0, 2.0, 20.0])
+@pytest.mark.parametrize("k", [-20.0, 0.0, 5.0])
 def test_white_features_have_a_closed_form(k):
     """mu = 2 min((M + gamma) |omega|^2, (M + 1) |P|^2), each side of the balance, and the flow falls at twice that."""
     dist = PromptDistribution(2, (3, 2), (0.4, 0.7), sigma=0.5)
@@ -82,7 +81,7 @@ def test_white_features_have_a_closed_form(k):
     c2 = (k + np.sqrt(k * k + 4 * p * w)) / (2 * p)
     _, flat = at_scale(dist, np.sqrt(c2))
     mu = 2 * min((dist.M + best.gamma) * w / c2, (dist.M + 1) * p * c2)
-    assert tangent_curvature(dist, flat) == pytest.approx(mu, rel=1e-9)
+    assert tangent_curvature(dist, flat)[0] == pytest.approx(mu, rel=1e-9)
 
     gradient = torch.func.grad(risk_of(dist))
     push = np.random.default_rng(0).normal(size=len(flat))
@@ -106,9 +105,10 @@ def test_the_bounds_along_a_branch():
     """The lower one is largest at the balanced scale; both fall like 1/|k|."""
     dist = PromptDistribution(3, (2, 2), (0.4, 0.7), Sx=np.diag([1.0, 0.6, 0.3]), sigma=0.5)
     scales = np.geomspace(0.1, 10, 401)
-    found = [at_scale(dist, c) for c in scales]
+    best = optimal_wpgd(dist)
+    found = [at_scale(dist, c, best) for c in scales]
     lows = np.array([bounds(dist, best, flat)[0] for best, flat in found])
-    best, omega = found[0][0], dist.expand(found[0][0].omega)
+    omega = dist.expand(best.omega)
     full = np.trace(best.P.T @ dist.Sx @ best.P @ dist.Sx)
     spread = np.trace(best.P.T @ dist.Sx @ best.P @ dist.Sx @ dist.Sx)
     p = omega @ omega * 0.3 * np.linalg.eigvalsh(dist.M * dist.Sx + best.gamma * dist.Sx @ dist.Sx)[0]

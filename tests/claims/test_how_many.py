@@ -125,7 +125,7 @@ def positive_zeros(polynomial):
 
 
 @pytest.mark.claim("thm-how-many")
-@pytest.mark.parametrize("k, l, draws", [(2, 2, 60), (2, 3, 30), (3, 2, 30), (3, 3, 6)])
+@pytest.mark.parametrize("k, l, draws", [(2, 2, 40), (2, 3, 20), (3, 2, 20), (3, 3, 4)])
 def test_no_polynomial_has_more_positive_zeros(k, l, draws):
     """Draws about the family that has most, counted without rounding and without the search for fixed points."""
     rng, counts = np.random.default_rng(10 * k + l), []
@@ -188,10 +188,12 @@ def test_fixed_points_are_the_critical_points_of_a_sum_of_bumps(seed, l):
 @pytest.mark.claim("prop-bumps")
 @pytest.mark.parametrize("l", [2, 3, 4])
 def test_each_minimum_can_be_the_global_one(l):
-    Lam, w = bumps([1] * l, 9)
+    Lam, w = bumps([1] * l, 8.1)  # nine is the proof's; the least for five bumps is 8.04
     assert count((Lam, w), (1 / Lam, w / Lam)) == 2 * l - 1
     for chosen in range(l):
-        Lam, w = bumps([2 if i == chosen else 1 for i in range(l)], 17)
+        Lam, w = bumps(
+            [2 if i == chosen else 1 for i in range(l)], 16.1
+        )  # seventeen is the proof's; the least for four is 15.97
         tasks, features = (Lam, w), (1 / Lam, w / Lam)
         found = fixed_points(lambda x, t=tasks, f=features: mean(*t, mean(*f, x)), Lam[0], Lam[-1])
         heights = (w * np.sqrt(found)[:, None] / (found[:, None] + Lam)).sum(1)
@@ -204,11 +206,12 @@ def test_each_minimum_can_be_the_global_one(l):
     [
         ([1] * 3, 8, 5),
         ([1] * 4, 8, 3),
-        ([1] * 4, 9, 7),
+        ([1] * 4, Fraction("8.1"), 7),
         ([1] * 5, 8, 5),
-        ([1] * 5, 9, 9),
+        ([1] * 5, Fraction("8.1"), 9),
         ([1, 2, 1], 15, 1),
-        ([1, 2, 1], 17, 5),
+        ([1, 2, 1, 1], Fraction("15.9"), 5),
+        ([1, 2, 1, 1], Fraction("16.1"), 7),
         ([1, 1], Fraction("5.82"), 1),
         ([1, 1], Fraction("5.83"), 3),
     ],

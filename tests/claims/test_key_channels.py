@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from glalib import GLA, PromptDistribution, Prompts, optimal_wpgd
@@ -103,8 +103,10 @@ def key_weights(dist):
 
 
 @pytest.mark.claim("prop-channel-count", "prop-beyond-wpgd")
-@pytest.mark.parametrize("counts, r, s", [((1, 60), (0.8, 0.6), (1, 0.1)), ((2, 9), (0.6, -0.5), (1, 0.4, 0.1))])
-def test_a_layer_of_one_spare_channel_has_the_key_sides_own_optimum(counts, r, s):
+@pytest.mark.parametrize(
+    "counts, r, s, gain", [((1, 60), (0.8, 0.6), (1, 0.1), 0.00934), ((2, 9), (0.6, -0.5), (1, 0.4, 0.1), 0.00131)]
+)
+def test_a_layer_of_one_spare_channel_has_the_key_sides_own_optimum(counts, r, s, gain):
     """Its maps, read off predictions for unit features and labels, are the minimiser; so is its risk."""
     d = len(s)
     dist = PromptDistribution(d, counts, r, Sx=np.diag(s))
@@ -137,7 +139,7 @@ def test_a_layer_of_one_spare_channel_has_the_key_sides_own_optimum(counts, r, s
         risk += -2 * r[i] * np.trace(dist.Sx @ Q[i]) + np.trace(Q[i] @ (dist.M * np.eye(d) + dist.Sx) @ Q[i].T)
         risk += sum(R[i, l] * np.trace(Q[i] @ dist.Sx @ Q[l].T) for l in range(dist.n))
     assert risk == pytest.approx(least, rel=1e-9)
-    assert least < optimal_wpgd(dist).risk - 1e-4 * dist.M
+    assert (optimal_wpgd(dist).risk - least) / dist.M == pytest.approx(gain, rel=0.01)
 
 
 def best_fit(steps, m, seed):
@@ -162,7 +164,7 @@ def best_fit(steps, m, seed):
 def test_steps_all_around_take_two_channels_a_direction():
     """Proved; here as seen: three channels stay far away, steps in a half-plane are met to rounding."""
     around, half = ((1, 0), (-0.5, 0.8), (-0.5, -0.8)), ((1, 0), (-0.5, 0.8), (0.1, 0.9))
-    assert min(best_fit(half, 3, seed) for seed in range(3)) < 1e-8
+    assert min(best_fit(half, 3, seed) for seed in range(2)) < 1e-8
     assert min(best_fit(half, 2, seed) for seed in range(2)) > 1e-2
     assert min(best_fit(around, 3, seed) for seed in range(3)) > 1e-2
 
@@ -205,7 +207,9 @@ def test_the_constant_is_attained(k):
 
 @pytest.mark.claim("prop-one-spare-price")
 @given(k=st.integers(2, 5), eps=st.floats(-2, -0.3), shake=st.floats(0, 1), seed=SEEDS)
-@settings(max_examples=200)
+@example(k=2, eps=-3.0, shake=2.0, seed=0)  # within a hundredth of the bound
+@example(k=3, eps=-2.5, shake=2.0, seed=0)
+@settings(max_examples=100)
 def test_no_reversal_is_cheaper(k, eps, shake, seed):
     rng = np.random.default_rng(seed)
     U, V, t = chebyshev(k, 10**eps)
@@ -223,6 +227,10 @@ def test_no_reversal_is_cheaper(k, eps, shake, seed):
     assert all(u[i] * v[k - i] <= e + 1e-12 * size for i in range(1, k))
     minors = [np.linalg.det(np.delete(U, c, 1)) * np.linalg.det(np.delete(V, c, 1)) for c in range(k + 1)]
     assert np.abs(minors).sum() <= np.prod(u * v) * (1 + 1e-5)  # rounding at sizes up to 1e11
+
+
+def bound_of_a_layer(k, delta, lowest, eta):
+    return delta * lowest * (2 - eta) * (2 * (2 - eta) / eta) ** (k - 1)
 
 
 @pytest.mark.claim("prop-one-spare-price")
@@ -246,4 +254,15 @@ def test_a_layer_pays_as_much(k, share, K, seed):
     eta = 4 * (worst + 1e-13 * size) / lowest / delta
     assert eta < 2 or size > 1e12  # the error is the limit's own, not rounding
     if eta < 2:
-        assert size >= delta * lowest * (2 - eta) * (2 * (2 - eta) / eta) ** (k - 1)
+        assert size >= bound_of_a_layer(k, delta, lowest, eta)
+
+
+@pytest.mark.claim("prop-one-spare-price")
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_how_near_a_layer_comes(k):
+    """Weights (1, 0). The proof allows errors at all tasks, Chebyshev's layer errs at one: 4^(k-1) times the bound."""
+    A = np.linalg.qr(np.random.default_rng(k).normal(size=(k, k)))[0]
+    U, V, t = chebyshev(k, 1e-3)
+    errors = [norm(A @ U * row @ V.T - weight * A) for row, weight in ((t, 1.0), (np.ones(k + 1), 0.0))]
+    quotient = norm(A @ U) * norm(V) / bound_of_a_layer(k, 1.0, 1.0, 4 * max(errors))
+    assert quotient == pytest.approx(4 ** (k - 1), rel=0.02)

@@ -26,18 +26,27 @@ def prompts(rng, draws, d, counts, mix, sigma=0.0):
 
 @pytest.mark.claim("thm-label-energy")
 @pytest.mark.parametrize("n, d", [(1, 3), (4, 2), (6, 9)])
-def test_given_labels_the_regression_is_solved_by_equal_weights(n, d):
+@pytest.mark.parametrize("sigma", [0.0, 1.5])
+def test_given_labels_the_regression_is_solved_by_equal_weights(n, d, sigma):
     """The moments given labels by one-dimensional integrals, and the normal equations solved without any structure."""
     y = np.linspace(0.3, 1.7, n) * (-1.0) ** np.arange(n)
     S = y @ y
 
     def mean(f):
-        law = lambda u: np.exp(u * (d - n) / 2 - np.exp(u) / 2 - S / (2 * np.exp(u)))  # noqa: E731, of u = log |beta|^2
+        def law(u):  # of u = log |beta|^2
+            t = np.exp(u) + sigma**2
+            return np.exp(u * d / 2 - np.exp(u) / 2 - S / (2 * t)) / t ** (n / 2)
+
         return quad(lambda u: f(np.exp(u)) * law(u), -12, 8, limit=200)[0] / quad(law, -12, 8, limit=200)[0]
 
-    gram = np.outer(y, y) * mean(lambda s: 1 / s) + (d - 1) * np.eye(n)
-    weights = np.linalg.solve(gram, 0.6 * y) / y
-    assert np.allclose(weights, 0.6 / (count_hat(S, n, d) + d - 1), rtol=1e-7)
+    told = mean(lambda s: s / (s + sigma**2))
+    gram = np.outer(y, y) * mean(lambda s: s / (s + sigma**2) ** 2) + (d - told) * np.eye(n)
+    weights = np.linalg.solve(gram, 0.6 * told * y) / y
+    tau, tau2 = (mean(lambda s, k=k: (s + sigma**2) ** -k) for k in (1, 2))
+    formula = 0.6 * (1 - sigma**2 * tau) / ((tau - sigma**2 * tau2) * S + d - 1 + sigma**2 * tau)
+    assert np.allclose(weights, formula, rtol=1e-7)
+    if sigma == 0:
+        assert np.allclose(weights, 0.6 / (count_hat(S, n, d) + d - 1), rtol=1e-7)
 
 
 @pytest.mark.claim("thm-label-energy")
@@ -92,7 +101,7 @@ def test_random_layers_split_into_a_part_that_counts_and_one_that_does_not(gate)
 
 
 @pytest.mark.claim("prop-label-gain")
-@pytest.mark.parametrize("n, d", [(3, 2), (2, 3), (30, 30), (5, 40)])
+@pytest.mark.parametrize("n, d", [(3, 2), (2, 3), (30, 30), (200, 4)])
 def test_gain_by_sampling_energies(n, d):
     """A Jensen gap, by Monte Carlo: mean of S / U less the fixed weights' gain, and its bounds."""
     rng, draws = np.random.default_rng(0), 400_000
@@ -104,7 +113,8 @@ def test_gain_by_sampling_energies(n, d):
     error = gap.std() / draws**0.5
     assert error < 0.02 * gap.mean()  # a tenth off would be seen
     limit = 2 * n**2 * d**2 / (n + d) ** 4
-    assert gap.mean() < 2 * n * d * (min(n, d) + 2) / (n + d + 1) ** 2 / (max(n, d) - 1)
+    bound = 2 * n * d * (min(n, d) + 2) / (n + d + 1) ** 2 / (max(n, d) - 1)
+    assert gap.mean() < bound and (n < 200 or gap.mean() > 0.91 * bound)  # it tends to its bound as n grows
     if n == d == 30:
         assert abs(gap.mean() / limit - 1) < 0.02 + 4 * error / limit
 
@@ -153,14 +163,17 @@ def test_no_gate_of_three_values_gains_more_than_one_example():
     """Gates with random values on three ranges of labels, by sampling; and linear gates, which come near."""
     rng = np.random.default_rng(4)
     _, tasks, x, y = prompts(rng, 10_000, 12, (5,), [[1.0], [1.0]])
+    shares = []
     for _ in range(30):
-        values = rng.normal(size=(5, 3))
+        values = np.sort(rng.normal(size=(5, 3)), 1)
         g = np.stack([values[j][np.digitize(y[:, j], (-3, 3))] for j in range(5)], 1)
         a = np.cumprod(g[:, ::-1], 1)[:, ::-1]
         v = (a[..., None] * x).sum(1)
         told = (tasks[:, 1] * v).sum(1)
         error = told.std() / len(told) ** 0.5
         assert max(abs(told.mean()) - 4 * error, 0) ** 2 <= (v * v).sum(1).mean()
+        shares.append(told.mean() ** 2 / (v * v).sum(1).mean())
+    assert max(shares) == pytest.approx(0.547, rel=0.03)  # so near come gates that rise; linear ones, below, nearer
     # 1 + y / |beta|: each label leaves half of what is before, and five leave 1/32.
     d, ell = 200, rng.chisquare(200, 1_000_000)
     y = np.sqrt(ell)[:, None] * rng.normal(size=(len(ell), 5))

@@ -66,7 +66,7 @@ def test_risk_along_the_best_weights_stands_still_at_fixed_points_only(dist, h):
 
 
 @pytest.mark.claim("prop-enumeration")
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 8))
 def test_enumeration_misses_no_fixed_point_of_a_staircase(seed, steps):
     rng = np.random.default_rng(seed)
@@ -111,8 +111,13 @@ def test_gaps_and_bounds_from_first_principles(dist):
     assert found.holds_sharp  # dimension at most five
 
 
+def by_cross_ratio(ratio):
+    """The bound of Theorem A for A / B."""
+    return 4 * ((ratio**0.5 - 1) / (ratio**0.5 + 1)) ** 2
+
+
 @pytest.mark.claim("thm-uniqueness", "lem-gruess", "thm-cross-ratio", "thm-rank-five")
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(st.integers(0, 2**32 - 1))
 def test_slopes_obey_the_bounds_of_the_theorems(seed):
     rng = np.random.default_rng(seed)
@@ -130,9 +135,9 @@ def test_slopes_obey_the_bounds_of_the_theorems(seed):
         steep = slope(dist, point.gamma)
         ranges = (M * found.gap_R * found.gap_Sigma) ** 2 / (4 * (M + s.min()) ** 4)
         assert steep <= ranges * (1 + 1e-9) + 1e-12
-        assert steep <= 4 * ((A**0.5 - B**0.5) / (A**0.5 + B**0.5)) ** 2 + 1e-9
+        assert steep <= by_cross_ratio(A / B) + 1e-9
         if found.holds_paper:
-            assert steep < 0.25
+            assert steep < (2**0.5 - 1) ** 2
         if d <= 5:
             assert steep < 1
 
@@ -171,7 +176,7 @@ def steepest(s, copies, M, lam, mean=None, gamma=None):
 def condition(name, s, M, lam):
     gaps, s_min, Lam = (s[0] - s[1]) * (lam[1] - lam[0]), s[1], (1 + lam[0], 1 + lam[1])
     A, B = (M + Lam[0] * s[1]) * (M + Lam[1] * s[0]), (M + Lam[0] * s[0]) * (M + Lam[1] * s[1])
-    return {
+    return A / B, {
         "cross-ratio": A < 9 * B,
         "eight": gaps < 8 * (M + s_min) ** 2 / M,
         "features": s[0] <= 9 * s[1],
@@ -217,8 +222,11 @@ def test_no_constant_of_theorem_A_can_be_moved_by_a_hundredth(name, family):
     for c in (0.99, 1.01):
         s, copies, M, lam = family(c)
         top = steepest(s, copies, M, lam)
-        assert condition(name, s, M, lam) == (c < 1) == (top < 1)
+        ratio, holds = condition(name, s, M, lam)
+        assert holds == (c < 1) == (top < 1)
         assert abs(top - 1) < 0.02
+        if name != "eight":  # there the law on the features is another one
+            assert 0.99 < top / by_cross_ratio(ratio) <= 1 + 1e-9
 
 
 @pytest.mark.claim("thm-rank-five", "prop-rank-six")
@@ -277,7 +285,7 @@ def test_the_constant_nine_is_sharp_without_noise():
 
 
 @pytest.mark.claim("prop-index")
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5]))
 def test_the_index_of_unique_points(seed, sigma):
     """The Hessian in P and all n weights has one zero, the scale, and is positive otherwise."""
@@ -316,7 +324,7 @@ def inertia(dist, point):
 
 
 @pytest.mark.claim("prop-preconditioner")
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.sampled_from(["free", "uniform", "monotone"]))
 def test_the_condition_number_of_the_step(seed, d, weights):
     rng = np.random.default_rng(seed)
@@ -339,7 +347,7 @@ def test_long_prompts_whiten():
 
 
 @pytest.mark.claim("prop-when-gating-helps")
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(distributions())
 def test_the_gain_over_linear_attention(dist):
     dist = PromptDistribution(dist.d, dist.counts, dist.r, R=dist.R, sigma=dist.sigma)
@@ -357,7 +365,10 @@ def test_the_gain_over_linear_attention(dist):
 
 
 def flow_problem(seed):
-    """A small distribution and minus the gradient of its brute-force risk, by automatic differentiation."""
+    """A small distribution, its brute-force risk, and minus its gradient from the coefficients of that polynomial.
+
+    The risk is M - 2 w L P + w w T P P / 4: L and T are its derivatives at zero, taken once.
+    """
     rng = np.random.default_rng(seed)
     R, r = correlations(rng, 2, 3)
     dist = PromptDistribution(2, (2, 1), r, R=R, sigma=0.3, Sx=np.diag([1.0, 0.5]), C=covariance(rng, 2, 2, 0.5))
@@ -365,10 +376,20 @@ def flow_problem(seed):
     def risk(x):
         return brute_risk(dist, x[:4].reshape(2, 2), x[4:])
 
-    def minus_gradient(t, x):
-        x = torch.tensor(x, requires_grad=True)
-        return -torch.autograd.grad(risk(x), x)[0].numpy()
+    def both(P, w):
+        return risk(torch.cat([P, w]))
 
+    zero = torch.zeros(4, dtype=torch.float64), torch.zeros(dist.n, dtype=torch.float64)
+    L = torch.func.jacrev(torch.func.grad(both, 1), 0)(*zero).numpy()
+    T = torch.func.hessian(torch.func.hessian(both, 1), 0)(*zero).numpy()
+
+    def minus_gradient(t, x):
+        P, w = x[:4], x[4:]
+        TP = T @ P  # (n, n, 4)
+        return -np.concatenate([w @ L + w @ (w @ TP) / 2, L @ P + (TP @ P) @ w / 2])
+
+    x = torch.randn(4 + dist.n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert np.allclose(minus_gradient(0, x.numpy()), -torch.func.grad(risk)(x).numpy(), rtol=1e-10, atol=1e-12)
     return rng, dist, risk, minus_gradient
 
 

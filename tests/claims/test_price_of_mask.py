@@ -30,18 +30,42 @@ def coefficients(dist, x, query):
 def price(dist, prompts, seed):
     """sigma^2 sum_i E Var(b_i | x_i, ..., x_n, x) and its standard error; two draws of what came before are enough."""
     generator = torch.Generator().manual_seed(seed)
-
-    def draw():
-        return dist.sample(prompts, generator, dtype=torch.float64)
-
-    kept, total = draw(), np.zeros(prompts)
+    kept, *before = (dist.sample(prompts, generator, dtype=torch.float64) for _ in range(3))
+    total = np.zeros(prompts)
     for i in range(1, dist.n):
         two = [
-            coefficients(dist, torch.cat([draw().x[:, :i], kept.x[:, i:]], 1).numpy(), kept.x_query[:, 0].numpy())
-            for _ in range(2)
+            coefficients(dist, torch.cat([other.x[:, :i], kept.x[:, i:]], 1).numpy(), kept.x_query[:, 0].numpy())
+            for other in before
         ]
         total += dist.sigma**2 * (two[0][:, i] - two[1][:, i]) ** 2 / 2
     return total.mean(), total.std() / prompts**0.5
+
+
+def on_grid(dist, nodes):
+    """Features and query on a Gauss grid, (N, n, d) and (N, d), the last entry fastest; and the weights of an axis."""
+    z, p = np.polynomial.hermite_e.hermegauss(nodes)
+    white = np.stack(np.meshgrid(*[z] * ((dist.n + 1) * dist.d), indexing="ij"), -1)
+    x = white.reshape(-1, dist.n + 1, dist.d) @ np.linalg.cholesky(dist.Sx).T
+    return x[:, :-1], x[:, -1], p / p.sum()
+
+
+def mean_over(values, p, axes):
+    """The mean over the first axes of a grid."""
+    for _ in range(axes):
+        values = np.tensordot(p, values, 1)
+    return values
+
+
+def price_on_grid(dist, nodes):
+    """The price by quadrature, without sampling; with three nodes exact for much noise, where b_i is of degree two."""
+    x, query, p = on_grid(dist, nodes)
+    size, total = (dist.n + 1) * dist.d, 0.0
+    b = coefficients(dist, x, query).reshape(*[nodes] * size, dist.n)
+    for i in range(1, dist.n):
+        known = i * dist.d  # so many axes are what came before
+        variance = mean_over(b[..., i] ** 2, p, known) - mean_over(b[..., i], p, known) ** 2
+        total += dist.sigma**2 * mean_over(variance, p, size - known)
+    return total
 
 
 @pytest.mark.claim("thm-price-of-mask")
@@ -63,7 +87,7 @@ def test_the_bayes_predictor_has_these_coefficients(dist, seed):
     gate=st.sampled_from([None, "scalar", "key", "value"]),
     seed=SEEDS,
 )
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_under_the_mask_a_label_is_weighed_without_the_features_before_it(layers, n, d, gate, seed):
     """Gates read features here; the label row of W_g is zero. Labels and features before example m all change."""
     draw = {"generator": torch.Generator().manual_seed(seed % 2**31), "dtype": torch.float64}
@@ -106,16 +130,20 @@ def test_gates_that_read_labels_and_layers_without_the_mask_do_see_what_came_bef
 
 @pytest.mark.claim("thm-price-of-mask")
 def test_independent_tasks_pay_for_themselves_and_single_examples_pay_nothing():
-    r = (0.76, 0.64)  # each task has about half of the price
-    both, error = price(PromptDistribution(2, (3, 4), r, sigma=1.2), 60_000, 0)
-    three, four = (price(PromptDistribution(2, (m,), (1.0,), sigma=1.2), 60_000, m) for m in (3, 4))
-    error = np.linalg.norm([error, r[0] ** 2 * three[1], r[1] ** 2 * four[1]])
-    assert error < 0.012 * both
-    assert abs(both - r[0] ** 2 * three[0] - r[1] ** 2 * four[0]) < 3 * error
+    r, draw = (0.76, 0.64), torch.Generator().manual_seed(0)  # each task has about half of the price
+    both = PromptDistribution(2, (3, 4), r, sigma=1.2)
+    drawn = both.sample(100, draw, dtype=torch.float64)
+    x, query = drawn.x.numpy(), drawn.x_query[:, 0].numpy()
+    b = coefficients(both, x, query)
+    # r_k times what the task alone has, prompt by prompt: so r_k^2 times its price.
+    for r_k, at in zip(r, (slice(0, 3), slice(3, 7)), strict=True):
+        alone = coefficients(PromptDistribution(2, (at.stop - at.start,), (1.0,), sigma=1.2), x[:, at], query)
+        assert np.allclose(b[:, at], r_k * alone, rtol=1e-10)
     assert price(PromptDistribution(2, (1, 1, 1), (0.5, 0.5, 0.5), sigma=1.2), 50, 1)[0] < 1e-30
     assert price(PromptDistribution(2, (3,), (0.0,), sigma=1.2), 50, 1)[0] == 0
     tied = PromptDistribution(2, (1, 1), (0.6, 0.6), R=[[1, 0.5], [0.5, 1]], sigma=1.2)
-    assert price(tied, 500, 1)[0] > 1e-3  # correlated: single examples pay, too
+    paid, error = price(tied, 500, 1)
+    assert paid > 5 * error  # correlated: single examples pay, too
 
 
 def masked_excess(X, weights, noise):
@@ -138,19 +166,20 @@ def masked_excess(X, weights, noise):
 def test_no_masked_stack_is_below_the_floor():
     """Random weights around good ones, one for every pair of tokens in every layer."""
     rng, (n, d, noise) = np.random.default_rng(0), (6, 3, 2.0)
-    X = rng.normal(size=(4000, n, d))
+    X = rng.normal(size=(1000, n, d))
     floor, error = price(PromptDistribution(d, (n,), (1.0,), sigma=noise**0.5), 15_000, 2)
     least = np.inf
     for layers in (1, 2, 3, 4):
-        for _ in range(20):
+        for _ in range(8):
             step, query = 0.13 / layers**0.5, 0.5 / (n + d + noise)
             stack = [
                 (step * np.exp(0.3 * rng.normal(size=(n, n))), query * np.exp(0.3 * rng.normal(size=n)))
                 for _ in range(layers)
             ]
             least = min(least, masked_excess(X, stack, noise))
-    assert least > floor + 10 * error
-    assert least < 8 * floor  # and they are no straw men
+    # The floor is met with much noise only; here the best of the draws has about three times it.
+    assert error < 0.015 * floor and least > floor + 10 * error
+    assert least / floor == pytest.approx(3.26, rel=0.08)
 
 
 def of_one_feature(n, noise):
@@ -195,58 +224,76 @@ def test_much_noise_of_one_feature_by_the_integral():
         assert abs(2 * laws[1] - laws[0] - 1) < 0.002  # without its term in 1 / sigma^2
 
 
-@pytest.mark.claim("thm-price-of-mask")
-@pytest.mark.claim("prop-price-limits")
-@pytest.mark.parametrize("Sx, C", [(np.eye(2), np.eye(2)), (np.diag([1.0, 0.5]), np.array([[1.0, 0.4], [0.4, 1.5]]))])
+MOMENTS = [(np.eye(2), np.eye(2)), (np.diag([1.0, 0.5]), np.array([[1.0, 0.4], [0.4, 1.5]]))]
+
+
+@pytest.mark.claim("thm-price-of-mask", "prop-price-limits")
+@pytest.mark.parametrize("Sx, C", MOMENTS)
 def test_with_much_noise_three_masked_layers_come_to_the_floor(Sx, C):
-    n, d, noise, prompts = 3, 2, 400.0, 150_000
-    dist = PromptDistribution(d, (n,), (1.0,), sigma=noise**0.5, Sx=Sx, C=C)
-    floor, error = price(dist, prompts, 0)
-    P = [-(n - 1) / noise**2 * C @ Sx @ C, C / noise, C / noise]
-    ones = np.ones(n + 1)
-    first, second = np.array([1.0, *(i / (i + 1) for i in range(n - 1)), 1.0]), np.append(ones[:n], 0.0)
-    gates = [torch.from_numpy(g) for g in (first, second, ones)]
-    stack = GLA.from_matrices(P, [np.eye(d)] * 3, gates)
-    drawn = dist.sample(prompts, torch.Generator().manual_seed(1), dtype=torch.float64)
-    x, query = drawn.x.numpy(), drawn.x_query[:, 0].numpy()
-    a, Z = np.empty((prompts, n)), np.zeros((prompts, n + 1, d + 1))
-    Z[:, :n, :d], Z[:, n, :d] = x, query
-    for i in range(n):  # the prediction is linear in labels
-        Z[:, :n, d] = np.eye(n)[i]
-        with torch.no_grad():
-            a[:, i] = stack(torch.from_numpy(Z)).numpy().reshape(-1)
-    V = np.einsum("pia,ab,pjb->pij", x, C, x) + noise * np.eye(n)
-    off = a - coefficients(dist, x, query)
-    excess = np.einsum("pi,pij,pj->p", off, V, off)
-    error = np.hypot(error, excess.std() / prompts**0.5)
-    assert error < 0.02 * floor
-    assert abs(excess.mean() / floor - 1) < 0.06
+    n, d, nodes, ratios = 3, 2, 3, []
+    for noise in (2000.0, 4000.0):
+        dist = PromptDistribution(d, (n,), (1.0,), sigma=noise**0.5, Sx=Sx, C=C)
+        P = [-(n - 1) / noise**2 * C @ Sx @ C, C / noise, C / noise]
+        ones = np.ones(n + 1)
+        first, second = np.array([1.0, *(i / (i + 1) for i in range(n - 1)), 1.0]), np.append(ones[:n], 0.0)
+        gates = [torch.from_numpy(g) for g in (first, second, ones)]
+        stack = GLA.from_matrices(P, [np.eye(d)] * 3, gates)
+        x, query, p = on_grid(dist, nodes)
+        a, Z = np.empty((len(x), n)), np.zeros((len(x), n + 1, d + 1))
+        Z[:, :n, :d], Z[:, n, :d] = x, query
+        for i in range(n):  # the prediction is linear in labels
+            Z[:, :n, d] = np.eye(n)[i]
+            with torch.no_grad():
+                a[:, i] = stack(torch.from_numpy(Z)).numpy().reshape(-1)
+        V = np.einsum("pia,ab,pjb->pij", x, C, x) + noise * np.eye(n)
+        off = a - coefficients(dist, x, query)
+        excess = np.einsum("pi,pij,pj->p", off, V, off).reshape([nodes] * (n + 1) * d)
+        ratios.append(mean_over(excess, p, (n + 1) * d) / price_on_grid(dist, nodes))
+    assert abs(2 * ratios[1] - ratios[0] - 1) < 0.002  # without its term in 1 / sigma^2
 
 
 @pytest.mark.claim("prop-price-limits")
-def test_the_limits():
-    # Much noise, features and tasks of any covariance: both traces count.
-    Sx, C = np.diag([1.0, 0.4]), np.array([[1.0, 0.5], [0.5, 2.0]])
-    loud = PromptDistribution(2, (2,), (1.0,), sigma=40.0, Sx=Sx, C=C)
-    s = loud.signal_spectrum[0]
-    law = 2 * 1 / 2 * ((s**2).sum() ** 2 + (s**4).sum()) / 40.0**6
-    sampled, error = price(loud, 300_000, 0)
-    assert error < 0.015 * law
-    assert abs(sampled / law - 1) < 0.045
-    # Long prompts, by the white form of the proof: the rank counts, eigenvalues do not.
-    rng, n, k = np.random.default_rng(1), 250, 2
+@pytest.mark.parametrize("Sx, C", MOMENTS)
+@pytest.mark.parametrize("n", [2, 3])
+def test_the_limit_of_much_noise(n, Sx, C):
+    """Features and tasks of any covariance: both traces count."""
+    laws = []
+    for noise in (2000.0, 4000.0):
+        dist = PromptDistribution(2, (n,), (1.0,), sigma=noise**0.5, Sx=Sx, C=C)
+        s = dist.signal_spectrum[0]
+        law = n * (n - 1) / 2 * ((s**2).sum() ** 2 + (s**4).sum()) / noise**3
+        laws.append(price_on_grid(dist, 3) / law)
+    assert abs(2 * laws[1] - laws[0] - 1) < 0.002
+
+
+def sums_of_squares(rng, i, prompts):
+    """sum of i products u u^T of white u in two dimensions, drawn at once from a triangular root."""
+    root = np.zeros((prompts, 2, 2))
+    root[:, 0, 0], root[:, 1, 0] = rng.chisquare(i, prompts) ** 0.5, rng.normal(size=prompts)
+    if i > 1:
+        root[:, 1, 1] = rng.chisquare(i - 1, prompts) ** 0.5
+    return root @ root.mT
+
+
+@pytest.mark.claim("prop-price-limits")
+def test_the_limit_of_long_prompts():
+    """By the white form of the proof: the rank counts, eigenvalues do not."""
+    rng, n, k, prompts = np.random.default_rng(1), 250, 2, 400
     for inverse in (np.diag([1.0, 5.0]), np.eye(k)):
-        late, total = np.zeros((400, 1, k, k)), np.zeros(400)
-        for i in reversed(range(n)):
-            x = rng.normal(size=(400, 1, k, 1))
+        late, total = np.zeros((prompts, k, k)), np.zeros(prompts)
+        for i in reversed(range(1, n)):
+            x = rng.normal(size=(prompts, k, 1))
             late = late + x @ x.mT
-            before = rng.normal(size=(400, 2, i, k))
-            b = np.linalg.solve(late + before.mT @ before + inverse, np.broadcast_to(x, (400, 2, k, 1)))
-            total += ((b[:, 0] - b[:, 1]) ** 2).sum((1, 2)) / 2
+            two = [np.linalg.solve(late + sums_of_squares(rng, i, prompts) + inverse, x) for _ in range(2)]
+            total += ((two[0] - two[1]) ** 2).sum((1, 2)) / 2
         law = k * (k + 1) / 2 / n**2
-        assert total.std() / 20 < 0.015 * law
+        assert total.std() / prompts**0.5 < 0.015 * law
         assert abs(total.mean() / law - 1) < 0.08
-    # Little noise, correlated tasks too, and fewer examples than features.
+
+
+@pytest.mark.claim("prop-price-limits")
+def test_the_price_vanishes_with_the_noise():
+    """Correlated tasks too, and fewer examples than features."""
     for counts, R in (((2, 2), [[1, 0.7], [0.7, 1]]), ((1, 1), [[1, 1], [1, 1]])):
         prices = [
             price(PromptDistribution(3, counts, (0.6, 0.6), R=R, sigma=sigma), 4000, 5)[0] for sigma in (1.0, 0.1, 0.01)
@@ -290,8 +337,8 @@ def test_a_few_such_layers_are_below_the_floor():
     root, powers = (z * (z + 4)) ** 0.5, (z[:, None] / 60) ** np.arange(4)
     c = np.linalg.lstsq(root[:, None] * powers, root / (z + 4), rcond=None)[0]
     excess = ((powers @ c - 1 / (z + 4)) ** 2 * root**2).sum() / 20_000
-    assert excess < 0.3 * (floor - 4 * error)
-    assert np.isclose(floor, 0.0966, rtol=0.05)
+    assert error < 0.02 * floor and np.isclose(floor, 0.0966, rtol=0.05)
+    assert excess / floor == pytest.approx(0.146, rel=0.08)
 
 
 @pytest.mark.claim("thm-price-of-mask")
@@ -303,4 +350,5 @@ def test_a_masked_module_is_above_the_floor_by_simulation():
     prompts = dist.sample(20_000, torch.Generator().manual_seed(0), dtype=torch.float64)
     with torch.no_grad():
         square = (stack(Layout()(prompts)) - bayes(dist)(prompts)).square()[:, 0]
-    assert square.mean() > floor + 4 * (error + (square.std() / 20_000**0.5).item())
+    # No test of the floor's size: that module has five times it.
+    assert square.mean().item() / floor == pytest.approx(5.4, rel=0.08) and error < 0.02 * floor

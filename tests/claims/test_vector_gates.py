@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from glalib import GLA, PromptDistribution, Prompts, optimal_wpgd
+from glalib import GLA, PromptDistribution, Prompts, optimal_wpgd, population_risk
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
 from glalib.layout import Layout
 
@@ -198,7 +198,7 @@ def test_descent_with_no_spare_channel_ends_at_the_scalar_gate(rho, omega):
     """Every weight free, many starts, a smooth maximum: never below the floor, and the best comes within a tenth."""
     omega = np.array(omega)
     e, _ = scalar_distance(omega)
-    lowest = min(smooth_descent(rho, omega, seed) for seed in range(8))
+    lowest = min(smooth_descent(rho, omega, seed) for seed in range(4))
     assert e * (1 - 1e-9) <= lowest <= 1.1 * e
 
 
@@ -227,14 +227,24 @@ def smooth_descent(rho, omega, seed):
     return min(ends)
 
 
+def least_size(room, e, s):
+    """The lower bound of the proof: G is 2 I but for 2 - room, and E at most e."""
+    return room * (room / e) ** s
+
+
+def most_size(eps, s):
+    """What Chebyshev's reversals need at most; with eps up to a half at most the 8/3 (4/eps)^s of the statement."""
+    return 2 / (1 - eps**2) * (4 / eps) ** s
+
+
 @pytest.mark.claim("prop-price-of-channels")
-@given(rho=st.integers(2, 6), noise=st.floats(-4, -0.5), eps=st.floats(0.1, 0.5), data=st.data(), seed=SEEDS)
+@given(rho=st.integers(2, 6), noise=st.floats(-4, -0.5), eps=st.floats(0.05, 0.5), data=st.data(), seed=SEEDS)
 def test_the_price_from_both_sides(rho, noise, eps, data, seed):
     spare = data.draw(st.integers(1, rho - 1))
     rng, s = np.random.default_rng(seed), -(-rho // spare) - 1
     Q, P, D = groups(rho, spare, eps)
     size = norm(Q) * norm(P)
-    assert norm(Q @ P.T) <= 2 * eps and size <= 8 / 3 * (4 / eps) ** s
+    assert norm(Q @ P.T) <= eps / (1 - eps) and size <= most_size(eps, s) * (1 + 1e-12)
     Q, P = (X * (1 + 10**noise * rng.normal(size=X.shape)) for X in (Q, P))
     if data.draw(st.booleans()):
         P = np.linalg.solve(P * D @ Q.T, P)  # Q D P^T = I again
@@ -243,7 +253,20 @@ def test_the_price_from_both_sides(rho, noise, eps, data, seed):
     # The bound of the proof: G = Q (2 D - I) P^T is 2 I but for 2 e_plus + e.
     room = 2 - 2 * e_plus - e
     if room > 0:
-        assert norm(Q) * norm(P) >= room * (room / e) ** s * (1 - 1e-9)
+        assert norm(Q) * norm(P) >= least_size(room, e, s) * (1 - 1e-9)
+
+
+@pytest.mark.claim("prop-price-of-channels")
+@pytest.mark.parametrize("rho, spare, s", [(2, 2, 0), (2, 1, 1), (4, 2, 1), (3, 1, 2), (5, 2, 2)])
+def test_how_far_apart_the_two_sides_are(rho, spare, s):
+    """For small errors the reversals reach their own bound, and are 2^s times the lower one: as the page says."""
+    eps = 1e-3
+    Q, P, _ = groups(rho, spare, eps)
+    e, size = max(norm(Q @ P.T), 1e-15), norm(Q) * norm(P)
+    assert size / most_size(eps, s) == pytest.approx(1, rel=0.01)
+    assert size / least_size(2 - e, e, s) == pytest.approx(2**s, rel=0.01)
+    if s:
+        assert e == pytest.approx(eps, rel=0.01)
 
 
 @pytest.mark.claim("prop-price-of-channels")
@@ -255,8 +278,9 @@ def test_chebyshev_nodes_are_cheapest(rho, seed):
 
     chebyshev = np.sin(np.pi * np.arange(rho + 1) / (2 * rho)) ** 2
     assert np.isclose(total(chebyshev), 2 * 4.0 ** (rho - 1), rtol=1e-11)
-    other = np.sort(np.random.default_rng(seed).random(rho + 1))
-    assert total(other) > 2 * 4.0 ** (rho - 1) * (1 - 1e-11)
+    rng = np.random.default_rng(seed)
+    for other in (rng.random(rho + 1), np.clip(chebyshev + 1e-3 * rng.normal(size=rho + 1), 0, 1)):
+        assert total(np.sort(other)) > 2 * 4.0 ** (rho - 1) * (1 - 1e-11)
 
 
 def descend(rho, most, seed):
@@ -283,7 +307,7 @@ def descend(rho, most, seed):
         total.backward()
         return total
 
-    for by in 3e-5 * 0.7 ** np.arange(15):
+    for by in 3e-5 * 0.7 ** np.arange(8):
         search = torch.optim.LBFGS(free, max_iter=30, line_search_fn="strong_wolfe")
         search.step(loss)
         with torch.no_grad():
@@ -314,7 +338,7 @@ def test_the_price_of_a_layer(rho, K, eps, data, seed):
     up, down = np.cumsum(steps.clip(0, None)), np.cumsum((-steps).clip(0, None))
     v, delta = max(up[-1], down[-1]), min(steps.max(), -steps.min())
     U, S, V = np.linalg.svd(rng.normal(size=(d, rho)) @ rng.normal(size=(rho, d)))
-    U, S, V = U[:, :rho], S[:rho], V[:rho].T
+    U, S, V = U[:, :rho], S[:rho] if seed % 2 else np.ones(rho), V[:rho].T
     A = U * S @ V.T
     Q, P, D = groups(rho, spare, eps)
     P_q, P_k = v * U * S @ Q, V @ P
@@ -322,11 +346,11 @@ def test_the_price_of_a_layer(rho, K, eps, data, seed):
     assert D.min() >= 0 and D.max() <= 1 + 1e-15 and np.diff(D, axis=0).min() >= -1e-15
     size = norm(P_q) * norm(P_k)
     worst = max(norm(P_q * D[j] @ P_k.T - omega[j] * A) for j in range(K))
-    assert worst <= 2 * eps * down[-1] * norm(A) + 1e-13 * size
-    assert size <= 8 / 3 * v * norm(A) * (4 / eps) ** s * (1 + 1e-12)
+    assert worst <= eps / (1 - eps) * down[-1] * norm(A) + 1e-13 * size
+    assert size <= v * norm(A) * most_size(eps, s) * (1 + 1e-12)
     eta = 4 * (worst + 1e-13 * size) / S[-1] / delta
     if eta < 2:
-        assert size >= delta * S[-1] * (2 - eta) * ((2 - eta) / eta) ** s
+        assert size >= delta * S[-1] * least_size(2 - eta, eta, s)
 
 
 @pytest.mark.claim("prop-price-of-channels")
@@ -337,7 +361,7 @@ def test_the_price_of_exactness_is_sharp():
         P_q, P_k = np.hstack([eye, -eye]), np.hstack([eye, eye])
         D = np.array([np.append(one, none), np.append(one, one)])
         assert worst_error(P_q, P_k, D, np.array([1.0, 0.0]), eye) == 0
-        assert norm(P_q) * norm(P_k) == pytest.approx(2, rel=1e-14)
+        assert norm(P_q) * norm(P_k) == pytest.approx(2, rel=1e-14) == least_size(2 - 0, 1, 0)
 
 
 @pytest.mark.claim("prop-price-of-channels", "prop-key-side-reversal")
@@ -347,7 +371,7 @@ def test_descent_with_too_few_channels_pays_the_price(rho, m):
     omega = torch.tensor([1.0, 0.2], dtype=torch.float64)
     s, delta = -(-rho // (m - rho)) - 1, 0.8
     eye, checked = torch.eye(rho, dtype=torch.float64), 0
-    for seed in range(6):
+    for seed in range(2):
         draw = torch.Generator().manual_seed(seed)
         Q, P, t = groups(rho, m - rho, 0.1)
         steps = np.log(np.clip([t, 0.8 * (1 - t), 0.2 * (1 - t)], 1e-6, None))
@@ -375,8 +399,8 @@ def test_descent_with_too_few_channels_pays_the_price(rho, m):
             eta = 4 * error / delta
             if eta < 2:
                 checked += 1
-                assert size >= delta * (2 - eta) * ((2 - eta) / eta) ** s
-    assert checked >= 6  # the starts at least
+                assert size >= delta * least_size(2 - eta, eta, s)
+    assert checked >= 2  # the starts at least
 
 
 @pytest.mark.claim("prop-key-side-reversal")
@@ -438,7 +462,7 @@ def test_key_channels_beat_every_wpgd_step():
     second, cross = quadratic(dist)
     B = np.linalg.inv(dist.Sx) @ cross @ np.linalg.inv(second)
     least = dist.M - np.sum(B * cross)
-    assert least < optimal_wpgd(dist).risk - 0.005 * dist.M
+    assert (optimal_wpgd(dist).risk - least) / dist.M == pytest.approx(0.00934, rel=0.01)
 
 
 @pytest.mark.claim("thm-vector-gate", "prop-limit-channels")
@@ -479,3 +503,40 @@ def test_sigmoids_do_not_attain_the_optimum_on_long_blocks():
             assert np.abs(powers.T @ best - 1).max() > 1e-7
             exact = np.linalg.solve(powers[:, :2].T, np.ones(2))
             assert np.allclose(powers[:, :2].T @ exact, 1, rtol=0, atol=1e-9)
+
+
+@pytest.mark.claim("prop-one-sign")
+@pytest.mark.parametrize("seed", range(20))
+def test_value_channels_of_one_sign_are_one_scalar_gate(seed):
+    """Random gates and products of one sign, by the layer's predictions: weights rise, so no risk below the cone's."""
+    rng = np.random.default_rng(seed)
+    K, m, d = int(rng.integers(1, 4)), int(rng.integers(1, 5)), 3
+    r = rng.normal(size=K)
+    dist = PromptDistribution(d, rng.integers(1, 6, K).tolist(), r / np.linalg.norm(r) * rng.random(), sigma=0.5)
+    gates = rng.random((dist.n + K + 1, m)) ** rng.choice([0.02, 0.3, 1.0])
+    layer = GLA(d + 1, "value", key_width=d, value_width=m, gates=gates, dtype=torch.float64)
+    with torch.no_grad():
+        layer.layers[0].construct(torch.eye(d), torch.eye(d), torch.from_numpy(rng.random(m)))
+        layer.h[:] = torch.from_numpy(rng.random(m))
+    B = maps(layer, dist, context=False)
+    omega = B[:, 0, 0]
+    assert np.allclose(B, omega[:, None, None] * np.eye(d), atol=1e-14)
+    assert (np.diff(omega) >= -1e-14).all() and min(omega) >= 0
+    assert optimal_wpgd(dist, omega).risk >= optimal_wpgd(dist, "monotone").risk - 1e-12 * dist.M
+
+
+@pytest.mark.claim("prop-one-sign")
+def test_out_of_order_linear_attention_by_channels_of_one_sign_is_a_local_minimum():
+    """Nearby gates below one, products and P only raise the risk; two channels of unlike sign lower it."""
+    dist, rng = PromptDistribution(4, (8, 8), (0.8, 0.2)), np.random.default_rng(0)
+    line = optimal_wpgd(dist, "uniform")
+    late = np.repeat([0, 1], 8)
+    for size in (1e-1, 1e-2, 1e-3):
+        for _ in range(50):
+            products = (0.5 + size * rng.uniform(-1, 1, 2)).clip(0)
+            gates = 1 - size * rng.random((dist.n, 2))
+            omega = np.cumprod(gates[::-1], 0)[::-1] @ products
+            P = line.P + size * rng.normal(size=(4, 4))
+            assert population_risk(dist, P, omega) >= line.risk - 1e-12
+    forgets = np.stack([np.ones(16), late], 1)  # the second channel keeps the later task alone
+    assert optimal_wpgd(dist, forgets @ [1.0, -0.1]).risk < line.risk - 0.05

@@ -3,7 +3,9 @@
 import contextlib
 import importlib
 import json
+import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -144,16 +146,19 @@ def test_a_sweep_that_stops_keeps_what_is_finished(tmp_path):
     assert sorted(kept) == [0, 1]
 
 
-def test_a_cell_that_fails_is_named(tmp_path):
+def test_a_cell_that_fails_is_named(monkeypatch):
     """In this process and from a worker, whether the exception can leave it or not."""
     for jobs, kind in ((1, RuntimeError), (2, RuntimeError)):
         with pytest.raises(kind, match="something else") as caught:
             sweep(square, [{"x": x, "fail": "stop"} for x in range(4)], jobs=jobs, progress=False)
         assert caught.value.__notes__ == ["in cells[2] of the sweep, {'x': 2, 'fail': 'stop'}"]
-    with pytest.raises(RuntimeError, match=r"Stubborn: 3 and 4, in cells\[1\] of the sweep, \{'x': 3"):
-        sweep(stubborn, [{"x": 2}, {"x": 3}], jobs=2, progress=False)
     with pytest.raises(Stubborn):
         sweep(stubborn, [{"x": 3}], jobs=1, progress=False)
+    # As a worker calls it and sends what it raises, whose parent is another process.
+    monkeypatch.setattr(importlib.import_module("glalib.reproduce.sweep"), "_end_with", lambda parent: None)
+    with pytest.raises(RuntimeError) as caught:
+        one_cell(stubborn, 1, {"x": 3}, None, None, os.getppid())
+    assert str(pickle.loads(pickle.dumps(caught.value))) == "Stubborn: 3 and 4, in cells[1] of the sweep, {'x': 3}"
 
 
 class Stubborn(Exception):
@@ -214,9 +219,8 @@ def test_leftovers_go_with_the_next_sweep(tmp_path):
 
 def test_two_sweeps_share_a_folder(tmp_path):
     """Started together on the same cells: both end with the same numbers, and leave results alone."""
-    code = f"print(json.dumps(sweep(long_run, [{{'seed': 0}}, {{'seed': 1}}], folder={str(tmp_path)!r}, jobs=1)))"
-    both = [run_apart(code, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for _ in range(2)]
-    first, second = map(answer, both)
+    both = [Apart(long_run, [{"seed": 0}, {"seed": 1}], tmp_path, jobs=1) for _ in range(2)]
+    first, second = (one.results() for one in both)
     assert first == second == [long_run(0), long_run(1)]
     assert len(list(tmp_path.iterdir())) == 2 and all(path.suffix == ".json" for path in tmp_path.iterdir())
 
@@ -332,10 +336,44 @@ def run_apart(code, **options):
     code = (
         f"import signal, sys, json; sys.path.insert(0, {here!r})\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from glalib.reproduce import sweep; from test_sweep import held_run, long_run\n" + code
+        "from glalib.reproduce import sweep; from test_sweep import held_run\n" + code
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([here, *sys.path])}
     return subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, **options)
+
+
+class Apart:
+    """A sweep in a process of its own, which branches off one that has read torch once for all: that takes seconds.
+
+    Of this project that one has read nothing, so each process finds the code where this one does.
+    """
+
+    def __init__(self, function, cells, folder, **options):
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["torch._dynamo", "scipy.optimize", "joblib", "distributed", "pytest"])
+        self.answer, there = context.Pipe(duplex=False)
+        self.process = context.Process(
+            target=answer_to, args=(there, dict(os.environ), function, cells, folder, options)
+        )
+        self.process.start()
+        there.close()
+
+    def poll(self):
+        return self.process.exitcode
+
+    def kill(self):
+        self.process.kill()
+        self.process.join()
+
+    def results(self):
+        self.process.join(600)
+        assert self.process.exitcode == 0
+        return self.answer.recv()
+
+
+def answer_to(there, environment, function, cells, folder, options):
+    os.environ.update(environment)
+    there.send(sweep(function, cells, folder=folder, **options))
 
 
 def wait_for(event, process=None):
@@ -347,21 +385,15 @@ def wait_for(event, process=None):
         time.sleep(0.05)
 
 
-def answer(process):
-    out, _ = process.communicate(timeout=600)
-    assert process.returncode == 0
-    return json.loads(out.strip().split("\n")[-1])
-
-
-def long_run(seed, checkpoint=None):
+def long_run(seed, steps=60, checkpoint=None):
     model = new_model(seed)
-    losses = train(model, DIST, steps=300, batch=32, seed=seed, every=20, token_free=True, tokens=DELIMITED,
+    losses = train(model, DIST, steps=steps, batch=32, seed=seed, every=20, token_free=True, tokens=DELIMITED,
                  checkpoint=checkpoint)  # fmt: skip
     return {"first": losses[0], "last": losses[-1], "sum": weights(model).sum().item()}
 
 
 def held_run(seed, go, checkpoint=None):
-    """A run that stops after its fifth checkpoint until the file `go` is there; it locks a file while it lives."""
+    """A run that stops after its second checkpoint until the file `go` is there; it locks a file while it lives."""
     lock = open(f"{go}.{seed}", "w")
     fcntl.flock(lock, fcntl.LOCK_EX)
     model, calls = new_model(seed), 0
@@ -369,26 +401,25 @@ def held_run(seed, go, checkpoint=None):
     def tokens(prompts):
         nonlocal calls
         calls += 1
-        if calls > 100:
+        if calls > 20:
             wait_for(Path(go).exists)
         return DELIMITED(prompts)
 
-    losses = train(model, DIST, steps=120, batch=16, seed=seed, every=20, tokens=tokens, checkpoint=checkpoint)
+    losses = train(model, DIST, steps=30, batch=16, seed=seed, every=10, tokens=tokens, checkpoint=checkpoint)
     lock.close()
     return {"first": losses[0], "last": losses[-1], "sum": weights(model).sum().item(), "steps": calls}
 
 
 def test_a_killed_sweep_goes_on(tmp_path):
     """A process that trains is killed after its first checkpoint; the next one ends at the same numbers."""
-    code = f"print(json.dumps(sweep(long_run, [{{'seed': 0}}, {{'seed': 1}}], folder={str(tmp_path)!r}, jobs=1)))"
-    process = run_apart(code, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    cells = [{"seed": 0, "steps": 300}, {"seed": 1}]  # the first is long enough to be seen
+    process = Apart(long_run, cells, tmp_path, jobs=1)
     wait_for(lambda: list(tmp_path.glob("*.npz")), process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
     assert list(tmp_path.glob("*.npz"))
     with one_thread():
-        alone = [long_run(0), long_run(1)]
-    assert answer(run_apart(code, stdout=subprocess.PIPE)) == alone
+        alone = [long_run(**cell) for cell in cells]
+    assert Apart(long_run, cells, tmp_path, jobs=1).results() == alone
     assert not list(tmp_path.glob("*.npz")) and not list(tmp_path.glob("*.part"))
 
 
@@ -397,17 +428,22 @@ def test_workers_end_with_the_sweep_and_it_goes_on(how, tmp_path):
     """Ctrl-C, which a terminal sends to workers too, or a kill: workers are gone, and what is done is used."""
     pytest.importorskip("fcntl")
     runs, go = tmp_path / "runs", tmp_path / "go"
-    cells = f"[{{'seed': s, 'go': {str(go)!r}}} for s in range(3)]"
-    code = f"print(json.dumps(sweep(held_run, {cells}, folder={str(runs)!r}, jobs=2, progress=False)))"
-    process = run_apart(code, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-    wait_for(lambda: len(list(runs.glob("*.npz"))) == 2, process)
-    os.killpg(process.pid, how) if how == signal.SIGINT else process.send_signal(how)
-    _, said = process.communicate(timeout=600)
-    assert process.returncode != 0
+    cells = [{"seed": seed, "go": str(go)} for seed in range(3)]
     if how == signal.SIGINT:
+        code = f"sweep(held_run, {cells}, folder={str(runs)!r}, jobs=2, progress=False)"
+        process = run_apart(code, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    else:
+        process = Apart(held_run, cells, runs, jobs=2, progress=False)
+    wait_for(lambda: len(list(runs.glob("*.npz"))) == 2, process)
+    if how == signal.SIGINT:
+        os.killpg(process.pid, how)
+        _, said = process.communicate(timeout=600)
+        assert process.returncode != 0
         assert said.count("Traceback") == 1 and "leaked" not in said and said.strip().endswith("KeyboardInterrupt"), (
             said
         )
+    else:
+        process.kill()
 
     def ended(seed):
         with open(f"{go}.{seed}") as file:
@@ -419,8 +455,9 @@ def test_workers_end_with_the_sweep_and_it_goes_on(how, tmp_path):
 
     wait_for(lambda: ended(0) and ended(1))
     go.touch()
-    results = answer(run_apart(code, stdout=subprocess.PIPE))
-    assert all(result["steps"] < 120 for result in results[:2]) and results[2]["steps"] == 120
+    # What goes on does not ask how it was stopped: once in workers is enough, whose start takes seconds.
+    results = Apart(held_run, cells, runs, jobs=1 if how == signal.SIGINT else 2, progress=False).results()
+    assert all(result["steps"] < 30 for result in results[:2]) and results[2]["steps"] == 30
     with one_thread():
         alone = [held_run(seed, go) for seed in range(3)]
     assert [r | {"steps": 0} for r in results] == [r | {"steps": 0} for r in alone]
@@ -431,7 +468,9 @@ def test_sweep_on_a_dask_cluster(tmp_path):
     distributed = pytest.importorskip("distributed")
     sys.path.insert(0, str(Path(__file__).parent))
     cells = [{"x": x, "fail": 1} for x in range(4)]
+    dask = pytest.importorskip("dask")
     with (
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),  # the one of `Apart`
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -440,16 +479,9 @@ def test_sweep_on_a_dask_cluster(tmp_path):
         here = sweep(square, cells, jobs=1, progress=False)
         assert [r.get("square") for r in on_cluster] == [r.get("square") for r in here]
         assert on_cluster[1] == here[1]
-        environment = os.environ | {
-            "DASK_SCHEDULER_ADDRESS": cluster.scheduler_address,
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
-        }
-        code = (
-            "from test_sweep import square; from glalib.reproduce import sweep;"
-            "print(sweep(square, [{'x': 5}], backend='dask', progress=False)[0]['square'])"
-        )
-        out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-        assert out.returncode == 0 and out.stdout.strip() == "25", out.stderr
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
+            assert Apart(square, [{"x": 5}], None, backend="dask", progress=False).results()[0]["square"] == 25
 
 
 def test_backends_that_are_not_there_are_named(monkeypatch):
