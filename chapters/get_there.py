@@ -116,7 +116,7 @@ plotting.FigureData(
 # ```
 # ````
 #
-# A step of rank one learns one direction of the task and no other. That is the level in {numref}`fig-wrong-way`, and that is what the stored runs that did not arrive have inside: their values hold features, their keys the label.
+# A step of rank one learns one direction of the task and no other. That is the level in {numref}`fig-wrong-way`, and the stored runs that did not arrive rest there, or have begun to leave it: in all of them values hold more of features than of the label.
 
 # %% tags=["check", "asserts-prop-wrong-way-round"]
 # The formula against a search over all u and v: to 1e-6 of M, the search's own precision.
@@ -136,13 +136,14 @@ for _ in range(5):
     found = min(minimize(of, rng.normal(size=2 * d) / 9).fun for _ in range(4))
     off = max(off, abs(found - rank_one(dist, some)) / dist.M)
 assert off < 1e-6
-# The stored runs, whose values hold labels where they arrived and features where not.
+# The stored runs, whose values hold labels where they arrived, more of features where not.
 shares, words = {True: [], False: []}, []
 for r in json.loads(Path("data/inside.json").read_text()):
     dist, excess = SETTINGS[r["setting"]], r["risk"] / r["theory"] - 1
     w, _ = visible(r["inside"], dist)
     shares[excess < 0.02].append(w[dist.d] ** 2 / (w @ w))
     if excess > 0.02:
+        assert w[: dist.d] @ w[: dist.d] > w[dist.d] ** 2
         line = optimal_wpgd(dist, MODELS[r["model"]][1])
         level = rank_one(dist, line) / line.risk - 1
         words.append(
@@ -176,7 +177,7 @@ print(
 # \end{aligned}
 # $$
 #
-# Where $w_y = 0$, $A_{xx} = 0$ and $A_{xy} w_x^\top$ is a best step of rank one, the risk as a function of $w$ and $A$ is stationary. If $\theta > \tau$ this is a local minimum, strict up to the scale of $w$ against $A$. If $\theta < \tau$ it is a strict saddle, with one direction down. As $\sigma \to \infty$ the ratio $\theta/\tau$ tends to $\frac{4 n + 4}{n + 2}\, s_1^2 / (s_2^2 + \dots + s_d^2)$.
+# Where $w_y = 0$, $A_{xx} = 0$ and $A_{xy} w_x^\top$ is a best step of rank one, the risk as a function of $w$ and $A$ is stationary. If $\theta > \tau$ this is a local minimum, strict up to the scale of $w$ against $A$. If $\theta < \tau$ it is a strict saddle, with one direction down. As prompts grow, tasks in fixed shares, $\theta/\tau$ tends to zero; as $\sigma \to \infty$ it tends to $\frac{4 n + 4}{n + 2}\, s_1^2 / (s_2^2 + \dots + s_d^2)$.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -201,7 +202,7 @@ print(
 # (The gain of $E_{11}$ is zero because $c$ is best.) The cost of $E$ alone is positive definite. For given $\epsilon$ the best $E$ leaves $\epsilon^2$ times
 # $c^2 s_1 \bigl( V - \frac{(n M + 2 s_1)^2}{n (n+2)} \bigr) - \frac{\bar r^2 n^2}{s_1}\, \tau = \frac{\bar r^2 n^2}{s_1} (\theta - \tau)$.
 #
-# If $\theta > \tau$ the second derivative is positive but along the scale, which changes nothing; so the minimum is strict up to it. If $\theta < \tau$ one eigenvalue is negative. In the limit of large $M$ the bracket is $M^2 (\frac2n + \frac2{n+2})$.
+# If $\theta > \tau$ the second derivative is positive but along the scale, which changes nothing; so the minimum is strict up to it. If $\theta < \tau$ one eigenvalue is negative. Since $(\ones^\top r)^2 \le \ones^\top R \ones$, $\gamma$ grows as $n$ if tasks keep their shares, and the bracket is bounded: $\theta$ is of the order of $n^{-2}$, $\tau$ of $n^{-1}$. In the limit of large $M$ the bracket is $M^2 (\frac2n + \frac2{n+2})$.
 # ```
 # ````
 #
