@@ -9,6 +9,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PYTHON :=
 # Processes that run tests side by side.
 JOBS := logical
+# Processes that open pages side by side.
+PAGES := $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
 # More options for the build, such as `make book BOOKFLAGS=--all` to read all pages anew.
 BOOKFLAGS :=
 
@@ -45,9 +47,9 @@ pdf: .venv/ready
 test: .venv/ready
 	"$(VENV)" -m pytest --nbval-lax --dist loadscope --no-loadscope-reorder -n $(JOBS) --maxprocesses 8 chapters tests
 
-# After `make book`. A process opens a page at a time, and two share the work on two processors.
+# After `make book`. A process opens a page at a time and waits for it now and then: one process more than processors.
 test-pages: .venv/ready
-	"$(VENV)" -m pytest -rs --dist loadgroup -n $(JOBS) --maxprocesses 8 tests/pages
+	"$(VENV)" -m pytest -rs --dist loadgroup -n $(PAGES) --maxprocesses 8 tests/pages
 
 # As other processors would, with other numbers of threads, from a folder with a space, with SIGINT ignored.
 test-elsewhere: .venv/ready

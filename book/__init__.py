@@ -8,6 +8,7 @@ In the order in which a page meets them:
     runner       the chapter runner, a plugin of pytest: every cell, every solution, the stored outputs; the markers,
                  and the claims that went down
     asserts      assertions that print what they saw; recorder is what they call, margins lists the close ones
+    drawn        the CSV file of a figure holds every series that it shows
     elsewhere    chapters and tests as other processors would run them
     freshness    Sphinx: no page shows what has since changed; the kernel that cells run in
     execution    Sphinx: the pages whose cells must run, side by side

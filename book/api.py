@@ -8,6 +8,7 @@ Docstrings are plain text that reads as Markdown; indented lines in them are for
 
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 from book import symbols
@@ -32,9 +33,11 @@ class Symbols(Generated):
             code = symbol.shown if chosen else symbol.code
             if code:
                 up = "../" * self.env.docname.count("/")
-                code = f'<a href="{up}{PACKAGE}.html#{symbols.anchor(symbol)}"><code>{code}</code></a>'
+                name = code.replace(".", ".<wbr>")  # a long name may go on in a second line
+                code = f'<a href="{up}{PACKAGE}.html#{symbols.anchor(symbol)}"><code>{name}</code></a>'
             row = f"| {symbol.symbol} | {code} | {shape} | {symbol.meaning} |"
-            yield row if chosen else f"{row} {symbol.place} |"
+            place = re.sub(r" (?=[\d(])", "\N{NO-BREAK SPACE}", symbol.place)
+            yield row if chosen else f"{row} {place} |"
         if chosen:
             yield "````"
 

@@ -4,12 +4,14 @@
   everywhere, which is in templates/static/webpack-macros.html, found by `frame`.
 - No element for a sign of code that has the colour of the text, or for an operator: half of a page's elements were
   such.
+- No line that ends between a formula and the comma after it: a browser may break lines on both sides of a formula.
 - No role that readers of screens no longer know: docutils gives such to the list of references.
 """
 
 import re
 
 OLD_ROLES = (' role="doc-biblioentry"', ' role="list"')
+FORMULA = re.compile(r'([(\[“‘]*)(<span class="math notranslate nohighlight">\\\([^<]*</span>)([,.;:!?)\]”’]*)')
 UNCOLOURED = re.compile(r'<span class="(?:n|nn|p|o|w)">([^<]*)</span>')
 
 
@@ -30,6 +32,16 @@ def with_fewer_colours(app, pagename, templatename, context, doctree):
     context["body"] = UNCOLOURED.sub(r"\1", context.get("body", ""))
 
 
+def with_joined_signs(app, pagename, templatename, context, doctree):
+    """A formula, and what stands before and after it without a space, on one line."""
+
+    def joined(match):
+        before, _, after = match.groups()
+        return f'<span class="joined">{match[0]}</span>' if before or after else match[0]
+
+    context["body"] = FORMULA.sub(joined, context.get("body", ""))
+
+
 def without_old_roles(app, pagename, templatename, context, doctree):
     if 'class="citation-list"' in context.get("body", ""):
         for role in OLD_ROLES:
@@ -40,5 +52,6 @@ def setup(app):
     # After Sphinx has added its scripts.
     app.connect("html-page-context", without_formulas, priority=900)
     app.connect("html-page-context", with_fewer_colours)
+    app.connect("html-page-context", with_joined_signs)
     app.connect("html-page-context", without_old_roles)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,6 +1,8 @@
 """Check the built book: its pages and their titles are there, no cell failed, links inside it lead somewhere, images
 say what they show and how large they are, opening a page asks no other host; each page has its head and foot, its
-notebook and script, its figures as files, and its place in the map of the site.
+notebook and script, its figures as files, and its place in the map of the site. A published page tells its own address
+and the date of its last change, its statements lead to their lines in the sources, and the page for wrong addresses
+works at any address.
 
 Run as `python -m book.check_book [_build/html]`.
 """
@@ -30,6 +32,8 @@ FETCHED = {
 }
 FETCHED_LINKS = {"stylesheet", "preload", "prefetch", "modulepreload", "icon", "shortcut", "preconnect", "dns-prefetch"}
 REMOTE = re.compile(r"\s*(https?:)?//", re.IGNORECASE)
+LINE = re.compile(r"/blob/[^/]+/(.+)\?plain=1#L(\d+)$")  # a line of the sources
+CHANGED = re.compile(r"\bLast changed (\d{4}-\d\d-\d\d)\.")
 REMOTE_IN_CSS = re.compile(r"""(?:url\(\s*|@import\s+)['"]?(?:https?:)?//[^'")\s]*""", re.IGNORECASE)
 
 
@@ -39,6 +43,8 @@ class Page(HTMLParser):
         self.title, self.remote, self._in_title, self._in_style = "", [], False, False
         self.ids, self.links, self.pictures = set(), [], []
         self.metas, self.icon, self.canonical, self.licences, self.classes = [], "", "", 0, set()
+        self.first, self.base, self.source, self.lines = "", "", "", []
+        self.changed = (CHANGED.findall(text) or [""])[-1]
         self.figures = []  # for each the kinds of files that its caption offers
         self._figures = []
         self.feed(text)
@@ -68,6 +74,14 @@ class Page(HTMLParser):
             self.icon = attrs["href"].partition("?")[0]
         if tag == "link" and "canonical" in rel:
             self.canonical = attrs["href"]
+        address = attrs.get("href", attrs.get("src", ""))
+        self.first = self.first or address
+        if tag == "base":
+            self.base = address
+        if tag == "a" and "page-source" in attrs.get("class", "").split():
+            self.source = address
+        if tag == "a" and (line := LINE.search(address)):
+            self.lines.append((line[1], int(line[2])))
         self.licences += tag == "a" and "license" in rel
         if tag == "figure":
             self.figures.append([])
@@ -135,6 +149,44 @@ def beside(html, name, canonical):
         yield "is not in the map of the site"
 
 
+def at_its_address(page, name, base, known):
+    """What is wrong with the address and the date that a published page tells; known: the text of the map of the site.
+    Without a base, the address of the book, a page tells no address.
+    """
+    wanted = f"{base}{name}.html" if base else ""
+    if page.canonical != wanted:
+        yield f"its canonical address is {page.canonical or 'not there'}, not {wanted or 'left out'}"
+    if base:
+        dates = re.findall(rf"<loc>{re.escape(wanted)}</loc><lastmod>([^<]*)", known)
+        if dates != ([page.changed] if page.changed else []):
+            yield f"its last change is {page.changed or 'not there'}, in the map of the site {dates}"
+
+
+def led_to_lines(page, html, claims):
+    """What is wrong with the links from statements to their lines, where the sources have an address."""
+    if "/blob/" not in page.source:
+        return
+    labels = set()
+    for path, number in page.lines:
+        text = (html / "_sources" / path).read_text(encoding="utf-8") if (html / "_sources" / path).exists() else ""
+        head = "\n".join(text.split("\n")[number - 1 : number + 3])
+        found = re.match(r"`{3,}\{prf:.*\n(?::.*\n)*?:label: *(\S+)", head)
+        if found is None:
+            yield f"line {number} of {path}, to which it leads, states nothing"
+        else:
+            labels.add(found[1])
+    yield from (f"no link leads to the line of {claim}" for claim in sorted((claims & page.ids) - labels))
+
+
+def anywhere(page, base):
+    """What is wrong with the page for wrong addresses, which is shown at any of them."""
+    if page.canonical:
+        yield f"it tells {page.canonical} as its address"
+    if page.base != base or (base and page.first != base):
+        begin, wanted = (address or "where it is shown" for address in (page.base, base))
+        yield f"its links begin at {begin}, not first of all at {wanted}"
+
+
 def listed(toc, root=ROOT):
     """The names of all pages of a table of contents; those of a pattern in their order."""
     names = [toc[key] for key in ("root", "file") if key in toc]
@@ -152,33 +204,45 @@ def words(text):
     return re.findall(r"\w+", text)
 
 
-def source_title(name):
-    text = (ROOT / f"{name}.md").read_text(encoding="utf-8")
+def source_title(name, root=ROOT):
+    text = (root / f"{name}.md").read_text(encoding="utf-8")
     return next(line[2:] for line in text.split("\n") if line.startswith("# "))
 
 
-def faults(html):
-    names = listed(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
+def faults(html, root=ROOT):
+    names = listed(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8")), root)
+    claims = set(yaml.safe_load((root / "claims.yml").read_text(encoding="utf-8")) or {})
     for name in names:
         built = html / f"{name}.html"
         if not built.exists() or not built.stat().st_size:
             yield f"{built}: missing or empty"
             continue
         shown = set(words(Page(built.read_text(encoding="utf-8")).title))
-        lost = [word for word in words(source_title(name)) if word not in shown]
+        lost = [word for word in words(source_title(name, root)) if word not in shown]
         if lost:
             yield f"{built}: its title lacks {lost}"
     yield from (f"{html / name}.html: missing" for name in ("404", "prf-prf") if not (html / f"{name}.html").exists())
     pages = {built: built.read_text(encoding="utf-8") for built in sorted(html.rglob("*.html"))}
     read = {built.resolve(): Page(text) for built, text in pages.items()}
     own = {(html / f"{name}.html").resolve(): name for name in names}
+    first, wrong = (html / f"{names[0]}.html").resolve(), (html / "404.html").resolve()
+    base = read[first].canonical.removesuffix(f"{names[0]}.html") if first in read else ""
+    known = html / "sitemap.xml"
+    known = known.read_text(encoding="utf-8") if known.exists() else ""
     for built, page in read.items():
         if "_static" in built.relative_to(html.resolve()).parts:
             continue
         for complaint in surroundings(page, built in own, drawn=own.get(built, "").startswith("chapters/")):
             yield f"{built}: {complaint}"
-        for complaint in beside(html, own[built], page.canonical) if built in own else ():
-            yield f"{built}: {complaint}"
+        if built in own:
+            for complaint in (
+                *beside(html, own[built], page.canonical),
+                *at_its_address(page, own[built], base, known),
+                *led_to_lines(page, html, claims),
+            ):
+                yield f"{built}: {complaint}"
+        if built == wrong:
+            yield from (f"{built}: {complaint}" for complaint in anywhere(page, base))
     for built, page in read.items():
         for link in page.links:
             path, _, anchor = link.partition("#")

@@ -36,7 +36,9 @@ def opened():
         return
     quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", *quiet]
+        # No other machine is asked for anything.
+        alone = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+        options = ["--no-sandbox", "--disable-gpu", alone, *quiet]
         browser = playwright.chromium.launch(executable_path=found(), args=options)
         open_now.append(browser)
         try:
@@ -47,6 +49,13 @@ def opened():
 
 
 class Quiet(SimpleHTTPRequestHandler):
+    """What was fetched once is not asked for again: of what is asked for in vain a browser tells no size."""
+
+    def send_response(self, code, message=None):
+        super().send_response(code, message)
+        if code == 200:
+            self.send_header("Cache-Control", "max-age=86400")
+
     def log_message(self, *args):
         pass
 

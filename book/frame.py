@@ -48,9 +48,8 @@ def how_to_cite(cited, title, book, address, year):
     if not cited:
         return []
     version = f"version {cited['version']}"
-    lines = [
-        f"{names(cited['authors'])} ({year}). {title}. In: {book}, {version}." + (f" {address}" if address else "")
-    ]
+    where = f"{title}. In: {book}" if title != book else book
+    lines = [f"{names(cited['authors'])} ({year}). {where}, {version}." + (f" {address}" if address else "")]
     if paper := cited.get("preferred-citation"):
         where = ", ".join([paper.get("collection-title", ""), *(i["value"] for i in paper.get("identifiers", []))])
         lines.append(f"{names(paper['authors'])} ({paper['year']}). {paper['title']}. {where}.")

@@ -18,10 +18,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 STARTUP = """\
-from book.asserts import in_kernel
+from book import asserts, drawn
 
-in_kernel()
-del in_kernel
+asserts.in_kernel()
+drawn.in_kernel()
+del asserts, drawn
 """
 UNSEEN = {"__pycache__", ".ipynb_checkpoints"}
 
@@ -66,7 +67,8 @@ def use_own_kernel(root):
     # Without the notice that a kernel's local connection is not encrypted, once per chapter.
     (home / "profile_default").mkdir(parents=True, exist_ok=True)
     (home / "profile_default" / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 40\n")
-    # An assertion that fails prints what it saw. Kernels find `book`, and glalib, in the folder of the book.
+    # An assertion that fails prints what it saw, and a table of a figure is held to it. Kernels find `book`, and
+    # glalib, in the folder of the book.
     paths = [str(root), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in paths if path))
     startup = home / "profile_default" / "startup" / "asserts.py"

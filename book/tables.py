@@ -1,16 +1,19 @@
 """Sphinx extension: tables of text, which are too wide for a phone.
 
 There each row is a card, and each cell says first which column it is of: see `table.cards` in custom.css. A table of
-short entries, such as numbers, stays one, and scrolls in its own place.
+short entries, such as numbers, stays one, and scrolls in its own place. So does one that a cell prints: its columns
+are made of spaces, and its lines would break them.
 """
 
-from html import escape
+import re
+from html import escape, unescape
 
 from docutils import nodes
 
 from book import plain
 
 SHORT = 24  # characters of an entry that needs no card
+PRINTED = re.compile(r'<div class="output (?=[^"]*"><div class="highlight"><pre>(.*?)</pre>)', re.DOTALL)
 
 
 def cells(row):
@@ -43,7 +46,22 @@ def depart_entry(self, node):
     type(self).depart_entry(self, node)
 
 
+def has_columns(text):
+    """Whether a text is a table: three lines or more, most of them with two wide spaces or more."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return len(lines) > 2 and 3 * sum(len(re.findall(" {2,}", line)) > 1 for line in lines) >= 2 * len(lines)
+
+
+def keep_columns(app, pagename, templatename, context, doctree):
+    def marked(match):
+        text = unescape(re.sub("<[^>]*>", "", match[1]))
+        return match[0] + "columns " if has_columns(text) else match[0]
+
+    context["body"] = PRINTED.sub(marked, context.get("body", ""))
+
+
 def setup(app):
     app.add_node(nodes.entry, override=True, html=(visit_entry, depart_entry))
     app.connect("doctree-read", name_columns)
+    app.connect("html-page-context", keep_columns)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

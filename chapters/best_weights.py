@@ -98,6 +98,7 @@ plotting.FigureData(
         "linear_attention": [*curves["linear attention"], *trained[:, 1]],
         "weighted_optimum": [*curves["weighted optimum"], *trained[:, 2]],
     },
+    figure=fig,
     d=d,
     r="0.2, 0.8",
     tasks="two, independent, n/2 examples each",

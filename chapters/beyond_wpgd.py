@@ -90,6 +90,7 @@ _ = ax.set_yticks(
 plotting.FigureData(
     "weight_per_direction",
     {"s": curve, "ratio": ratios},
+    figure=fig,
     counts="1, 60",
     r="0.8, 0.6",
     M=1.1,
@@ -317,11 +318,17 @@ for name, counts, r, Sx in (
 # layer = GLA.from_matrices(np.diag(own[1]), np.eye(2), gates, "key")
 # assert layer.key_width == 2
 #
-# sample = turned.sample(20, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+# sample = turned.sample(
+#     20, generator=torch.Generator().manual_seed(2), dtype=torch.float64
+# )
 # x, y, query = (part.numpy() for part in (sample.x, sample.y, sample.x_query))
-# by_maps = np.einsum("pa,nab,pnb,pn->p", query[:, 0], wanted[turned.task_index], x, y)
+# by_maps = np.einsum(
+#     "pa,nab,pnb,pn->p", query[:, 0], wanted[turned.task_index], x, y
+# )
 # with torch.no_grad():
-#     assert np.allclose(layer(tokens(sample), queries=1)[:, 0].numpy(), by_maps, rtol=0, atol=1e-12)
+#     assert np.allclose(
+#         layer(tokens(sample), queries=1)[:, 0].numpy(), by_maps, rtol=0, atol=1e-12
+#     )
 # ```
 # ````
 #
@@ -351,7 +358,9 @@ for name, counts, r, Sx in (
 #
 # lengths, spectra = (1, 2, 5, 20, 60, 1000), (0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
 # gains = np.array([[gain(length, s) for s in spectra] for length in lengths])
-# assert np.allclose(gains[0], 0, atol=1e-12) and np.allclose(gains[:, -1], 0, atol=1e-12)
+# assert np.allclose(gains[0], 0, atol=1e-12) and np.allclose(
+#     gains[:, -1], 0, atol=1e-12
+# )
 # assert (np.diff(gains[:, :-1], axis=0) > 0).all()  # longer is better
 # assert spectra[gains[-1].argmax()] == 0.1 and np.isclose(gains.max(), 0.0126, rtol=0.01)
 # ```

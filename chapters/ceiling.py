@@ -23,7 +23,7 @@
 # If gates do not look at the examples, it cannot. Inside every such layer there is a weighted step, which can be read off its weights, and all the rest
 # of its prediction does harm. This page proves it for every law of prompts in the book.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ceiling", "caption": "A layer stays above its own weighted step, and that above the optimum. A layer with a scalar gate that reads context is trained from a random start, every weight free (d = 5, two tasks of ten examples, r = (0.2, 0.8), noise 0.5). Thick: its risk; dashed: the risk of the weighted step inside it, read off its weights. Shaded: what all its other terms cost."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ceiling", "caption": "A layer stays above its own weighted step, and that above the optimum. A layer with a scalar gate that reads context is trained from a random start, every weight free ($d = 5$, two tasks of ten examples, $r = (0.2, 0.8)$, $\\sigma = 0.5$). Thick: its risk; dashed: the risk of the weighted step inside it, read off its weights. Shaded: what all its other terms cost."}}
 import itertools
 from dataclasses import replace
 
@@ -128,6 +128,7 @@ _ = ax.set(
 plotting.FigureData(
     "ceiling",
     dict(zip(("step", "risk", "weighted_step"), curve.T, strict=True)),
+    figure=fig,
     about="d = 5, counts 10 and 10, r = (0.2, 0.8), sigma = 0.5",
     optimum=best.risk,
     seed="2 for the start, 0 for training",

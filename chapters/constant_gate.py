@@ -100,6 +100,7 @@ plotting.FigureData(
         "floor": np.array(floor)[order],
         "risk_at_to": risk_at(np.array(right)[order]),
     },
+    figure=fig,
     d=1,
     counts=(3000, 1000, 1),
     e=0.03,
@@ -310,7 +311,10 @@ print(f"best gates for the four panels of Figure 1: {', '.join(shown)}")
 # largest row sum of absolute values, $\bar\lambda$. So $\norm{e}_R \le e_R$, and as $\norm{\omega_t}_R$ is at most $\sqrt{\max(w_1, w_2)}$,
 #
 # $$
-# w(g) = \norm{\omega_t - e}_R^2 \ge \norm{\omega_t}_R^2 - 2 e_R \sqrt{\max(w_1, w_2)}, \qquad \norm{\omega_t}_R^2 = (1-t) w_1 + t w_2 - t (1-t) \norm{\omega(g_2) - \omega(g_1)}_R^2 ,
+# \begin{aligned}
+# w(g) &= \norm{\omega_t - e}_R^2 \ge \norm{\omega_t}_R^2 - 2 e_R \sqrt{\max(w_1, w_2)}, \\
+# \norm{\omega_t}_R^2 &= (1-t) w_1 + t w_2 - t (1-t) \norm{\omega(g_2) - \omega(g_1)}_R^2 ,
+# \end{aligned}
 # $$
 #
 # and $t (1-t) \le \frac14$. So $w$ is at most $\varepsilon_w$ below its line.

@@ -117,6 +117,7 @@ for ax in axes[:, 0]:
 plotting.FigureData(
     "weights_of_four_gates",
     {"i": np.arange(1, 101)} | {name: chosen["b"][name] for name in CASES},
+    figure=fig,
     panel="b",
     scale="last weight 1",
     seed="none",
@@ -190,12 +191,12 @@ plotting.FigureData(
 #
 # With context but without delimiters, only its own gate can set a block apart from the block before, and it pays for this by decay inside. The first block is different: its gate acts on nothing but itself. So in panel (a) of {numref}`fig-panels` context alone comes
 # close: the gate forgets all of the first block but its last example. In (b), where the first block should be kept but weighted down, it has to
-# decay. The risks, divided by $d$, in all four panels (the two columns in the middle come from a search, so they bound the infima from above):
+# decay. The risks, divided by $d$, in all four panels (the two rows in the middle come from a search, so they bound the infima from above):
 
 # %%
-print("".join(f"{name:>18}" for name in CASES))
-for panel, row in table.items():
-    print(panel, "".join(f"{risk:17.4f} " for risk in row.values()))
+print(" " * 16 + "".join(f"{panel:>7}" for panel in table))
+for name in CASES:
+    print(f"{name:16}" + "".join(f"{row[name]:7.4f}" for row in table.values()))
 
 # %% tags=["check", "asserts-prop-delimiters-context"]
 for panel, r in panels.items():
@@ -343,6 +344,7 @@ _ = ax.set(xlabel="size of the logits, $B$", ylabel="excess risk / $d$")
 plotting.FigureData(
     "finite_logits",
     {"B": B} | {f"excess_{panel}": values for panel, values in excess.items()},
+    figure=fig,
     d=10,
     n=100,
     sigma=0,

@@ -342,7 +342,7 @@ print(f"{len(errors)} stacks: all four parts hold to {max(errors):.0e}")
 # query's own term. Each ends somewhere else.
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-equal-layers", "caption": "One layer, repeated: who reads whom decides where it ends. Prediction of equal layers against their number, for one prompt of six examples without gates (d = 3). All tokens have length one, and the step with the mask is one: zero is reached after seven layers, the delta rule after six."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-equal-layers", "caption": "One layer, repeated: who reads whom decides where it ends. Prediction of equal layers against their number, for one prompt of six examples without gates ($d = 3$). All tokens have length one, and the step with the mask is one: zero is reached after seven layers, the delta rule after six."}}
 def delta_rule(x, y, g):
     """w_n of part 3."""
     w = np.zeros(x.shape[1])

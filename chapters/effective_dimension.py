@@ -69,14 +69,14 @@ for k, exponent in enumerate((0, 1, 2)):
         record["D"] += list(D)
 for place, name in ((59, "white"), (7.7, "$c = 1$"), (2.2, "$c = 2$")):
     ax.text(1.1, place, name, va="center", fontsize=12)
-ax.text(1.1, 80, r"white, $\sigma^2 = 25$: $D = d + \sigma^2$", fontsize=12)
+ax.text(1.1, 85, r"white, $\sigma^2 = 25$: $D = d + \sigma^2$", fontsize=12)
 ax.set(
     xscale="log",
     yscale="log",
     xlabel=r"$\gamma$, agreement of the examples",
     ylabel=r"$D(\gamma)$",
     xlim=(1, 1000),
-    ylim=(1, 120),
+    ylim=(1, 130),
 )
 ax.set_yticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
 _ = ax.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
@@ -85,6 +85,7 @@ _ = ax.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
 plotting.FigureData(
     "effective_dimension",
     record,
+    figure=fig,
     d=50,
     variances="i^-c of trace 50",
     counts="5, 40",
@@ -232,7 +233,8 @@ for _ in range(50):
         assert np.allclose(w, point.omega, atol=1e-9)
 assert points >= 50
 print(
-    f"50 random features and tasks: D rises within its bounds, and gives the weights of all {points} points"
+    f"50 random features and tasks: D rises within its bounds, "
+    f"and gives the weights of all {points} points"
 )
 
 # %% tags=["check", "asserts-prop-ill-conditioned"]
@@ -248,7 +250,8 @@ for exponent, costs in ((0.0, 0), (0.5, 0), (2.0, 0.00607), (3.0, 0.01231)):
     lost = (scalar.risk - best.risk) / dist.M
     assert np.isclose(lost, costs, rtol=0.01, atol=1e-12)
 print(
-    f"of {len(verdicts)} spectra a scalar gate reaches the optimum for {sum(verdicts)}, those with D above {threshold:g}"
+    f"of {len(verdicts)} spectra a scalar gate reaches the optimum for "
+    f"{sum(verdicts)}, those with D above {threshold:g}"
 )
 
 # %% [markdown]
@@ -435,7 +438,9 @@ for exponent in (0, 2):
 #
 # ```python
 # def gate_passes(a, counts, exponent):
-#     first, second = optimal_wpgd(power_law(exponent, counts=(counts[0] * a, counts[1] * a))).omega
+#     first, second = optimal_wpgd(
+#         power_law(exponent, counts=(counts[0] * a, counts[1] * a))
+#     ).omega
 #     return first <= second
 #
 #

@@ -85,6 +85,7 @@ plotting.FigureData(
         "from": np.concatenate([a for a, _ in rounds]),
         "to": np.concatenate([b for _, b in rounds]),
     },
+    figure=fig,
     map="the random staircase of the page",
     seed=19,
 )
@@ -226,7 +227,9 @@ print(f"found {len(found)} of {true_count}")
 #
 #
 # for gap, expected in ((1e-3, 3), (1e-5, 3), (1e-9, 2)):
-#     assert len(fixed_points(lambda x: nearly_touching(x, gap), 0.4, 0.8)) == expected
+#     assert (
+#         len(fixed_points(lambda x: nearly_touching(x, gap), 0.4, 0.8)) == expected
+#     )
 # ```
 # ````
 #

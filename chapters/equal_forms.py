@@ -450,7 +450,10 @@ assert relative(own_write_gated, gla(q, k, v, mild)) > 0.01
 #
 # ```python
 # def errors(T):
-#     inputs = [torch.randn(T, 4, generator=generator, dtype=torch.float64) for _ in range(3)]
+#     inputs = [
+#         torch.randn(T, 4, generator=generator, dtype=torch.float64)
+#         for _ in range(3)
+#     ]
 #     inputs.append(gates_of_kind("mild", (T,), generator))
 #     truth, single = gla(*inputs), [x.float() for x in inputs]
 #     return [relative(f(*single).double(), truth) for f in (parallel_by_logs, gla)]

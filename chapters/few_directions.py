@@ -74,23 +74,23 @@ below = np.array([pair for pair, value in found.items() if value < 1])
 fig, ax = plt.subplots(figsize=(6.4, 3.7))
 x = np.array([0, 3.2])
 ax.plot(x, 5 + 4 * x, color="0.3", linewidth=2)
-ax.fill_between(x, 5 + 4 * x, 3, color=plotting.TASKS[0], alpha=0.1, lw=0)
+ax.fill_between(x, 5 + 4 * x, 1, color=plotting.TASKS[0], alpha=0.1, lw=0)
 ax.plot(*above.T, "s", color=plotting.TASKS[1], markersize=5)
 ax.plot(
     *below.T, "o", color=plotting.TASKS[0], markersize=5, markerfacecolor="white"
 )
-box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-ax.text(0.3, 16.5, "several minima for some tasks", bbox=box)
-ax.text(2.95, 6.5, "one minimum for all tasks", ha="right", bbox=box)
-for share, rank, name in ((1, 9, "no noise"), (2, 13, "no noise, independent")):
+ax.text(0.2, 20.2, "several minima for some tasks", color="#b34a00")
+ax.text(3.05, 2.1, "one minimum for all tasks", ha="right", color="#005a8f")
+for share, rank in ((1, 9), (2, 13)):
     ax.plot(share, rank, "o", color="0.1", markersize=9, zorder=4)
-    ax.annotate(name, (share, rank), (9, -11), textcoords="offset points", bbox=box)
 ax.set(
     xlabel=r"$(1 + \lambda_-)\, \mathrm{tr}(\Sigma) / M$",
     ylabel=r"rank of $\Sigma$",
     xlim=(0, 3.2),
-    ylim=(3.3, 19.7),
+    ylim=(1.5, 21.7),
 )
+names = {0: "0", 1: "1\nno noise", 2: "2\nno noise, independent", 3: "3"}
+ax.set_xticks(list(names), list(names.values()))
 _ = ax.set_yticks([5, 9, 13, 17])
 
 # %% tags=["remove-input"]
@@ -101,6 +101,7 @@ plotting.FigureData(
         "rank": [int(rank) for _, rank in found],
         "largest_slope": list(found.values()),
     },
+    figure=fig,
     share="(1 + lambda_-) tr(Sigma) / M",
     Sigma="one large eigenvalue, rank - 1 equal ones",
     seed="none",

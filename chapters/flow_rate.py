@@ -139,7 +139,7 @@ exact = np.array([rate(dist, best, k, gradient) for k in ks])
 corners = [curvatures(dist, best, *on_hyperbola(dist, best, k)) for k in ks]
 low = np.array([2 * slow(p[0], w[0], steep) for p, w in corners])
 high = np.array([2 * min(slow(p[1], w[1], steep), p[0], w[0]) for p, w in corners])
-fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.5))
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.3))
 z = np.linalg.norm(best.P) * np.linalg.norm(dist.expand(best.omega))
 norms = np.geomspace(z / 3.4, 3.4, 100)
 left.plot(norms, z / norms, color=plotting.TASKS[1], lw=5, alpha=0.7)
@@ -174,6 +174,7 @@ right.fill_between(ks, low, high, color=plotting.TASKS[0], alpha=0.12)
 for edge in (low, high):
     right.plot(ks, edge, "--", color=plotting.TASKS[0], lw=1.2)
 right.set(xlabel=r"$k = \|P\|_F^2 - \|\omega\|^2$", ylabel="rate", xlim=(-6, 6))
+right.set_xticks([-6, -3, 0, 3, 6])
 _ = right.set_ylim(0)
 for name, ys in (("exact", exact), ("lower", low), ("upper", high)):
     record["curve"] += [name] * len(ys)
@@ -181,7 +182,7 @@ for name, ys in (("exact", exact), ("lower", low), ("upper", high)):
     record["y"] += ys.tolist()
 
 # %% tags=["remove-input"]
-plotting.FigureData("flow_rate", record, distribution=dist, seed=0)
+plotting.FigureData("flow_rate", record, figure=fig, distribution=dist, seed=0)
 
 # %% [markdown]
 # ```{symbols}
@@ -310,7 +311,8 @@ nearest_low, nearest_high = np.min(ratios, axis=0)
 assert nearest_low < 1.001 and nearest_high < 1.05 and len(whites) >= 20
 assert max(whites) < 1e-7
 print(
-    f"{len(ratios)} Hessians lie between the bounds (nearest {nearest_low:.4f} and {nearest_high:.3f} times); "
+    f"{len(ratios)} Hessians lie between the bounds "
+    f"(nearest {nearest_low:.4f} and {nearest_high:.3f} times); "
     f"{len(whites)} white ones meet theirs"
 )
 
@@ -338,7 +340,8 @@ for k in (-8.0, 0.0, balanced, 8.0):
 assert off < 1e-3
 print(
     f"{len(dots['rate'])} flows from random starts and 4 along the slowest direction: "
-    f"their rates are the Hessian's, to {np.abs(np.array(dots['rate']) - 1).max():.1%} and {off:.1%}"
+    f"their rates are the Hessian's, "
+    f"to {np.abs(np.array(dots['rate']) - 1).max():.1%} and {off:.1%}"
 )
 
 
@@ -408,6 +411,8 @@ fig, ax = plt.subplots(figsize=(6.4, 3.2))
 ax.loglog(gap, mu, "o", color=plotting.TASKS[0], ms=4)
 for edge in (low, high):
     ax.loglog(gap, edge, "--", color=plotting.TASKS[1], lw=1.4)
+ax.text(0.012, 2.2, "upper bound", ha="center", color="#b34a00")
+ax.text(0.06, 0.018, "lower bound", color="#b34a00")
 _ = ax.set(xlabel="$1 - F'$", ylabel=r"smallest curvature $\mu$")
 
 # %% tags=["remove-input"]
@@ -454,7 +459,8 @@ print(
 gap_of, down = np.array(saddles).T[:2]
 assert (gap_of < 0).all() and (down < 0).all()
 print(
-    f"{len(down)} saddles: F' - 1 up to {-gap_of.min():.2f}, curvature down to {down.min():.2f}"
+    f"{len(down)} saddles: F' - 1 up to {-gap_of.min():.2f}, "
+    f"curvature down to {down.min():.2f}"
 )
 
 # %% [markdown]
@@ -473,7 +479,7 @@ assert (np.abs(values) < 1e-9).sum() == 4  # the scale, and three entries of P
 # ```{exercise} By hand: the fast lane
 # :label: ex-fast-lane
 #
-# Let $\Sigma_x = C = I$, $d \ge 2$, no noise, and one task of $n \ge 2$ examples. At which ratio of $\norm{P}_F^2$ to $\norm{\omega}^2$ is the flow fastest in the end? Which $k$ is that if $n$ is large: far on the side of $P$, or of $\omega$?
+# Let $\Sigma_x = C = I$, $d \ge 2$, no noise, and one task of $n \ge 2$ examples. At which ratio of $\norm{P}_F^2$ to $\norm{\omega}^2$ is the flow fastest in the end? Which $k$ is that if $n$ is large, and which of $P$ and $\omega$ is the larger there?
 # ```
 #
 # ```{hint}

@@ -109,7 +109,8 @@ for t in range(n):
 worst = difference(o, S, outputs, state)
 assert worst < rounding
 print(
-    f"Mamba-2's recurrence, {heads} heads that share B and C: largest relative difference {worst:.1g}"
+    f"Mamba-2's recurrence, {heads} heads that share B and C: "
+    f"largest relative difference {worst:.1g}"
 )
 
 # %% [markdown]

@@ -72,6 +72,7 @@ plotting.FigureData(
     "staircase",
     {"after_token": range(1, 10), "gate": gates}
     | {f"weight_{i + 1}": np.array(built)[:, i] for i in range(8)},
+    figure=fig,
     tokens="eight examples and the query",
     seed="none",
 )
@@ -196,7 +197,7 @@ loss = (omega * (prompts.y - (prompts.x @ beta)[..., 0]) ** 2).sum() / 2
 step = (prompts.x_query @ (P @ -gradient))[..., 0]
 assert torch.allclose(prediction, step, rtol=1e-12, atol=0)
 worst = (prediction / step - 1).abs().max()
-print(f"{len(step)} prompts: autograd takes the same step, to {worst:.0e}")
+print(f"{len(step)} prompts: autograd takes the same step, off by {worst:.0g}")
 
 # %% [markdown]
 # ## The layer takes this step
@@ -374,6 +375,7 @@ plotting.FigureData(
     "weights",
     {"i": np.arange(1, n + 1), "scalar": weights["scalar gate"][:, 0]}
     | {f"vector_channel_{c + 1}": weights["vector gate"][:, c] for c in range(m)},
+    figure=fig,
     scalar_gates="1, but 0.6 at tokens 7, 13 and 19",
     vector_gates="channel c: constant 1 - 0.04 (c - 1), but 0.05 at token 13 in channel 4",
 )

@@ -84,8 +84,8 @@ for number, start in enumerate(starts):
     paths["omega"] += omega.tolist()
     paths["P"] += P.tolist()
 ax.plot(0, 0, "x", color="black", markersize=9, markeredgewidth=2)
-ax.annotate("saddle", (0, 0), (8, -14), textcoords="offset points")
-ax.text(0.98, 0.12, "minimisers", color="#b34a00")
+ax.text(0, -0.2, "saddle", ha="center", va="center")
+ax.text(0.29, 1.42, "minimisers", color="#b34a00")
 _ = ax.set(
     xlabel=r"$\omega$",
     ylabel="$P$",
@@ -95,7 +95,9 @@ _ = ax.set(
 )
 
 # %% tags=["remove-input"]
-plotting.FigureData("hyperbolas", paths, d=1, counts=(1,), r=0.9, seed="none")
+plotting.FigureData(
+    "hyperbolas", paths, figure=fig, d=1, counts=(1,), r=0.9, seed="none"
+)
 
 # %% [markdown]
 # ## What is conserved, and where it ends
@@ -476,21 +478,22 @@ for k in range(12):
         times + 1e-2,
         np.maximum(excess, 1e-13),
         **style,
+        label=f"start of size {size:g}" if k < 3 else None,
     )
     record["start"] += [k] * len(times)
     record["time"] += list(times)
     record["excess_over_M"] += list(excess)
 ax.set(xlabel="time", ylabel=r"(risk $-$ optimum) / $M$", ylim=(1e-11, 30))
-for size, place, k in (
-    (0.003, (0.012, 3.0), 0),
-    (0.1, (0.012, 0.12), 1),
-    (0.6, (40, 1.5), 2),
-):
-    ax.text(*place, f"start of size {size:g}", color=plotting.TASKS[k], va="center")
+_ = ax.legend(loc="lower left", handlelength=2.6)
 
 # %% tags=["remove-input"]
 plotting.FigureData(
-    "flows", record, distribution=dist, integrator="LSODA, rtol 1e-11", seed=1
+    "flows",
+    record,
+    figure=fig,
+    distribution=dist,
+    integrator="LSODA, rtol 1e-11",
+    seed=1,
 )
 
 # %% [markdown]
@@ -573,7 +576,7 @@ print(
 # %%
 origin = np.zeros(dist.d**2 + dist.n)  # the gradient is exactly zero here
 assert (gradient(origin) == 0).all()
-assert_converges(np.concatenate([1e-3 * np.eye(3).ravel(), 1e-3 * r_n]))
+_ = assert_converges(np.concatenate([1e-3 * np.eye(3).ravel(), 1e-3 * r_n]))
 
 # %% [markdown]
 # ## What stays open
@@ -685,7 +688,9 @@ print(
 # speed = np.array([2 * curvature(on_branch(1, k))[0] for k in scales])
 # fastest = speed.argmax()
 # assert 0 < fastest < 120 and abs(scales[fastest]) < 15
-# assert (np.diff(speed[: fastest + 1]) > 0).all() and (np.diff(speed[fastest:]) < 0).all()
+# assert (np.diff(speed[: fastest + 1]) > 0).all() and (
+#     np.diff(speed[fastest:]) < 0
+# ).all()
 # assert speed[fastest] > 3 * max(speed[0], speed[-1])
 # ```
 # ````
@@ -718,8 +723,11 @@ print(
 #         at = at - eta * gradient(at)
 #     assert np.isclose(conserved(at) - first, predicted, atol=1e-10)
 #     assert abs(risk(at) - best.risk) < 1e-6 * dist.M
-#     assert np.allclose(at, on_branch(np.sign(split(at)[1] @ r_n), conserved(at)), atol=1e-2)
+#     assert np.allclose(
+#         at, on_branch(np.sign(split(at)[1] @ r_n), conserved(at)), atol=1e-2
+#     )
 #     return predicted
+#
 #
 # whole, half_step = drift(0.02), drift(0.01)
 # assert np.isclose(whole / half_step, 2, rtol=0.1)

@@ -74,7 +74,7 @@ def of_bumps(Lam, w):
     return (Lam, w), (1 / Lam, w / Lam)
 
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.4))
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.4))
 tasks, features, _ = staggered(3, 3, 1e4)
 seven = points_of(tasks, features)
 gamma = np.geomspace(1e-2, 1e8, 800)
@@ -125,6 +125,7 @@ plotting.FigureData(
             [by_features, by_tasks * m, 1 - gain / gain.max()]
         ),
     },
+    figure=fig,
     seed="none",
 )
 

@@ -89,7 +89,7 @@ trained = simulate_risk(
     against=optimal_wpgd(small),
 )
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.2))
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.2))
 record = {"curve": [], "x": [], "y": []}
 for k, d in enumerate((2, 10, 50)):
     n = 4 * d
@@ -98,17 +98,9 @@ for k, d in enumerate((2, 10, 50)):
     S = np.geomspace(*np.quantile(S, [0.01, 0.99]), 60)
     ratio = (n + d + 1) / (count_hat(S, n, d) + d - 1)
     left.plot(S / (n * d), ratio, color=plotting.TASKS[k], ls=("-", "--", "-.")[k])
-    place = (
-        S[0] / (n * d) * (1 if d == 2 else 0.9),
-        ratio[0] - (0.07 if d == 2 else 0.01),
-    )
-    left.text(
-        *place,
-        f"$d = {d}$",
-        ha="left" if d == 2 else "right",
-        va="center",
-        fontsize=10,
-    )
+    place = S[0] / (n * d) * (1, 0.9, 0.9)[k], ratio[0] - (0.07, -0.02, 0.05)[k]
+    side = ("left", "right", "right")[k]
+    left.text(*place, f"$d = {d}$", ha=side, va="center", fontsize=10)
     record["curve"] += [f"weight d={d}"] * 60
     record["x"] += list(S / (n * d))
     record["y"] += list(ratio)
@@ -128,8 +120,10 @@ right.loglog(dims, best, color=plotting.TASKS[1], lw=2.4)
 right.loglog(dims, limit, ":", color="0.3", lw=1.4)
 right.loglog(list(sigmoids), dots, "o", color=plotting.TASKS[0])
 right.plot(5, 100 * (1 - trained.risk / line), "^", color=plotting.TASKS[2], ms=8)
-right.text(7, 1.5, "labels at best", color=plotting.TASKS[1], fontsize=10)
-right.text(6, 0.2, "sigmoid gate", ha="right", color=plotting.TASKS[0], fontsize=10)
+right.text(6, 1.9, "labels at best", color=plotting.TASKS[1])
+below = {"color": plotting.TASKS[2], "ha": "center", "va": "top"}
+right.text(5, 82 * (1 - trained.risk / line), "trained", **below)
+right.text(12, 0.105, "sigmoid gate", ha="right", color=plotting.TASKS[0])
 right.set(xlabel="$d$", ylabel="gain, per cent of the risk")
 right.set_xticks(dims, map(str, dims))
 right.set_xticks([], minor=True)
@@ -206,7 +200,10 @@ plotting.FigureData(
 # $$
 #
 # $$
-# T_{lk} = \E \Bigl[ \frac{\beta_l^\top \beta_k}{t_l t_k} \Big| y \Bigr], \qquad e_k = d - \E \Bigl[ \frac{\norm{\beta_k}^2}{t_k} \Big| y \Bigr] = d - 1 + \sigma^2 \tau_k, \qquad c_k = \E \Bigl[ \frac{\beta^\top \beta_k}{t_k} \Big| y \Bigr] .
+# \begin{gathered}
+# T_{lk} = \E \Bigl[ \frac{\beta_l^\top \beta_k}{t_l t_k} \Big| y \Bigr], \qquad c_k = \E \Bigl[ \frac{\beta^\top \beta_k}{t_k} \Big| y \Bigr], \\
+# e_k = d - \E \Bigl[ \frac{\norm{\beta_k}^2}{t_k} \Big| y \Bigr] = d - 1 + \sigma^2 \tau_k .
+# \end{gathered}
 # $$
 #
 # Given the tasks the labels are independent with variances $t_k$, so the law of the tasks given $y$ has the density $\prod_k t_k^{-n_k/2} e^{-S_k / (2 t_k)}$ with respect to their own law, up to a factor. It reads $y$ through $S_1, \dots, S_K$ alone, and so do $T$, $e$ and $c$. (With probability one all $S_k > 0$, and then these are finite.)

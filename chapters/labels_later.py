@@ -620,6 +620,7 @@ _ = ax.tick_params(axis="y", length=0)
 plotting.FigureData(
     "sequential",
     record,
+    figure=fig,
     distribution=dist,
     trained="400 steps of Adam, 250 prompts with 4 queries each, rate 0.03",
     tested="80,000 prompts with 8 queries each",

@@ -85,6 +85,7 @@ _ = ax.set(
 plotting.FigureData(
     "noise",
     record,
+    figure=fig,
     d=10,
     n=100,
     features="white",
@@ -150,15 +151,13 @@ plotting.FigureData(
 # ````
 #
 # So with noisy labels even the thousandth copy of a task brings news, and the weights forget the discount for large tasks. What remains of the
-# worth of gating is the angle between $r$ and equal weights. Take two tasks that are equally relevant, and compare the weights of their examples, ninety and ten:
+# worth of gating is the angle between $r$ and equal weights. Take two tasks that are equally relevant, and compare the weights of their examples, those of the ten to those of the ninety:
 
 # %%
 for sigma in (0, 3, 10, 100):
     noisy = PromptDistribution(10, (90, 10), (0.5, 0.5), sigma=sigma)
     many, few = optimal_wpgd(noisy).omega
-    print(
-        f"sigma = {sigma:3}: the small task's weigh {few / many:.2f} times as much"
-    )
+    print(f"sigma = {sigma:3}: {few / many:.2f} to 1")
 
 
 # %% tags=["check", "asserts-prop-noise"]
@@ -316,7 +315,8 @@ for trial in range(200):
     assert (levels[:-1][~rises] >= edge * levels[0] / levels[1]).all()
     assert ratios[-1] < 1.001
 print(
-    f"200 random cases at {len(levels)} noises each: A/B rises up to M_0 and falls from there, to {ratios[-1]:.4f} in the last"
+    f"200 random cases at {len(levels)} noises each: A/B rises up to M_0 "
+    f"and falls from there, to {ratios[-1]:.4f} in the last"
 )
 
 # %% [markdown]

@@ -160,21 +160,23 @@ for features_in in ("key", "value"):
 slopes = np.linspace(0.02, 4, 60)
 exact = [later_gain(2, (4, 4), (0.3, 0.9), -0.5, w) for w in slopes]
 rough = np.array([second_order(2, (4, 4), (0.3, 0.9), -0.5, w) for w in slopes])
-fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.1))
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.2))
 left.plot(slopes, exact, color=plotting.TASKS[1], lw=2.2)
 left.plot(slopes, np.array(exact) / 2, "--", color=plotting.TASKS[1], lw=1.6)
 left.plot(slopes[rough < 0.4], rough[rough < 0.4], ":", color="0.3", lw=1.8)
 for each in found:
     left.plot(abs(each["slope"]), each["gain"], "^", color=plotting.TASKS[2], ms=8)
 left.text(0.65, 0.37, "second order", color="0.3")
-left.text(2.0, 0.1, "rank one", color=plotting.TASKS[1])
+left.text(2.2, 0.1, "rank one", color=plotting.TASKS[1])
+left.text(2.05, 0.25, "trained", color=plotting.TASKS[2])
 left.set(xlabel="slope $w$", ylabel="$M$ less the risk", ylim=(0, 0.4))
+left.set_title("two tasks, $d = 2$")
 dims = (1, 2, 4, 8, 16, 32, 64, 128)
 reached = [best_later(d, (8,), (1.0,))[0] for d in dims]
 right.semilogx(dims, reached, "o-", color=plotting.TASKS[0])
 right.axhline(1, color="0.4", lw=1.4)
 right.text(1, 0.93, "bound: one example", color="0.3")
-right.set(xlabel="$d$", ylim=(0, 1.08))
+right.set(xlabel="$d$", ylim=(0, 1.08), title="one task")
 _ = right.set_xticks([1, 4, 16, 64], ["1", "4", "16", "64"])
 record = {
     "curve": ["exact"] * 60 + ["second order"] * 60 + ["best sigmoid"] * 8
@@ -185,7 +187,11 @@ record = {
 
 # %% tags=["remove-input"]
 plotting.FigureData(
-    "one_example", record, trained="120 steps of Adam", seed="training 0; test 2"
+    "one_example",
+    record,
+    figure=fig,
+    trained="120 steps of Adam",
+    seed="training 0; test 2",
 )
 
 # %% [markdown]

@@ -55,14 +55,17 @@ curves = {
 fig, ax = plt.subplots(figsize=(6.4, 3.5))
 ax.loglog(lengths, np.full(len(lengths), 100), **plotting.STYLES["predict zero"])
 ax.text(1e6, 110, "no preconditioner", ha="right", va="bottom")
-for k, (sigma, place) in enumerate(zip(noises, (8, 700, 3e4), strict=True)):
+places = ((8, -6, -6), (700, 6, 4), (3e4, 6, 4))
+for k, (sigma, (place, *offset)) in enumerate(zip(noises, places, strict=True)):
     style = {"color": plotting.TASKS[k], "linestyle": ("-", "--", "-.")[k]}
     ax.loglog(lengths, curves[sigma], linewidth=2.2, **style)
     ax.annotate(
         rf"$\sigma = {sigma:g}$",
         (place, np.interp(place, lengths, curves[sigma])),
         textcoords="offset points",
-        xytext=(6, 4),
+        xytext=offset,
+        ha="left" if offset[0] > 0 else "right",
+        va="bottom" if offset[1] > 0 else "top",
         color=plotting.TASKS[k],
     )
 _ = ax.set(
@@ -75,6 +78,7 @@ _ = ax.set(
 plotting.FigureData(
     "conditioning",
     {"n": lengths} | {f"sigma_{s:g}": c for s, c in curves.items()},
+    figure=fig,
     Sx="diag, geometric from 1 to 0.01",
     d=6,
     r="0.2, 0.8",
@@ -300,8 +304,14 @@ assert best_multiple(prior, informed.omega) > informed.risk + 0.01 * prior.M
 #
 # ```python
 # needed = 2 * (98 * (1 + np.trace(Sx)) - 1)
-# below, above = (two_tasks(2 * n, 1.0, Sx=Sx) for n in (needed // 2, needed // 2 + 1))
-# assert condition(optimal_wpgd(below).P @ Sx) > 2 > condition(optimal_wpgd(above).P @ Sx)
+# below, above = (
+#     two_tasks(2 * n, 1.0, Sx=Sx) for n in (needed // 2, needed // 2 + 1)
+# )
+# assert (
+#     condition(optimal_wpgd(below).P @ Sx)
+#     > 2
+#     > condition(optimal_wpgd(above).P @ Sx)
+# )
 # ```
 # ````
 #

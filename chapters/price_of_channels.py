@@ -465,10 +465,10 @@ for spare, color, dash in [(1, 2, "-"), (2, 3, (0, (5, 1.5))), (3, 0, "")]:
     )
 scalar_excess = (optimal_wpgd(dist, "monotone").risk - best.risk) / 3
 ax.axhline(scalar_excess, color="#666666", linestyle=(0, (1, 1.5)), linewidth=2)
-ax.text(sizes[0] * 1e4, scalar_excess * 1.6, "one scalar gate", color="#555555")
+ax.text(sizes[0] * 1e4, scalar_excess * 2.5, "one scalar gate", color="#555555")
 _ = ax.set(
     xlabel=r"size of the weights, $\|P_q\|\, \|P_k\|$",
-    ylabel="excess risk / d",
+    ylabel="excess risk / $d$",
     ylim=(3e-11, 1e2),
 )
 
@@ -476,6 +476,7 @@ _ = ax.set(
 plotting.FigureData(
     "price_of_channels",
     data,
+    figure=fig,
     setting="d = 3, counts (10, 10), r = (0.8, 0.2); excess = (risk - optimum)/d",
     scalar_excess=scalar_excess,
     seed="none",

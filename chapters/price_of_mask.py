@@ -24,7 +24,7 @@
 # So the layers of Theorem 6, whose keys read features and whose values carry labels alone, keep a distance to the Bayes predictor, whatever their depth. This page computes a floor under it, and says where the floor sinks to zero.
 # Then it shows the way round: let values carry features as well as labels.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-price-of-mask", "caption": "With the mask layers whose values carry labels alone stall above a floor; values that read features get round it; and in long prompts the floor sinks. Left: excess over the Bayes risk at each depth (d = 5, n = 10, noise of standard deviation 2). Right: the floor for prompts of other lengths and noise; grey, its law for long prompts."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-price-of-mask", "caption": "With the mask layers whose values carry labels alone stall above a floor; values that read features get round it; and in long prompts the floor sinks. Left: excess over the Bayes risk at each depth ($d = 5$, $n = 10$, noise of standard deviation 2). Right: the floor for prompts of other lengths and noise; grey, its law for long prompts."}}
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -132,7 +132,7 @@ floors = {
     for s2 in noises
 }
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2))
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.2))
 left.semilogy(depths, with_mask, "o--", color=blue, linewidth=2.4)
 left.semilogy(depths, with_features, "^-", color=orange)
 left.axhline(floor, **plotting.STYLES["predict zero"])
@@ -150,7 +150,7 @@ for s2, (color, marker, dash) in marks.items():
     right.text(
         72, floors[s2][-1], rf"$\sigma = {s2**0.5:g}$", va="center", color=color
     )
-right.set(xlabel="examples $n$", ylabel="floor", xlim=(1.8, 260))
+right.set(xlabel="examples $n$", ylabel="floor", xlim=(1.8, 500))
 _ = right.set_xticks([2, 8, 32], ["2", "8", "32"])
 
 # %% tags=["remove-input"]
@@ -166,6 +166,7 @@ for curve, at, values in (
 plotting.FigureData(
     "price_of_mask",
     record,
+    figure=fig,
     about="d = 5; left n = 10, sigma = 2, at L layers; right at n examples",
     floor=floor,
     seed="5 for the floor, 1 and 2 for the left, 3 for the right",

@@ -48,7 +48,7 @@ def strings(r):
 
 six, many = worst_relevances(6)[0], np.arange(2, 41)
 sums, upper, lower = strings(six)
-fig, (left, right) = plt.subplots(1, 2, figsize=(6.8, 3.3))
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.3))
 left.axhline(0, color="0.6", linewidth=0.8)
 left.plot(upper, color=plotting.TASKS[3], linewidth=3)
 left.plot(lower, color=plotting.TASKS[1], linewidth=3, linestyle=(0, (4, 1.2)))
@@ -75,6 +75,7 @@ plotting.FigureData(
         "share_all_agree": floors["agree"],
         "share_any_sign": floors["signs"],
     },
+    figure=fig,
     six_tasks={
         "sums": sums.tolist(),
         "above": upper.tolist(),
@@ -162,7 +163,10 @@ plotting.FigureData(
 # Take $t = \cot^2(\theta/2)$. Then $1 + t = 1/\sin^2(\theta/2)$, and $(1 + 1/t)\, t$ is the same, so
 #
 # $$
-# \norm{r}^2 \sin^2 \frac\theta2 \le \sum (\Delta c_m)^2 + \sum (\Delta \ell_m)^2 = \frac12 \sum \bigl( (\Delta u_m)^2 + (\Delta v_m)^2 \bigr) = \frac{\norm{\Pi(r)}^2 + \norm{\Pi(-r)}^2}{2} .
+# \begin{aligned}
+# \norm{r}^2 \sin^2 \frac\theta2 &\le \sum (\Delta c_m)^2 + \sum (\Delta \ell_m)^2 \\
+# &= \frac12 \sum \bigl( (\Delta u_m)^2 + (\Delta v_m)^2 \bigr) = \frac{\norm{\Pi(r)}^2 + \norm{\Pi(-r)}^2}{2} .
+# \end{aligned}
 # $$
 #
 # The larger of the two is at least the mean.
@@ -379,14 +383,19 @@ assert np.isclose(share(both), 0.0104, rtol=0.01)
 #     rng = np.random.default_rng(K)
 #     kept = []
 #     for r in rng.normal(size=(draws, K)):
-#         best = max((np.maximum(isotonic_regression(s * r).x, 0) ** 2).sum() for s in (1, -1))
+#         best = max(
+#             (np.maximum(isotonic_regression(s * r).x, 0) ** 2).sum()
+#             for s in (1, -1)
+#         )
 #         kept.append(best / (r @ r))
 #     return np.mean(kept)
 #
 #
 # means = {K: typical(K) for K in (2, 8, 32)}
 # assert 0.65 < means[2] < 0.85 and 0.05 < means[32] < 0.2
-# assert all(8 * worst_relevances(K)[1] < mean or K == 2 for K, mean in means.items())
+# assert all(
+#     8 * worst_relevances(K)[1] < mean or K == 2 for K, mean in means.items()
+# )
 # slope = np.log(means[32] / means[8]) / np.log(4)
 # assert -1 < slope < -0.6
 # ```

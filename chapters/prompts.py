@@ -258,6 +258,7 @@ plotting.FigureData(
         for c, edge in edges.items()
         for k in (0, 1)
     },
+    figure=fig,
     seed="none",
 )
 

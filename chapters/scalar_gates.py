@@ -61,7 +61,7 @@ for ax, r, title in zip(
     two_orders[str(r)] = (lines, gated.risk / 10, best.risk / 10)
     ax.set(title=title, xlabel="example $i$", ylim=(0, 1))
 axes[0].set_ylabel(r"weight $\omega_i$")
-axes[0].text(50, 0.86, "best weights\n= scalar gate", ha="right", va="center")
+axes[0].text(44, 0.86, "best weights\n= scalar gate", ha="right", va="center")
 _, gated_risk, best_risk = two_orders["(0.8, 0.2)"]
 axes[1].text(3, 0.84, f"best weights: {best_risk:.2f} $d$", va="bottom")
 axes[1].text(100, 0.72, f"scalar: {gated_risk:.2f} $d$", ha="right", va="bottom")
@@ -144,6 +144,7 @@ plotting.FigureData(
         "gate": gates,
         "weight": [w if k < 3 else None for w, k in zip(reach, kind, strict=True)],
     },
+    figure=fig,
     seed="none",
 )
 
@@ -381,7 +382,7 @@ LABELS = {
     "a": (
         ("linear attention", (80, 0.62), (90, 0.7)),
         ("constant gate", (60, 0.335), (70, 0.43)),
-        ("scalar gate with delimiters", (70, 0.24), (10, 0.04)),
+        ("scalar gate", (40, 0.37), (22, 0.08)),
     ),
     "b": (
         ("linear attention", (80, 0.62), (90, 0.7)),

@@ -57,6 +57,7 @@ _ = right.text(4.4, 0.6, "the string")
 plotting.FigureData(
     "pooling",
     {"task": ends[1:], "relevance": eight, "scalar_gate": pooled},
+    figure=fig,
     tasks="eight, independent, of equal size",
     seed="none",
 )
@@ -236,9 +237,9 @@ fig, (left, ax) = plt.subplots(1, 2, figsize=(6.4, 3.2), width_ratios=(1, 1.4))
 edges = np.arange(0.5, 101, 25)
 left.stairs(weights["scalar gate"], edges, baseline=None, **wide)
 left.stairs(weights["weighted optimum"], edges, baseline=None, **narrow)
-left.set(xlabel="example, order 2413", ylabel="weight", ylim=(0, 0.85))
-left.text(26, 0.73, "best weights")
-left.text(100, 0.68, "scalar gate", ha="right")
+left.set(xlabel="example, order 2413", ylabel="weight", ylim=(0, 0.92))
+left.text(26, 0.73, "best\nweights")
+left.text(101, 0.68, "scalar\ngate", ha="right")
 ax.axhline(linear, **plotting.STYLES["linear attention"])
 ax.axhline(free, **narrow)
 ax.plot(
@@ -249,19 +250,20 @@ ax.plot(
     markersize=6,
     markeredgecolor="0.1",
 )
-for name, side in {"1234": "top", "2134": "center", "2341": "center"}.items():
+for name, lower in {"1234": 0.003, "2134": -0.005, "2341": 0.0}.items():
     last = max(k for k in range(24) if cost[names[k]] < cost[name] + 1e-9)
-    ax.text(last + 1.7, cost[name], name, va=side)
+    ax.text(last + 1.7, cost[name] - lower, name, va="top")
 ax.text(names.index("2413") + 1, cost["2413"] - 0.004, "2413", va="top")
 ax.set(xlabel="orders, the best first", xlim=(0, 25.5))
-ax.set(ylabel="risk / $d$", ylim=(0.402, 0.575))
-ax.text(1, linear + 0.004, "linear attention", va="bottom")
+ax.set(ylabel="risk / $d$", ylim=(0.398, 0.575))
+ax.text(1, linear + 0.006, "linear attention", va="bottom")
 _ = ax.text(25, free + 0.004, "optimum", ha="right", va="bottom")
 
 # %% tags=["remove-input"]
 plotting.FigureData(
     "orders",
     {"order": names, "scalar_gate": [cost[name] for name in names]},
+    figure=fig,
     weights_of_2413={name: w.tolist() for name, w in weights.items()},
     linear_attention=linear,
     optimum=free,
@@ -298,7 +300,8 @@ risks = {
     name: round(optimal_wpgd(alike, w).risk / 10, 4) for name, w in choices.items()
 }
 assert risks["relevance"] > risks["equal"] > risks["scalar gate"]
-risks
+for name, risk in risks.items():
+    print(f"{name:12} {risk:.4f}")
 
 # %% [markdown]
 # The second task tells what the third tells better, so it should weigh less than the first, not more.
@@ -369,7 +372,9 @@ risks
 # for _ in range(50):
 #     r = rng.random(4) ** 4
 #     dist = PromptDistribution(5, (7,) * 4, 0.9 * r / np.linalg.norm(r))
-#     gated, best = (dist.M - optimal_wpgd(dist, w).risk for w in ("monotone", "free"))
+#     gated, best = (
+#         dist.M - optimal_wpgd(dist, w).risk for w in ("monotone", "free")
+#     )
 #     shares.append(gated / best)
 # assert min(shares) > 1 / 4
 # dist = PromptDistribution(5, (7,) * 4, (0.9, 0, 0, 0))
@@ -402,8 +407,12 @@ risks
 #
 # ```python
 # def share(theta):
-#     dist = PromptDistribution(5, (7, 7), (0.9 * np.cos(theta), 0.9 * np.sin(theta)))
-#     gated, best = (dist.M - optimal_wpgd(dist, w).risk for w in ("monotone", "free"))
+#     dist = PromptDistribution(
+#         5, (7, 7), (0.9 * np.cos(theta), 0.9 * np.sin(theta))
+#     )
+#     gated, best = (
+#         dist.M - optimal_wpgd(dist, w).risk for w in ("monotone", "free")
+#     )
 #     return gated / best
 #
 #

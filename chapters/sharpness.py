@@ -135,6 +135,7 @@ plotting.FigureData(
             for value in values
         ],
     },
+    figure=fig,
     seed="none",
 )
 
@@ -206,6 +207,7 @@ _ = axes[0].set_ylabel(r"gap of $\Sigma$")
 plotting.FigureData(
     "phases",
     record,
+    figure=fig,
     Sigma="one large eigenvalue, d - 1 equal, trace 1",
     tasks="two, independent, 1 and 1 + gap_R examples",
     sigma=0,
@@ -723,11 +725,18 @@ assert two_task_slopes(s, copies, signal, tasks).max() < 1
 #
 # ```python
 # def works(kappa, nu, delta=1e-7):
-#     return two_task_slopes((delta, delta / kappa), (1, nu), 1.0, (1.0, 1e12), points=2000).max() > 1
+#     return (
+#         two_task_slopes(
+#             (delta, delta / kappa), (1, nu), 1.0, (1.0, 1e12), points=2000
+#         ).max()
+#         > 1
+#     )
 #
 #
 # for kappa, first, last in ((9.1, 21, 36), (9.5, 16, 56)):
-#     assert [nu for nu in range(1, 80) if works(kappa, nu)] == list(range(first, last + 1))
+#     assert [nu for nu in range(1, 80) if works(kappa, nu)] == list(
+#         range(first, last + 1)
+#     )
 # assert [nu for nu in range(1, 101) if works(12.0, nu)] == list(range(9, 101))
 # ```
 # ````
@@ -755,7 +764,11 @@ assert two_task_slopes(s, copies, signal, tasks).max() < 1
 # def largest_with(rank, noise):
 #     return max(
 #         two_task_slopes(
-#             (1.0, small), (1, rank - 1), (1 + (rank - 1) * small) * (1 + noise), (1e-3, top), points=400
+#             (1.0, small),
+#             (1, rank - 1),
+#             (1 + (rank - 1) * small) * (1 + noise),
+#             (1e-3, top),
+#             points=400,
 #         ).max()
 #         for small in np.geomspace(1e-6, 0.3, 50)
 #         for top in (1e4, 1e8, 1e12)

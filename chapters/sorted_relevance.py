@@ -82,6 +82,7 @@ _ = ax.set(xlabel=r"noise, $\sigma^2$", ylabel="second / first", ylim=(0, 1.4))
 plotting.FigureData(
     "large_last",
     {"noise": noise, "best": ratio["free"], "scalar_gate": ratio["monotone"]},
+    figure=fig,
     counts="10, 90",
     r="0.4, 0.5",
     d=10,
@@ -161,7 +162,8 @@ risks = {
     w: optimal_wpgd(big_last, w).risk / 10 for w in ("free", "monotone", "uniform")
 }
 assert abs(risks["monotone"] - risks["uniform"]) < 1e-12  # exact algebra
-{name: round(risk, 4) for name, risk in risks.items()}
+for name, risk in risks.items():
+    print(f"{name:9} {risk:.4f}")
 
 
 # %% tags=["check", "asserts-prop-unequal-counts"]
@@ -404,6 +406,7 @@ _ = ax.set(
 plotting.FigureData(
     "order_wells",
     {"gamma": gammas} | curves,
+    figure=fig,
     counts="1000, 2, 1",
     r="sqrt 0.35, 0.8, 0.1",
     Sx="diag, 1 and 299 times 1/299",

@@ -90,6 +90,7 @@ _ = axes[1].axvline(1, color="#666666", lw=1)
 plotting.FigureData(
     "speed_ratios",
     record,
+    figure=fig,
     date=stored["date"],
     cpu=stored["machine"]["cpu"],
     seed=0,
@@ -287,6 +288,7 @@ _ = fig.legend(loc="outside upper center", ncols=2, handletextpad=0.2)
 plotting.FigureData(
     "speed_floors",
     record,
+    figure=fig,
     gemm_gflops=floors["gemm_gflops"],
     normal_million_per_second=floors["normal_million_per_second"],
     copy_gb_per_second=floors["copy_gb_per_second"],
@@ -335,7 +337,10 @@ glue(
 # The authors' table trained anew ({doc}`training`) took minutes. Compare the times of two rows only if the machine was as busy for both.
 
 # %% tags=["check"]
-lines = [f"{key} {value:.3g}" for key, value in stored.get("tables", {}).items()]
+lines = [
+    f"{key.replace('_', ' ')} {value:.3g}"
+    for key, value in stored.get("tables", {}).items()
+]
 for recipe in ("context_gate", "all_weights"):
     cells = json.loads(Path(f"data/table_{recipe}.json").read_text())
     minutes = sum(cell["seconds"] for cell in cells) / 60
@@ -346,8 +351,8 @@ for recipe in ("context_gate", "all_weights"):
     busiest = max((load[0] for load in loads if load), default="not recorded")
     assert cells and minutes > 0
     lines.append(
-        f"{recipe}: {len(cells)} cells, {minutes:.0f} minutes on one thread, load average"
-        f" at most {busiest}"
+        f"{recipe.replace('_', ' ')}: {len(cells)} cells, {minutes:.0f} minutes "
+        f"on one thread, load average at most {busiest}"
     )
 print("; ".join(lines))
 
@@ -437,7 +442,11 @@ assert multiplications(d, d)[0] < one_more  # and still wins at d tokens
 #
 # ```python
 # for d in (10, 100, 1000):
-#     first = next(T for T in range(1, 2 * d) if multiplications(T, d)[2] < multiplications(T, d)[0])
+#     first = next(
+#         T
+#         for T in range(1, 2 * d)
+#         if multiplications(T, d)[2] < multiplications(T, d)[0]
+#     )
 #     assert first == int(3 * d**2 / (2 * (d + 1))) + 1
 # ```
 # ````
@@ -476,9 +485,19 @@ assert multiplications(d, d)[0] < one_more  # and still wins at d tokens
 #     assert operations("recurrent", T) == 2 * T * 16**2
 #     assert operations("parallel", T) == 4 * T**2 * 16
 # assert operations("parallel", 8) == operations("recurrent", 8)
-# assert operations("recurrent", 512) < operations("chunked", 512) < operations("parallel", 512)
+# assert (
+#     operations("recurrent", 512)
+#     < operations("chunked", 512)
+#     < operations("parallel", 512)
+# )
 # for size in (10, 100):
-#     in_time = pick(stored["forward_backward"], form="chunked", gate="scalar", d=size, against="loop")
+#     in_time = pick(
+#         stored["forward_backward"],
+#         form="chunked",
+#         gate="scalar",
+#         d=size,
+#         against="loop",
+#     )
 #     assert in_time["ratio_min"] > 1
 # ```
 # ````

@@ -98,6 +98,7 @@ _ = axes[1, 0].set_ylabel("risk / $M$")
 plotting.FigureData(
     "cobweb",
     data,
+    figure=fig,
     left=one,
     right=three,
     Sx_left="diag(1, 0.1 x 19)",

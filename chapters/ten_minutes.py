@@ -101,7 +101,10 @@ plotting.FigureData(
 # At the query the prediction is a sum over the examples, and each example's weight is **the product of the gates after it**:
 #
 # $$
-# \text{prediction} = \sum_i \omega_i\, y_i\, (x^\top x_i), \qquad \omega_i = g_{i+1}\, g_{i+2} \cdots g_{n+1} .
+# \begin{aligned}
+# \text{prediction} &= \sum_i \omega_i\, y_i\, (x^\top x_i), \\
+# \omega_i &= g_{i+1}\, g_{i+2} \cdots g_{n+1} .
+# \end{aligned}
 # $$
 #
 # With a second gate, of $1/2$ at $x_6$, the weights would be $1/8, 1/8, 1/8, 1/2, 1/2, 1$.
@@ -200,7 +203,7 @@ for name, (_, marker, colour, shift) in layers.items():
     ax.vlines(at, 0, risks[name], color=colour, linewidth=1.6)
     ax.plot(at, risks[name], marker, color=colour, markersize=9)
     for place, risk in zip(at, risks[name], strict=True):
-        ax.text(place, risk + 0.03, f"{risk:.2f}", ha="center")
+        ax.text(place, risk + 0.045, f"{risk:.2f}", ha="center")
 for (name, (_, marker, colour, _)), height in zip(
     layers.items(), (0.93, 0.84, 0.75), strict=True
 ):
@@ -215,6 +218,7 @@ plotting.FigureData(
     "three_answers",
     {"r_1": [r[0] for r in orders.values()]}
     | {name.replace(" ", "_"): values for name, values in risks.items()},
+    figure=fig,
     d=10,
     counts="50, 50",
     seed="none",

@@ -103,6 +103,7 @@ plotting.FigureData(
     "token_free",
     {"share": shares}
     | {name.replace(" ", "_"): q for name, q in quantiles.items()},
+    figure=fig,
     numbers_with_tokens="4 d + n d",
     numbers_without="5 d + n",
     d=100,

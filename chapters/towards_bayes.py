@@ -21,7 +21,7 @@
 # task it is ridge regression. Many layers are many steps of a descent ({doc}`depth`), and a descent stopped early resembles ridge
 # regression. But with noise it never becomes ridge regression. One number more in each layer, the query's own gate, closes the gap.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth", "caption": "Steps alone stall; with a gate on the query they tend to the Bayes predictor. Least excess over the Bayes risk that was found at each depth, for one task with noise of standard deviation 2 (d = 5, n = 10), without the causal mask. Grey: gradient flow stopped at its best time, and a floor under all stacks with the mask."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth", "caption": "Steps alone stall; with a gate on the query they tend to the Bayes predictor. Least excess over the Bayes risk that was found at each depth, for one task with noise of standard deviation 2 ($d = 5$, $n = 10$), without the causal mask. Grey: gradient flow stopped at its best time, and a floor under all stacks with the mask."}}
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -462,7 +462,7 @@ print(
 # fresh prompts, as it varies much less than the loss.
 # ````
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth-two-tasks", "caption": "From three layers on, removing the causal mask and freeing the weights both help. Held-out risk of fitted layers, for two tasks (d = 5, n = 40, no noise). Bars: two standard errors."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth-two-tasks", "caption": "From three layers on, removing the causal mask and freeing the weights both help. Held-out risk of fitted layers, for two tasks ($d = 5$, $n = 40$, no noise). Bars: two standard errors."}}
 d, half = 5, 20
 dist = PromptDistribution(d, (half, half), (0.2, 0.8))
 bayes_risk = d * (1 - 0.2**2 - 0.8**2)
@@ -611,7 +611,7 @@ for key, (color, dash, marker, name, up) in looks.items():
         va="center",
         annotation_clip=False,
     )
-_ = ax.set(xlabel="layers $L$", ylabel="risk", ylim=(1.5, None), xticks=range(1, 6))
+_ = ax.set(xlabel="layers $L$", ylabel="risk", ylim=(1.4, None), xticks=range(1, 6))
 
 # %% tags=["remove-input"]
 record = {"curve": [], "L": [], "risk": [], "stderr": []}
@@ -623,6 +623,7 @@ for key, curve in curves.items():
 plotting.FigureData(
     "depth_two_tasks",
     record,
+    figure=fig,
     about="d = 5, n = 20 + 20, sigma = 0, r = (0.2, 0.8); risk",
     least_squares=ols,
     bayes=bayes_risk,

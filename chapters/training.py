@@ -67,7 +67,7 @@ for model, (name, ink, dash, line) in looks.items():
     ax.axhline(level, color="0.45", linewidth=1.2)
     ax.text(1, level - 0.015, f"{line}: {level:.3f}", va="top", color="0.35")
     ax.plot(steps, smooth, color=ink, linestyle=dash, linewidth=2)
-    ax.text(540, smooth[-1], name, color=ink, va="center")
+    ax.text(540, level + 0.012, name, color=ink, va="bottom")
     record["step"] += list(steps)
     record["model"] += [model] * len(steps)
     record["loss_over_d"] += smooth
@@ -77,7 +77,14 @@ _ = ax.set_xticks([1, 10, 100, 500], ["1", "10", "100", "500"])
 
 # %% tags=["remove-input"]
 plotting.FigureData(
-    "loss", record, distribution=small, steps=500, batch=256, lr=0.02, seed=0
+    "loss",
+    record,
+    figure=fig,
+    distribution=small,
+    steps=500,
+    batch=256,
+    lr=0.02,
+    seed=0,
 )
 
 # %% [markdown]
@@ -189,6 +196,7 @@ right.grid(False)
 plotting.FigureData(
     "inside",
     {"example": at, "trained": weights, "best": line},
+    figure=fig,
     P=matrix.tolist(),
     distribution=small,
     seed=0,
@@ -338,6 +346,7 @@ excess_table = "\n".join(lines)
 plotting.FigureData(
     "excess",
     record,
+    figure=fig,
     d=100,
     r="(0.2, 0.8)",
     sigma=0,

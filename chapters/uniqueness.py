@@ -75,6 +75,7 @@ _ = ax.set_ylim(risk.min() - 0.006, min(risk.max(), 0.80))
 plotting.FigureData(
     "two_wells",
     {"h": h, "gamma": path_gamma, "risk_over_M": risk},
+    figure=fig,
     distribution=example,
     Sx="diag(1, 1/299 x 299)",
     seed="none",
@@ -166,8 +167,10 @@ print(
 # \mathrm{gap}(R)^2/4$, $\gamma \ge 1$ and $\lambda_- \ge 0$. Then
 #
 # $$
-# F' \le \frac{M^2\, \mathrm{gap}(R)^2}{(M + s_-)(M + s_+)}\; \frac{(m - s_-)(s_+ - m)}{(M + m)(M + (1 + \mathrm{gap}(R)) m)}
-# \le \frac{M^2 \Delta^2}{(M + s_-)(M + s_+) (\sqrt A + \sqrt B)^2} ,
+# \begin{aligned}
+# F' &\le \frac{M^2\, \mathrm{gap}(R)^2}{(M + s_-)(M + s_+)}\; \frac{(m - s_-)(s_+ - m)}{(M + m)(M + (1 + \mathrm{gap}(R)) m)} \\
+# &\le \frac{M^2 \Delta^2}{(M + s_-)(M + s_+) (\sqrt A + \sqrt B)^2} ,
+# \end{aligned}
 # $$
 #
 # the second step as there. Here $B \ge (M + s_-)^2$ and, as $s_+ \mathrm{gap}(R) \ge \Delta$, $A \ge (M + s_-)^2 + (M + s_-) \Delta$. With $\Delta < M + s_-$ this makes
@@ -239,6 +242,7 @@ _ = ax.set_xticks(ends, [r"$\lambda_-$", r"$\lambda_+$"])
 plotting.FigureData(
     "chord",
     {"lambda": grid, "phi": phi(grid), "chord": chord},
+    figure=fig,
     h=law_h,
     law=", ".join(f"{x:g}: {w:g}" for x, w in zip(law_lam, law_u, strict=True)),
     seed="none",
@@ -296,7 +300,10 @@ plotting.FigureData(
 # $(\Lambda_+ - \Lambda_-)^2$ divided by
 #
 # $$
-# \frac{(M + \Lambda_- s_-)(M + \Lambda_- s_+)}{t} + A + B + t\, (M + \Lambda_+ s_-)(M + \Lambda_+ s_+) \;\ge\; A + B + 2 \sqrt{AB},
+# \begin{aligned}
+# \frac{(M + \Lambda_- s_-)(M + \Lambda_- s_+)}{t} + A + B + t\, &(M + \Lambda_+ s_-)(M + \Lambda_+ s_+) \\
+# &\ge\; A + B + 2 \sqrt{AB},
+# \end{aligned}
 # $$
 #
 # by the inequality of the two means. The second fraction becomes the same with $s$ and $\Lambda$ exchanged, which leaves $A$ and $B$ as they are. As $A - B = M (\Lambda_+ - \Lambda_-)(s_+ - s_-)$,
@@ -609,7 +616,9 @@ for dist in (noisy, noise_free):
 #
 # ```python
 # assert uniqueness(PromptDistribution(50, (1, 10**6), (0.6, 0.8))).holds_sharp
-# assert uniqueness(PromptDistribution(9, (7, 7), (0.6, 0.8), Sx=np.diag(10.0 ** -np.arange(9)))).holds_sharp
+# assert uniqueness(
+#     PromptDistribution(9, (7, 7), (0.6, 0.8), Sx=np.diag(10.0 ** -np.arange(9)))
+# ).holds_sharp
 # ```
 # ````
 #
@@ -666,10 +675,13 @@ for dist in (noisy, noise_free):
 #
 # ```python
 # def at(q):
-#     return stationary_points(PromptDistribution(300, (1000, 1), (q**0.5, (1 - q) ** 0.5), Sx=Sx))
+#     return stationary_points(
+#         PromptDistribution(300, (1000, 1), (q**0.5, (1 - q) ** 0.5), Sx=Sx)
+#     )
 #
 #
-# assert [len(at(q)) for q in (0.05, 0.1, 0.25, 0.3, 0.45, 0.5)] == [1, 3, 3, 3, 3, 1]
+# found = [len(at(q)) for q in (0.05, 0.1, 0.25, 0.3, 0.45, 0.5)]
+# assert found == [1, 3, 3, 3, 3, 1]
 # assert at(0.25)[0].gamma < 10 and at(0.3)[0].gamma > 800
 # # The two wells are equally deep in between.
 # low, high = 0.25, 0.3

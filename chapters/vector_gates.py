@@ -45,7 +45,8 @@ top.text(
 bottom.stairs(target, edges, color="black", **wide)
 bottom.stairs(flat, edges, color="#666666", linestyle=(0, (1, 1.2)), **wide)
 bottom.text(1.55, target[0] - 0.02, "the difference: the best weights", va="top")
-bottom.text(4.45, flat[3] + 0.06, "one scalar gate", color="#555555", ha="right")
+told = {"color": "#555555", "ha": "right", "va": "top"}
+bottom.text(4.45, flat[3] - 0.05, "a scalar gate", **told)
 top.set(ylabel="weight", ylim=(-0.08, 1.55))
 _ = bottom.set(
     xlabel="task, in the order of the prompt",

@@ -34,33 +34,46 @@ def gain(dist):
     return optimal_wpgd(dist, "uniform").risk - optimal_wpgd(dist).risk
 
 
-grid = np.linspace(-1, 1, 61)
+grid = np.arange(-32, 33) / 30
 fig, axes = plt.subplots(1, 2, figsize=(6.4, 3.7), sharey=True)
 record = {"n_1": [], "r_1": [], "r_2": [], "gain_over_M": []}
-for ax, counts in zip(axes, ((50, 50), (90, 10)), strict=True):
-    values = np.full((61, 61), np.nan)
+panels = ((50, 50), (0.35, 0.6)), ((90, 10), (0.45, 0.79))
+for ax, (counts, places) in zip(axes, panels, strict=True):
+    values = np.full((65, 65), np.nan)
     for i, r2 in enumerate(grid):
         for j, r1 in enumerate(grid):
-            if r1**2 + r2**2 <= 1:
+            # The gain is quadratic in r: so it is drawn up to the circle, and cut there.
+            beyond = max(1, np.hypot(r1, r2))
+            if beyond < 1.05:
                 values[i, j] = values[-1 - i, -1 - j]  # -r gains what r does
                 if np.isnan(values[i, j]):
-                    dist = PromptDistribution(10, counts, (r1, r2))
-                    values[i, j] = gain(dist) / dist.M
+                    dist = PromptDistribution(
+                        10, counts, (r1 / beyond, r2 / beyond)
+                    )
+                    values[i, j] = beyond**2 * gain(dist) / dist.M
+            if beyond == 1:
                 record["n_1"].append(counts[0])
                 record["r_1"].append(r1)
                 record["r_2"].append(r2)
                 record["gain_over_M"].append(values[i, j])
     fill = {"cmap": plotting.SEQUENTIAL, "vmin": 0, "vmax": 1.2}
-    ax.contourf(grid, grid, values, levels=np.arange(0, 0.86, 0.1), **fill)
+    shades = ax.contourf(grid, grid, values, levels=np.arange(0, 0.96, 0.1), **fill)
     lines = ax.contour(grid, grid, values, levels=(0.1, 0.3), colors="0.25")
     lines.set_linewidth(0.8)
-    ax.clabel(lines, fontsize=12)
+    for drawn in (shades, lines):
+        drawn.set_clip_path(plt.Circle((0, 0), 1, transform=ax.transData))
     level = np.array([counts[0] + 11, counts[1] + 11])  # n_k + N
     level = level / np.linalg.norm(level)
     ax.plot(*np.outer(level, (-1, 1)), color=plotting.TASKS[1], linewidth=3)
     ax.plot((-0.71, 0.71), (-0.71, 0.71), "--", color="0.1", linewidth=1.2)
-    place = level * 0.55 + (0.07, -0.16)
-    ax.text(*place, "no gain", color=plotting.TASKS[1])
+    across = np.array([-level[1], level[0]])
+    at = [side * share * across for side in (-1, 1) for share in places]
+    ax.clabel(lines, fontsize=12, manual=at)
+    slant = {"rotation": np.degrees(np.arctan2(*level[::-1])), "ha": "center"}
+    slant |= {"va": "center", "rotation_mode": "anchor"}
+    ax.text(
+        *0.55 * level - 0.13 * across, "no gain", color=plotting.TASKS[1], **slant
+    )
     ax.set(title=f"{counts[0]} and {counts[1]} examples", xlabel="$r_1$")
     ax.set(aspect="equal")
     ax.grid(False)
@@ -68,7 +81,14 @@ _ = axes[0].set_ylabel("$r_2$")
 
 # %% tags=["remove-input"]
 plotting.FigureData(
-    "gain", record, d=10, n=100, sigma=0, tasks="two, independent", seed="none"
+    "gain",
+    record,
+    figure=fig,
+    d=10,
+    n=100,
+    sigma=0,
+    tasks="two, independent",
+    seed="none",
 )
 
 

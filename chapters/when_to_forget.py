@@ -50,18 +50,20 @@ for k, (r, place) in enumerate(places):
     record[f"r_{r[0]}_{r[1]}"] = curve
     style = {"color": plotting.TASKS[k], "linestyle": ("-", "--", "-.")[k]}
     ax.semilogx(memory, curve, linewidth=2.2, **style)
-    ax.text(*place, f"$r = {r}$", color=plotting.TASKS[k])
+    ax.text(*place, f"$r = ({r[0]:g}, {r[1]:g})$", color=plotting.TASKS[k])
     best = optimal_wpgd(dist, "constant-gate")
     at = 1 / (1 - best.gate) if best.gate < 1 else 1e4
     ax.plot(at, best.risk / 10, "o", color=plotting.TASKS[k], markersize=8)
     if r[0] < r[1]:
         mono = optimal_wpgd(dist, "monotone").risk / 10
         ax.plot(1e4, mono, "<", color=plotting.TASKS[k], markersize=9)
+        told = {"color": plotting.TASKS[k], "ha": "right", "va": "center"}
+        ax.text(7500, mono, "best rising weights", **told)
 _ = ax.set(xlabel="memory $1/(1-g)$, in examples", ylabel="risk / $d$", ylim=(0, 1))
 
 # %% tags=["remove-input"]
 plotting.FigureData(
-    "constant_gate", record, d=10, counts=(50, 50), sigma=0, seed="none"
+    "constant_gate", record, figure=fig, d=10, counts=(50, 50), sigma=0, seed="none"
 )
 
 # %% [markdown]

@@ -372,9 +372,11 @@ class DeltaRule(nn.Module):
 # $\E \norm{w}^2$ and $\E\, w^\top \beta$
 #
 # $$
+# \begin{gathered}
 # \E \norm{w}^2 + \tfrac{2 \eta}{d} \bigl( \E\, w^\top \beta - \E \norm{w}^2 \bigr) + \tfrac{\eta^2}{d}\, \E \norm{\beta - w}^2
-# \qquad \text{and} \qquad
+# \quad \text{and} \\
 # \rho\, \bigl( \E\, w^\top \beta + \tfrac{\eta}{d} (d - \E\, w^\top \beta) \bigr),
+# \end{gathered}
 # $$
 #
 # and the risk is $\E \norm{\beta - w}^2$ at the end. The code of the first picture has it as `delta_risk`.
@@ -465,6 +467,7 @@ plotting.FigureData(
         "risk_over_M": [e.risk / twin.M for e in shown.values()],
         "stderr": [e.stderr / twin.M for e in shown.values()],
     },
+    figure=fig,
     distribution="drift, d = 3, n = 30, rho = 0.97",
     linear_attention=linear.risk / twin.M,
     optimum=best.risk / twin.M,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from book import build
+from book import browsers, build
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDED = """
@@ -190,3 +190,11 @@ def test_a_page_without_formulas_loads_nothing_that_sets_them(built):
 
 def test_code_has_elements_only_where_it_has_colours(article):
     assert article.select(".highlight .k, .highlight .mi") and not article.select(".highlight :is(.n, .p, .w)")
+
+
+def test_a_formula_and_the_sign_after_it_stay_on_one_line():
+    formula = r'<span class="math notranslate nohighlight">\(a &lt; b\)</span>'
+    context = {"body": f"Let ({formula}), then {formula} and {formula}."}
+    browsers.with_joined_signs(None, "page", "page.html", context, None)
+    joined = [span.get_text() for span in BeautifulSoup(context["body"], "html.parser").select(".joined")]
+    assert joined == [r"(\(a < b\)),", r"\(a < b\)."]

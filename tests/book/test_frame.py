@@ -185,3 +185,8 @@ def test_the_workflow_that_publishes_sets_the_address_and_pushes_the_notebooks()
     assert workflow[True]["push"]["tags"] == ["v*"]  # `on` is a truth value in YAML
     push = workflow["jobs"]["notebooks"]["steps"][-1]["run"]
     assert f"--initial-branch={notebooks.BRANCH}\n" in push and push.endswith(f" {notebooks.BRANCH}\n")
+
+
+def test_the_front_page_is_cited_as_the_book():
+    first, _ = frame.how_to_cite(CITED, "The book", "The book", "", 2024)
+    assert first == f"{CITED['authors'][0]['name']} (2024). The book, version {CITED['version']}."

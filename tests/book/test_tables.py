@@ -3,6 +3,8 @@
 import pytest
 from bs4 import BeautifulSoup
 
+from book.tables import keep_columns
+
 TABLES = r"""
 | | with $\omega_i \le 1$ | and *more* |
 |---|---|---|
@@ -33,3 +35,19 @@ def test_each_entry_of_a_card_has_the_name_of_its_column(tables):
 
 def test_a_table_of_numbers_stays_one(tables):
     assert "cards" not in tables[1]["class"] and not tables[1].select("[data-label]")
+
+
+def test_a_table_that_is_printed_keeps_its_columns():
+    context = {
+        "body": "".join(
+            f'<div class="output stream"><div class="highlight"><pre><span></span>{text}\n</pre></div></div>'
+            for text in (
+                "   n   risk   best\n  10   0.50   0.40\n 100   0.25   0.20",
+                "a  text\nof three\nlines",
+                "one",
+            )
+        )
+    }
+    keep_columns(None, "page", "page.html", context, None)
+    found = BeautifulSoup(context["body"], "html.parser").select(".output")
+    assert ["columns" in output["class"] for output in found] == [True, False, False]

@@ -20,13 +20,14 @@ PAPER = 658
 # What axe-core looks at: what colours have no part in, of everything, on the desk and on the phone; what they have a
 # part in, light and dark, once for each look of a text. That takes by far the longest for a text.
 COLOURED = ["color-contrast", "link-in-text-block"]
-STRUCTURE = {
-    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
-    "rules": {rule: {"enabled": False} for rule in COLOURED},
-}
+TAGS = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+STRUCTURE = {"runOnly": TAGS, "rules": {rule: {"enabled": False} for rule in COLOURED}}
 COLOURS = {"runOnly": {"type": "rule", "values": COLOURED}}
+BOTH = {"runOnly": TAGS}
 
-WATCH_SHIFTS = """
+# Every page is opened as if for the first time.
+AT_FIRST = """
+    try { localStorage.clear(); sessionStorage.clear(); } catch {}
     window.layoutShift = 0;
     new PerformanceObserver((list) => {
         for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.layoutShift += entry.value;
@@ -51,23 +52,30 @@ def steps(headings):
             yield f"h{level} below h{above}: {text}"
 
 
+def tabs(browser):
+    """A tab for each theme, in which one page after the other is opened: they share what was fetched and compiled."""
+    found = {theme: browser.new_context(color_scheme=theme).new_page() for theme in ("light", "dark")}
+    for tab in found.values():
+        tab.add_init_script(AT_FIRST)
+    return found
+
+
 class Visit:
     """One page, opened once. `faults` is a dict: the kind of fault to a list of what was seen."""
 
-    def __init__(self, browser, axe, origin, path, theme):
+    def __init__(self, tabs, axe, origin, path, theme):
         # A page is opened wide in the light and narrow in the dark, so that what jumps on opening is seen in both. In
         # the dark it is seen on paper, too, where it has to turn light.
         desk, *_, phone = WIDTHS
         self.width = {"light": desk, "dark": phone}[theme]
         self.looks = {
-            "light": [(desk, STRUCTURE, False), (desk, COLOURS, True)],
-            "dark": [(phone, STRUCTURE, False), (desk, COLOURS, True)],
+            "light": [(desk, BOTH)],
+            "dark": [(phone, STRUCTURE), (desk, COLOURS)],
         }[theme]
         self.faults = defaultdict(list)
-        context = browser.new_context(viewport={"width": self.width, "height": 900}, color_scheme=theme)
-        context.add_init_script(WATCH_SHIFTS)
-        self.page = context.new_page()
-        self._listen(context, origin)
+        self.page = tabs[theme]
+        self.page.set_viewport_size({"width": self.width, "height": 900})
+        listeners = self._listen(origin)
         try:
             self.page.goto(f"{origin}/{path}", wait_until="load")
             self.facts = self._look(limit=LANDING if path == "index.html" else CHAPTER)
@@ -76,7 +84,10 @@ class Visit:
             self._widths()
             self._axe(axe)
         finally:
-            context.close()
+            for event, listener in listeners.items():
+                self.page.remove_listener(event, listener)
+            self.page.goto("about:blank")
+            self.page.emulate_media(media="screen")
 
     def _see(self, what, *arguments):
         return self.page.evaluate(f"(given) => {FACTS}.{what}(...given)", arguments)
@@ -86,20 +97,25 @@ class Visit:
         if self.page.viewport_size["width"] != width:
             self.page.set_viewport_size({"width": width, "height": 900})
 
-    def _listen(self, context, origin):
-        page, faults = self.page, self.faults
+    def _listen(self, origin):
+        """Count what goes wrong from now on. Returns the listeners: event to function."""
+        faults = self.faults
 
         def said(message):
             if message.type == "error":
                 faults["console"].append(f"{message.text} {message.location['url']}")
 
-        def elsewhere(route):
-            faults["elsewhere"].append(route.request.url)
-            route.abort()
+        def asked(request):  # which comes to nothing: `chromium.opened`
+            if not request.url.startswith((origin + "/", "data:", "blob:")):
+                faults["elsewhere"].append(request.url)
 
-        page.on("console", said)
-        page.on("pageerror", lambda error: faults["console"].append(str(error)))
-        context.route(lambda url: not url.startswith((origin + "/", "data:", "blob:")), elsewhere)
+        def failed(error):
+            faults["console"].append(str(error))
+
+        listeners = {"console": said, "pageerror": failed, "request": asked}
+        for event, listener in listeners.items():
+            self.page.on(event, listener)
+        return listeners
 
     def _look(self, limit):
         facts = self._see("facts")
@@ -133,9 +149,9 @@ class Visit:
     def _axe(self, axe):
         self._see("thin")
         self.page.evaluate(axe)
-        for width, rules, once in self.looks:
+        for width, rules in self.looks:
             self._resize(width)
-            self.faults["standard"] += map(" ".join, self._see("axe", rules, once))
+            self.faults["standard"] += map(" ".join, self._see("axe", rules))
         # After a real key, what scripts focus is marked as if by that key.
         self.page.keyboard.press("Tab")
         stops = self._see("stops")

@@ -41,6 +41,11 @@ def browser():
 
 
 @pytest.fixture(scope="session")
+def tabs(browser):
+    return browse.tabs(browser)
+
+
+@pytest.fixture(scope="session")
 def axe(browser):
     return (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
@@ -52,6 +57,6 @@ def origin():
 
 
 @pytest.fixture(scope="session")
-def visit(request, browser, axe, origin):
+def visit(request, tabs, axe, origin):
     page, theme = request.param
-    return browse.Visit(browser, axe, origin, page, theme)
+    return browse.Visit(tabs, axe, origin, page, theme)

@@ -51,7 +51,17 @@
 
   async beyond() {
     await this.settled();
-    return { sideways: this.sideways(), hidden: this.hidden() };
+    return { sideways: this.sideways(), hidden: this.hidden(), beyond: this.past() };
+  },
+
+  // On a desk, where there is room to break lines: formulas that scroll, or reach past the text that they stand in.
+  past() {
+    if (innerWidth < 1000) return [];
+    const block = (e) => (getComputedStyle(e).display.startsWith("inline") ? block(e.parentElement) : e);
+    const right = (e) => e.getBoundingClientRect().right;
+    const formulas = [...document.querySelectorAll("main :is(mjx-container, div.math)")].filter(this.visible);
+    const cut = (e) => e.scrollWidth > e.clientWidth + 2 && getComputedStyle(e).overflowX !== "visible";
+    return formulas.filter((e) => cut(e) || right(e) > right(block(e.parentElement)) + 1).map(this.name);
   },
 
   // What reaches over the right edge, unless something around it scrolls or cuts.
@@ -119,12 +129,13 @@
     };
     const still = document.head.appendChild(document.createElement("style"));
     still.textContent = "* { transition: none !important; animation: none !important; }";
+    // All as they are without the focus first: a change back and forth would be two new looks for each.
+    document.activeElement.blur();
+    const before = new Map(stops.map((e) => [e, look(e)]));
     const unseen = stops.filter((e) => {
       if (e.closest("mjx-container")) return false;
-      document.activeElement.blur();
-      const before = look(e);
       e.focus({ preventScroll: true });
-      return document.activeElement === e && look(e) === before;
+      return document.activeElement === e && look(e) === before.get(e);
     });
     document.activeElement.blur();
     still.remove();
@@ -154,11 +165,12 @@
     for (const code of document.querySelectorAll(".highlight pre")) code.normalize();
   },
 
-  // Of all texts that look the same, on all that lies under them, the first few: [elements].
+  // Of all texts that look the same, on all that lies under them, the few shortest: [elements]. How long axe takes for a
+  // text is a matter of its lines. Of a single letter it says nothing for sure.
   looks() {
     const FEW = 3;
     const kinds = new Map();
-    const number = (key) => kinds.get(key) ?? kinds.set(key, { id: kinds.size, first: [] }).get(key);
+    const number = (key) => kinds.get(key) ?? kinds.set(key, { id: kinds.size, texts: [] }).get(key);
     const walk = (element, under) => {
       const s = getComputedStyle(element);
       const ground = [under, s.backgroundColor, s.backgroundImage, s.opacity, s.filter, s.mixBlendMode];
@@ -170,22 +182,30 @@
       if ((text || element.matches("input")) && width > 1 && height > 1 && this.visible(element)) {
         const link = element.matches("a") && [getComputedStyle(element.parentElement).color, s.textDecoration];
         const ink = [here, s.color, s.fontSize, s.fontWeight, s.textShadow, s.position, element.matches("a"), link];
-        const { first } = number(ink.join());
-        if (first.length < FEW) first.push(element);
+        number(ink.join()).texts.push(element);
       }
       for (const child of element.children) walk(child, here);
     };
     walk(document.documentElement, "");
-    return [...kinds.values()].flatMap(({ first }) => first);
+    const length = (element) => element.textContent.trim().length;
+    const cost = (element) => (length(element) > 3 ? length(element) : 1e6);
+    return [...kinds.values()].flatMap(({ texts }) => texts.sort((a, b) => cost(a) - cost(b)).slice(0, FEW));
   },
 
-  // rules: options of axe; once: every look of a text once, and not everything.
-  async axe(rules, once) {
+  // rules: options of axe. What colours have a part in is looked at once for every look of a text.
+  async axe(rules) {
     // What scrolls is marked anew, as after any change of width: on a busy machine the last one may be on its way.
     dispatchEvent(new Event("resize"));
     await this.settled();
-    const options = { resultTypes: ["violations"], preload: false, ...rules };
-    const { violations } = await axe.run(once ? { include: this.looks() } : document, options);
+    for (const element of this.looks()) element.setAttribute("data-look", "");
+    const link = ":is(a[href], [role=link]):is([data-look], [data-look] *)";
+    axe.configure({
+      rules: [
+        { id: "color-contrast", selector: "[data-look]" },
+        { id: "link-in-text-block", selector: link },
+      ],
+    });
+    const { violations } = await axe.run(document, { resultTypes: ["violations"], preload: false, ...rules });
     return violations.flatMap(({ id, nodes }) =>
       nodes.map((node) => [id, node.target.join(" "), node.failureSummary.split("\n").slice(1).join(" ").trim()]),
     );

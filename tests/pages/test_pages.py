@@ -6,6 +6,7 @@ KINDS = {
     "console": "no error in the console",
     "elsewhere": "no request to another host",
     "sideways": "the page does not scroll sideways",
+    "beyond": "on a desk no formula scrolls, or reaches past its text",
     "hidden": "what scrolls in its own place shows it, and is reached by keyboard",
     "small": "text in drawings is nine pixels high on a phone, or more",
     "columns": "on a phone entries of a table say which column they are of",

@@ -1,5 +1,7 @@
 """Each kind of fault, planted in a small page, is seen; and a page without any has none."""
 
+import hashlib
+
 import browse
 import pytest
 from test_pages import KINDS
@@ -15,6 +17,7 @@ PLANTED = {
     "console": "<script>console.error('no')</script>",
     "elsewhere": '<img alt="x" src="http://elsewhere.invalid/x.png">',
     "sideways": '<div style="width: 500px">wide on a phone</div>',
+    "beyond": '<p style="width: 90px">With <mjx-container>a+b+c+d+e+f+g+h+i+j</mjx-container> in it</p>',
     "hidden": '<div style="overflow-x: auto"><div style="width: 500px">wide on a phone</div></div>',
     "small": """<img alt="x" width="200" height="100" src="data:image/svg+xml,
         <svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 200 100' width='200' height='100'>
@@ -53,17 +56,16 @@ def folder(tmp_path_factory):
         yield folder, origin
 
 
-def visit(browser, axe, folder, text, theme="light"):
+def visit(tabs, axe, folder, text, theme="light"):
     path, origin = folder
-    (path / "page.html").write_text(text, encoding="utf-8")
-    return {
-        kind: found for kind, found in browse.Visit(browser, axe, origin, "page.html", theme).faults.items() if found
-    }
+    name = f"page-{hashlib.sha256(text.encode()).hexdigest()[:16]}.html"  # another page has another address
+    (path / name).write_text(text, encoding="utf-8")
+    return {kind: found for kind, found in browse.Visit(tabs, axe, origin, name, theme).faults.items() if found}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_good_page_has_no_fault(browser, axe, folder, theme):
-    assert visit(browser, axe, folder, GOOD.format(""), theme) == {}
+def test_a_good_page_has_no_fault(tabs, axe, folder, theme):
+    assert visit(tabs, axe, folder, GOOD.format(""), theme) == {}
 
 
 def test_every_kind_is_planted():
@@ -79,28 +81,51 @@ CUES = {
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("cue", CUES)
-def test_what_scrolls_without_showing_it_is_seen_in_both_themes(browser, axe, folder, cue, theme):
+def test_what_scrolls_without_showing_it_is_seen_in_both_themes(tabs, axe, folder, cue, theme):
     style = f"<style>#wide {{ overflow-x: auto; outline: 1px solid }} {CUES[cue]}</style>"
     box = f'{style}<div id="wide" tabindex="0"><div style="width: 500px">wide on a phone</div></div>'
-    assert ("hidden" in visit(browser, axe, folder, GOOD.format(box), theme)) == (cue != "fade")
+    assert ("hidden" in visit(tabs, axe, folder, GOOD.format(box), theme)) == (cue != "fade")
+
+
+DISPLAY = """<style>mjx-container {{ display: block; width: {width}px; overflow-x: {overflow} }}</style>
+<mjx-container tabindex="-1"><div style="width: 400px; color: #000">x = y</div></mjx-container>"""
+
+
+@pytest.mark.parametrize("width, overflow, seen", [(400, "auto", False), (300, "auto", True), (300, "hidden", True)])
+def test_a_displayed_formula_that_is_cut_on_a_desk_is_seen(tabs, axe, folder, width, overflow, seen):
+    text = GOOD.format(DISPLAY.format(width=width, overflow=overflow))
+    assert ("beyond" in visit(tabs, axe, folder, text)) == seen
 
 
 @pytest.mark.parametrize("kind", PLANTED)
-def test_a_planted_fault_is_seen(browser, axe, folder, kind):
+def test_a_planted_fault_is_seen(tabs, axe, folder, kind):
     theme = "dark" if kind == "paper" else "light"
-    assert kind in visit(browser, axe, folder, GOOD.format(PLANTED[kind]), theme)
+    assert kind in visit(tabs, axe, folder, GOOD.format(PLANTED[kind]), theme)
+
+
+def test_what_is_in_the_cache_has_its_weight(tabs, axe, folder):
+    (folder[0] / "long.js").write_text("//" + 2_900_000 * "x")
+    for name in ("first", "second"):
+        text = GOOD.format(f'<script src="long.js"></script><p>{name}</p>')
+        assert "weight" in visit(tabs, axe, folder, text)
+
+
+def test_what_a_page_leaves_behind_is_not_there_for_the_next(tabs, axe, folder):
+    wide = "<script>if (localStorage.seen) document.write('<h4>Too deep</h4>'); localStorage.seen = 1</script>"
+    for name in ("first", "second"):
+        assert visit(tabs, axe, folder, GOOD.format(f"{wide}<p>{name}</p>")) == {}
 
 
 @pytest.mark.parametrize("fault", ON_PAPER)
-def test_a_planted_fault_on_paper_is_seen(browser, axe, folder, fault):
-    found = visit(browser, axe, folder, GOOD.format(ON_PAPER[fault]), "dark")["paper"]
+def test_a_planted_fault_on_paper_is_seen(tabs, axe, folder, fault):
+    found = visit(tabs, axe, folder, GOOD.format(ON_PAPER[fault]), "dark")["paper"]
     assert any(what.startswith(f"{fault}: ") for what in found), found
 
 
-def test_a_text_that_looks_like_others_is_seen_on_another_ground(browser, axe, folder):
+def test_a_text_that_looks_like_others_is_seen_on_another_ground(tabs, axe, folder):
     def page(more):
         return GOOD.format(f'<div style="color: #444">{20 * "<p>text</p>"}{more}</div>')
 
-    assert visit(browser, axe, folder, page("")) == {}
+    assert visit(tabs, axe, folder, page("")) == {}
     dark = page('<div style="background: #555"><p>text</p></div>')
-    assert len(visit(browser, axe, folder, dark)["standard"]) == 1
+    assert len(visit(tabs, axe, folder, dark)["standard"]) == 1

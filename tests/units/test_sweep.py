@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from joblib.externals.loky import get_reusable_executor
 from runs import DIST, SHORT, new_model, one_thread, train, weights
 
 from glalib import files, fingerprints
@@ -374,6 +375,8 @@ class Apart:
 def answer_to(there, environment, function, cells, folder, options):
     os.environ.update(environment)
     there.send(sweep(function, cells, folder=folder, **options))
+    # A process that branches off ends without what Python does at its exit, and would wait for idle workers: minutes.
+    get_reusable_executor().shutdown()
 
 
 def wait_for(event, process=None):
