@@ -82,6 +82,8 @@ plotting.FigureData(
     steps=400,
     batch=64,
     lr=0.01,
+    rank_one=levels["rank one"][0],
+    line=levels["the line"][0],
     seed="in the column",
 )
 

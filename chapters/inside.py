@@ -77,10 +77,12 @@ pictures = {
     "trained": visible(one["inside"], panel_b)[1],
     "Eq. (9)": ideal,
 }
+for name, matrix in pictures.items():  # the largest is one, the diagonal positive
+    sign = np.sign(np.trace(matrix[:10, :10]))
+    pictures[name] = sign * matrix / np.abs(matrix).max()
 fig, axes = plt.subplots(1, 3, figsize=(7.2, 2.9))
 for ax, (title, matrix) in zip(axes, pictures.items(), strict=True):
-    sign = np.sign(np.trace(matrix[:10, :10]))
-    ax.imshow(sign * matrix / np.abs(matrix).max(), cmap="RdBu", vmin=-1, vmax=1)
+    ax.imshow(matrix, cmap="RdBu", vmin=-1, vmax=1)
     for edge in (9.5, 10.5):
         ax.axvline(edge, color="0.3", linewidth=0.8)
     ax.axhline(9.5, color="0.3", linewidth=0.8)
@@ -101,6 +103,7 @@ plotting.FigureData(
     },
     distribution=panel_b,
     model="gla, every weight free, random start",
+    edges="9.5, 10.5",
     seed=0,
 )
 
@@ -257,7 +260,7 @@ looks = {
 }
 parts = ("values", "scores", "$P$", "weights")
 titles = {"two": "two tasks, $d = 10$", "three": "three tasks, $d = 5$"}
-keys = ("setting", "model", "beginning", "seed", "part", "distance")
+keys = ("setting", "model", "beginning", "seed", "part", "distance", "height")
 record = {key: [] for key in keys}
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.6), sharey=True)
 for ax, (setting, title) in zip(axes, titles.items(), strict=True):
@@ -270,21 +273,27 @@ for ax, (setting, title) in zip(axes, titles.items(), strict=True):
             found.append(sine(r["effective"]["omega"], dist.expand(line.omega)))
         lift = 0.22 * (1 - list(looks).index(r["model"])) + 0.04 * (r["seed"] - 2)
         style = {"ms": 5, "mfc": "none" if r["beginning"] == "random" else ink}
+        style = {"ms": 5, "mfc": "none" if r["beginning"] == "random" else ink}
         ax.plot(found, -np.arange(len(found)) + lift, mark, color=ink, **style)
-        for part, value in zip(parts, found, strict=False):
-            place = [setting, r["model"], r["beginning"], r["seed"], part, value]
-            for key, entry in zip(keys, place, strict=True):
-                record[key].append(entry)
+        series = [(r["model"], found, lift)]
         if (r["model"], r["beginning"]) == ("gla", "random"):
             at = contents(begin(dist, "gla", "random", r["seed"]))
-            ax.plot(distances(at, dist, line), [0, -1, -2], "|", color="0.6", ms=14)
+            series.append(("start", distances(at, dist, line), 0))
+            ax.plot(series[1][1], [0, -1, -2], "|", color="0.6", ms=14)
+        for which, values, up in series:
+            for k, value in enumerate(values):
+                place = [setting, which, r["beginning"], r["seed"], parts[k], value]
+                for key, entry in zip(keys, [*place, up - k], strict=True):
+                    record[key].append(entry)
     ax.set(title=title, xscale="log", xlim=(6e-5, 1.5), xlabel="distance")
     ax.set_xticks([1e-3, 1e-2, 1e-1, 1], ["0.001", "0.01", "0.1", "1"])
     ax.minorticks_off()
 axes[0].set_yticks([0, -1, -2, -3], parts)
-for k, (name, ink, mark) in enumerate(looks.values()):
-    axes[1].plot(9e-5, -2.55 - 0.3 * k, mark, color=ink, ms=5)
-    _ = axes[1].text(1.3e-4, -2.55 - 0.3 * k, name, color=ink, va="center")
+signs = ("\u25cf", "\u25a0", "\u25b2")
+for k, (name, ink, _) in enumerate(looks.values()):
+    _ = axes[1].text(
+        9e-5, -2.55 - 0.3 * k, f"{signs[k]} {name}", color=ink, va="center"
+    )
 
 # %% tags=["remove-input"]
 plotting.FigureData(
@@ -437,6 +446,13 @@ fine = np.geomspace(0.18, 2.7, 100)
 shape = 1 / (three.M + line.gamma * fine)
 scale = np.mean(1 / (three.M + line.gamma * variances))
 right.plot(fine, shape / scale, color="0.1", linewidth=1.4)
+optimum = {"best weight": (edges[1:], line.omega / target.mean())}
+optimum["best P"] = (fine, shape / scale)
+for which, (x, value) in optimum.items():
+    for key, entries in zip(
+        record, (["theory"] * len(x), [-1] * len(x), [which] * len(x), x, value)
+    ):
+        record[key] += list(entries)
 left.set(xlabel="example $i$", ylabel="weight / mean", ylim=(0, None))
 right.set(xlabel="variance of the feature", ylabel="$P_{ii}$ / mean", xscale="log")
 right.set_xticks([0.2, 0.5, 1, 2], ["0.2", "0.5", "1", "2"])
