@@ -64,6 +64,7 @@ data: .venv/ready
 	"$(VENV)" -m glalib.cli reproduce table --all-weights --json chapters/data/table_all_weights.json
 	"$(VENV)" -m glalib.cli reproduce figure1 --json chapters/data/figure1.json
 	"$(VENV)" -m glalib.cli reproduce depth --lengths 40 --json chapters/data/depth.json
+	"$(VENV)" -m glalib.cli reproduce inside --json chapters/data/inside.json
 
 lock: .venv/ready
 	"$(VENV)" -m book.lock

@@ -24,53 +24,17 @@
 # How much is that worth? Without features one can read no more than a sum of squares, and there is a formula for the best use of it.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-label-energy", "caption": "Large labels ask for smaller weights, and what that gains fades with the dimension. Left, the best weight of a task over the best fixed weight, against the energy $S$ of its labels over the mean energy; the middle 98 per cent of prompts, $n = 4d$ examples of one task. Right, what labels gain, in per cent of the least risk of fixed weights, for two tasks of $4d$ examples, $r = (0.2, 0.8)$: at best (line, and dotted its limit), by the best sigmoid gate that reads labels (circles), and by a layer trained on this page (triangle)."}}
-from functools import cache
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from glalib import GLA, PromptDistribution, optimal_wpgd, plotting, simulate_risk
+from glalib.label_energy import count_hat, energies, gain, nodes
 from glalib.layout import DELIMITED
 from glalib.reproduce import start
 from glalib.training import Recipe, fit
 from scipy.optimize import minimize
-from scipy.special import kve
-from scipy.stats import chi2
 
 plotting.use_style()
-
-
-def count_hat(S, n, d):
-    """E[S / |beta|^2 | S] = z K_{p+1}(z) / K_p(z), z = sqrt(S), p = (n - d)/2, no noise."""
-    p, z = abs(n - d) / 2, np.sqrt(S)
-    order = p % 1 - (n < d)  # from there upwards, which loses no digits
-    ratio = z * kve(abs(order + 1), z) / kve(abs(order), z)
-    while order < p - (n < d) - 0.25:
-        order += 1
-        ratio = 2 * order + S / ratio
-    return ratio if n >= d else S / ratio
-
-
-@cache
-def nodes(k, points=200):
-    """Values and weights for means over chi-squared with k degrees of freedom."""
-    low, high = np.log(chi2.ppf(1e-17, k)), np.log(chi2.isf(1e-17, k))
-    t, w = np.polynomial.legendre.leggauss(points)
-    x = np.exp(low + (high - low) * (t + 1) / 2)
-    return x, w * (high - low) / 2 * x * chi2.pdf(x, k)
-
-
-def energies(n, d, tilt=0):
-    """Values and weights of S = V s; with tilt = 2, each prompt counted S times."""
-    (V, w), (s, u) = nodes(n + tilt), nodes(d + tilt)
-    return np.outer(V, s), np.outer(w, u)
-
-
-def gain(n, d):
-    """What reading S gains in the risk, for r = 1: a mean of 1/U less 1/(mean of U)."""
-    S, w = energies(n, d, tilt=2)
-    U = count_hat(S, n, d) + d - 1
-    return n * d * (w * (U - (n + d + 1)) ** 2 / U).sum() / (n + d + 1) ** 2
 
 
 y_nodes, y_weights = np.polynomial.hermite_e.hermegauss(60)

@@ -140,7 +140,7 @@ print(
 #
 # ## What it looks like inside
 #
-# The theory says more than a risk. It names the weights, $\omega_k \propto r_k / (n_k + d + 1)$, here in the ratio 1 to 4, and it says that $P$ is a multiple of the
+# {doc}`inside` opens many layers, with gates that read everything too, and says what in them must be as it is. Here is one. The theory says more than a risk. It names the weights, $\omega_k \propto r_k / (n_k + d + 1)$, here in the ratio 1 to 4, and it says that $P$ is a multiple of the
 # identity, as it was at the start. Both can be read off a trained layer. The weights are products of its gates, and
 #
 # $$

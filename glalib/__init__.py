@@ -11,6 +11,7 @@ The rooms, in the order in which data flows through them:
     fixed_points    all of them, of a function that does not decrease
     constant_gate   the best constant gate, by branch and bound
     optima      stationary points and the best of each class of weights (Theorems 2 to 4, Corollaries 1 to 3)
+    label_energy    what labels tell of a task's size, and what that gains
     wpgd        one step of weighted preconditioned gradient descent
     gates       from weights to gate values and back; a layer makes its gates, by a sigmoid, in `layer`
     attention   the gated recurrence and its equal forms

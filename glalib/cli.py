@@ -120,6 +120,20 @@ def _add_reproduce(commands: Any) -> None:
     lengths = "20,40,100,200"
     _option(depth, "--lengths", _numbers(int), f"examples in the prompt ({lengths})", default=lengths)
     _add_run_options(depth, seeds=3)
+    inside = what.add_parser(
+        "inside",
+        help="what trained layers have learned: their weights beside the theory's",
+        description=f"Train one layer with every weight free in two settings, and look inside. {again}",
+        **WHOLE,
+    )
+    _add_run_options(inside, seeds=5)
+    below = what.add_parser(
+        "below",
+        help="how far gates that read labels go below the line, and what they use",
+        description=f"Train layers whose gates read features and labels, at d = 5, 10 and 20. {again}",
+        **WHOLE,
+    )
+    _add_run_options(below, seeds=5)
 
 
 def _add_run_options(parser: argparse.ArgumentParser, seeds: int) -> None:
@@ -155,6 +169,10 @@ def _reproduce(args: argparse.Namespace) -> tuple[str, int]:
         return reproduce.reproduce_table(args.all_weights, *how)
     if args.what == "depth":
         return reproduce.reproduce_depth(args.layers, args.panels, args.lengths, *how)
+    if args.what == "inside":
+        return reproduce.reproduce_inside(*how)
+    if args.what == "below":
+        return reproduce.reproduce_below(*how)
     return reproduce.reproduce_figure1(args.panels, args.lengths, *how)
 
 

@@ -11,14 +11,19 @@ The rooms:
     panels      the setting of the paper's figures: four panels, ten dimensions
     figure1     recipes, points and summary of Figure 1
     depth       recipes, stacks and summary of the figure on depth
-    command     what `glalib reproduce table`, `figure1` and `depth` do
+    contents    what of a trained layer reaches a prediction
+    inside      what trained layers have learned, over settings and seeds
+    below       layers whose gates read labels: how far below the line, and what they use
+    command     what the commands of `glalib reproduce` do
 """
 
 from ..fingerprints import fingerprint
+from .below import below, below_summary, train_below
 from .code import code_fingerprint
-from .command import reproduce_depth, reproduce_figure1, reproduce_table
+from .command import reproduce_below, reproduce_depth, reproduce_figure1, reproduce_inside, reproduce_table
 from .depth import depth, depth_summary, start_stack, train_stack
 from .figure1 import figure1, figure1_summary, train_point
+from .inside import inside, inside_summary, train_inside
 from .panels import PANELS
 from .provenance import load_average, processor, versions
 from .sweep import sweep
@@ -29,23 +34,31 @@ __all__ = [
     "EVALUATION",
     "PANELS",
     "RECIPES",
+    "below",
+    "below_summary",
     "code_fingerprint",
     "depth",
     "depth_summary",
     "figure1",
     "figure1_summary",
     "fingerprint",
+    "inside",
+    "inside_summary",
     "load_average",
     "processor",
+    "reproduce_below",
     "reproduce_depth",
     "reproduce_figure1",
+    "reproduce_inside",
     "reproduce_table",
     "start",
     "start_stack",
     "summary",
     "sweep",
     "table",
+    "train_below",
     "train_cell",
+    "train_inside",
     "train_point",
     "train_stack",
     "versions",

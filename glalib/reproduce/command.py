@@ -1,4 +1,4 @@
-"""What `glalib reproduce table`, `figure1` and `depth` do, once their options are read."""
+"""What the commands of `glalib reproduce` do, once their options are read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 
 from .. import _check
 from ..files import check_writable, replacing
+from .below import below, below_summary
 from .depth import depth, depth_summary
 from .figure1 import figure1, figure1_summary
+from .inside import inside, inside_summary
 from .runs import Row
 from .sweep import Backend
 from .table import summary, table
@@ -55,6 +57,20 @@ def reproduce_depth(
 ) -> tuple[str, int]:
     """The same for the figure on depth."""
     return _made(lambda: depth(layers, panels, lengths, seeds, jobs, backend, folder), depth_summary, seeds, json_file)
+
+
+def reproduce_inside(
+    seeds: int, jobs: int | None, backend: Backend, folder: str | os.PathLike[str], json_file: Path | None
+) -> tuple[str, int]:
+    """The same for the page on what a trained layer has learned."""
+    return _made(lambda: inside(seeds, jobs, backend, folder), inside_summary, seeds, json_file)
+
+
+def reproduce_below(
+    seeds: int, jobs: int | None, backend: Backend, folder: str | os.PathLike[str], json_file: Path | None
+) -> tuple[str, int]:
+    """The same for the page on layers below the line."""
+    return _made(lambda: below(seeds, jobs, backend, folder), below_summary, seeds, json_file)
 
 
 def _made(

@@ -1,0 +1,89 @@
+"""Layers below the line: what is shut is not seen, differences are paired, and the command trains and goes on."""
+
+import json
+from importlib import import_module
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import kv
+
+from glalib import PromptDistribution, optimal_wpgd
+from glalib.cli import main
+from glalib.label_energy import count_hat, energies, energy_risk, gain
+from glalib.layout import DELIMITED
+from glalib.reproduce import below_summary, train_below
+from glalib.reproduce.below import SHUT, mean_and_error, shut, squared_errors
+from glalib.reproduce.figure1 import start
+
+room = import_module("glalib.reproduce.below")
+DIST = PromptDistribution(3, (4, 4), (0.2, 0.8))
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(room, "RECIPE", room.RECIPE.replace(steps=6, batch=8, queries=2))
+    monkeypatch.setattr(room, "EVALUATION", {"draws": 60, "queries": 2})
+
+
+@pytest.mark.parametrize("part", SHUT)
+def test_a_part_that_is_shut_does_not_reach_the_gate(part):
+    net = start(DIST, "gla", 0)
+    with torch.no_grad():
+        net.layers[0].W_g.normal_(generator=torch.Generator().manual_seed(0))
+    Z = DELIMITED(DIST.sample(5, torch.Generator().manual_seed(1), dtype=torch.float32))
+    moved = Z.clone()
+    moved[..., {"label": slice(3, 4), "features": slice(0, 3), "context": slice(4, None)}[part]] += 1.0
+    closed = shut(net, DIST, part)
+    assert torch.equal(closed.gates(Z), closed.gates(moved)) and not torch.equal(net.gates(Z), net.gates(moved))
+
+
+def test_errors_are_those_of_the_same_prompts():
+    """Twice the same predictor: no difference at all; the line's mean error is its risk, to four standard errors."""
+    line = optimal_wpgd(DIST)
+    errors = squared_errors([line, line], DIST, 3000, 4, torch.Generator().manual_seed(0), batch=700)
+    assert errors.shape == (2, 3000) and np.array_equal(errors[0], errors[1])
+    mean, error = mean_and_error(errors[0])
+    assert abs(mean - line.risk) < 4 * error
+
+
+@pytest.mark.parametrize("n, d", [(1, 3), (4, 2), (20, 10)])
+def test_label_energies_against_bessel_functions_and_sums(n, d):
+    """kv straight; and the gain as a difference of risks that were not subtracted by hand."""
+    S = n * d * np.array([0.3, 1.0, 2.0])
+    z, p = np.sqrt(S), (n - d) / 2
+    assert np.allclose(count_hat(S, n, d), z * kv(p + 1, z) / kv(p, z), rtol=1e-10)
+    values, weights = energies(n, d)
+    reads = (weights * values / (count_hat(values, n, d) + d - 1)).sum()
+    assert gain(n, d) == pytest.approx(reads - n * d / (n + d + 1), abs=1e-9)
+    assert energy_risk(d, (n, n), (0.2, 0.8)) == pytest.approx(d - 0.68 * reads, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"d": 0}, "d must be a positive integer; got 0"),
+        ({"seed": -1}, "seed must be an integer >= 0; got -1"),
+        ({"recipe": {"step": 3}}, "recipe must be with keys among steps"),
+        ({"evaluation": {"probed": 3}}, "evaluation must be with keys among draws, queries"),
+    ],
+)
+def test_bad_input(change, said):
+    with pytest.raises(ValueError, match=said):
+        train_below(**{"d": 3, "seed": 0} | change)
+
+
+def test_the_command_trains_and_goes_on(small, tmp_path, capsys):
+    file, folder = tmp_path / "rows.json", tmp_path / "runs"
+    words = ["reproduce", "below", "--seeds", "1", "--jobs", "1", "--json", str(file), "--folder", str(folder)]
+    assert main(words) == 0
+    rows, said = json.loads(file.read_text()), capsys.readouterr().out
+    assert [row["d"] for row in rows] == [5, 10, 20] and below_summary(rows) in said
+    for row in rows:
+        dist = PromptDistribution(row["d"], (2 * row["d"],) * 2, row["r"])
+        assert row["theory"] == pytest.approx(optimal_wpgd(dist, "monotone").risk / row["d"], rel=1e-12)
+        assert set(row["without"]) == set(SHUT) and {"versions", "provenance", "configuration"} <= set(row)
+    sorted(folder.glob("*.json"))[0].unlink()  # as if it had been interrupted before this one
+    assert main(words) == 0
+    again = json.loads(file.read_text())
+    assert [row["excess"] for row in again] == [row["excess"] for row in rows]
