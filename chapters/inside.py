@@ -45,11 +45,11 @@ from glalib.reproduce.below import SHUT, shut, squared_errors
 from glalib.reproduce.contents import (
     contents,
     layer_of,
-    square_root,
     step_inside,
     visible,
 )
 from glalib.reproduce.inside import MODELS, SETTINGS, begin
+from glalib.spectra import psd_root
 from myst_nb import glue
 from scipy.stats import ttest_1samp
 
@@ -244,7 +244,7 @@ def sine(a, b):
 
 def distances(inside, dist, best):
     """From Eq. (9): of w, of A; and of its P from the best P, seen from white features."""
-    (w, A), d, root = visible(inside, dist), dist.d, square_root(dist.Sx)
+    (w, A), d, root = visible(inside, dist), dist.d, psd_root(dist.Sx)
     features = np.zeros_like(A)
     features[:d, :d] = A[:d, :d]
     P = step_inside(inside, d)

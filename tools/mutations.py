@@ -240,6 +240,15 @@ MUTATIONS = [
     Mutation("what few examples tell", "reproduce/depth.py", "* min(count, dist.d)", "* dist.d"),
     Mutation("what the prompts make of the line", "reproduce/depth.py", "distance - share *", "distance + share *"),
     Mutation("a gate that is blind", "reproduce/figure1.py", "layer.W_g[: dist.d + 1] = 0", "pass"),
+    Mutation(
+        "the best use of a label energy",
+        "label_energy.py",
+        "U = count_hat(S, n, d) + d - 1",
+        "U = count_hat(S, n, d) + d",
+    ),
+    Mutation("the line of equal weights", "reproduce/inside.py", '(Layout(), "uniform")', '(Layout(), "free")'),
+    Mutation("what a copy's gate does not see", "reproduce/below.py", "slice(d, d + 1)", "slice(d - 1, d)"),
+    Mutation("who asks and who answers", "reproduce/contents.py", "(W_q @ W_k.mT)", "(W_k @ W_q.mT)"),
     Mutation("the command's digits", "cli.py", "if 1e-3 <= value < 1e4 else", "if True else"),
     Mutation("negative numbers on the command line", "cli.py", 'out[-1] += "=" + word', "out.append(word)"),
     Mutation(

@@ -17,6 +17,7 @@ from ..distribution import PromptDistribution
 from ..gates import widen
 from ..layout import DELIMITED
 from ..model import GLA
+from ..spectra import psd_root
 
 Contents = dict[str, Any]
 
@@ -82,14 +83,7 @@ def visible(kept: Contents, dist: PromptDistribution) -> tuple[Array, Array]:
     vectors = DELIMITED.vectors(dist.K)[:, : len(w) - d - 1]
     shares = np.sqrt(np.array(dist.counts) / dist.n)[:, None]
     examples, query = (vectors[: dist.K] * shares, vectors[-1:]) if vectors.size else (vectors[:0],) * 2
-    root = square_root(dist.Sx)
+    root = psd_root(dist.Sx)
     tokens = block_diag(root, [[dist.M**0.5]], examples.T)
     asked = np.delete(block_diag(root, [[0.0]], query.T), d, axis=1)
     return w @ tokens, asked.T @ A @ tokens
-
-
-def square_root(S: Array) -> Array:
-    """The symmetric root of a positive semidefinite matrix."""
-    values, vectors = np.linalg.eigh(S)
-    root: Array = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    return root
