@@ -16,12 +16,12 @@
 # %% [markdown]
 # # What a trained layer has learned
 #
-# Nobody tells a layer to be Eq. (9), with its many zeros: is that what training makes of it?
+# Nobody tells a layer to be Eq. (9), where values hold labels alone and keys and queries features alone: is that what training makes of it?
 #
-# The fourth reviewer of the paper asked this. The authors answered with risks: with every weight free, trained models come down to the lines. But the risk is flat
+# The fourth reviewer of the paper asked this. The authors answered with risks: with every weight free, trained models come down to the lines, the risks of the best weighted steps. But the risk is flat
 # around its minimum, so a good risk is a poor ruler for weights. This page opens the layers.
 #
-# There are two answers. A theorem: where gates do not see the examples, the best layers are Eq. (9), up to its symmetries, and nothing else. And a count, over seeds: how
+# There are two answers. A theorem: where a scalar gate does not see the examples, or there is none, the best layers are Eq. (9), up to its symmetries, and nothing else. And a count, over seeds: how
 # near training comes, and what became of the layers that did not arrive.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-scores-learned", "caption": "Training turns random scores into those of Eq. (9). How a query scores an example, $A = W_q W_k^\\top$, in a layer with a scalar gate and every weight free, as drawn (left), as trained on tokens (middle), and by theory (right). Rows, what a query shows; columns, what an example shows: ten features, the label $y$, context $c$. Blue and red are the two signs, white is zero."}}
@@ -142,7 +142,7 @@ plotting.FigureData(
 # ```{prf:proof}
 # *Part 1.* By {prf:ref}`prop-unrolled` the prediction is $\sum_i \omega_i\, (w^\top z_i)(z_{n+1}^\top A\, z_i)$ over all tokens, with weight one for the query's own. The query's label is zero.
 #
-# *Part 2.* Write $\alpha_i = w_c^\top c_i$, $a = A_{cx}^\top c$, $b = c^\top A_{cy}$, $\kappa_i = A_{xc} c_i$ and $m_i = c^\top A_{cc} c_i$. Both sides are polynomials in features, tasks and noise, and agree on the support of a Gaussian law; so they agree for all features, with no noise, and with any $\beta_k$ in the range of $C$. Take an example $i$ of positive weight, with task $\beta$, and let
+# *Part 2.* Write $\alpha_i = w_c^\top c_i$, $a = A_{cx}^\top c$, $b = c^\top A_{cy}$, $\kappa_i = A_{xc} c_i$ and $m_i = c^\top A_{cc} c_i$. Both sides are polynomials in features, tasks and noise, and agree on the support of a Gaussian law; so they agree for all features, with no noise, and with the task of any one example anywhere in the range of $C$. Take an example $i$ of positive weight, with task $\beta$, and let
 # all other examples have $x_j = 0$, hence $y_j = 0$. Now $y_i = \beta^\top x_i$ and
 #
 # $$
@@ -154,7 +154,7 @@ plotting.FigureData(
 # Degree two: $w_y\, y_i^2\, (x^\top A_{xy} + b) = 0$. Degree one: $w_y (x^\top A_{xx} x_i + x^\top \kappa_i + a^\top x_i + m_i) + (w_x^\top x_i + \alpha_i)(x^\top A_{xy} + b) = x^\top P x_i$. If $w_y$ were zero, the terms of degree one in $x$ and in $x_i$ would say $P = A_{xy} w_x^\top$, of rank one. So $w_y \ne 0$, $A_{xy} = 0$, $b = 0$; then
 # $w_y A_{xx} = P$, $\kappa_i = 0$, $a = 0$, $m_i = 0$. Degree zero: $\omega_i (w_x^\top x_i + \alpha_i)\, x^\top P x_i / w_y + E(x) = 0$. The terms of degree two in $x_i$ give $w_x = 0$, as $P \ne 0$; those of degree one give $\alpha_i = 0$. What is left is $E(x) = 0$; its terms of degree two in $x$ are those of the query's own write, $(w_c^\top c)\, x^\top P x / w_y$, so $w_c^\top c = 0$. (What delimiters write sums to zero; each may be anything.)
 #
-# *Part 3.* By {prf:ref}`thm-ceiling` $\text{risk}(f) = \risk(P, \omega) + \E (f - f_P)^2$ with the layer's own step $f_P$. If this is the least value of $\risk$ over the weights in reach, then $f = f_P$ almost surely and $(P, \omega)$ is a best pair. By {prf:ref}`thm-stationary-points` its $P$ is a multiple of $C (M I + \gamma \Sigma_x C)^{-1} = C^{1/2} (M I + \gamma\, C^{1/2} \Sigma_x C^{1/2})^{-1} C^{1/2}$, symmetric, semidefinite, and of the rank of $C$. So part 2 applies.
+# *Part 3.* By {prf:ref}`thm-ceiling` $\text{risk}(f) = \risk(P, \omega) + \E (f - f_P)^2$ with the layer's own step $f_P$. If this is the least value of $\risk$ over the weights in reach, then $f = f_P$ almost surely and $(P, \omega)$ is a best pair, with $r^\top \omega \ne 0$, as the risk is below $M$. So $P$ is the best for this $\omega$: by the first step in the proof of {prf:ref}`thm-stationary-points`, which holds for any weights, a multiple, not zero, of $C (M I + \gamma \Sigma_x C)^{-1} = C^{1/2} (M I + \gamma\, C^{1/2} \Sigma_x C^{1/2})^{-1} C^{1/2}$, symmetric, semidefinite, and of the rank of $C$. So part 2 applies.
 # ```
 # ````
 #
@@ -217,7 +217,7 @@ for gate, d, K in itertools.product((None, "scalar"), (2, 3), (1, 2)):
             )
         cases += 1
 # Eight matrix products in a row, with inverses of random matrices: 1e-9.
-assert worst < 1e-9 and min(changed) > 1e-3
+assert worst < 1e-9 and min(changed) > 1e-4
 print(
     f"{cases} layers: symmetries change predictions by {worst:.0e}; each of {len(changed)} entries that"
     f" must be zero, moved by 0.1, changes them by {min(changed):.0e} at least"
@@ -228,8 +228,8 @@ print(
 # ## How near training comes
 #
 # Two settings: panel (b) of the paper's Figure 1, two tasks of twenty examples in ten dimensions, $r = (0.2, 0.8)$; and three tasks of fifteen examples in five dimensions, $r = (0.2, 0.5, 0.8)$, whose features have very unlike variances, so that the best
-# $P$ is far from a multiple of the identity. Three layers: without a gate; with a gate that reads context only; with a gate that reads features and labels, too. All other weights are free. Two starts: $W_q = W_k$ with orthonormal rows, so that $P$ starts as the identity; and
-# $W_q$, $W_k$ drawn apart, where $A$ starts with eigenvalues of both signs.
+# $P$ is far from a multiple of the identity. Three layers: without a gate; with a gate that reads context only; with a gate that reads features and labels, too. All other weights are free. Five seeds, and two starts (one for the gate that reads context only): $W_q = W_k$ with orthonormal rows, so that $A$ starts
+# as the identity and has the zeros of Eq. (9) from the beginning, in the first setting with the best $P$, too; and $W_q$, $W_k$ drawn apart, where nothing is in place.
 #
 # The distance to Eq. (9) after the best symmetry is an angle: between $w$ and the label's direction, and between $A$ and matrices with nothing but features. Everything is measured as prompts see it, each coordinate of a token in units of its root mean square. Then
 # its squared sine is a share: of the mean square of a value that does not come from the label, of the mean square of a score that does not come from features.
@@ -252,7 +252,7 @@ def distances(inside, dist, best):
     return sine(w, np.eye(len(w))[d]), sine(A, features), sine(Q, best_Q)
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-near-eq-nine", "caption": "Training brings every part of a layer near Eq. (9), unless it gets stuck. One mark for each trained layer: its distance after the best symmetry (0, the same up to symmetries; 1, nothing in common). Values: from the label's direction. Scores: from features alone. P and weights: from the best ones. Grey ticks: the random starts; open marks began there. Layers without a gate have equal weights, hence no mark in the last row."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-near-eq-nine", "caption": "Unless a layer gets stuck, all its parts end near Eq. (9). One mark for each trained layer: its distance after the best symmetry (0, the same up to symmetries; 1, nothing in common). Values: from the label's direction. Scores: from features alone. P and weights: from the best ones. Grey ticks: the random starts; open marks began there. Filled marks began with scores at 0, and in the first setting with P at 0. Layers without a gate have equal weights, hence no mark in the last row."}}
 looks = {
     "linear": ("no gate", plotting.TASKS[0], "o"),
     "gla-context": ("gate reads context", plotting.TASKS[1], "s"),
@@ -272,7 +272,6 @@ for ax, (setting, title) in zip(axes, titles.items(), strict=True):
         if r["model"] != "linear":
             found.append(sine(r["effective"]["omega"], dist.expand(line.omega)))
         lift = 0.22 * (1 - list(looks).index(r["model"])) + 0.04 * (r["seed"] - 2)
-        style = {"ms": 5, "mfc": "none" if r["beginning"] == "random" else ink}
         style = {"ms": 5, "mfc": "none" if r["beginning"] == "random" else ink}
         ax.plot(found, -np.arange(len(found)) + lift, mark, color=ink, **style)
         series = [(r["model"], found, lift)]
@@ -315,6 +314,7 @@ def per_cent(values, digits=1):
 
 good = [r for r in runs if excess(r) < 0.02]
 stuck = [r for r in runs if r not in good]
+apart = [r for r in good if r["beginning"] == "random"]
 near = {
     id(r): distances(
         r["inside"], SETTINGS[r["setting"]], best[r["setting"], r["model"]]
@@ -326,9 +326,22 @@ glue("inside_good", len(good), display=False)
 glue("inside_stuck", len(stuck), display=False)
 for k, name in enumerate(("value", "score", "step")):
     glue(f"inside_{name}", per_cent([near[id(r)][k] for r in good]), display=False)
+glue("inside_far", per_cent([excess(r) for r in stuck], 0), display=False)
+glue("apart_good", len(apart), display=False)
+glue("apart_all", len(chosen(beginning="random")), display=False)
+glue("apart_score", per_cent([near[id(r)][1] for r in apart]), display=False)
+slow = [r for r in good if near[id(r)][2] > 0.1]
+glue("slow", len(slow), display=False)
+glue("slow_above", per_cent([excess(r) for r in slow]), display=False)
+glue(
+    "others_step",
+    per_cent([near[id(r)][2] for r in good if r not in slow]),
+    display=False,
+)
 
 # %% [markdown]
-# Of {glue:text}`inside_runs` layers {glue:text}`inside_good` end within two per cent of their line. In these the distance of values is {glue:text}`inside_value` per cent, that of scores {glue:text}`inside_score` per cent, and $P$ is within {glue:text}`inside_step` per cent of the best.
+# Of {glue:text}`inside_runs` layers {glue:text}`inside_good` end within two per cent of their line: the least risk of equal weights for layers without a gate, of weights that do not decrease for the others. The rest end {glue:text}`inside_far` per cent above it; nothing lies between. In those that arrived the distance of values is {glue:text}`inside_value` per cent, that of scores {glue:text}`inside_score` per cent, and that of $P$ from the best
+# {glue:text}`others_step` per cent, but for {glue:text}`slow` layers without a gate, {glue:text}`slow_above` per cent above the line, whose $P$ is still a fifth off. Zeros of $A$ that were there from the beginning prove little. But of layers whose matrices were drawn apart {glue:text}`apart_good` of {glue:text}`apart_all` arrived, and their scores have come to {glue:text}`apart_score` per cent.
 
 # %% tags=["check"]
 # The share of the prediction that its step explains, and both against the weights of the layer:
@@ -353,7 +366,6 @@ for r in runs:
         step >= line.risk / dist.d * (1 - 1e-6)
         and r["risk"] > step - 4 * r["stderr"]
     )
-    r["of_step"] = (step - r["theory"]) / r["theory"]
     if r in good:
         exact = omega / np.sqrt((omega**2).mean())
         z_omega += list(
@@ -375,13 +387,15 @@ print(
 
 # %% tags=["check"]
 lengths = {}
-for r in good:
+for r in runs:
     d, now = SETTINGS[r["setting"]].d, r["inside"]["rows"]
     before = contents(
         begin(SETTINGS[r["setting"]], r["model"], r["beginning"], r["seed"])
     )
     # No prompt shows it, so no gradient moves it: to the six digits that are stored.
     assert np.isclose(now["W_q"][d], before["rows"]["W_q"][d], rtol=1e-5)
+    if r in stuck:
+        continue
     w, A = visible(r["inside"], SETTINGS[r["setting"]])
     features = np.linalg.norm(A[:d, :d]) / np.sqrt(d)
     entries = {
@@ -405,7 +419,7 @@ print(
 )
 
 # %% [markdown]
-# The label's row of $W_q$ ends where it was drawn, in every run, by part 1. The label's row of $W_k$ ends at {glue:text}`labels_row_of_W_k` per cent of the length of a feature's row; it is not small. But of what queries can see of it, the column
+# The label's row of $W_q$ ends as long as it was drawn, in every run, by part 1. The label's row of $W_k$ ends at {glue:text}`labels_row_of_W_k` per cent of the length of a feature's row; it is not small. But of what queries can see of it, the column
 # $A_{xy}$, {glue:text}`what_queries_see_of_it` per cent are left. Values keep {glue:text}`features_in_values` per cent of features and {glue:text}`context_in_values` per cent of context, scores {glue:text}`querys_context_in_scores` per cent of the query's context and {glue:text}`context_of_examples_in_scores` of that of
 # examples. (Each in units as above, beside the entry that stays, per feature.)
 #
@@ -467,9 +481,9 @@ plotting.FigureData(
 )
 
 # %% [markdown]
-# **A gate that reads everything** is outside the theorem: its weights change with the prompt. These layers pass below the line of fixed weights, and {doc}`label_gates` says why. In panel (b) they end {glue:text}`below_two` per cent below it, in the second setting {glue:text}`below_three` per cent (mean over the layers that arrived, and its standard error). What do
-# their gates use? Shut a part of the token out of the trained gate, and try the layer on the same prompts again: without the label the risk changes by {glue:text}`label_two` and {glue:text}`label_three` per cent, without features by {glue:text}`features_two` and {glue:text}`features_three`, without context by {glue:text}`context_two` and {glue:text}`context_three`. So
-# the gate finds the end of a task by context and reads the label besides; features hardly matter. The prediction is no weighted step; yet the nearest one explains {glue:text}`inside_explained` per cent of its variance.
+# **A gate that reads everything** is outside the theorem: its weights change with the prompt. These layers pass below the line of fixed weights, and {doc}`label_gates` says why. In panel (b) they end {glue:text}`below_two` per cent below it, in the second setting {glue:text}`below_three` per cent (over five seeds, and its standard error; layers that did not arrive are left out). What do
+# their gates use? Shut a part of the token out of the trained gate, without training on, and try the layer on the same prompts again: without the label the risk changes by {glue:text}`label_two` and {glue:text}`label_three` per cent, without features by {glue:text}`features_two` and {glue:text}`features_three`, without context by {glue:text}`context_two` and {glue:text}`context_three`. So
+# the gate finds the end of a task by context and reads the label besides; features hardly matter to it. The prediction is no weighted step; yet the nearest one explains {glue:text}`inside_explained` per cent of its variance.
 
 # %% tags=["check"]
 reading = [r for r in good if r["model"] == "gla"]
@@ -486,7 +500,9 @@ for setting, dist in SETTINGS.items():
         fresh = torch.Generator().manual_seed(50 + r["seed"])
         errors = squared_errors(nets, dist, 2000, 16, fresh)
         costs.append((errors[1:] - errors[0]).mean(1) / line.risk)
-    over = np.array([excess(r) for r in here])
+    # Layers of one seed share prompts, so independent are seeds alone.
+    over = [[excess(r) for r in here if r["seed"] == seed] for seed in range(5)]
+    over = np.array([np.mean(of_seed) for of_seed in over])
     test = ttest_1samp(over, 0, alternative="less")
     spread = over.std(ddof=1) / len(over) ** 0.5
     glue(
@@ -497,11 +513,11 @@ for setting, dist in SETTINGS.items():
     for part, cost in zip(SHUT, np.mean(costs, 0), strict=True):
         glue(f"{part}_{setting}", f"{100 * cost:.2f}", display=False)
     words.append(
-        f"{len(here)} layers, {sum(over < 0)} below the line (t-test of the mean, one-sided: p = {test.pvalue:.0e})"
+        f"{len(here)} layers, {sum(excess(r) < 0 for r in here)} below the line (t-test of five seeds, one-sided: p = {test.pvalue:.0e})"
     )
     # Label and context are used by every layer; the rest is printed.
     assert np.min(np.array(costs)[:, [0, 2]]) > 0
-print("on the same prompts as the line, by seeds: " + "; ".join(words))
+print("on the same prompts as the line: " + "; ".join(words))
 
 # %% [markdown]
 # ## Those that did not arrive
@@ -516,10 +532,18 @@ for name, places in {
 }.items():
     glue(f"far_{name}", sum(starts[place] for place in places), display=False)
     glue(f"all_{name}", sum(everything[place] for place in places), display=False)
+of_labels = []  # of the mean square of a score
+for r in stuck:
+    d, (_, A) = (
+        SETTINGS[r["setting"]].d,
+        visible(r["inside"], SETTINGS[r["setting"]]),
+    )
+    of_labels.append((A[:d, d] ** 2).sum() / (A**2).sum())
+glue("keys_of_stuck", per_cent(of_labels, 0), display=False)
 
 # %% [markdown]
 # Of layers that start with $W_q = W_k$, {glue:text}`far_orthogonal` of {glue:text}`all_orthogonal` end more than two per cent above their line. Of those whose matrices are drawn apart {glue:text}`far_random_two` of {glue:text}`all_random_two` do in the first setting, and {glue:text}`far_random_three` of {glue:text}`all_random_three` in the second. They are not lost at
-# random: their values hold more of features than of the label, and their keys hold the label: the wrong way round. {doc}`get_there` shows why training comes to rest there.
+# random: their values hold more of features than of the label, and {glue:text}`keys_of_stuck` per cent of the mean square of their scores come from labels in keys: the wrong way round, in part or altogether. {doc}`get_there` shows what is special about that place.
 #
 # ## Break it
 #
