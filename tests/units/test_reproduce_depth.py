@@ -65,6 +65,7 @@ def test_more_steps_lead_further():
     """Longer runs differ in nothing but their steps, and go at least a tenth of the way more, as the page says."""
     rows = json.loads(DATA.read_text(encoding="utf-8"))
     longer = json.loads(DATA.with_name("depth_longer.json").read_text(encoding="utf-8"))
+    assert longer
     for long in longer:
         short = next(
             row for row in rows if all(row[key] == long[key] for key in ("panel", "model", "layers", "n", "seed"))
