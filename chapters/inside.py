@@ -146,7 +146,10 @@ plotting.FigureData(
 # all other examples have $x_j = 0$, hence $y_j = 0$. Now $y_i = \beta^\top x_i$ and
 #
 # $$
-# \omega_i\, (w_x^\top x_i + w_y y_i + \alpha_i)\, (x^\top A_{xx} x_i + y_i\, x^\top A_{xy} + x^\top \kappa_i + a^\top x_i + b\, y_i + m_i) + E(x) = \omega_i\, y_i\, x^\top P x_i ,
+# \begin{aligned}
+# \omega_i\, (w_x^\top x_i + w_y y_i + \alpha_i)\, (x^\top A_{xx} x_i + y_i\, x^\top A_{xy} + x^\top \kappa_i + a^\top x_i + b\, y_i + m_i) & \\
+# {} + E(x) = \omega_i\, y_i\, x^\top P x_i & ,
+# \end{aligned}
 # $$
 #
 # where $E$, from the query's own write, the delimiters and the other examples, does not depend on $x_i$. Sort by the degree in $\beta$.
