@@ -1,10 +1,11 @@
-"""Small runs, which the tests of training and of sweeps share."""
+"""Small runs, which the tests of training, of sweeps and of the command line share."""
 
 import contextlib
 
 import torch
 
 from glalib import GLA, PromptDistribution
+from glalib.cli import main
 from glalib.layout import DELIMITED
 from glalib.training import Recipe, fit
 
@@ -37,3 +38,11 @@ def one_thread():
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def status_of(words):
+    """The exit status of the command `glalib` with these words."""
+    try:
+        return main(words)
+    except SystemExit as stop:  # argparse's own
+        return stop.code

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from runs import status_of
 
 from glalib import PromptDistribution, optimal_wpgd, uniqueness
 from glalib.cli import main
@@ -16,13 +17,6 @@ from glalib.reproduce import EVALUATION, RECIPES
 from glalib.training import Recipe
 
 RISK = ["risk", "--d", "3", "--counts", "5,5", "--r", "0.2,0.8"]
-
-
-def status_of(words):
-    try:
-        return main(words)
-    except SystemExit as stop:  # argparse's own
-        return stop.code
 
 
 @pytest.mark.parametrize("sigma", ["1e60", "1e-160", "2e5", "0.001", "0"])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from runs import status_of
 
 from glalib import PromptDistribution, optimal_wpgd
 from glalib.cli import main
@@ -181,11 +182,7 @@ def test_runs_that_fail_are_said_and_leave_the_others(tiny, tmp_path, capsys, mo
 )
 def test_bad_arguments_of_the_command(words, said, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    try:
-        status = main(["reproduce", "figure1", *words])
-    except SystemExit as stop:
-        status = stop.code
-    assert status == 2 and said in capsys.readouterr().err
+    assert status_of(["reproduce", "figure1", *words]) == 2 and said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from runs import status_of
 
 import glalib
 from glalib import PromptDistribution, uniqueness
@@ -172,11 +173,7 @@ def test_command_line_options(capsys):
     ],
 )
 def test_command_line_names_bad_input(arguments, complaint, capsys):
-    try:
-        status = main(["risk", *arguments])
-    except SystemExit as stop:
-        status = stop.code
-    assert status == 2 and complaint in capsys.readouterr().err
+    assert status_of(["risk", *arguments]) == 2 and complaint in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("error", [MemoryError("no room"), OverflowError("no room")])

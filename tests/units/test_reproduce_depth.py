@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from runs import status_of
 
 from glalib import GLA, Layout, PromptDistribution, optimal_wpgd, simulate_risk
 from glalib.baselines import bayes
@@ -206,11 +207,7 @@ def test_runs_that_fail_are_said_and_leave_the_others(tiny, tmp_path, capsys, mo
 )
 def test_bad_arguments_of_the_command(words, said, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    try:
-        status = main(["reproduce", "depth", *words])
-    except SystemExit as stop:
-        status = stop.code
-    assert status == 2 and said in capsys.readouterr().err
+    assert status_of(["reproduce", "depth", *words]) == 2 and said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
