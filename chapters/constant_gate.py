@@ -68,7 +68,7 @@ memory = np.geomspace(1, 1e5, 3000)
 scan = np.geomspace(1, 1e5, 21)
 fig, ax = plt.subplots(figsize=(6.4, 3.7))
 ax.semilogx(memory, risk_at(1 / memory), color=plotting.TASKS[1], linewidth=1.8)
-ax.plot(scan, risk_at(1 / scan), "s", color=plotting.TASKS[0], markersize=6)
+ax.plot(scan, risk_at(1 / scan), "s", color=plotting.TASKS[0], ms=6, clip_on=False)
 for c1, c2, value in zip(left, right, floor):
     ends = 1 / c2, min(1 / max(c1, 1e-9), 1e5)
     ax.fill_between(ends, 0.7, value, color="0.8", linewidth=0)
@@ -273,7 +273,10 @@ print(f"best gates for the four panels of Figure 1: {', '.join(shown)}")
 # $w = B^\top R B$, $\Delta = M - \ell$ for the gain and
 #
 # $$
-# \Phi(\nu, w) = \sum_i \frac{s_i^2}{(M + s_i)\, \nu + s_i w}, \qquad \text{so that } \Delta = u^2\, \Phi(\nu, w) .
+# \begin{gathered}
+# \Phi(\nu, w) = \sum_i \frac{s_i^2}{(M + s_i)\, \nu + s_i w}, \\
+# \text{so that } \Delta = u^2\, \Phi(\nu, w) .
+# \end{gathered}
 # $$
 #
 # Put $r_+ = \max_k |r_k|$, $\bar\lambda = \max_k \sum_l |R_{kl}|\, n_l$ and, with sums over the ages $j = 0, \dots, n-1$,

@@ -107,7 +107,10 @@ plotting.FigureData("drift_risk", curves, d=10, rho=0.9, sigma=0, seed="none")
 # 4. As $n \to \infty$, both $\risk^\star$ and $\min \ell$ tend to the least value on $[0, 1]$ of
 #
 #    $$
-#    \ell_\infty(g) = M - \frac{\rho^2 (1 - g^2)}{(1 - \rho g)^2} \sum_i \frac{s_i^2}{M + \gamma s_i}, \qquad \gamma = \frac{2}{1 - \rho g},
+#    \begin{gathered}
+#    \ell_\infty(g) = M - \frac{\rho^2 (1 - g^2)}{(1 - \rho g)^2} \sum_i \frac{s_i^2}{M + \gamma s_i}, \\
+#    \gamma = \frac{2}{1 - \rho g},
+#    \end{gathered}
 #    $$
 #
 #    with $\ell_\infty(1) = M$. It is taken at one $g \in (0, 1)$ only, the one solution of $g + 1/g = (1 + \rho^2 + \eta/N)/\rho$ with
