@@ -143,7 +143,7 @@ plotting.FigureData(
 # a layer has besides is uncorrelated with the answer, and adds noise.
 #
 # ```{symbols}
-# d n x y x_query Z q k v G psi P_q P_k P omega R r C Sx sigma Sigma M risk
+# d n x y x_query Z q k v G psi P_q P_k P omega R r C Sx sigma Sigma M risk W f B
 # ```
 #
 # ```{prf:theorem} The ceiling

@@ -89,7 +89,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# d n x y Z q k v psi P omega gamma R r C Sx sigma Sigma M risk
+# d n x y Z q k v psi P omega gamma R r C Sx sigma Sigma M risk f
 # ```
 #
 # ## The wrong way round

@@ -109,7 +109,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# d n x y Z q k v psi P_q P_k P omega gamma R r C Sx sigma Sigma M risk
+# d n x y Z q k v psi P_q P_k P omega gamma R r C Sx sigma Sigma M risk beta W f
 # ```
 #
 # ## Eq. (9) and its symmetries
