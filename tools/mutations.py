@@ -35,6 +35,8 @@ MUTATIONS = [
     Mutation(
         "the best weights", "risk.py", "h * dist.R * np.array(dist.counts", "2 * h * dist.R * np.array(dist.counts"
     ),
+    Mutation("the query one step on", "drift.py", "rho ** (n - 1.0 * i)", "rho ** (n - 1.0 - i)"),
+    Mutation("how noise slows the right decay", "drift.py", "(1 - rho**2) / N", "(1 - rho) / N"),
     Mutation(
         "only one stationary point",
         "optima.py",
