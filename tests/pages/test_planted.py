@@ -4,7 +4,7 @@ import hashlib
 
 import browse
 import pytest
-from test_pages import KINDS
+from test_pages import KINDS, KNOWN, told
 
 from book import chromium
 
@@ -70,6 +70,15 @@ def test_a_good_page_has_no_fault(tabs, axe, folder, theme):
 
 def test_every_kind_is_planted():
     assert PLANTED.keys() == KINDS.keys()
+
+
+def test_every_kind_is_told_where_there_are_more_than_known(monkeypatch):
+    for kind, meaning in KINDS.items():
+        assert list(told("a.html", {kind: ["here", "there"]})) == [f"{meaning}: 2 faults, 0 known\nhere\nthere"]
+    assert list(told("a.html", {kind: [] for kind in KINDS})) == []
+    monkeypatch.setitem(KNOWN, ("a.html", "focus"), 1)
+    assert list(told("a.html", {"focus": ["here"]})) == []
+    assert len(list(told("a.html", {"focus": ["here", "there"]}))) == 1
 
 
 CUES = {
