@@ -675,13 +675,8 @@ for dist in (noisy, noise_free):
 # ````{solution} ex-jump
 # :class: dropdown
 #
-# <<<<<<< HEAD
-# There are three from about $\theta = 0.1$ to $0.45$. On the way the other well becomes the deeper one: between $\theta = 0.25$ and $0.3$ the best $\gamma$ jumps from about $8$ to about
-# $890$. The least risk is continuous in $\theta$, but the best predictor is not. A small change of the tasks turns a predictor that hears one example into one
-# =======
-# There are three from $q = 0.093$ to $0.487$. On the way the other well becomes the deeper one: at $q = 0.2856$ the best $\gamma$ jumps from $8.93$ to
-# $886$. The least risk is continuous in $q$, but the best predictor is not. A small change of the tasks turns a predictor that hears one example into one
-# >>>>>>> power
+# There are three from $\theta = 0.093$ to $0.487$. On the way the other well becomes the deeper one: at $\theta = 0.2856$ the best $\gamma$ jumps from $8.93$ to
+# $886$. The least risk is continuous in $\theta$, but the best predictor is not. A small change of the tasks turns a predictor that hears one example into one
 # that hears a thousand.
 #
 # ```python
