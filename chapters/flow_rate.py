@@ -199,8 +199,10 @@ plotting.FigureData("flow_rate", record, figure=fig, distribution=dist, seed=0)
 # *New here.* Let $\Sigma_x$ be nonsingular and $(P, \omega)$ a non-trivial stationary point with $F' = F'(\gamma) < 1$; $h = h_2(\gamma)$, $\lambda_\mp$ the smallest and largest eigenvalue of the correlation matrix of the $n$ examples, and
 #
 # $$
-# p_\mp = 2 \norm{\omega}^2\, s_\mp(\Sigma_x)\, s_\mp \bigl( M \Sigma_x + \gamma\, \Sigma_x C \Sigma_x \bigr), \qquad
+# \begin{gathered}
+# p_\mp = 2 \norm{\omega}^2\, s_\mp(\Sigma_x)\, s_\mp \bigl( M \Sigma_x + \gamma\, \Sigma_x C \Sigma_x \bigr), \\
 # w_\mp = 2 \norm{Q}_F^2\, \frac{M (1 + h \lambda_\mp)}{1 - h},
+# \end{gathered}
 # $$
 #
 # $$

@@ -100,7 +100,7 @@ for k, d in enumerate((2, 10, 50)):
     left.plot(S / (n * d), ratio, color=plotting.TASKS[k], ls=("-", "--", "-.")[k])
     place = S[0] / (n * d) * (1, 0.9, 0.9)[k], ratio[0] - (0.07, -0.02, 0.05)[k]
     side = ("left", "right", "right")[k]
-    left.text(*place, f"$d = {d}$", ha=side, va="center", fontsize=10)
+    left.text(*place, f"$d = {d}$", ha=side, va="center")
     record["curve"] += [f"weight d={d}"] * 60
     record["x"] += list(S / (n * d))
     record["y"] += list(ratio)
@@ -404,13 +404,19 @@ print(
 # *New here.* Let $\Sigma_x = C = I$, $\sigma = 0$ and tasks be independent. The risk of {prf:ref}`thm-label-energy` is $\sum_k r_k^2\, \Delta(n_k, d)$ below that of the best fixed weights, where $\Delta > 0$ is symmetric, $\Delta(n, d) = \Delta(d, n)$, and
 #
 # $$
-# \Delta(n, d) = \frac{n d}{(n + d + 1)^2}\; \E_+ \frac{(U - \E_+ U)^2}{U}, \qquad U = \hat n + d - 1 .
+# \begin{gathered}
+# \Delta(n, d) = \frac{n d}{(n + d + 1)^2}\; \E_+ \frac{(U - \E_+ U)^2}{U}, \\
+# U = \hat n + d - 1 .
+# \end{gathered}
 # $$
 #
 # $\E_+ U = n + d + 1$, where $\E_+$ is the mean in which each prompt counts $S$ times. Moreover
 #
 # $$
-# \Delta(n, d) \le \frac{2\, n d\, (\min(n, d) + 2)}{(n + d + 1)^2\, (\max(n, d) - 1)} \quad (\max(n, d) \ge 2),
+# \begin{gathered}
+# \Delta(n, d) \le \frac{2\, n d\, (\min(n, d) + 2)}{(n + d + 1)^2\, (\max(n, d) - 1)} \\
+# (\max(n, d) \ge 2),
+# \end{gathered}
 # $$
 #
 # $$
@@ -500,7 +506,10 @@ print(
 #    $$
 #
 #    $$
-#    \E \Bigl\| \sum_i \omega_i y_i x_i \Bigr\|^2 = \E \Bigl[ (d + 2)\, \ell \sum_{l<n} \mu_2^l + 2 \mu_3 \sum_{i<j\le n} \mu_1^{j-i-1} \mu_2^{n-j} \Bigr] .
+#    \begin{aligned}
+#    \E \Bigl\| \sum_i \omega_i y_i x_i \Bigr\|^2 = \E \Bigl[ (d + 2)\, \ell \sum_{l<n} \mu_2^l & \\
+#    {} + 2 \mu_3 \sum_{i<j\le n} \mu_1^{j-i-1} \mu_2^{n-j} \Bigr] & .
+#    \end{aligned}
 #    $$
 #
 #    With $L_k$ and $J_k$ for these, and $\bar g_{1,k}$, $\bar g_{2,k}$ for the means of the product of all later blocks' gates and of its square, $P = I$ and the best scale for each block, the risk is $M - \sum_k r_k^2\, \bar g_{1,k}^2 L_k^2 / (\bar g_{2,k} J_k)$.

@@ -148,7 +148,7 @@ for s2, (color, marker, dash) in marks.items():
     right.loglog(lengths[3:], law, color="0.7", linewidth=1.2)
     right.loglog(lengths, floors[s2], dash, marker=marker, ms=5, color=color)
     right.text(
-        72, floors[s2][-1], rf"$\sigma = {s2**0.5:g}$", va="center", color=color
+        82, floors[s2][-1], rf"$\sigma = {s2**0.5:g}$", va="center", color=color
     )
 right.set(xlabel="examples $n$", ylabel="floor", xlim=(1.8, 500))
 _ = right.set_xticks([2, 8, 32], ["2", "8", "32"])
@@ -188,13 +188,19 @@ plotting.FigureData(
 # *New here.* Let $\sigma > 0$, and let prompts be as in Definitions 1 and 2 with any $\Sigma_x$, $C$, $R$ and $r$; in the following $R$ and $r$ are those of the $n$ examples. Given the features, the Bayes predictor is $\sum_i b_i y_i$ with
 #
 # $$
-# b = V^{-1} c, \qquad V_{ij} = R_{ij}\, x_i^\top C x_j + \sigma^2 [i = j], \qquad c_i = r_i\, x_i^\top C x .
+# \begin{gathered}
+# b = V^{-1} c, \qquad c_i = r_i\, x_i^\top C x, \\
+# V_{ij} = R_{ij}\, x_i^\top C x_j + \sigma^2 [i = j] .
+# \end{gathered}
 # $$
 #
 # Take any number of layers of {prf:ref}`thm-depth` with the mask: keys and queries read features alone, and values the label alone, with any $P_{q,l}$ and $P_{k,l}$. The query writes or not. Let gates be given or computed from the token's own features and context, but not from labels. Then
 #
 # $$
-# \text{risk} \ge \text{Bayes risk} + \text{price}, \qquad \text{price} = \sigma^2 \sum_{i=1}^n \E \operatorname{Var}\bigl( b_i \mid x_i, \dots, x_n, x \bigr) .
+# \begin{gathered}
+# \text{risk} \ge \text{Bayes risk} + \text{price}, \\
+# \text{price} = \sigma^2 \sum_{i=1}^n \E \operatorname{Var}\bigl( b_i \mid x_i, \dots, x_n, x \bigr) .
+# \end{gathered}
 # $$
 #
 # For independent tasks the price is $\sum_k r_k^2\, \text{price}(n_k)$, where $\text{price}(m)$ is that of $m$ examples of one task with $r = 1$; and if $\Sigma \neq 0$ it is positive if and only if some task with $r_k \ne 0$ has two examples or more.
