@@ -2,9 +2,9 @@
 
 Two independent tasks of 2d examples, r = (0.2, 0.8), no noise. Every weight is free and training is on tokens. From a
 random start that arrives up to d = 20 or so; beyond, what is left to learn hides what labels gain. So layers start from
-the line as well: at Eq. (9) with the best P, and a gate that reads context alone. The trained layer, and copies of it
-whose gate no longer sees a part of its token, are tried on the same prompts, so that differences are known far better
-than risks.
+the line as well: at Eq. (9) with the best P, and a gate near the best that reads labels a bit. The trained layer, and
+copies of it whose gate no longer sees a part of its token, are tried on the same prompts, so that differences are known
+far better than risks.
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ from .sweep import Backend
 Beginning = Literal["random", "line"]
 
 R = (0.2, 0.8)
-DIMENSIONS = {"random": (5, 10, 20), "line": (5, 10, 20, 50, 100)}
+DIMENSIONS = {"random": (5, 10, 20), "line": (5, 10, 20, 50)}
 SHUT = ("label", "features", "context")  # what a copy's gate no longer sees
 RECIPES = {
     "random": Recipe(steps=1000, batch=128, queries=32, lr=0.01),
-    "line": Recipe(steps=400, batch=64, queries=32, lr=0.0001, gate_lr=100.0, warmup=0.1),
+    "line": Recipe(steps=400, batch=64, queries=32, lr=0.00002, gate_lr=1000.0, warmup=0.1),
 }
-GATE_BIAS = 6.0  # of a start at the line
+# Of a start at the line: what gates below one take off a weight over its block; and how much a label of one standard
+# deviation moves a gate's logit. A label and its negative are alike, so a gate that does not read has no way to go.
+SHRINK, PUSH = 0.03, 0.5
 EVALUATION = {"draws": 8_000, "queries": 32}
 
 
@@ -95,8 +97,9 @@ def begin(dist: PromptDistribution, beginning: Beginning, seed: int) -> GLA:
         ratios = torch.from_numpy(line.omega[:-1] / line.omega[1:])
         after = slice(d + 1 + dist.K, d + 2 * dist.K)  # the context coordinates of the delimiters between blocks
         if layer.W_g is not None and layer.b_g is not None:
-            layer.b_g.fill_(GATE_BIAS)
-            layer.W_g[after, 0] = (torch.logit(ratios) - GATE_BIAS).float()
+            layer.b_g.fill_(np.log(2 * d / SHRINK))
+            layer.W_g[after, 0] = torch.logit(ratios).float() - layer.b_g
+            layer.W_g[d] = PUSH / d**0.5
     return net
 
 
