@@ -246,6 +246,8 @@ MUTATIONS = [
         "U = count_hat(S, n, d) + d - 1",
         "U = count_hat(S, n, d) + d",
     ),
+    Mutation("what later gates do to a block", "label_energy.py", "one * g, two * gg", "one, two"),
+    Mutation("a start at the line", "reproduce/below.py", "* line.omega[-1] *", "*"),
     Mutation("the line of equal weights", "reproduce/inside.py", '(Layout(), "uniform")', '(Layout(), "free")'),
     Mutation("what a copy's gate does not see", "reproduce/below.py", "slice(d, d + 1)", "slice(d - 1, d)"),
     Mutation("who asks and who answers", "reproduce/contents.py", "(W_q @ W_k.mT)", "(W_k @ W_q.mT)"),
