@@ -948,7 +948,7 @@ print(" ".join(f"{risk:.2f}" for risk in risks))
 # ````{solution} ex-where-to-clip
 # :class: dropdown
 #
-# Near $c = 0.7$, for $p = \frac14$, where it gains less than a hundredth of the risk. With $p$ free it gains more than twice as much: a steeper step earns more from typical prompts, and the clip bounds what it loses on loud ones.
+# A little below $c = 1$, for $p = \frac14$, where it gains less than a hundredth of the risk. With $p$ free it gains more than twice as much: a steeper step earns more from typical prompts, and the clip bounds what it loses on loud ones.
 #
 # ```python
 # from scipy.optimize import minimize
