@@ -28,52 +28,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from glalib import GLA, PromptDistribution, optimal_wpgd, plotting, simulate_risk
-from glalib.label_energy import count_hat, energies, gain, nodes
+from glalib.label_energy import (
+    best_sigmoid,
+    block_sums,
+    count_hat,
+    energies,
+    gain,
+    nodes,
+)
 from glalib.layout import DELIMITED
 from glalib.reproduce import start
 from glalib.training import Recipe, fit
-from scipy.optimize import minimize
 
 plotting.use_style()
-
-
-y_nodes, y_weights = np.polynomial.hermite_e.hermegauss(60)
-y_weights = y_weights / y_weights.sum()
-
-
-def block_sums(gate, n, d):
-    """E sum w_i y_i^2, E |sum w_i y_i x_i|^2, E prod g, E prod g^2; w_i = prod_{j>i} g(y_j)."""
-    s, w = nodes(d, 60)
-    y = np.sqrt(s)[:, None] * y_nodes
-    g = gate(y)
-    one, two, mixed = ((v * y_weights).sum(1) for v in (g, g * g, g * y * y))
-    once, twice = (m[:, None] ** np.arange(n) for m in (one, two))
-    pairs = (np.cumsum(once, 1)[:, :-1] * twice[:, -2::-1]).sum(1) if n > 1 else 0
-    square = 3 * s * twice.sum(1) + 2 * mixed * pairs + (d - 1) * s * twice.sum(1)
-    return [w @ v for v in (s * once.sum(1), square, one**n, two**n)]
-
-
-def gated_risk(d, counts, r, logits, slope):
-    """The risk of gates sigmoid(logit_k + slope y) in block k, delimiters and P at best."""
-    risk, one, two = d, 1.0, 1.0  # one, two: what later gates do to a block
-    for n, share, b in reversed(list(zip(counts, r, logits, strict=True))):
-        L, Q, g1, g2 = block_sums(lambda y: 1 / (1 + np.exp(-b - slope * y)), n, d)
-        risk -= share**2 * (one * L) ** 2 / (two * Q)
-        one, two = one * g1, two * g2
-    return risk
-
-
-def best_sigmoid(d, counts, r):
-    """The least risk over two logits and one slope, and where it is."""
-    at = [np.log(2 * counts[0] * d) + 1] * 2 + [1.2 / np.sqrt(d)]
-    found = minimize(
-        lambda x: gated_risk(d, counts, r, x[:2], x[2]),
-        at,
-        method="Nelder-Mead",
-        options={"xatol": 1e-4, "fatol": 1e-8, "maxiter": 600},
-    )
-    return found.fun, found.x
-
 
 small = PromptDistribution(d=5, counts=(20, 20), r=(0.2, 0.8))
 line = optimal_wpgd(small).risk
@@ -100,7 +67,7 @@ for k, d in enumerate((2, 10, 50)):
     left.plot(S / (n * d), ratio, color=plotting.TASKS[k], ls=("-", "--", "-.")[k])
     place = S[0] / (n * d) * (1, 0.9, 0.9)[k], ratio[0] - (0.07, -0.02, 0.05)[k]
     side = ("left", "right", "right")[k]
-    left.text(*place, f"$d = {d}$", ha=side, va="center", fontsize=10)
+    left.text(*place, f"$d = {d}$", ha=side, va="center")
     record["curve"] += [f"weight d={d}"] * 60
     record["x"] += list(S / (n * d))
     record["y"] += list(ratio)
@@ -404,13 +371,19 @@ print(
 # *New here.* Let $\Sigma_x = C = I$, $\sigma = 0$ and tasks be independent. The risk of {prf:ref}`thm-label-energy` is $\sum_k r_k^2\, \Delta(n_k, d)$ below that of the best fixed weights, where $\Delta > 0$ is symmetric, $\Delta(n, d) = \Delta(d, n)$, and
 #
 # $$
-# \Delta(n, d) = \frac{n d}{(n + d + 1)^2}\; \E_+ \frac{(U - \E_+ U)^2}{U}, \qquad U = \hat n + d - 1 .
+# \begin{gathered}
+# \Delta(n, d) = \frac{n d}{(n + d + 1)^2}\; \E_+ \frac{(U - \E_+ U)^2}{U}, \\
+# U = \hat n + d - 1 .
+# \end{gathered}
 # $$
 #
 # $\E_+ U = n + d + 1$, where $\E_+$ is the mean in which each prompt counts $S$ times. Moreover
 #
 # $$
-# \Delta(n, d) \le \frac{2\, n d\, (\min(n, d) + 2)}{(n + d + 1)^2\, (\max(n, d) - 1)} \quad (\max(n, d) \ge 2),
+# \begin{gathered}
+# \Delta(n, d) \le \frac{2\, n d\, (\min(n, d) + 2)}{(n + d + 1)^2\, (\max(n, d) - 1)} \\
+# (\max(n, d) \ge 2),
+# \end{gathered}
 # $$
 #
 # $$
@@ -500,7 +473,10 @@ print(
 #    $$
 #
 #    $$
-#    \E \Bigl\| \sum_i \omega_i y_i x_i \Bigr\|^2 = \E \Bigl[ (d + 2)\, \ell \sum_{l<n} \mu_2^l + 2 \mu_3 \sum_{i<j\le n} \mu_1^{j-i-1} \mu_2^{n-j} \Bigr] .
+#    \begin{aligned}
+#    \E \Bigl\| \sum_i \omega_i y_i x_i \Bigr\|^2 = \E \Bigl[ (d + 2)\, \ell \sum_{l<n} \mu_2^l & \\
+#    {} + 2 \mu_3 \sum_{i<j\le n} \mu_1^{j-i-1} \mu_2^{n-j} \Bigr] & .
+#    \end{aligned}
 #    $$
 #
 #    With $L_k$ and $J_k$ for these, and $\bar g_{1,k}$, $\bar g_{2,k}$ for the means of the product of all later blocks' gates and of its square, $P = I$ and the best scale for each block, the risk is $M - \sum_k r_k^2\, \bar g_{1,k}^2 L_k^2 / (\bar g_{2,k} J_k)$.

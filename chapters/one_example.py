@@ -210,7 +210,10 @@ plotting.FigureData(
 # $\theta_i = c_i \prod_{j \ge i} g_j(y_j)$, where $c_i$ is a product of gates of later feature tokens, there is a matrix $B$, fixed by $W_q, W_k, W_v$, the read-out and the query's gate, such that
 #
 # $$
-# \text{risk} \;\ge\; M - \frac{(\tr B)^2}{d \tr B^\top B}\; \mathcal G, \qquad \mathcal G = \frac{\bigl( \E \sum_i \theta_i\, \beta^\top x_i \bigr)^2}{\E \norm{\sum_i \theta_i x_i}^2},
+# \begin{gathered}
+# \text{risk} \;\ge\; M - \frac{(\tr B)^2}{d \tr B^\top B}\; \mathcal G, \\
+# \mathcal G = \frac{\bigl( \E \sum_i \theta_i\, \beta^\top x_i \bigr)^2}{\E \norm{\sum_i \theta_i x_i}^2},
+# \end{gathered}
 # $$
 #
 # with equality for a layer whose feature tokens alone write, a constant with key $x_i$, at its best scale; then $B$ is any multiple of any $P$. The first factor is at most $\operatorname{rank} B / d \le 1$. Moreover:
@@ -219,7 +222,7 @@ plotting.FigureData(
 # 2. For gates $\operatorname{sigmoid}(b + w y_i)$ at labels and $g_x$ at features, with $g_0 = \operatorname{sigmoid}(b)$ and $\zeta = g_x g_0 > 0$,
 #
 #    $$
-#    \mathcal G = w^2 d\, (1 - g_0)^2\; \frac{\bigl( \sum_i r_i\, \zeta^{\,n-i} \bigr)^2}{\sum_i \zeta^{\,2(n-i)}} + O(w^4) .
+#    \mathcal G = w^2 d\, (1 - g_0)^2\, \frac{( \sum_i r_i\, \zeta^{n-i} )^2}{\sum_i \zeta^{2(n-i)}} + O(w^4) .
 #    $$
 # ```
 #

@@ -148,7 +148,7 @@ for s2, (color, marker, dash) in marks.items():
     right.loglog(lengths[3:], law, color="0.7", linewidth=1.2)
     right.loglog(lengths, floors[s2], dash, marker=marker, ms=5, color=color)
     right.text(
-        72, floors[s2][-1], rf"$\sigma = {s2**0.5:g}$", va="center", color=color
+        82, floors[s2][-1], rf"$\sigma = {s2**0.5:g}$", va="center", color=color
     )
 right.set(xlabel="examples $n$", ylabel="floor", xlim=(1.8, 500))
 _ = right.set_xticks([2, 8, 32], ["2", "8", "32"])
@@ -188,13 +188,19 @@ plotting.FigureData(
 # *New here.* Let $\sigma > 0$, and let prompts be as in Definitions 1 and 2 with any $\Sigma_x$, $C$, $R$ and $r$; in the following $R$ and $r$ are those of the $n$ examples. Given the features, the Bayes predictor is $\sum_i b_i y_i$ with
 #
 # $$
-# b = V^{-1} c, \qquad V_{ij} = R_{ij}\, x_i^\top C x_j + \sigma^2 [i = j], \qquad c_i = r_i\, x_i^\top C x .
+# \begin{gathered}
+# b = V^{-1} c, \qquad c_i = r_i\, x_i^\top C x, \\
+# V_{ij} = R_{ij}\, x_i^\top C x_j + \sigma^2 [i = j] .
+# \end{gathered}
 # $$
 #
 # Take any number of layers of {prf:ref}`thm-depth` with the mask: keys and queries read features alone, and values the label alone, with any $P_{q,l}$ and $P_{k,l}$. The query writes or not. Let gates be given or computed from the token's own features and context, but not from labels. Then
 #
 # $$
-# \text{risk} \ge \text{Bayes risk} + \text{price}, \qquad \text{price} = \sigma^2 \sum_{i=1}^n \E \operatorname{Var}\bigl( b_i \mid x_i, \dots, x_n, x \bigr) .
+# \begin{gathered}
+# \text{risk} \ge \text{Bayes risk} + \text{price}, \\
+# \text{price} = \sigma^2 \sum_{i=1}^n \E \operatorname{Var}\bigl( b_i \mid x_i, \dots, x_n, x \bigr) .
+# \end{gathered}
 # $$
 #
 # For independent tasks the price is $\sum_k r_k^2\, \text{price}(n_k)$, where $\text{price}(m)$ is that of $m$ examples of one task with $r = 1$; and if $\Sigma \neq 0$ it is positive if and only if some task with $r_k \ne 0$ has two examples or more.
@@ -302,7 +308,8 @@ correlated = price_by_definition(mixed, 20_000, draw)
 assert correlated.mean() > 20 * correlated.std() / 20_000**0.5
 
 apart = PromptDistribution(2, (3, 4), (0.6, 0.8), sigma=1.5)
-# On each task b is r_k times that of the task alone, which gives r_k^2 exactly.
+# On each task b is r_k times that of the task alone, which gives r_k^2 exactly. The samples
+# below test the whole, to 6 per cent.
 drawn = apart.sample(200, draw, dtype=torch.float64)
 together = bayes_coefficients(apart, drawn.x, drawn.x_query[:, 0])
 for m, r_k, at in ((3, 0.6, slice(0, 3)), (4, 0.8, slice(3, 7))):
@@ -316,8 +323,9 @@ error = np.hypot((whole.std() / 20_000**0.5).item(), three[1] + four[1])
 assert abs(whole.mean().item() - sum_of_tasks) < 4 * error < 0.1 * sum_of_tasks
 
 # Layers as they were fitted, on fresh prompts: above the floor, and they stall there.
-# (At twice it, so they are no test of its size. Layers that come to it are in the tests.)
-assert min(with_mask) > 2 * floor + 20 * floor_error
+# (At more than twice it, so they are no test of its size. Layers that come to it are in the
+# tests.)
+assert min(with_mask) > floor + 20 * floor_error
 assert np.isclose(floor, 0.0966, rtol=0.03) and with_mask[5] > 0.97 * with_mask[3]
 print(
     f"floor {floor:.4f} with standard error {floor_error:.0e}; six fitted layers stall at"
@@ -413,8 +421,9 @@ large, small = 2000.0, 1e-5
 law = 5 * 4 / 2 * 2 * 3 / large**3  # part 2, up to terms of order 1/sigma^2
 sampled, error = price(5, 2, large, 20_000, rng)
 assert abs(sampled / law - 1) < 0.05 and error < 0.015 * law
+# Part 1 names no rate: the price is seen to fall, about as fast as the noise.
 vanishing = [price(5, 2, s2, 4000, rng)[0] for s2 in (1.0, 1e-2, 1e-4)]
-assert vanishing[0] > 5 * vanishing[1] > 25 * vanishing[2]
+assert vanishing[0] > 10 * vanishing[1] > 500 * vanishing[2]
 print(
     f"one feature: the integral is the simulation within {furthest:.1f} standard errors;"
     f" at n = 200 the floor is {long:.2f} of its law"
@@ -500,8 +509,9 @@ wanted = (
 )
 assert (ours - wanted[:, 0, 0]).abs().max() < 1e-9 * ours.abs().max()
 excess = ((ours - bayes(one_task)(prompts)[:, 0]) ** 2).mean().item()
-# Fitted to other prompts; the largest eigenvalues make the mean noisy.
-assert excess < 2 * least < 0.5 * floor
+# The largest eigenvalues make the mean over fresh prompts noisy, by a quarter of it; the
+# least mean over those of the fit is pinned.
+assert excess < floor and np.isclose(least / floor, 0.146, rtol=0.08)
 print(
     f"four masked layers whose values read features, on 20,000 prompts: excess {excess:.4f},"
     f" where the floor is {floor:.3f}"
@@ -532,7 +542,9 @@ def equal_steps(L):
 
 
 without = [equal_steps(L) for L in (1, 2, 4, 8)]
-assert without[0] > with_mask[0] * 0.9 and without[3] < 0.8 * floor
+# To one layer the mask does nothing. Eight are below the floor.
+assert np.isclose(without[0], with_mask[0], rtol=0.03)
+assert np.isclose(without[3] / floor, 0.669, rtol=0.05)
 print("equal steps without the mask, 1, 2, 4, 8:", *(f"{e:.3f}" for e in without))
 
 # %% [markdown]
@@ -609,8 +621,8 @@ print("equal steps without the mask, 1, 2, 4, 8:", *(f"{e:.3f}" for e in without
 #
 # ```python
 # of_noise = {s: price(10, 5, s**2, 4000, np.random.default_rng(0))[0] for s in (0.3, 1, 1.7, 4)}
-# assert min(of_noise[1], of_noise[1.7]) > 1.3 * max(of_noise[0.3], of_noise[4])
+# assert np.allclose(list(of_noise.values()), [0.0308, 0.1172, 0.1104, 0.0271], rtol=0.05)
 # of_length = {m: price(m, 5, 4.0, 4000, np.random.default_rng(0))[0] for m in (2, 10, 40)}
-# assert of_length[10] > 1.3 * max(of_length[2], of_length[40])
+# assert np.allclose(list(of_length.values()), [0.0103, 0.0969, 0.0273], rtol=0.08)
 # ```
 # ````

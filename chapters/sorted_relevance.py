@@ -396,10 +396,12 @@ for curve, style, points in zip(
             color=style["color"],
             markerfacecolor=style["color"] if full else "none",
         )
+ax.text(300, 1.3, "free\nweights", ha="center", color=narrow["color"])
+ax.text(110, 1.6, "weights that\nnever fall", ha="right")
 _ = ax.set(
     xlabel=r"$\gamma$",
     ylabel=r"map of $\gamma$, divided by $\gamma$",
-    ylim=(0.5, 1.9),
+    ylim=(0.4, 2.1),
 )
 
 # %% tags=["remove-input"]

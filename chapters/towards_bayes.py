@@ -150,7 +150,10 @@ plotting.FigureData(
 # query. The prediction is $x^\top p(S) X^\top y$ with a real polynomial $p$ of degree at most $L - 1$, and
 #
 # $$
-# \text{risk} = \text{Bayes risk} + \int \Bigl( p(z) - \frac{1}{z + \sigma^2} \Bigr)^2 z (z + \sigma^2)\, d\mu(z) .
+# \begin{aligned}
+# \text{risk} &= \text{Bayes risk} \\
+# &\quad {} + \int \Bigl( p(z) - \frac{1}{z + \sigma^2} \Bigr)^2 z (z + \sigma^2)\, d\mu(z) .
+# \end{aligned}
 # $$
 #
 # (For $\sigma = 0$ the integral is over $z > 0$.) Call the integral the *excess*.
@@ -346,7 +349,10 @@ glue("mask_floor", float(floor), display=False)
 # counts, $T$ and $J$ alone, such that for every prompt
 #
 # $$
-# \lim_{T \to \infty} \lim_{J \to \infty} \text{prediction} = \text{the Bayes predictor } \E[y_{n+1} \mid \text{prompt}] .
+# \begin{gathered}
+# \lim_{T \to \infty} \lim_{J \to \infty} \text{prediction} \\
+# {} = \text{the Bayes predictor } \E[y_{n+1} \mid \text{prompt}] .
+# \end{gathered}
 # $$
 #
 # So without the mask neither the order of independent tasks nor their number is a limit for scalar gates, given enough layers. (We claim this for each prompt, not for the mean over prompts.)
@@ -588,12 +594,12 @@ def distance_to_bayes(prediction):
 
 ols = bayes_risk + distance_to_bayes(least_squares(held_out)[:, 0])
 
-fig, ax = plt.subplots(figsize=(6.4, 3.6))
+fig, ax = plt.subplots(figsize=(6.4, 4.0))
 looks = {
-    ("scalar", "causal"): (blue, "--", "o", "scalar, mask", 6),
-    ("free", "causal"): (orange, "--", "^", "free, mask", 6),
-    ("scalar", "no mask"): (blue, "-", "s", "scalar", 1),
-    ("free", "no mask"): (orange, "-", "D", "free", -9),
+    ("scalar", "causal"): (blue, "--", "o", "scalar, mask", 7),
+    ("free", "causal"): (orange, "--", "^", "free, mask", 7),
+    ("scalar", "no mask"): (blue, "-", "s", "scalar", 2),
+    ("free", "no mask"): (orange, "-", "D", "free", -7),
 }
 for value, name in ((ols, "least squares"), (bayes_risk, "Bayes")):
     ax.axhline(value, **plotting.STYLES["predict zero"])

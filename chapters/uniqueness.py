@@ -645,8 +645,8 @@ for dist in (noisy, noise_free):
 # :class: dropdown
 #
 # With $s_+ = 1$, $s_- = \frac1{299}$ and $M = 2$ the paper's condition is $\frac{298}{299} (n_1 - 1) < 2 + \frac1{299}$, which holds up to $n_1 = 3$. Theorem A's is
-# $\frac{298}{299} (n_1 - 1) < 16 \bigl(2 + \frac{1 + n_1}{299}\bigr)$, which holds up to $35$. The truth for this $r$ is further away still: at $300$ there is one stationary
-# point, at $500$ there are three.
+# $\frac{298}{299} (n_1 - 1) < 16 \bigl(2 + \frac{1 + n_1}{299}\bigr)$, which holds up to $35$. The truth for this $r$ is further away still: at $308$ there is one stationary
+# point, at $309$ there are three.
 #
 # ```python
 # def with_block(n1):
@@ -655,7 +655,7 @@ for dist in (noisy, noise_free):
 #
 # assert [uniqueness(with_block(n1)).holds_paper for n1 in (3, 4)] == [True, False]
 # assert [uniqueness(with_block(n1)).holds_sharp for n1 in (35, 36)] == [True, False]
-# assert [len(stationary_points(with_block(n1))) for n1 in (300, 500)] == [1, 3]
+# assert [len(stationary_points(with_block(n1))) for n1 in (308, 309)] == [1, 3]
 # ```
 # ````
 #
@@ -675,8 +675,8 @@ for dist in (noisy, noise_free):
 # ````{solution} ex-jump
 # :class: dropdown
 #
-# There are three from about $\theta = 0.1$ to $0.45$. On the way the other well becomes the deeper one: between $\theta = 0.25$ and $0.3$ the best $\gamma$ jumps from about $8$ to about
-# $890$. The least risk is continuous in $\theta$, but the best predictor is not. A small change of the tasks turns a predictor that hears one example into one
+# There are three from $\theta = 0.093$ to $0.487$. On the way the other well becomes the deeper one: at $\theta = 0.2856$ the best $\gamma$ jumps from $8.93$ to
+# $886$. The least risk is continuous in $\theta$, but the best predictor is not. A small change of the tasks turns a predictor that hears one example into one
 # that hears a thousand.
 #
 # ```python
@@ -686,14 +686,15 @@ for dist in (noisy, noise_free):
 #     )
 #
 #
-# found = [len(at(q)) for q in (0.05, 0.1, 0.25, 0.3, 0.45, 0.5)]
-# assert found == [1, 3, 3, 3, 3, 1]
-# assert at(0.25)[0].gamma < 10 and at(0.3)[0].gamma > 800
+# found = [len(at(q)) for q in (0.05, 0.092, 0.093, 0.487, 0.488)]
+# assert found == [1, 1, 3, 3, 1]
 # # The two wells are equally deep in between.
-# low, high = 0.25, 0.3
+# low, high = 0.28, 0.29
 # while high - low > 1e-6:
 #     middle = (low + high) / 2
 #     low, high = (middle, high) if at(middle)[0].gamma < 100 else (low, middle)
 # assert abs(at(low)[0].risk - at(high)[0].risk) < 1e-5 * example.M
+# assert np.allclose([at(low)[0].gamma, at(high)[0].gamma], [8.93, 886], rtol=1e-3)
+# assert round(low, 4) == 0.2856
 # ```
 # ````

@@ -87,7 +87,11 @@ plotting.FigureData(
 # $\omega_{j-1}$ to $\omega_j$ the weights *rise* or *fall*. Add up the rises, and add up the falls:
 #
 # $$
-# \omega^\uparrow_j = \sum_{i \le j} \max(\omega_i - \omega_{i-1}, 0), \qquad \omega^\downarrow_j = \sum_{i \le j} \max(\omega_{i-1} - \omega_i, 0), \qquad \omega = \omega^\uparrow - \omega^\downarrow .
+# \begin{aligned}
+# \omega^\uparrow_j &= \sum_{i \le j} \max(\omega_i - \omega_{i-1}, 0), \\
+# \omega^\downarrow_j &= \sum_{i \le j} \max(\omega_{i-1} - \omega_i, 0), \\
+# \omega &= \omega^\uparrow - \omega^\downarrow .
+# \end{aligned}
 # $$
 #
 # Neither sum ever falls. This is the decomposition of {cite:t}`jordan1881serie`, for sequences. The first step, from zero, counts too.
@@ -195,7 +199,10 @@ print(f"{tried} layers with two value channels: weights right to {worst:.0e}")
 # Let weights be constant on blocks: gates of one on examples, any on delimiters and the query. With $m$ key channels the prediction is $\sum_i x^\top B_i\, x_i\, y_i$, where an example of task $j$ has
 #
 # $$
-# B_i = P_q \Theta_j P_k^\top, \qquad \Theta_j = \diag(\Omega_i), \qquad 0 \le \Theta_1 \le \dots \le \Theta_K \le I,
+# \begin{gathered}
+# B_i = P_q \Theta_j P_k^\top, \qquad \Theta_j = \diag(\Omega_i), \\
+# 0 \le \Theta_1 \le \dots \le \Theta_K \le I,
+# \end{gathered}
 # $$
 #
 # by {prf:ref}`thm-gla-is-wpgd`, and all such diagonal matrices $\Theta_j$ occur. The layer has weights $\omega$ and preconditioner $P$ if
