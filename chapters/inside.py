@@ -109,7 +109,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# d n x y Z q k v psi P_q P_k P omega gamma R r C Sx sigma Sigma M risk
+# d n x y Z q k v psi P_q P_k P omega gamma R r C Sx sigma Sigma M risk beta W f
 # ```
 #
 # ## Eq. (9) and its symmetries
@@ -623,7 +623,7 @@ with torch.no_grad():
 #     net.layers[0].W_v.zero_()
 #     net.layers[0].W_v[d] = net.h / n
 # added = population_risk(dist, np.eye(d), np.ones(n) / n) + epsilon**2 * (1 + 2 / n) * d * (d + 2)
-# seen = simulate_risk(net, dist, 40_000, queries=8, generator=torch.Generator().manual_seed(0))
+# seen = simulate_risk(net, dist, 100_000, queries=4, generator=torch.Generator().manual_seed(0))
 # assert abs(seen.risk - added) < 4 * seen.stderr
 # ```
 # ````

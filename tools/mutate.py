@@ -36,6 +36,7 @@ FIRST = {
     "checkpoint.py": ["checkpoint", "training"],
     "cli.py": ["package"],
     "constant_gate.py": ["constant_gates"],
+    "drift.py": ["constant_gates"],
     "files.py": ["training", "sweep"],
     "fingerprints.py": ["sweep", "training"],
     "gates.py": ["gates", "model"],
