@@ -133,14 +133,20 @@ plotting.FigureData(
 # *New here.* Let every gate be $g \in (0, 1]$, and let $m_k = n_{k+1} + \dots + n_K$ be the number of examples after block $k$. Put
 #
 # $$
-# b_k = g^{m_k} \sum_{j=0}^{n_k - 1} g^{j} = g^{m_k}\, \frac{1 - g^{n_k}}{1 - g}, \qquad \nu = \sum_{j=0}^{n-1} g^{2j} = \frac{1 - g^{2n}}{1 - g^2}
+# \begin{gathered}
+# b_k = g^{m_k} \sum_{j=0}^{n_k - 1} g^{j} = g^{m_k}\, \frac{1 - g^{n_k}}{1 - g}, \\
+# \nu = \sum_{j=0}^{n-1} g^{2j} = \frac{1 - g^{2n}}{1 - g^2}
+# \end{gathered}
 # $$
 #
 # (the fractions for $g < 1$). Then $\omega_i = g^{n+1-i}$ and $r^\top \omega = g\, r^\top b$, $\norm{\omega}^2 = g^2 \nu$,
 # $\omega^\top R\, \omega = g^2 b^\top R b$. With its best $P$ the risk is
 #
 # $$
-# \ell(g) = M - \frac{(r^\top b)^2}{\nu} \sum_i \frac{s_i^2}{M + \gamma s_i}, \qquad \gamma = 1 + \frac{b^\top R b}{\nu} .
+# \begin{gathered}
+# \ell(g) = M - \frac{(r^\top b)^2}{\nu} \sum_i \frac{s_i^2}{M + \gamma s_i}, \\
+# \gamma = 1 + \frac{b^\top R b}{\nu} .
+# \end{gathered}
 # $$
 #
 # It is continuous, and as $g \to 0$ it tends to $\ell(0) := M - r_K^2 \sum_i s_i^2/(M + 2 s_i)$, the risk of the last example alone. So $\ell$

@@ -364,7 +364,8 @@ print(
 #
 # ```python
 # def ratio(m):
-#     return np.divide(*sides(PromptDistribution(3, (m, m), (0.2, 0.8), sigma=6.0, Sx=noisy.Sx)))
+#     long = PromptDistribution(3, (m, m), (0.2, 0.8), sigma=6.0, Sx=noisy.Sx)
+#     return np.divide(*sides(long))
 #
 #
 # ratios_by_length = np.array([ratio(m) for m in range(1, 400)])

@@ -622,8 +622,11 @@ with torch.no_grad():
 #     net.layers[0].W_k[d] = torch.tensor([epsilon, 0, 0, 0])
 #     net.layers[0].W_v.zero_()
 #     net.layers[0].W_v[d] = net.h / n
-# added = population_risk(dist, np.eye(d), np.ones(n) / n) + epsilon**2 * (1 + 2 / n) * d * (d + 2)
-# seen = simulate_risk(net, dist, 100_000, queries=4, generator=torch.Generator().manual_seed(0))
+# added = population_risk(dist, np.eye(d), np.ones(n) / n)
+# added += epsilon**2 * (1 + 2 / n) * d * (d + 2)
+# seen = simulate_risk(
+#     net, dist, 100_000, queries=4, generator=torch.Generator().manual_seed(0)
+# )
 # assert abs(seen.risk - added) < 4 * seen.stderr
 # ```
 # ````
@@ -647,14 +650,17 @@ with torch.no_grad():
 #
 # ```python
 # net, bare = (layer_of(one["inside"], panel_b) for _ in range(2))
-# Z = DELIMITED(panel_b.sample(1000, torch.Generator().manual_seed(0), dtype=torch.float64))
+# Z = DELIMITED(
+#     panel_b.sample(1000, torch.Generator().manual_seed(0), dtype=torch.float64)
+# )
 # with torch.no_grad():
 #     layer = bare.layers[0]
 #     for block in (layer.W_v[:10], layer.W_v[11:], layer.W_q[10:], layer.W_q[:, 10:]):
 #         block.zero_()
 #     size = net(Z).square().mean()
 #     assert (net(Z) - bare(Z)).square().mean() < 0.05 * size
-#     J = torch.randn(16, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+#     generator = torch.Generator().manual_seed(1)
+#     J = torch.randn(16, 16, generator=generator, dtype=torch.float64)
 #     layer.W_q.copy_(layer.W_q @ J)
 #     layer.W_k.copy_(layer.W_k @ torch.linalg.inv(J).T)
 #     layer.W_q[:, 10:], layer.W_k[:, 10:] = 0, 0

@@ -66,7 +66,7 @@ for ax, (name, (written, kept)) in zip(axes.flat, panels.items(), strict=True):
     ax.step(at, lines[2], color="0.25", linestyle=(0, (4, 1.4)), linewidth=1.6)
     ax.set(title=name, ylim=(0, 1.12))
 axes[0, 0].text(50, 0.86, f"all equal: {forget.risk / 10:.2f} $d$", ha="center")
-axes[0, 1].text(99, 0.86, "kept", ha="right", color="0.25")
+axes[0, 1].text(99, 0.78, "kept", ha="right", color="0.25")
 axes[0, 1].text(53, 0.05, "written", color=plotting.TASKS[0])
 axes[0, 1].text(53, 0.34, f"weight: {best.risk / 10:.2f} $d$")
 axes[1, 1].text(99, 0.88, "head 1", ha="right", color=plotting.TASKS[0])
