@@ -76,11 +76,11 @@ def along(panel, model, key="risk"):
 
 
 top = 0.83
-fig, axes = plt.subplots(2, 4, figsize=(7.6, 4.8), sharex=True, sharey=True)
+fig, axes = plt.subplots(4, 2, figsize=(6.4, 8.0), sharex=True, sharey=True)
 columns = ("model", "panel", "curve", "n", "risk_over_d", "low", "high")
 record = {key: [] for key in columns}
-for row, model in zip(axes, NAMES, strict=True):
-    for ax, (panel, r) in zip(row, PANELS.items(), strict=True):
+for column, model in zip(axes.T, NAMES, strict=True):
+    for ax, (panel, r) in zip(column, PANELS.items(), strict=True):
         runs = along(panel, model)
         line, least = (
             along(panel, model, key)[:, 0, 0] for key in ("theory", "bayes")
@@ -117,9 +117,9 @@ for row, model in zip(axes, NAMES, strict=True):
             for key, entries in zip(record, each, strict=True):
                 record[key] += list(entries)
         if model == "linear":
-            ax.set_title(f"({panel})  $r = ({r[0]:g},\\ {r[1]:g})$", size=10)
+            ax.set_ylabel(f"({panel})  $r = ({r[0]:g},\\ {r[1]:g})$", size=12)
         if panel == "a":
-            ax.set_ylabel(NAMES[model], size=12)
+            ax.set_title(NAMES[model], size=12)
 handles = [
     Line2D([], [], color=plotting.TASKS[i], marker=mark, ls=dash, label=str(L))
     for i, (L, (mark, dash)) in enumerate(LOOKS.items())
@@ -129,12 +129,12 @@ handles[1].set_label("two layers")
 handles[2].set_label("three layers")
 handles += [Line2D([], [], color="0.75", linewidth=5, label="one layer at best")]
 handles += [Line2D([], [], color="0.2", ls=":", lw=1.6, label="Bayes predictor")]
-fig.legend(handles=handles, loc="outside upper center", ncols=3)
+fig.legend(handles=handles, loc="outside upper center", ncols=2)
 fig.supylabel("risk / $d$", size=12)
 fig.supxlabel("examples $n$", size=12)
 for ax in axes.flat:
     ax.set(xscale="log", ylim=(0, top))
-    ax.set_xticks([20, 40, 100, 200], ["20", "40", "100", "200"], size=10)
+    ax.set_xticks([20, 40, 100, 200], ["20", "40", "100", "200"])
     _ = ax.minorticks_off()
 
 # %% tags=["remove-input"]
