@@ -37,6 +37,8 @@ FIRST = {
     "cli.py": ["package"],
     "constant_gate.py": ["constant_gates"],
     "drift.py": ["constant_gates"],
+    "delta_rule.py": ["delta_rule"],
+    "delta_steps.py": ["delta_rule"],
     "files.py": ["training", "sweep"],
     "fingerprints.py": ["sweep", "training"],
     "gates.py": ["gates", "model"],

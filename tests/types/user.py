@@ -10,13 +10,16 @@ import glalib
 from glalib import (
     GLA,
     WPGD,
+    BestDeltaRule,
     Layout,
     PromptDistribution,
     Prompts,
     Uniqueness,
+    delta_rule_risk,
     effective_weights,
     gla,
     gla_readout,
+    optimal_delta_rule,
     optimal_wpgd,
     population_risk,
     simulate_risk,
@@ -54,6 +57,9 @@ assert_type(stationary_points(dist), list[WPGD])
 assert_type(uniqueness(dist), Uniqueness)
 assert_type(uniqueness(dist).holds_sharp, bool)
 assert_type(population_risk(dist, best.P, best.omega), float)
+erasing = optimal_delta_rule(dist, per="task", decay=False)
+assert_type(erasing, BestDeltaRule)
+assert_type(delta_rule_risk(dist, erasing.beta, alpha=[1.0, 0.9], scale=None), float)
 curve = h1(dist, h2(dist, np.linspace(1, 2, 5)))
 assert_type(slope(dist, best.gamma), float)
 
