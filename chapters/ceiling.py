@@ -116,7 +116,7 @@ ax.fill_between(
 ax.plot(at, risk, color=plotting.TASKS[0], linewidth=2.8)
 ax.plot(at, step_risk, "--", color=plotting.TASKS[1], linewidth=1.8)
 ax.axhline(best.risk / 5, color="0.3", linestyle=(0, (1, 1.5)), linewidth=1.8)
-ax.text(1, best.risk / 5 * 0.98, "the best weighted step", va="top", color="0.3")
+ax.text(1, best.risk / 5 * 0.95, "the best weighted step", va="top", color="0.3")
 ax.text(1.7, 1.65, "the layer", color=plotting.TASKS[0])
 ax.text(1, 1.02, "its weighted step", color=plotting.TASKS[1], va="top")
 ax.text(3.3, 1.25, "shaded: all its other terms")
@@ -143,7 +143,7 @@ plotting.FigureData(
 # a layer has besides is uncorrelated with the answer, and adds noise.
 #
 # ```{symbols}
-# d n x y x_query Z q k v G psi P_q P_k P omega R r C Sx sigma Sigma M risk
+# d n x y x_query Z q k v G psi P_q P_k P omega R r C Sx sigma Sigma M risk W f B
 # ```
 #
 # ```{prf:theorem} The ceiling

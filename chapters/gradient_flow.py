@@ -19,7 +19,7 @@
 #
 # The fourth reviewer of the paper asked this. The authors answered that for WPGD the landscape suggests it, and named what makes the training of a
 # layer harder. This page proves it for the risk of WPGD, from almost every start, where the stationary point is unique. The picture is the smallest
-# case: one number $P$, one weight $\omega$. Every flow runs along a hyperbola, and each hyperbola meets the curve of best predictors.
+# case, where $P$ and $\omega$ are one number each. Every flow runs along a hyperbola, and each hyperbola meets the curve of best predictors.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-hyperbolas", "caption": "Every flow stays on its hyperbola and ends where that meets the minimisers. One feature, one example: gradient flows on $\\risk(P, \\omega)$ (black, from the dots), the minimisers (orange, two branches), and curves of constant $P^2 - \\omega^2$ (dotted). The origin is a saddle: only starts with $P = -\\omega$ end there."}}
 import matplotlib.pyplot as plt
@@ -103,7 +103,7 @@ plotting.FigureData(
 # ## What is conserved, and where it ends
 #
 # ```{symbols}
-# P omega risk M R r C Sigma Sx gamma F d n
+# P omega risk M R r C Sigma Sx gamma F d n Q
 # ```
 #
 # Gradient flow is gradient descent with steps so small that they make a curve: $\dot P = -\partial_P \risk$, $\dot\omega = -\partial_\omega \risk$, with $P \in \R^{d \times d}$ and
@@ -141,18 +141,18 @@ plotting.FigureData(
 # $\risk = M$. Choose $J$ and $u$ with $\tr(\Sigma \hat J) \neq 0$, $\hat J = \Sigma_x^{1/2} J \Sigma_x^{1/2}$, and $r^\top u \neq 0$. At $(0, \omega_0)$, in the plane $(\epsilon J, \omega_0 + \tau u)$,
 #
 # $$
-# \risk = M - 2 \epsilon \tau\, (r^\top u) \tr(\Sigma \hat J) + \epsilon^2 a + \text{higher order},
+# \risk = M - 2 \epsilon \tau\, (r^\top u) \tr(\Sigma \hat J) + \epsilon^2 \theta + \text{higher order},
 # $$
 #
-# so the Hessian there is $\begin{pmatrix} 2a & -b \\ -b & 0 \end{pmatrix}$ with $b = 2 (r^\top u) \tr(\Sigma \hat J) \neq 0$: its determinant is negative, and one eigenvalue is. The same holds
+# so the Hessian there is $\begin{pmatrix} 2\theta & -b \\ -b & 0 \end{pmatrix}$ with $b = 2 (r^\top u) \tr(\Sigma \hat J) \neq 0$: its determinant is negative, and one eigenvalue is. The same holds
 # at $(P_0, 0)$ with the roles exchanged. A non-trivial point with $F' > 1$ has a negative eigenvalue by {prf:ref}`prop-index`.
 #
 # *Almost no start ends at a strict saddle.* The argument is that of {cite:t}`lee2016gradient` for descent in steps. These points are not isolated, so we argue locally. Let $\phi$ be the time-one map of the flow; it is defined everywhere by 2, smooth, injective, and its derivative
 # is invertible (it is a diffeomorphism onto its image), so preimages of null sets are null sets. A strict saddle $z$ is a fixed point of $\phi$ at which the derivative has an eigenvalue above one. By the centre-stable manifold theorem {cite}`shub1987global` there are a neighbourhood
-# $B_z$ and a manifold $W_z$ of dimension less than full, such that a point whose iterates all stay in $B_z$ lies in $W_z$.
+# $U_z$ and a manifold $T_z$ of dimension less than full, such that a point whose iterates all stay in $U_z$ lies in $T_z$.
 #
-# Countably many of the $B_z$ cover the set of strict saddles. If a flow converges to
-# a strict saddle, its iterates stay in one of these from some time $k$ on, so its start lies in $\phi^{-k}(W_z)$. The union of these sets over countably many $z$ and all $k$ is a null set.
+# Countably many of the $U_z$ cover the set of strict saddles. If a flow converges to
+# a strict saddle, its iterates stay in one of these from some time $k$ on, so its start lies in $\phi^{-k}(T_z)$. The union of these sets over countably many $z$ and all $k$ is a null set.
 #
 # By 2 the flow converges to some critical point; for almost every start it is none of the above.
 #

@@ -55,7 +55,7 @@ def two_task_slopes(s, copies, M, lam, points=1000, mean=None, gamma=None):
 
 
 def nine(c, L=1e5, delta=1e-7):
-    kappa = 9 * c * L / (1 + L - 9 * c)  # makes A = 9 c B
+    kappa = 9 * c * L / (1 + L - 9 * c)  # makes Xi = 9 c
     return (delta, delta / kappa), (1, kappa**1.5), 1.0, (1.0, L / delta - 1)
 
 
@@ -150,7 +150,7 @@ plotting.FigureData(
 # ## A map of the conditions
 #
 # ```{symbols}
-# Sigma lambda M gamma F gap_Sigma gap_R kappa R r sigma h Q P omega Sx d counts
+# Sigma lambda M gamma F gap_Sigma gap_R kappa R r sigma h Q P omega Sx d counts Lambda Xi
 # ```
 #
 # How often do the conditions hold where there is one minimum? Take one family: $\Sigma$ has one large and $d - 1$ equal small eigenvalues, no noise, $\tr
@@ -247,7 +247,7 @@ print(
 # %% [markdown]
 # ## Nine is sharp
 #
-# $A$ and $B$ are the two products of {prf:ref}`thm-cross-ratio`, $s_\pm$, $\lambda_\pm$ the extreme non-zero eigenvalues of $\Sigma$ and $R$, and
+# $\Xi$ is the cross-ratio of {prf:ref}`thm-cross-ratio`, $s_\pm$, $\lambda_\pm$ the extreme non-zero eigenvalues of $\Sigma$ and $R$, and
 # $\Lambda_\pm = 1 + \lambda_\pm$. Laws on the two ends of the spectra make the covariances as large as they can be. It remains to choose the ends, and the number of eigenvalues at each.
 #
 # ```{prf:proposition} Nine is sharp
@@ -255,8 +255,8 @@ print(
 #
 # **None of the nines of Theorem A can be larger, and neither can its eight.**
 #
-# *New here.* For every $c > 9$ there is a distribution with at least three stationary points and $A < cB$ and $\kappa(\Sigma) < c$. With noise two independent tasks and $d = 28$ are enough, and there are such distributions without noise too. For every $c > 9$ there is also
-# one without noise, with at least three stationary points, $A < cB$ and $\Lambda_+/\Lambda_- < c$. And for every $c > 8$ there is one with at least three
+# *New here.* For every $c > 9$ there is a distribution with at least three stationary points and $\Xi < c$ and $\kappa(\Sigma) < c$. With noise two independent tasks and $d = 28$ are enough, and there are such distributions without noise too. For every $c > 9$ there is also
+# one without noise, with at least three stationary points, $\Xi < c$ and $\Lambda_+/\Lambda_- < c$. And for every $c > 8$ there is one with at least three
 # and $\mathrm{gap}(\Sigma)\, \mathrm{gap}(R) < c\,(M + s_-)^2/M$. So none of the three $9$ and not the $8$ of
 # {prf:ref}`thm-cross-ratio` can be larger.
 # ```
@@ -276,21 +276,21 @@ print(
 #
 # The first factor is largest at $\zeta = \sqrt\kappa$, where it is $(1 + 1/\sqrt\kappa)^{-2}$; the second at $\bar m = 1/\sqrt\kappa$, where it is
 # $(1 - 1/\sqrt\kappa)^2$. Together they give $4 \bigl( \frac{\sqrt\kappa - 1}{\sqrt\kappa + 1} \bigr)^2$, which is $1$ at $\kappa = 9$ and grows with
-# slope not zero. At $\zeta = \sqrt\kappa$ the weights of the $v$-mean are as $\kappa : \nu$ for $\nu$ small eigenvalues, so $\bar m = 1/\sqrt\kappa$ if
+# slope not zero. At $\zeta = \sqrt\kappa$ the weights of the $w$-mean are as $\kappa : \nu$ for $\nu$ small eigenvalues, so $\bar m = 1/\sqrt\kappa$ if
 # $\nu = \kappa^{3/2}$: it is $27$ at $\kappa = 9$. With $\nu = 27$ and $\kappa$ slightly larger, $\bar m$ misses its best value by $O(\kappa - 9)$, which
 # costs $O((\kappa - 9)^2)$; so $F' > 1$ for $\kappa > 9$ near $9$, first $L$ large enough, then $\delta$ small enough, with $L/\delta - 1$ an integer.
 #
 # It remains to make $\gamma$ a fixed point: as the share of $r$ between the two tasks varies, $h_1(h_2(\gamma))$ takes every value strictly
 # between $\lambda_-$ and $\lambda_+$, and one of them is $\gamma - 1$, as $2 < \zeta/\delta < L/\delta$. A fixed point with $F' > 1$ is a crossing from below,
-# and $F(1) > 1$, $F(\Lambda_+) < \Lambda_+$, so there is another one on either side of it. Finally $A/B < \kappa$, as shown in that proof.
+# and $F(1) > 1$, $F(\Lambda_+) < \Lambda_+$, so there is another one on either side of it. Finally $\Xi < \kappa$, as shown in that proof.
 #
-# *Without noise.* Take every eigenvalue $p$ times, and $M = \tr \Sigma = p\, \delta\, (1 + 27/\kappa)$. The $v$-mean is as before. $M = 1$ makes $\delta \to 0$ as $p$ grows.
+# *Without noise.* Take every eigenvalue $p$ times, and $M = \tr \Sigma = p\, \delta\, (1 + 27/\kappa)$. The $w$-mean is as before. $M = 1$ makes $\delta \to 0$ as $p$ grows.
 #
 # *The tasks.* Let $\Lambda_- = L$, $\Lambda_+ = \kappa L$, one eigenvalue $s_+ = 1$, and look at $\gamma = \sqrt\kappa L$. Let there be $\nu$ eigenvalues $s_- = \epsilon M/\gamma$ with $\nu s_- = 1/\epsilon$ and no noise, $M = 1 + 1/\epsilon$. As
-# $L \to \infty$ and then $\epsilon \to 0$, the weights of the $v$-mean are as $M : \gamma$, $m \gamma/M \to 1$, and the two fractions are $\frac{L}{M} (\sqrt\kappa - 1)^2$ and $\frac{1}{M L} (\sqrt\kappa + 1)^{-2}$, up to factors that tend to one. So $F'$
-# has the same limit. $A/B < \Lambda_+/\Lambda_-$ always. (In the limit it is the family before with tasks and features exchanged, {prf:ref}`lem-swap`; {doc}`how_many` has distributions without noise at $9.1$, by multiplicities.)
+# $L \to \infty$ and then $\epsilon \to 0$, the weights of the $w$-mean are as $M : \gamma$, $m \gamma/M \to 1$, and the two fractions are $\frac{L}{M} (\sqrt\kappa - 1)^2$ and $\frac{1}{M L} (\sqrt\kappa + 1)^{-2}$, up to factors that tend to one. So $F'$
+# has the same limit. $\Xi < \Lambda_+/\Lambda_-$ always. (In the limit it is the family before with tasks and features exchanged, {prf:ref}`lem-swap`; {doc}`how_many` has distributions without noise at $9.1$, by multiplicities.)
 #
-# *The eight.* Let $M = 1$, $s_+ = \delta$, $\Lambda_+ = \ell/\delta$, and $\nu = \kappa^2/3$ eigenvalues $s_- = \delta/\kappa$; let $\delta \to 0$ and then $\kappa \to \infty$. At $\gamma = 2/\delta$ the weights of the $v$-mean are as $1 : 3$, so $\bar m = \frac14$, and $F' \to 4\;
+# *The eight.* Let $M = 1$, $s_+ = \delta$, $\Lambda_+ = \ell/\delta$, and $\nu = \kappa^2/3$ eigenvalues $s_- = \delta/\kappa$; let $\delta \to 0$ and then $\kappa \to \infty$. At $\gamma = 2/\delta$ the weights of the $w$-mean are as $1 : 3$, so $\bar m = \frac14$, and $F' \to 4\;
 # \frac{2 (\ell - 2)}{3}\; \frac{3/16}{1 + \ell/4}$, which is $1$ at $\ell = 8$ and increases with $\ell$, while $\mathrm{gap}(\Sigma)\, \mathrm{gap}(R) M / (M + s_-)^2 \to \ell$. Without noise: take every eigenvalue $p$ times and $M = \tr \Sigma$, as above.
 # ```
 # ````
@@ -355,7 +355,7 @@ print(
 
 
 # %% [markdown]
-# The check above works with spectra alone. Here are whole distributions, small enough for the package, with $A/B$ a little above nine:
+# The check above works with spectra alone. Here are whole distributions, small enough for the package, with $\Xi$ a little above nine:
 
 
 # %% tags=["check", "asserts-prop-nine-sharp"]
@@ -427,7 +427,7 @@ assert_three(noise_free)
 assert_formula(noise_free, 127.5, s, copies)
 ratios.append(cross_ratio(*spectra(noise_free)))
 assert noise_free.sigma == 0 and 9 < ratios[-1] < 9.1
-print("three stationary points at A/B = " + ", ".join(f"{x:.4f}" for x in ratios))
+print("three stationary points at Xi = " + ", ".join(f"{x:.4f}" for x in ratios))
 
 # %% [markdown]
 # ## Rank six is not enough
