@@ -49,7 +49,7 @@ test: .venv/ready
 
 # After `make book`. A process opens a page at a time and waits for it now and then: one process more than processors.
 test-pages: .venv/ready
-	"$(VENV)" -m pytest -rs --dist loadgroup -n $(PAGES) --maxprocesses 8 tests/pages
+	"$(VENV)" -m pytest -rs --dist worksteal -n $(PAGES) --maxprocesses 8 tests/pages
 
 # As other processors would, with other numbers of threads, from a folder with a space, with SIGINT ignored.
 test-elsewhere: .venv/ready
