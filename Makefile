@@ -65,6 +65,7 @@ data: .venv/ready
 	"$(VENV)" -m glalib.cli reproduce figure1 --json chapters/data/figure1.json
 	"$(VENV)" -m glalib.cli reproduce depth --lengths 40 --json chapters/data/depth.json
 	"$(VENV)" -m glalib.cli reproduce inside --json chapters/data/inside.json
+	"$(VENV)" -m glalib.cli reproduce starts --json chapters/data/starts.json
 
 lock: .venv/ready
 	"$(VENV)" -m book.lock

@@ -14,6 +14,7 @@ from .depth import depth, depth_summary
 from .figure1 import figure1, figure1_summary
 from .inside import inside, inside_summary
 from .runs import Row
+from .starts import starts, starts_summary
 from .sweep import Backend
 from .table import summary, table
 
@@ -71,6 +72,13 @@ def reproduce_below(
 ) -> tuple[str, int]:
     """The same for the page on layers below the line."""
     return _made(lambda: below(seeds, jobs, backend, folder), below_summary, seeds, json_file)
+
+
+def reproduce_starts(
+    seeds: int, jobs: int | None, backend: Backend, folder: str | os.PathLike[str], json_file: Path | None
+) -> tuple[str, int]:
+    """The same for the page on starts."""
+    return _made(lambda: starts(seeds, jobs, backend, folder), starts_summary, seeds, json_file)
 
 
 def _made(
