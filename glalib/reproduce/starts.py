@@ -6,6 +6,7 @@ and no run can pass below it. Runs that are not there train on, and once more: w
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -132,7 +133,8 @@ def begin_at(parameters: Parameters, beginning: Start, gate_bias: float, seed: i
 def judge(line: WPGD, draws: int) -> Callable[[GLA], Row]:
     """A function of a layer: its excess over the line / d, where that comes from, and what the layer holds.
 
-    The same draws for all layers and for the line, so the excess is known far better than either risk.
+    The same draws for all layers and for the line, so the excess is known far better than either risk. One draw is two
+    prompts for values of two signs (`token_free`), so a layer is tried beside the line whose values have its sign.
     """
     exact = GLA.from_wpgd(line, DIST, tokens=DELIMITED).with_computed_gates(DIST).float()
     drawn = normals(DIST, draws, torch.Generator().manual_seed(10**6), torch.float32)
@@ -144,17 +146,27 @@ def judge(line: WPGD, draws: int) -> Callable[[GLA], Row]:
         out: Array = losses_of_normals(net, DIST, drawn, DELIMITED).double().numpy() / DIST.d
         return out
 
-    known = losses(exact)
+    known = {1: losses(exact), -1: losses(turned(exact))}
 
     @torch.no_grad()
     def seen(net: GLA) -> Row:
-        difference = losses(net) - known
+        sign = 1 if (net.layers[0].W_v @ net.h)[DIST.d] >= 0 else -1
+        difference = losses(net) - known[sign]
         omega = torch.as_tensor(net.weights(one))[0, 0].double().numpy()[example]
         excess = {"excess": float(difference.mean()), "stderr": float(difference.std() / draws**0.5)}
         out: Row = rounded(excess | look(net, omega, line))
         return out
 
     return seen
+
+
+@torch.no_grad()
+def turned(net: GLA) -> GLA:
+    """A layer that predicts the same, with the signs of scores and values changed."""
+    net = copy.deepcopy(net)
+    net.layers[0].W_q.neg_()
+    net.layers[0].W_v.neg_()
+    return net
 
 
 def look(net: GLA, omega: Array, line: WPGD) -> Row:

@@ -2,18 +2,19 @@
 
 import json
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from glalib import GLA, PromptDistribution, optimal_wpgd, simulate_risk
+from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, simulate_risk
 from glalib.cli import main
 from glalib.layout import DELIMITED
 from glalib.reproduce import starts_summary, train_plateau, train_starts
-from glalib.reproduce.contents import contents
+from glalib.reproduce.contents import contents, step_inside
 from glalib.reproduce.plateau import WINDOW, begin_from, half_way, plateau_distribution
-from glalib.reproduce.starts import DIST, MARGIN, begin_at, is_there, judge, linear_gap, outcome
+from glalib.reproduce.starts import DIST, MARGIN, begin_at, is_there, judge, linear_gap, outcome, turned
 
 starts_room, plateau_room = (import_module(f"glalib.reproduce.{name}") for name in ("starts", "plateau"))
 
@@ -65,6 +66,8 @@ def test_the_line_itself_has_no_excess_and_linear_attention_the_gap():
     assert np.allclose([seen["weights"], seen["step"]], 0, atol=1e-5)
     assert np.allclose(seen["eigenvalues"], 1, atol=1e-4) and seen["label"] > 1 - 1e-6
     assert seen["ratio"] == pytest.approx(0.25, rel=1e-3)
+    again = see(turned(layer(line)))
+    assert abs(again["excess"]) < 1e-5 and again["stderr"] < 1e-5
     other = see(layer(optimal_wpgd(DIST, "uniform")))
     assert abs(other["excess"] - linear_gap()) < 4 * other["stderr"] and not is_there(other)
     assert other["weights"] == pytest.approx(linear_gap(), rel=1e-3) and abs(other["step"]) < 1e-5
@@ -79,6 +82,31 @@ def test_the_excess_is_that_of_prompts():
     assert abs(seen["excess"] - (drawn.risk - line.risk) / DIST.d) < 4 * error
     assert 0 <= seen["weights"] and 0 <= seen["step"]
     assert seen["weights"] + seen["step"] < seen["excess"] + 4 * seen["stderr"]
+
+
+def test_what_is_stored_is_whole_and_stands_beside_the_theory():
+    """Lines recomputed, every cell and seed once, no run below its line, runs trained on until there, provenance."""
+    rows = json.loads((Path(__file__).parents[2] / "chapters/data/starts.json").read_text(encoding="utf-8"))
+    cells, plateaus = ([row for row in rows if ("d" in row) == with_d] for with_d in (False, True))
+    assert len({(row["parameters"], row["beginning"], row["rate"]) for row in cells}) == len(cells) == 18
+    assert len({(row["d"], row["rate"]) for row in plateaus}) == len(plateaus) == 8
+    for row in rows:
+        assert {"versions", "provenance", "configuration", "seconds"} <= set(row)
+    for row in cells:
+        lines = [optimal_wpgd(DIST, name).risk / DIST.d for name in ("monotone", "uniform")]
+        assert [row["theory"], row["linear"]] == pytest.approx(lines, rel=1e-12)
+        assert len({run["seed"] for run in row["runs"]}) == 60
+        for run in row["runs"]:
+            *early, last = run["seen"]
+            assert not any(map(is_there, early)) and (is_there(last) or len(run["seen"]) == 3)
+            for seen in run["seen"]:
+                assert seen["excess"] > -4 * seen["stderr"] and min(seen["weights"], seen["step"]) > -1e-6
+                assert seen["weights"] + seen["step"] < seen["excess"] + 4 * seen["stderr"]
+    for row in plateaus:
+        line = optimal_wpgd(plateau_distribution(row["d"]), "uniform").risk / row["d"]
+        assert row["theory"] == pytest.approx(line, rel=1e-12) and len(row["runs"]) == 15
+        for run in row["runs"]:  # batches of 64 prompts and twenty steps: never far below the line
+            assert min(run["losses"]) > 0.9 * line
 
 
 def test_outcomes():
@@ -137,3 +165,43 @@ def test_a_run_that_breaks_off_is_said(small, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(starts_room, "RATES", (1e6,))
     assert main(["reproduce", "starts", "--seeds", "1", "--jobs", "1", "--folder", str(tmp_path)]) == 1
     assert "stopped: NonFiniteLoss" in capsys.readouterr().out
+
+
+@pytest.mark.claim("prop-random-start")
+def test_a_random_start_knows_one_part_in_the_square_of_the_dimension():
+    """Layers of `begin_from`, random and closed: means over 400 starts to four standard errors; one if W_q = W_k."""
+    d = 3
+    dist = plateau_distribution(d)
+
+    def shares(beginning, starts):
+        steps = [step_inside(contents(begin_from(dist, "linear", beginning, seed)), d) for seed in range(starts)]
+        return np.array([np.trace(P) ** 2 / (d * (P**2).sum()) for P in steps])
+
+    for beginning in ("random", "closed"):
+        found = shares(beginning, 400)
+        assert abs(found.mean() - 1 / d**2) < 4 * found.std() / 400**0.5
+    assert np.allclose(shares("orthogonal", 3), 1, atol=1e-5)  # float32, six digits
+    omega, seen = np.array([0.4, 1.0]), np.random.default_rng(0).normal(size=(5, d, d))
+    least = optimal_wpgd(dist, omega).risk
+    for P in seen:  # the best scale by a parabola through three risks
+        at = [population_risk(dist, c * P, omega) for c in (-1.0, 0.0, 1.0)]
+        gain = ((at[2] - at[0]) / 2) ** 2 / (2 * (at[0] + at[2] - 2 * at[1]))
+        share = np.trace(P) ** 2 / (d * (P**2).sum())
+        assert gain == pytest.approx(share * (dist.M - least), rel=1e-8)
+
+
+@pytest.mark.claim("prop-first-gradient")
+def test_the_first_gradient_by_automatic_differentiation():
+    """Moments over 4,000 prompts of the derivative of the squared error itself, to four standard errors."""
+    d, omega = 2, torch.tensor([0.5, 0.5, 1.0], dtype=torch.float64)
+    dist = PromptDistribution(d, (2, 1), (0.5, 0.7), R=[[1, 0.4], [0.4, 1]])
+    p = dist.sample(4000, torch.Generator().manual_seed(0), dtype=torch.float64)
+    P = torch.zeros(len(p.x), d, d, dtype=torch.float64, requires_grad=True)
+    predicted = torch.einsum("bi,bij,bnj,n,bn->b", p.x_query.reshape(-1, d), P, p.x, omega, p.y)
+    ((p.y_query.reshape(-1) - predicted) ** 2).sum().backward()
+    r, R, w = dist.expand(dist.r), dist.R[np.ix_(dist.task_index, dist.task_index)], omega.numpy()
+    agree, size = r @ w, (P.grad**2).sum((1, 2))
+    ratio = (d + 2) / agree**2 * ((d + 1) * (w**2) @ (d + 2 * r**2) + d * w @ R @ w + 2 * agree**2)
+    assert ratio - 1 > (d + 2) ** 2 - 1
+    assert abs(size.mean() - ratio * 4 * d * agree**2) < 4 * size.std() / 4000**0.5
+    assert ((P.grad.mean(0) + 2 * agree * torch.eye(d)).abs() < 4 * P.grad.std(0) / 4000**0.5).all()
