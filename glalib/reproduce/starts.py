@@ -28,8 +28,8 @@ from ..training import Recipe
 from .contents import contents, rounded, step_inside, visible
 from .plateau import DIMENSIONS, PLATEAU, STARTS, Start, begin_from, half_way, train_plateau
 from .provenance import load_average, provenance, versions
-from .runs import CHANGES, Row, known_changes, numbers
-from .sweep import Backend, sweep
+from .runs import CHANGES, Row, evaluated, known_changes, numbers, spelled_out, swept
+from .sweep import Backend
 
 Parameters = Literal["apart", "merged"]
 
@@ -66,7 +66,7 @@ def train_starts(
     seeds = _check.positive_int("seeds", seeds)
     plan = RECIPE.replace(**known_changes("recipe", recipe, CHANGES))
     plan = plan.replace(lr=rate * plan.lr)
-    trial = EVALUATION | known_changes("evaluation", evaluation, tuple(EVALUATION))
+    trial = evaluated(EVALUATION, evaluation)
     load, began, line = load_average(), time.perf_counter(), optimal_wpgd(DIST, "monotone")
     places = [(b, i * seeds + s) for i, b in enumerate(GATE_BIASES) for s in range(seeds)]
     nets = {(b, s): begin_at(parameters, beginning, b, s) for b, s in places}
@@ -206,25 +206,28 @@ def starts(
     backend: Backend = "loky",
     folder: str | os.PathLike[str] | None = None,
     progress: bool = True,
+    **changes: Any,
 ) -> list[Row]:
-    """All cells, then the plateau at every dimension, by `sweep`."""
+    """All cells, then the plateau at every dimension, by `sweep`; `changes` go to `train_starts`.
+
+    Those of the recipe go to `train_plateau` as well.
+    """
     seeds = _check.positive_int("seeds", seeds)
-    # Spelled out, so that what is kept in `folder` goes by the numbers in use and not by their names.
+    recipe, evaluation = spelled_out(changes, EVALUATION)
     cells = [
         {"parameters": parameters, "beginning": beginning, "rate": rate, "seeds": seeds}
-        | {"recipe": numbers(RECIPE), "evaluation": EVALUATION}
+        | {"recipe": numbers(RECIPE.replace(**recipe)), "evaluation": evaluation}
         for beginning in STARTS
         for parameters in PARAMETERS
         for rate in RATES
     ]
     plateaus = [
-        {"d": d, "rate": rate, "seeds": min(seeds, SEVERAL), "recipe": numbers(PLATEAU)}
+        {"d": d, "rate": rate, "seeds": min(seeds, SEVERAL), "recipe": numbers(PLATEAU.replace(**recipe))}
         for d in DIMENSIONS
         for rate in RATES[:2]
     ]
-    how: dict[str, Any] = {"folder": folder, "jobs": jobs, "backend": backend, "progress": progress}
-    done = sweep(train_starts, cells, **how) + sweep(train_plateau, plateaus, **how)
-    return [cell | row if "error" in row else row for cell, row in zip(cells + plateaus, done, strict=True)]
+    how = (jobs, backend, folder, progress)
+    return swept(train_starts, cells, *how) + swept(train_plateau, plateaus, *how)
 
 
 def starts_summary(rows: Sequence[Row]) -> str:
