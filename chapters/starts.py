@@ -18,9 +18,9 @@
 #
 # Of many small layers that are trained alike, which arrive at the optimum, which come late, and which stay behind?
 #
-# {doc}`get_there` finds a trap and a cure, with a few runs. Here are {glue:text}`all_runs`, each a start of its own: three kinds of start, three step sizes, six gate biases, and $W_q$, $W_k$ apart or merged. Gates read context only, so that no layer can pass below its line ({prf:ref}`thm-ceiling`), and a distance to the line is a distance to the best.
+# {doc}`get_there` finds a trap and a cure, with a few runs. Here are {glue:text}`all_runs`: three kinds of start, three step sizes, six gate biases, ten seeds for each bias, and $W_q$, $W_k$ apart or merged. Gates read context only, so that no layer can pass below its line ({prf:ref}`thm-ceiling`), and a distance to the line is a distance to the best.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-who-arrives", "caption": "How many layers are there in time depends on the start and the step size more than on the gate. Share within the margin after the first phase, of ten runs a mark, with Wilson's 95 per cent interval; at the foot, how many random starts were not there in the end either."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-who-arrives", "caption": "How many layers arrive in time depends on the start, on the step size, and on strong gating. Share within the margin after the first phase, of ten runs a mark, with Wilson's 95 per cent interval; at the foot, how many random starts were not there in the end either."}}
 import json
 from pathlib import Path
 
@@ -69,8 +69,7 @@ def interval(k, n):
     return found.low, found.high
 
 
-def named(rate):
-    return {0: "a third", 1: "", 2: "three times"}[rates.index(rate)]
+names = ("a third of the step", "the step", "three times it")
 
 
 keys = (
@@ -93,7 +92,7 @@ for (parameters, rate, start), cell in cells.items():
         n, counts = len(found), [found.count(name) for name in keys[5:]]
         share, (low, high) = counts[0] / n, interval(counts[0], n)
         bars = [[share - low], [high - share]]
-        style = {"ms": 4, "lw": 1, "mfc": "white" if start == "random" else ink}
+        style = {"ms": 4, "lw": 1, "mfc": "none" if start == "random" else ink}
         ax.errorbar(bias + shift, share, bars, fmt=mark, color=ink, **style)
         if start == "random":
             ax.text(bias, -0.2, f"{counts[2]}", ha="center", va="center", color=ink)
@@ -101,10 +100,7 @@ for (parameters, rate, start), cell in cells.items():
         for key, value in zip(keys, place, strict=True):
             record[key].append(value)
 for (i, k), ax in np.ndenumerate(axes):
-    title = f"{('apart', 'merged')[i]}, {named(rates[k])} step".replace(
-        ", ", ", ", 1
-    )
-    ax.set_title(" ".join(title.split()), fontsize=11)
+    ax.set_title(f"{('apart', 'merged')[i]}, {names[k]}", fontsize=11)
     ax.set(ylim=(-0.32, 1.08), xticks=[-2, 0, 2, 4, 6, 8], yticks=[0, 0.5, 1])
 fig.supxlabel("gate bias at the start", fontsize=11)
 fig.supylabel("share there", fontsize=11)
@@ -153,6 +149,10 @@ def counted(names, phase=0, **what):
     return sum(outcome(run) in names for run in runs), len(runs)
 
 
+def counts_of(k, n):
+    return f"{k} of {n}"
+
+
 def told(k, n):
     """For prose: k of n, and the interval for the share."""
     low, high = interval(k, n)
@@ -168,8 +168,8 @@ glue("all_steps", sum(PHASES) * RECIPE.steps, display=False)
 glue("gate_low", f"{1 / (1 + np.exp(2)):.2f}", display=False)
 early, late = ("there",), ("there", "slow")
 for start in looks:
-    glue(f"early_{start}", told(*counted(early, start=[start])), display=False)
-    glue(f"late_{start}", told(*counted(late, start=[start])), display=False)
+    glue(f"early_{start}", counts_of(*counted(early, start=[start])), display=False)
+    glue(f"late_{start}", counts_of(*counted(late, start=[start])), display=False)
 for i, rate in enumerate(rates):
     for parameters in ("apart", "merged"):
         place = {"start": ["random"], "rate": [rate], "parameters": [parameters]}
@@ -188,13 +188,13 @@ assert np.median(errors) < 0.25 * MARGIN * gap
 print(
     f"{len(everything)} runs, none below the line; "
     + "; ".join(
-        f"{start}: there {told(*counted(early, start=[start]))}, in the end {told(*counted(late, start=[start]))}"
+        f"{start}: there {counts_of(*counted(early, start=[start]))}, in the end {counts_of(*counted(late, start=[start]))}"
         for start in looks
     )
 )
 
 # %% [markdown]
-# After {glue:text}`first_steps` steps {glue:text}`early_orthogonal` runs from $W_q = W_k$ were there, {glue:text}`early_closed` closed ones, and {glue:text}`early_random` random ones; after all {glue:text}`all_steps` steps {glue:text}`late_random` of these. In brackets stands the 95 per cent interval for the share. Of random starts with a third of the step, apart, {glue:text}`early_apart_0` were there at first, with three times the step {glue:text}`early_apart_2`; merged {glue:text}`early_merged_0` and {glue:text}`early_merged_2`.
+# After {glue:text}`first_steps` steps {glue:text}`early_orthogonal` runs from $W_q = W_k$ were there, {glue:text}`early_closed` closed ones, and {glue:text}`early_random` random ones; after all {glue:text}`all_steps` steps {glue:text}`late_random` of these. These totals share their seeds among step sizes and parameterisations, so they have no interval; within one panel of {numref}`fig-who-arrives` all sixty starts of a kind are independent, and in brackets stands Wilson's interval. Of random starts with a third of the step, apart, {glue:text}`early_apart_0` were there at first, with three times the step {glue:text}`early_apart_2`; merged {glue:text}`early_merged_0` and {glue:text}`early_merged_2`.
 #
 # ## What failures look like
 
@@ -220,8 +220,9 @@ waiting = [
 fig, (ax, right) = plt.subplots(1, 2, figsize=(7.2, 3.4), width_ratios=(1.7, 1))
 for rank in range(DIST.d):
     level = (1 - theory) * (1 - rank / DIST.d) / gap
-    ax.axhline(level, color="0.5", linestyle=":", linewidth=1)
-    ax.text(1.04, level, f"rank {rank}", va="center", fontsize=9, color="0.3")
+    ax.hlines(level, -0.04, 1.03, color="0.5", linestyle=":", linewidth=1)
+    words = {"va": "center", "fontsize": 9, "color": "0.3"}
+    ax.text(1.05, level, f"rank {rank}", **words)
 for (_, rate, _), run in waiting:
     seen = run["seen"][0]
     ink = plotting.TASKS[rates.index(rate)]
@@ -248,6 +249,7 @@ for k, (name, seen) in enumerate(({"there": arrived} | examples).items()):
     right.text(place[2], base + 1.25, name, ha="center", fontsize=10)
 right.set(ylim=(-2.3, 1.7), yticks=[-1.9, -0.9, 0, 1], xticks=[])
 _ = right.set_yticklabels(["0", "1", "0", "1"])
+_ = right.set_title("eigenvalues of $P$", fontsize=11)
 
 # %% tags=["remove-input"]
 plotting.FigureData(
@@ -293,7 +295,7 @@ by_bias = {
 for bias, runs in by_bias.items():
     glue(
         f"bias_{bias:+.0f}".replace("+", "").replace("-", "minus_"),
-        told(sum(outcome(r) == "there" for r in runs), len(runs)),
+        counts_of(sum(outcome(r) == "there" for r in runs), len(runs)),
         display=False,
     )
 closed_late = [
@@ -313,9 +315,8 @@ strong = [run for _, run in stuck if run["gate_bias"] == -2]
 glue("all_stuck", len(stuck), display=False)
 glue("strong_stuck", len(strong), display=False)
 fast = {True: [], False: []}
-for parameters in ("apart", "merged"):
-    for run in cells[parameters, rates[2], "random"]["runs"]:
-        fast[run["gate_bias"] == -2].append(outcome(run) != "stuck")
+for run in cells["apart", rates[2], "random"]["runs"]:
+    fast[run["gate_bias"] == -2].append(outcome(run) != "stuck")
 glue("strong_fast", told(sum(fast[True]), len(fast[True])), display=False)
 glue("other_fast", told(sum(fast[False]), len(fast[False])), display=False)
 # The intervals are far apart.
@@ -340,53 +341,53 @@ print(
     + f"; weights and step are {np.median(shares):.0%} of the excess (median)"
 )
 
+
 # %% [markdown]
 # Of the {glue:text}`waiting` random starts that were late, {glue:text}`waiting_wrong_way` had values with more features than label: the wrong way round ({prf:ref}`prop-wrong-way-round`); {glue:text}`waiting_directions` held the right things, but missed directions of the task; and {glue:text}`waiting_gates`, {glue:text}`forgetful` of these with a gate bias of $-2$, had gates that let little through. {glue:text}`waiting_nearly` were nearly there, within twice the margin.
 #
-# Nearly all runs that were stuck in the end, {glue:text}`strong_stuck` of {glue:text}`all_stuck`, began with strong gating. With three times the step and a bias of $-2$ {glue:text}`strong_fast` random starts were there in the end, with a bias of $0$ to $8$ {glue:text}`other_fast`. A likely reason: while the step is still wrong, forgetting lowers the risk; a large step of the optimiser shuts the gate, and through a shut gate hardly any gradient comes. Weak gating is not to blame for anything we can see: random starts were there at first with a bias of $0$ in {glue:text}`bias_0` cases, with $4$ in {glue:text}`bias_4`, with $8$ in {glue:text}`bias_8`, and with $-2$ in {glue:text}`bias_minus_2`. Of the {glue:text}`closed_late` closed starts that were late, {glue:text}`closed_strong` had strong gating, too.
+# Nearly all runs that were stuck in the end, {glue:text}`strong_stuck` of {glue:text}`all_stuck`, began with strong gating. With three times the step, apart, and a bias of $-2$ {glue:text}`strong_fast` random starts were there in the end, with a bias of $0$ to $8$ {glue:text}`other_fast`. A likely reason: while the step is still wrong, forgetting lowers the risk; a large step of the optimiser shuts the gate, and through a shut gate hardly any gradient comes. Over all panels random starts were there at first in {glue:text}`bias_minus_2` cases with a bias of $-2$, with $0$ in {glue:text}`bias_0`, with $4$ in {glue:text}`bias_4`, with $8$ in {glue:text}`bias_8`: between the last three these runs show no difference that intervals would allow. Of the {glue:text}`closed_late` closed starts that were late, {glue:text}`closed_strong` had strong gating, too.
 #
 # ## What cures them
 
+
 # %% tags=["check"]
-cures = {}
-for name, change in {
-    "longer": None,
-    "closed": "closed",
-    "orthogonal": "orthogonal",
-}.items():
-    cured = []
-    for place, run in waiting:
-        if change is None:
-            cured.append(outcome(run) == "slow")
-            continue
-        (other,) = [
-            r for r in cells[*place[:2], change]["runs"] if r["seed"] == run["seed"]
-        ]
-        cured.append(outcome(other) == "there")
-    cures[name] = (sum(cured), len(cured))
-    glue(f"cure_{name}", told(*cures[name]), display=False)
-slowest = [(place, run) for place, run in waiting if place[1] == rates[0]]
-faster = [
-    outcome(
-        next(
-            r
-            for r in cells[place[0], rates[1], "random"]["runs"]
-            if r["seed"] == run["seed"]
-        )
+def again(place, run):
+    """What became of the same start in another cell."""
+    return outcome(
+        next(r for r in cells[place]["runs"] if r["seed"] == run["seed"])
     )
-    == "there"
-    for place, run in slowest
-]
-cures["a step of full size"] = (sum(faster), len(faster))
-glue("cure_faster", told(*cures["a step of full size"]), display=False)
+
+
+totals, cures = {}, {}
+ways = {
+    "longer": lambda p, rate, run: outcome(run) == "slow",
+    "closed": lambda p, rate, run: again((p, rate, "closed"), run) == "there",
+    "orthogonal": lambda p, rate, run: (
+        again((p, rate, "orthogonal"), run) == "there"
+    ),
+    "faster": lambda p, rate, run: again((p, rates[1], "random"), run) == "there",
+}
+for name, way in ways.items():
+    done = [
+        (place, way(*place[:2], run))
+        for place, run in waiting
+        if name != "faster" or place[1] == rates[0]
+    ]
+    totals[name] = (sum(cured for _, cured in done), len(done))
+    one = [cured for place, cured in done if place[:2] == ("apart", rates[0])]
+    cures[name] = (sum(one), len(one))
+    glue(f"cure_{name}", told(*cures[name]), display=False)
+    glue(f"all_{name}", counts_of(*totals[name]), display=False)
 assert all(n > 10 for _, n in cures.values())
 print(
-    "of the late random starts: "
-    + "; ".join(f"{name} {told(*found)}" for name, found in cures.items())
+    "of the late random starts, all; apart with a third of the step: "
+    + "; ".join(
+        f"{name} {counts_of(*totals[name])}; {told(*cures[name])}" for name in ways
+    )
 )
 
 # %% [markdown]
-# The same starts, closed, were there in {glue:text}`first_steps` steps in {glue:text}`cure_closed` cases, and with $W_q = W_k$ in {glue:text}`cure_orthogonal`. Training on, up to {glue:text}`all_steps` steps, brought {glue:text}`cure_longer` there. Of those that were late with a third of the step, the step of full size brings {glue:text}`cure_faster` in the first phase.
+# Take the starts that were late apart with a third of the step, which are independent. Closed, the same starts were there in {glue:text}`first_steps` steps in {glue:text}`cure_closed` cases; with $W_q = W_k$ from the same seed in {glue:text}`cure_orthogonal`; random as before but with the step of full size in {glue:text}`cure_faster`. Training on, up to {glue:text}`all_steps` steps, brought {glue:text}`cure_longer` there. Of all late starts closing cures {glue:text}`all_closed`, $W_q = W_k$ {glue:text}`all_orthogonal`, and training on {glue:text}`all_longer`.
 #
 # ## What a random start knows
 #
@@ -526,7 +527,7 @@ for (d, rate), row in plateaus.items():
         start, at = run["beginning"], half_way(run["losses"], row["theory"])
         mark, ink, shift = looks[start]
         place = d * 1.06 ** (4 * shift + 0.5 * (run["seed"] - 2))
-        fill = "white" if start == "random" else ink
+        fill = "none" if start == "random" else ink
         ax = axes[[rates[0], rates[1]].index(rate)]
         ax.plot(place, at or 1.35 * PLATEAU.steps, mark, color=ink, mfc=fill, ms=4)
         entry = [
@@ -549,9 +550,9 @@ for ax, title in zip(axes, ("a third of the step", "the step"), strict=True):
     ax.minorticks_off()
 _ = axes[0].set(ylabel="steps to half-way")
 for start, y, word in (
-    ("random", 0.30, "○ random"),
-    ("closed", 0.17, "■ closed"),
-    ("orthogonal", 0.04, "▲ $W_q = W_k$"),
+    ("random", 0.92, "○ random"),
+    ("closed", 0.80, "■ closed"),
+    ("orthogonal", 0.68, "▲ $W_q = W_k$"),
 ):
     _ = axes[1].text(
         0.98,
@@ -594,7 +595,11 @@ for start in looks:
         if s == start
     ]
     came[start] = np.array(steps)
-    glue(f"came_{start}", told(np.isfinite(steps).sum(), len(steps)), display=False)
+    glue(
+        f"came_{start}",
+        counts_of(np.isfinite(steps).sum(), len(steps)),
+        display=False,
+    )
     glue(f"median_{start}", f"{np.median(steps):.0f}", display=False)
 far = [k for k, at in enumerate(waits["half_way"]) if np.isinf(at)]
 wrong = [k for k in far if waits["label"][k] < 0.5]
@@ -627,7 +632,7 @@ print(
 )
 
 # %% [markdown]
-# It costs time, but it does not stop them: {glue:text}`came_closed` closed starts came half-way to the line, after {glue:text}`median_closed` steps (median), at $d = 100$ as at $d = 5$. Random starts need {glue:text}`median_random` (median). At $d = 5, 10, 30, 100$ {glue:text}`came_5`, {glue:text}`came_10`, {glue:text}`came_30` and {glue:text}`came_100` came so far in {glue:text}`plateau_steps` steps. Of the {glue:text}`far` that did not, {glue:text}`far_wrong` were the wrong way round at the end. So we see no layer held back by many features. What the wrong way round costs them fits {prf:ref}`prop-wrong-way-valley`: it is a saddle, $\theta / \tau$ is {glue:text}`valley_5` at $d = 5$, nearer to a valley, and {glue:text}`valley_100` at $d = 100$.
+# It costs time, but it does not stop them: {glue:text}`came_closed` closed starts came half-way to the line, after {glue:text}`median_closed` steps (median), at $d = 100$ as at $d = 5$. Random starts need {glue:text}`median_random` (median). At $d = 5, 10, 30, 100$ {glue:text}`came_5`, {glue:text}`came_10`, {glue:text}`came_30` and {glue:text}`came_100` came so far in {glue:text}`plateau_steps` steps. Of the {glue:text}`far` that did not, {glue:text}`far_wrong` were the wrong way round at the end. No layer here was held back by many features; but five starts at each $d$ can miss much. What the wrong way round costs them fits {prf:ref}`prop-wrong-way-valley`: it is a saddle, $\theta / \tau$ is {glue:text}`valley_5` at $d = 5$, nearer to a valley, and {glue:text}`valley_100` at $d = 100$.
 #
 # How would a layer look that is stuck at $d = 100$? A step of rank one gains one part in $d$ of what the best gains. Its level, {glue:text}`rank_one_100` per feature, cannot be told from that of predicting zero, which is {glue:text}`nothing_100` per cent above the line. These losses are exact means over the query, of sixty-four prompts a step; with a few sampled queries there is more noise, and these runs say nothing of it.
 #
