@@ -68,6 +68,7 @@ data: .venv/ready
 	  --json chapters/data/depth_longer.json
 	"$(VENV)" -m glalib.cli reproduce inside --json chapters/data/inside.json
 	"$(VENV)" -m glalib.cli reproduce below --seeds 3 --json chapters/data/below.json
+	"$(VENV)" -m glalib.cli reproduce starts --json chapters/data/starts.json
 
 lock: .venv/ready
 	"$(VENV)" -m book.lock

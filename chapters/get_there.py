@@ -323,7 +323,7 @@ print(
 )
 
 # %% [markdown]
-# What this page does not show: which random starts fall in, how long training waits at the saddle, and whether gates add levels of their own. The runs are few, with one optimiser and one schedule.
+# What this page does not show: which random starts fall in, how long training waits at the saddle, and whether gates add levels of their own. The runs are few, with one optimiser and one schedule; {doc}`starts` counts many more.
 #
 # ## Exercises
 #
