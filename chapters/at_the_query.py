@@ -98,7 +98,7 @@ plotting.FigureData(
 # ## A head for each question
 #
 # ```{symbols}
-# omega P P_q P_k K counts n d x y x_query q k v G o risk M r R C Sx Sigma sigma Q beta
+# omega P P_q P_k K counts n d x y x_query q k v G o risk M r R C Sx Sigma sigma Q beta f B
 # ```
 #
 # The prompt holds $K$ tasks, and the query *names* the one that it asks about. Whatever has been stored by then is the same for all questions. A gate at the query can only turn a whole head up or down. So what is needed is a head for each question:
@@ -130,18 +130,18 @@ plotting.FigureData(
 #
 # **2.** is {prf:ref}`prop-beyond-wpgd` for each $k$.
 #
-# **3.** Averaging weights over blocks lowers the risk, as it is the mean of quadratic forms that are invariant under exchange of the examples of a block, and keeps the form of the layer. Let $W^{ab}$ be the $K \times K$ matrix of the entries $(a, b)$, in the eigenbasis of $\Sigma$, of the $\Sigma_x^{1/2} B^{(k)} \Sigma_x^{1/2}$ for an example of block $i$: row $i$, column $k$. It is $\sum_j \omega^{(j)} g_j^\top$ times numbers,
+# **3.** Averaging weights over blocks lowers the risk, as it is the mean of quadratic forms that are invariant under exchange of the examples of a block, and keeps the form of the layer. Let $T^{lt}$ be the $K \times K$ matrix of the entries $(l, t)$, in the eigenbasis of $\Sigma$, of the $\Sigma_x^{1/2} B^{(k)} \Sigma_x^{1/2}$ for an example of block $i$: row $i$, column $k$. It is $\sum_j \omega^{(j)} g_j^\top$ times numbers,
 # so its rank is at most $m$. With $r^{(k)}$ the indicator of block $k$ the risk is
 #
 # $$
-# M + \frac{1}{K} \sum_{a,b} \Bigl[ n_1 \bigl( M + (1 + n_1)\, s_b \bigr) \norm{W^{ab}}_F^2 - 2\, n_1 s_a \mathbb{1}_{a = b} \tr W^{ab} \Bigr] .
+# M + \frac{1}{K} \sum_{l,t} \Bigl[ n_1 \bigl( M + (1 + n_1)\, s_t \bigr) \norm{T^{lt}}_F^2 - 2\, n_1 s_l \mathbb{1}_{l = t} \tr T^{lt} \Bigr] .
 # $$
 #
-# For every real matrix $(\tr W)^2 \le \rank(W)\, \norm{W}_F^2$: the trace is at most the sum of the singular values. So each $(a, a)$ gains at most $\frac1K\, n_1 s_a^2\, m / \bigl( M + (1 + n_1)\, s_a \bigr)$, in sum $\tau m/K$; and $m$ may be replaced by $K$ if it is larger. It is attained if head $j \le \min(m, K)$ writes block $j$ alone, has $g_j(k) = \mathbb{1}_{j = k}$ and the best $P$ for $r^{(j)}$ and these
+# For every real matrix $(\tr T)^2 \le \rank(T)\, \norm{T}_F^2$: the trace is at most the sum of the singular values. So each $(l, l)$ gains at most $\frac1K\, n_1 s_l^2\, m / \bigl( M + (1 + n_1)\, s_l \bigr)$, in sum $\tau m/K$; and $m$ may be replaced by $K$ if it is larger. It is attained if head $j \le \min(m, K)$ writes block $j$ alone, has $g_j(k) = \mathbb{1}_{j = k}$ and the best $P$ for $r^{(j)}$ and these
 # weights, of which {prf:ref}`thm-stationary-points` says that it gains $\tau$.
 #
-# One head with equal weights and $g = 1$ has $W^{aa}$ proportional to $\ones\ones^\top$, for which $(\tr W)^2 = \norm{W}_F^2$: this is $\tau/K$. Let $\omega^{(j)}$ be one on the blocks $j, \dots, K$ and zero before, as a gate of zero at a delimiter makes it. Block $k$ is $\omega^{(k)} - \omega^{(k+1)}$: take heads with $P$ for $j = 1, \dots, K$ and with $-P$ for $j = 2, \dots, K$, and let the query open two of them, or one for
-# $k = K$. If no $g_j$ depends on $k$, all columns of $W^{ab}$ are equal, and its rank is at most one.
+# One head with equal weights and $g = 1$ has $T^{ll}$ proportional to $\ones\ones^\top$, for which $(\tr T)^2 = \norm{T}_F^2$: this is $\tau/K$. Let $\omega^{(j)}$ be one on the blocks $j, \dots, K$ and zero before, as a gate of zero at a delimiter makes it. Block $k$ is $\omega^{(k)} - \omega^{(k+1)}$: take heads with $P$ for $j = 1, \dots, K$ and with $-P$ for $j = 2, \dots, K$, and let the query open two of them, or one for
+# $k = K$. If no $g_j$ depends on $k$, all columns of $T^{lt}$ are equal, and its rank is at most one.
 # ```
 # ````
 #
@@ -290,26 +290,26 @@ print(
 # ```{prf:proof}
 # **1.** With $u_i$ in place of the label $m$ is the state, so $m_{n+1}^\top q = \delta / c$. **2.** The first is plain; $f_c \to f$ pointwise, and $f^2$ has a finite mean.
 #
-# **3.** Let $a = \min(1, c/\lvert\delta\rvert)$ and $b = 1 - a \ge 0$, zero unless $\lvert \delta \rvert > c$. With the query's label $y_{n+1}$,
+# **3.** Let $\zeta = \min(1, c/\lvert\delta\rvert)$ and $b = 1 - \zeta \ge 0$, zero unless $\lvert \delta \rvert > c$. With the query's label $y_{n+1}$,
 #
 # $$
-# (y_{n+1} - a f)^2 - (y_{n+1} - f)^2 = b\, \bigl( 2\, y_{n+1} f - (1 + a) f^2 \bigr) \le b\, \bigl( 2\, y_{n+1}^2 - \tfrac12 f^2 \bigr).
+# (y_{n+1} - \zeta f)^2 - (y_{n+1} - f)^2 = b\, \bigl( 2\, y_{n+1} f - (1 + \zeta) f^2 \bigr) \le b\, \bigl( 2\, y_{n+1}^2 - \tfrac12 f^2 \bigr).
 # $$
 #
 # Let $z_i = x^\top P x_i$, so that $\delta = \sum_i \omega_i z_i$ and $f = \sum_i \omega_i z_i y_i$, and condition on $x$ and $z$; $b$ is a function of these. Given them, $x_i = z_i t + \xi_i$ with a vector $t$ that depends on $x$ only and independent Gaussian $\xi_i$ of mean zero, whose covariance is that of $x_i$ less its part along $P^\top x$. (If $z_i = 0$ almost surely given $x$, then $b = 0$.) For $i \neq j$ the
 # products of $\xi_i^\top \beta_i$ and $\xi_j^\top \beta_j$ have mean zero, and $\E\, (\xi_i^\top \beta_i)^2 = \tr \Sigma - u^\top \Sigma u$ for some unit vector $u$. So
 #
 # $$
-# \E[f^2 \mid x, z] \ge v \sum_i \omega_i^2 z_i^2 \ge \frac{v}{n}\, \delta^2, \qquad v = \sigma^2 + \tr \Sigma - \max_l s_l > 0,
+# \E[f^2 \mid x, z] \ge \nu \sum_i \omega_i^2 z_i^2 \ge \frac{\nu}{n}\, \delta^2, \qquad \nu = \sigma^2 + \tr \Sigma - \max_l s_l > 0,
 # $$
 #
-# and $\E[b f^2] \ge \frac{v}{n} c^2\, \E b$. On the other side $\E[y_{n+1}^2 \mid x, z] = x^\top C x + \sigma^2 =: \eta$. With $\epsilon = v/8n$
+# and $\E[b f^2] \ge \frac{\nu}{n} c^2\, \E b$. On the other side $\E[y_{n+1}^2 \mid x, z] = x^\top C x + \sigma^2 =: \eta$. With $\epsilon = \nu/8n$
 #
 # $$
 # 2\, \E[b\, \eta] \le 2 \epsilon c^2\, \E b + 2\, \E[\eta\, ;\, \eta > \epsilon c^2],
 # $$
 #
-# so the risk changes by at most $-\frac{v}{4n} c^2\, \E b + 2\, \E[\eta\, ;\, \eta > \epsilon c^2]$. The last term is at most $e^{-\text{const} \cdot c^2}$ for large $c$, as $\eta$ is a quadratic form of Gaussians. But $\E b \ge \frac12 \Pr(\lvert \delta \rvert > 2c)$, and given $x$, $\delta$ is normal with standard deviation $\norm{\omega}\, \norm{\Sigma_x^{1/2} P^\top x}$, whose last factor is the norm of a
+# so the risk changes by at most $-\frac{\nu}{4n} c^2\, \E b + 2\, \E[\eta\, ;\, \eta > \epsilon c^2]$. The last term is at most $e^{-\text{const} \cdot c^2}$ for large $c$, as $\eta$ is a quadratic form of Gaussians. But $\E b \ge \frac12 \Pr(\lvert \delta \rvert > 2c)$, and given $x$, $\delta$ is normal with standard deviation $\norm{\omega}\, \norm{\Sigma_x^{1/2} P^\top x}$, whose last factor is the norm of a
 # Gaussian vector with covariance $Q^\top Q \ne 0$. Both this norm and the normal variable exceed a multiple of $\sqrt c$ with probability $e^{-\text{const} \cdot c}$ at least: a product of two Gaussians has the heavier tail. So the first term wins. If some best $\omega \ge 0$, its $Q$ is not zero.
 # ```
 # ````

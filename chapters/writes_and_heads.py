@@ -104,7 +104,7 @@ plotting.FigureData(
 # ## A gate on the write
 #
 # ```{symbols}
-# omega P P_q P_k K counts n d x y x_query q k v G o risk M r R C Sx Sigma sigma Q h gamma
+# omega P P_q P_k K counts n d x y x_query q k v G o risk M r R C Sx Sigma sigma Q h gamma beta lambda f B
 # ```
 #
 # Let token $i$ write $u_i\, v_i k_i^\top$ with a factor $u_i \ge 0$ of its own. Then its weight is what it writes, times what later gates leave of it:
@@ -426,8 +426,8 @@ print(
 # non-zero $s_l$, $k_R$ the number of distinct eigenvalues of $R$ to whose eigenspaces $r$ is not orthogonal, and $V$ the span of the vectors $A_l^{-1} r$, $s_l \ne 0$.
 #
 # 1. $\dim V = \min(k_\Sigma, k_R)$. With weights of any sign, $m$ heads reach $\risk^{\text{key}}$ if and only if $m \ge \dim V$; the infimum over fewer is larger.
-# 2. Let the weights of each head be confined to a closed convex cone $\mathcal C$ with interior points: those with $0 \le \omega_1 \le \dots \le \omega_n$, of forget gates, or those with $\omega \ge 0$. Then $\dim V + 1$ heads reach $\risk^{\text{key}}$. With $\dim V$ heads it is reached if and only if $V \cap \mathcal C$ spans $V$, and it is the infimum if and only if
-#    $V \cap \mathcal C \neq \{0\}$.
+# 2. Let the weights of each head be confined to a closed convex cone $\mathcal K$ with interior points: those with $0 \le \omega_1 \le \dots \le \omega_n$, of forget gates, or those with $\omega \ge 0$. Then $\dim V + 1$ heads reach $\risk^{\text{key}}$. With $\dim V$ heads it is reached if and only if $V \cap \mathcal K$ spans $V$, and it is the infimum if and only if
+#    $V \cap \mathcal K \neq \{0\}$.
 # 3. One head with weights $\omega \ne 0$ and the best $P$ for them has the risk
 #
 #    $$
@@ -440,16 +440,16 @@ print(
 # ````{dropdown} Why it is true
 # (proof-thm-heads)=
 # ```{prf:proof}
-# With $Q_i = \Sigma_x^{1/2} \bigl( \sum_j \omega^{(j)}_i P_j \bigr) \Sigma_x^{1/2}$ in an eigenbasis of $\Sigma$, the proof of {prf:ref}`prop-beyond-wpgd` writes the risk as $\risk^{\text{key}}$ plus, for each entry $(a, b)$, the positive definite form of $(M + s_b) I + s_b R$ at the difference between the vector of these entries, in $\R^n$, and its best value: $s_l A_l^{-1} r$ at $(l, l)$ and zero elsewhere. Read the
+# With $Q_i = \Sigma_x^{1/2} \bigl( \sum_j \omega^{(j)}_i P_j \bigr) \Sigma_x^{1/2}$ in an eigenbasis of $\Sigma$, the proof of {prf:ref}`prop-beyond-wpgd` writes the risk as $\risk^{\text{key}}$ plus, for each entry $(l, t)$, the positive definite form of $(M + s_t) I + s_t R$ at the difference between the vector of these entries, in $\R^n$, and its best value: $s_l A_l^{-1} r$ at $(l, l)$ and zero elsewhere. Read the
 # $n$ matrices as one map from $\R^{d \times d}$ to $\R^n$, of rank at most $m$: its columns are combinations of the $\omega^{(j)}$. The best one has the column space $V$, and is unique.
 #
 # **1.** In an eigenbasis of $R$, with one vector for each eigenvalue $\lambda$ that counts for $k_R$, $A_l^{-1} r$ has the entries $s_l^{-1} a_\lambda/(c_l + \lambda)$ with $c_l = 1 + M/s_l > 0$ and $a_\lambda \neq 0$ the length of the part of $r$. So $\dim V$ is the rank of the matrix of all $1/(c_l + \lambda)$, $k_R$ by $k_\Sigma$ after repeated columns are dropped. Its square submatrices are Cauchy's, with determinant
 # $\prod_{l < l'} (c_{l'} - c_l) \prod_{\lambda < \lambda'} (\lambda' - \lambda) / \prod (c_l + \lambda) \ne 0$, so its rank is full. A basis of $V$ makes $\dim V$ heads; the $P_j$ exist, as in {prf:ref}`prop-beyond-wpgd`. Maps of smaller rank are a closed set without the minimiser, and the excess is a positive definite form, so its infimum on them is attained and positive.
 #
-# **2.** Let $e$ be an interior point of $\mathcal C$, and $v_1, v_2, \dots$ a basis of $V$. For small $\epsilon > 0$ the weights $e$ and $e + \epsilon v_j$ lie in $\mathcal C$, and they span a space that contains $V$. With $\dim V$ heads and the best map the $\omega^{(j)}$ span $V$; so they exist in $\mathcal C$ if and only if $V \cap \mathcal C$ spans $V$.
+# **2.** Let $e$ be an interior point of $\mathcal K$, and $z_1, z_2, \dots$ a basis of $V$. For small $\epsilon > 0$ the weights $e$ and $e + \epsilon z_j$ lie in $\mathcal K$, and they span a space that contains $V$. With $\dim V$ heads and the best map the $\omega^{(j)}$ span $V$; so they exist in $\mathcal K$ if and only if $V \cap \mathcal K$ spans $V$.
 #
-# *In the limit, enough.* Let $0 \ne \omega \in V \cap \mathcal C$, and complete it to a basis $\omega, v_2, \dots$ of $V$. The space spanned by $\omega + \epsilon e, v_2, \dots$ has the interior point $\omega + \epsilon e$ of $\mathcal C$, so it is spanned by elements of $\mathcal C$; and it tends to $V$ as $\epsilon \to 0$. The maps with these column spaces that are nearest to the best one tend to it.
-# *Needed.* If risks tend to $\risk^{\text{key}}$, the maps tend to the best one. In the end their rank is $\dim V$, so their column spaces are spanned by the $\omega^{(j)}$, all non-zero and in $\mathcal C$, and tend to $V$. The limit of $\omega^{(1)}/\norm{\omega^{(1)}}$, along a subsequence, is in $V$ and in $\mathcal C$.
+# *In the limit, enough.* Let $0 \ne \omega \in V \cap \mathcal K$, and complete it to a basis $\omega, z_2, \dots$ of $V$. The space spanned by $\omega + \epsilon e, z_2, \dots$ has the interior point $\omega + \epsilon e$ of $\mathcal K$, so it is spanned by elements of $\mathcal K$; and it tends to $V$ as $\epsilon \to 0$. The maps with these column spaces that are nearest to the best one tend to it.
+# *Needed.* If risks tend to $\risk^{\text{key}}$, the maps tend to the best one. In the end their rank is $\dim V$, so their column spaces are spanned by the $\omega^{(j)}$, all non-zero and in $\mathcal K$, and tend to $V$. The limit of $\omega^{(1)}/\norm{\omega^{(1)}}$, along a subsequence, is in $V$ and in $\mathcal K$.
 #
 # **3.** One head's excess is least if $Q$ is diagonal with entries $t_l$, and $t_l$ minimises the form of $A_l$ at $t_l\, \omega - s_l A_l^{-1} r$. The minimum is the bracket times $s_l^2$, and Cauchy and Schwarz say its sign.
 # ```
