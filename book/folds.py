@@ -5,6 +5,7 @@
 - Hints and solutions of class `dropdown` are folded, as proofs are by their `{dropdown}`.
 """
 
+import re
 from html import escape
 
 from docutils import nodes
@@ -13,6 +14,7 @@ from sphinx_exercise.nodes import solution_node
 
 logger = logging.getLogger(__name__)
 CHECK = "tag_check"
+POWER = re.compile(r"\d[\d.]*e[-+]\d+")
 
 
 def folded(summary, children, *classes):
@@ -21,6 +23,11 @@ def folded(summary, children, *classes):
     fold += children
     opening = f'<details class="{" ".join(["fold", *classes])}"><summary>{summary}</summary>'
     return [nodes.raw("", opening, format="html"), fold, nodes.raw("", "</details>", format="html")]
+
+
+def unbroken(line):
+    """HTML of the line, where numbers such as 3e-09 stay whole: a browser may end a line after their hyphen."""
+    return POWER.sub(r'<span class="text-nowrap">\g<0></span>', escape(line))
 
 
 def result(output):
@@ -46,7 +53,7 @@ def cells(app, doctree):
                 continue
             links = [part for part in cell.children if part not in (code, output)]
             cell.children = []
-            cell += folded(f'<span class="fold-verdict">Checked:</span> {escape(line)}', [code, *links], "check")
+            cell += folded(f'<span class="fold-verdict">Checked:</span> {unbroken(line)}', [code, *links], "check")
         elif cell.attributes.pop("hide_mode", None) == "input":
             cell.children = []
             cell += ([output] if output is not None else []) + folded("Code", [code], "code")

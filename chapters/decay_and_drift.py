@@ -146,7 +146,7 @@ plotting.FigureData(
 # $h = h_2(\gamma) = 1/N$. Here $r = \rho R e_n$, so $(I + N R^{-1})\, \omega \propto e_n$. For $n \ge 2$, $\eta R^{-1}$ is tridiagonal, with
 # $-\rho$ beside the diagonal and $1, 1 + \rho^2, \dots, 1 + \rho^2, 1$ on it. So rows $2, \dots, n-1$ say
 # $\omega_{i-1} + \omega_{i+1} = (g + 1/g)\, \omega_i$, and row one says the same at $i = 1$ if we define $\omega_0 := \rho\, \omega_1$. Since
-# $\frac{1 + \rho^2}{\rho} + \frac{\eta}{N\rho} > \rho + \frac1\rho \ge 2$ and $x + 1/x$ falls on $(0, 1)$, there is one such $g$, and
+# $\frac{1 + \rho^2}{\rho} + \frac{\eta}{N\rho} > \rho + \frac1\rho \ge 2$ and $g + 1/g$ falls on $(0, 1)$, there is one such $g$, and
 # $g < \rho$. The recurrence is solved by $\omega_i = c_- g^{-i} + c_+ g^i$ for $0 \le i \le n$, and $\omega_0 = \rho\,\omega_1$ gives
 # $c_+/c_- = (\rho - g)/(g (1 - \rho g)) = c > 0$. For $n = 1$ there is nothing to show.
 #
@@ -168,7 +168,7 @@ plotting.FigureData(
 # $u_t = \frac{\rho p_t}{p_t + N}$. Unrolled, $\hat b_{n+1} = \sum_i u_i\, g_{i+1} \cdots g_n\, z_i$, so the best $w$ has
 # $w_i = u_i\, g_{i+1} \cdots g_n$ and $\mathrm{mse}(w) = p_{n+1}$. This is three. Neighbours have the ratio
 # $\frac{u_i\, g_{i+1}}{u_{i+1}} = \frac{\rho N p_i}{(p_i + N)\, p_{i+1}} = \frac{p_{i+1} - \eta}{\rho\, p_{i+1}}$. By one it is also
-# $g \frac{1 + x}{1 + g^2 x}$ with $x = c g^{2i} > 0$. This rises with $x$, is above $g$, falls with $i$, and is $\omega_0/\omega_1 = \rho$ at
+# $g \frac{1 + \zeta}{1 + g^2 \zeta}$ with $\zeta = c g^{2i} > 0$. This rises with $\zeta$, is above $g$, falls with $i$, and is $\omega_0/\omega_1 = \rho$ at
 # $i = 0$. So for $i \ge 1$ it lies in $(g, \rho)$. A gate before the first write acts on nothing, and the query's gate multiplies all
 # weights alike.
 #

@@ -89,7 +89,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# d n x y Z q k v psi P omega gamma R r C Sx sigma Sigma M risk
+# d n x y Z q k v psi P omega gamma R r C Sx sigma Sigma M risk f
 # ```
 #
 # ## The wrong way round
@@ -104,7 +104,10 @@ plotting.FigureData(
 # *New here.* In the setting of {prf:ref}`thm-best-layers` let $w_y = 0$ or $A_{xx} = 0$, and $\omega \ne 0$. Then $f_P = x^\top P X^\top (\omega \odot y)$ with $P = A_{xy} w_x^\top$, and with $R$ and $r$ those of the $n$ examples
 #
 # $$
-# \text{risk}(f) \ge M - \frac{(r^\top \omega)^2}{\norm{\omega}^2}\, \frac{s^2}{M + \gamma s}, \qquad \gamma = 1 + \frac{\omega^\top R\, \omega}{\norm{\omega}^2},
+# \begin{gathered}
+# \text{risk}(f) \ge M - \frac{(r^\top \omega)^2}{\norm{\omega}^2}\, \frac{s^2}{M + \gamma s}, \\
+# \gamma = 1 + \frac{\omega^\top R\, \omega}{\norm{\omega}^2},
+# \end{gathered}
 # $$
 #
 # where $s$ is the largest eigenvalue of $\Sigma$. The right-hand side is the least risk of steps of rank one at most with these weights.
@@ -174,7 +177,8 @@ print(
 #
 # $$
 # \begin{aligned}
-# \theta &= \frac{s_1^2}{(M + \gamma s_1)^2} \Bigl[ \bigl(1 + \tfrac2n\bigr) M^2 + 2 \bigl(\eta + \tfrac2n\bigr) \tr \Sigma^2 - \frac{(n M + 2 s_1)^2}{n (n+2)} \Bigr], \\
+# \theta &= \frac{s_1^2}{(M + \gamma s_1)^2} \Bigl[ \bigl(1 + \tfrac2n\bigr) M^2 \\
+# &\quad {} + 2 \bigl(\eta + \tfrac2n\bigr) \tr \Sigma^2 - \frac{(n M + 2 s_1)^2}{n (n+2)} \Bigr], \\
 # \tau &= \frac{s_2^2 + \dots + s_d^2}{n} .
 # \end{aligned}
 # $$

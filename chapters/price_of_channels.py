@@ -70,7 +70,7 @@ plotting.FigureData("cancelling_terms", bars, directions=3, seed="none")
 # ## One small machine: the reversal
 #
 # ```{symbols}
-# omega P P_q P_k K d risk M r R Sigma n lambda
+# omega P P_q P_k K d risk M r R Sigma n lambda Theta
 # ```
 #
 # On this page $\norm{\cdot}$ of a matrix is the spectral norm. As on the page on {doc}`vector_gates`, a layer with $m$ key channels shows example $i$ of task $j$ through $B_i = P_q \Theta_j P_k^\top$, where the diagonal matrices
@@ -122,15 +122,15 @@ plotting.FigureData("cancelling_terms", bars, directions=3, seed="none")
 # ````{dropdown} Why it is true
 # (proof-prop-limit-channels)=
 # ```{prf:proof}
-# *Too few.* Zero columns change nothing, so let $m = k$. Let $P = L S W^\top$ be the thin singular value decomposition, and put $U = S^{-1} L^\top P_q$ and $V = W^\top P_k$, both square.
+# *Too few.* Zero columns change nothing, so let $m = k$. Let $P = L S L'^\top$ be the thin singular value decomposition, and put $U = S^{-1} L^\top P_q$ and $V = L'^\top P_k$, both square.
 #
 # Here is the point: *in some direction such a layer is a scalar gate*. There is a unit vector $u \in \R^k$ for which the numbers $w_j = u^\top U \Theta_j V^\top u$, with $w_0 = 0$, never fall or never rise. If $V$ is singular, take $V^\top u = 0$; then all $w_j = 0$. Else take $u$ along the first column of $V^{-\top}$. Then $V^\top u$ is a multiple of the first unit vector, only the first channel
 # is left, and $w_j$ is its entry in $\Theta_j$, which never falls, times a number.
 #
-# Let $F_j = P_q \Theta_j P_k^\top - \omega_j P$. As $S^{-1} L^\top P W = I$,
+# Let $A_j = P_q \Theta_j P_k^\top - \omega_j P$. As $S^{-1} L^\top P L' = I$,
 #
 # $$
-# w_j - \omega_j = u^\top S^{-1} L^\top F_j W u, \qquad \text{so} \quad \max_j \lvert w_j - \omega_j \rvert \le \max_j \norm{F_j} / \mu ,
+# w_j - \omega_j = u^\top S^{-1} L^\top A_j L' u, \qquad \text{so} \quad \max_j \lvert w_j - \omega_j \rvert \le \max_j \norm{A_j} / \mu ,
 # $$
 #
 # and the left is at least $e^*$. If all non-zero singular values are $\mu$ and $w$ is nearest to $\omega$, then $k$ channels with the common weights $\pm w_j/\nu$, as in {prf:ref}`prop-key-side-reversal`, give $w_j P$, which is off by $\mu \lvert w_j - \omega_j \rvert$. For unequal ones let $P = \diag(1, 10)$ and $\omega = (1, 0)$, so $e^* = \tfrac12$: the common gate is
@@ -144,16 +144,16 @@ plotting.FigureData("cancelling_terms", bars, directions=3, seed="none")
 #
 # Suppose $\lvert w_j - \omega_j \rvert \le e$ for all $j$, and that $0, w_1, \dots$ never falls. Then $\omega_i - \omega_j \le w_i - w_j + 2e \le 2e$ for $i < j$, and $\omega_j \ge w_j - e \ge -e$. Conversely, if both hold, $w_j = \max(0, \omega_1 - e, \dots, \omega_j - e)$ never falls and is that near. For weights that never rise look at $-\omega$. As $\omega$ does both, $e^* > 0$.
 #
-# *Enough.* For a polynomial $f$ of degree at most $k$, $\sum_c \alpha_c f(t_c)$ is its divided difference at $k + 1$ nodes: the coefficient of $t^k$. Entry $(i,j)$ of $U \Theta V^\top$ is $\varepsilon^{i-j} \sum_c \alpha_c f(t_c)$ with
+# *Enough.* For a polynomial $\phi$ of degree at most $k$, $\sum_c \alpha_c \phi(t_c)$ is its divided difference at $k + 1$ nodes: the coefficient of $t^k$. Entry $(i,j)$ of $U \Theta V^\top$ is $\varepsilon^{i-j} \sum_c \alpha_c \phi(t_c)$ with
 #
 # $$
-# f(t) = t\, \prod_{b < i} (t - t_b)\, \prod_{b > j} (t - t_b) \qquad (1 \le b \le k),
+# \phi(t) = t\, \prod_{b < i} (t - t_b)\, \prod_{b > j} (t - t_b) \qquad (1 \le b \le k),
 # $$
 #
 # of degree $k + i - j$ and leading coefficient one. For $i < j$ the degree is too small: the sum is $0$. For $i = j$ it is $1$. For $i > j$ the products together contain every $t - t_b$, $b \ge 1$, and $t$ vanishes at $t_0$: again $0$. For $U V^\top$ the factor $t$ is missing. For $i \le j$ the degree is below $k$: the entry is $0$. For $i > j$ only the node $t_0 = 0$ is
 # left, and the entry is $\varepsilon^{i-j} \alpha_0 \prod_{b<i} (-t_b) \prod_{b>j} (-t_b) = \varepsilon^{i-j} \prod_{j < b < i} (-t_b)$, at most $\varepsilon^{i-j}$ in size. A matrix with entries at most $\varepsilon^l$ on its $l$th subdiagonal and zeros elsewhere has norm at most $\sum_{l \ge 1} \varepsilon^l = \varepsilon/(1-\varepsilon)$.
 #
-# With $P_q = \nu\, L S U$ and $P_k = W V$ the layer misses $\omega_j P$ by $\omega^\downarrow_j L S E W^\top$, which tends to zero with $\varepsilon$.
+# With $P_q = \nu\, L S U$ and $P_k = L' V$ the layer misses $\omega_j P$ by $\omega^\downarrow_j L S E L'^\top$, which tends to zero with $\varepsilon$.
 # ```
 # ````
 #
@@ -162,7 +162,7 @@ plotting.FigureData("cancelling_terms", bars, directions=3, seed="none")
 # Which gates are best? The code takes the Chebyshev points $t_c = \sin^2(\pi c / 2k)$, at which the terms are smallest. With $\ell$ spare channels, cut the directions into $\ell$ groups of nearly equal size and give each its own reversal. Groups of size one are exact.
 #
 # ````{dropdown} Why Chebyshev points
-# To multiply a column of $U$ by a number and divide the same column of $V$ by it changes neither product. So we measure the size of a reversal by $\sum_c \norm{u_c} \norm{v_c}$, over its columns. For small
+# To multiply a column of $U$ by a number and divide the same column of $V$ by it changes neither product. So we measure the size of a reversal by $\sum_c \norm{U_c} \norm{V_c}$, over its columns. For small
 # $\varepsilon$ it is $\varepsilon^{1-k} \sum_c \lvert \alpha_c \rvert$ to leading order. This is least at the Chebyshev points, where it is $2 \cdot (4/\varepsilon)^{k-1}$: see the proof of {prf:ref}`prop-price-of-channels`.
 # ````
 
@@ -365,12 +365,12 @@ print(
 # ````{dropdown} Why it is true
 # (proof-prop-price-of-channels)=
 # ```{prf:proof}
-# *1.* First one group, of size $g$, with Chebyshev nodes $t_c = \sin^2(\pi c/2g)$. The polynomial $T(t) = \cos(g \arccos(1 - 2t))$ has degree $g$, leading coefficient $\pm 2^{g-1} 2^g$ and values between $-1$ and $1$ on $[0, 1]$. So for any nodes in $[0, 1]$, $2 \cdot 4^{g-1} = \lvert \sum_c \alpha_c T(t_c)
-# \rvert \le \sum_c \lvert \alpha_c \rvert$; at the Chebyshev nodes $T(t_c) = (-1)^c$ has the sign of $\alpha_c$ up to a common factor, and there is equality. All $\lvert t_c - t_b \rvert \le 1$, so $\norm{u_c}^2 \le \sum_{i \ge 0} \varepsilon^{2i}$ and $\norm{v_c}^2 \le \alpha_c^2\, \varepsilon^{2-2g} \sum_{i \ge 0} \varepsilon^{2i}$. Scale the
-# columns until $\norm{u_c} = \norm{v_c}$. Then $\norm{U}\norm{V} \le \norm{U}_F \norm{V}_F = \sum_c \norm{u_c} \norm{v_c} \le \frac{2}{1 - \varepsilon^2} (4/\varepsilon)^{g-1}$, and both norms obey the square root of this bound.
-# Groups stand in diagonal blocks, so the norms obey the bound for the largest, $g = p + 1$, and $\norm{E} \le \varepsilon/(1-\varepsilon) \le 2\varepsilon$. Put $P_q = \nu L S U$, $P_k = W V$ as before.
+# *1.* First one group, of size $z$, with Chebyshev nodes $t_c = \sin^2(\pi c/2z)$. The polynomial $T(t) = \cos(z \arccos(1 - 2t))$ has degree $z$, leading coefficient $\pm 2^{z-1} 2^z$ and values between $-1$ and $1$ on $[0, 1]$. So for any nodes in $[0, 1]$, $2 \cdot 4^{z-1} = \lvert \sum_c \alpha_c T(t_c)
+# \rvert \le \sum_c \lvert \alpha_c \rvert$; at the Chebyshev nodes $T(t_c) = (-1)^c$ has the sign of $\alpha_c$ up to a common factor, and there is equality. All $\lvert t_c - t_b \rvert \le 1$, so $\norm{U_c}^2 \le \sum_{i \ge 0} \varepsilon^{2i}$ and $\norm{V_c}^2 \le \alpha_c^2\, \varepsilon^{2-2z} \sum_{i \ge 0} \varepsilon^{2i}$. Scale the
+# columns until $\norm{U_c} = \norm{V_c}$. Then $\norm{U}\norm{V} \le \norm{U}_F \norm{V}_F = \sum_c \norm{U_c} \norm{V_c} \le \frac{2}{1 - \varepsilon^2} (4/\varepsilon)^{z-1}$, and both norms obey the square root of this bound.
+# Groups stand in diagonal blocks, so the norms obey the bound for the largest, $z = p + 1$, and $\norm{E} \le \varepsilon/(1-\varepsilon) \le 2\varepsilon$. Put $P_q = \nu L S U$, $P_k = L' V$ as before.
 #
-# *2.* Write $P = L S W^\top$, $U = S^{-1} L^\top P_q$ and $V = W^\top P_k$, now of shape $k \times m$, and let $\Theta_+ = (\Theta_a - \Theta_{a-1})/\delta_+$ and $\Theta_- = (\Theta_b - \Theta_{b-1})/\delta_-$ belong to the largest rise $\delta_+$ and the largest fall $\delta_-$. As two of the errors of the layer enter,
+# *2.* Write $P = L S L'^\top$, $U = S^{-1} L^\top P_q$ and $V = L'^\top P_k$, now of shape $k \times m$, and let $\Theta_+ = (\Theta_i - \Theta_{i-1})/\delta_+$ and $\Theta_- = (\Theta_j - \Theta_{j-1})/\delta_-$ belong to the largest rise $\delta_+$ and the largest fall $\delta_-$. As two of the errors of the layer enter,
 #
 # $$
 # \begin{aligned}
@@ -398,9 +398,9 @@ print(
 # \end{aligned}
 # $$
 #
-# Put $\tilde J = \Phi J$ and $\tilde E = E \Phi^{-1}$, with $\norm{\tilde E} \le \tilde\eta := \eta/(2 - \eta)$. Then $J'^\top \tilde E \tilde J = I$, $\norm{J'^\top \tilde J} \le 1$, $\norm{U} \ge \norm{\tilde J}$ and $\norm{V} \ge \norm{\Phi^\top J'} \ge (2 - \eta) \norm{J'}$. Let $\xi_1 \ge \dots \ge \xi_{k-\ell}$ and $\zeta_1 \ge \dots \ge \zeta_{k-\ell}$ be the singular values of $\tilde J$ and $J'$. Write $\sigma_i(\cdot)$ for the $i$th singular value of any matrix.
+# Put $\tilde J = \Phi J$ and $\tilde E = E \Phi^{-1}$, with $\norm{\tilde E} \le \tilde\eta := \eta/(2 - \eta)$. Then $J'^\top \tilde E \tilde J = I$, $\norm{J'^\top \tilde J} \le 1$, $\norm{U} \ge \norm{\tilde J}$ and $\norm{V} \ge \norm{\Phi^\top J'} \ge (2 - \eta) \norm{J'}$. Let $\xi_1 \ge \dots \ge \xi_{k-\ell}$ and $\zeta_1 \ge \dots \ge \zeta_{k-\ell}$ be the singular values of $\tilde J$ and $J'$. Write $\operatorname{sv}_i(\cdot)$ for the $i$th singular value of any matrix.
 #
-# - $1 = \sigma_{k-\ell}(J'^\top \tilde E \tilde J) \le \tilde\eta\, \xi_i\, \zeta_{k-\ell+1-i}$ for $i = 1, \dots, k - \ell$, as $\sigma_{i+j-1}(J_1 J_2) \le \sigma_i(J_1)\, \sigma_j(J_2)$ for any $J_1, J_2$.
+# - $1 = \operatorname{sv}_{k-\ell}(J'^\top \tilde E \tilde J) \le \tilde\eta\, \xi_i\, \zeta_{k-\ell+1-i}$ for $i = 1, \dots, k - \ell$, as $\operatorname{sv}_{i+j-1}(J_1 J_2) \le \operatorname{sv}_i(J_1)\, \operatorname{sv}_j(J_2)$ for any $J_1, J_2$.
 # - $\zeta_{k-\ell+1-i}\, \xi_{i+\ell} \le 1$ for $i + \ell \le k - \ell$. For the first $k-\ell+1-i$ left singular vectors of $J'$ and the first $i + \ell$ of $\tilde J$ are $k + 1$ vectors of $\R^k$ in all, so their spans share a unit vector $u$. It is $\tilde J w$ with $\norm{w} \le 1/\xi_{i+\ell}$, and $\zeta_{k-\ell+1-i} \le \norm{J'^\top u} \le \norm{J'^\top \tilde J} \norm{w} \le 1/\xi_{i+\ell}$.
 #
 # Together $\xi_i \ge 1/(\tilde\eta\, \zeta_{k-\ell+1-i}) \ge \xi_{i+\ell}/\tilde\eta$. Since $p = \lfloor (k - 1)/\ell \rfloor$, the index $1 + (p-1)\ell$ is at most $k - \ell$, and $p - 1$ such steps give $\xi_1 \ge \tilde\eta^{1-p} \xi_{1 + (p-1)\ell}$. By the first inequality $\xi_{1+(p-1)\ell}\, \zeta_1 \ge 1/\tilde\eta$. So $\norm{U} \norm{V} \ge (2 - \eta)\, \xi_1 \zeta_1 \ge (2 - \eta)\, \tilde\eta^{-p}$.

@@ -7,6 +7,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from book import browsers, build
+from book.folds import unbroken
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDED = """
@@ -119,6 +120,13 @@ def test_a_check_is_folded_under_the_line_that_it_prints(article):
     assert not fold.has_attr("open")
     assert "assert tried == 20" in fold.select_one(".fold-content").get_text()
     assert words(article).count("20 draws, a") == 1  # the output itself is not shown again
+
+
+def test_numbers_in_the_line_of_a_check_stay_whole():
+    assert unbroken("x < 3e-09, not 2.5e+10") == (
+        'x &lt; <span class="text-nowrap">3e-09</span>, not <span class="text-nowrap">2.5e+10</span>'
+    )
+    assert unbroken("one-sided, 1-2 of -3.5") == "one-sided, 1-2 of -3.5"
 
 
 def test_a_folded_check_links_to_its_statement(article):

@@ -14,6 +14,9 @@ WIDTHS = (1440, 768, 360)
 # The sizes of a page: of the first one, of any other, how many elements, and how far what is there may jump.
 LANDING, CHAPTER, ELEMENTS, SHIFT = 1.2e6, 2.8e6, 15_000, 0.1
 
+# How long to wait for what never comes, in milliseconds: a machine may be busy with other things.
+PATIENCE = 600_000
+
 # A4 between its margins: assets/print.css.
 PAPER = 658
 
@@ -35,11 +38,20 @@ AT_FIRST = """
 """
 
 
+THEMES = ("light", "dark")
+
+
 def missing():
     """Why no page can be opened here, or None."""
     if not (SITE / "index.html").exists():
         return "there is no built book: make book"
     return chromium.lacking("axe_playwright_python")
+
+
+def pages():
+    """The addresses of all pages, without the pieces that the theme copies."""
+    found = (path.relative_to(SITE) for path in SITE.rglob("*.html"))
+    return sorted(path.as_posix() for path in found if path.parts[0] not in ("_static", "_sources"))
 
 
 def steps(headings):
@@ -54,9 +66,10 @@ def steps(headings):
 
 def tabs(browser):
     """A tab for each theme, in which one page after the other is opened: they share what was fetched and compiled."""
-    found = {theme: browser.new_context(color_scheme=theme).new_page() for theme in ("light", "dark")}
+    found = {theme: browser.new_context(color_scheme=theme).new_page() for theme in THEMES}
     for tab in found.values():
         tab.add_init_script(AT_FIRST)
+        tab.set_default_timeout(PATIENCE)
     return found
 
 

@@ -7,29 +7,10 @@ import pytest
 
 from book import chromium
 
-THEMES = ("light", "dark")
-
-
-def pages():
-    """The addresses of all pages, without the pieces that the theme copies."""
-    found = (path.relative_to(browse.SITE) for path in browse.SITE.rglob("*.html"))
-    return sorted(path.as_posix() for path in found if path.parts[0] not in ("_static", "_sources"))
-
 
 def pytest_report_header(config):
     reason = browse.missing()
-    return "pages: " + (f"skipped, {reason}" if reason else f"{len(pages())}, opened with {chromium.found()}")
-
-
-def pytest_generate_tests(metafunc):
-    """Every test that asks for a visit gets each page, light and dark; a page's tests stay in one process."""
-    if "visit" in metafunc.fixturenames:
-        cases = [
-            pytest.param((page, theme), id=f"{page}-{theme}", marks=pytest.mark.xdist_group(f"{page}-{theme}"))
-            for page in pages()
-            for theme in THEMES
-        ]
-        metafunc.parametrize("visit", cases, indirect=True, scope="session")
+    return "pages: " + (f"skipped, {reason}" if reason else f"{len(browse.pages())}, opened with {chromium.found()}")
 
 
 @pytest.fixture(scope="session")
@@ -54,9 +35,3 @@ def axe(browser):
 def origin():
     with chromium.served(browse.SITE) as origin:
         yield origin
-
-
-@pytest.fixture(scope="session")
-def visit(request, tabs, axe, origin):
-    page, theme = request.param
-    return browse.Visit(tabs, axe, origin, page, theme)

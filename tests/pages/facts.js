@@ -229,7 +229,7 @@
     const whole = (e) => e.tagName === "MAIN" || (getComputedStyle(e).breakInside !== "avoid" && whole(e.parentElement));
     const faults = {
       "is folded": main.filter((e) => e.matches("details:not([open])")),
-      "is of use on a screen alone": all.filter((e) => e.matches("nav, button, input, a.headerlink, dialog")),
+      "is of use on a screen alone": all.filter((e) => e.matches("nav, button, input, a.headerlink, dialog, details.code")),
       "is a dark ground": all.filter((e) => (this.bright(style.get(e).backgroundColor) ?? 1) < 0.6),
       "is pale": texts.filter((e) => this.bright(style.get(e).color) > 0.6),
       "is turned dark": all.filter((e) => style.get(e).filter !== "none"),

@@ -10,7 +10,6 @@ from bs4 import BeautifulSoup, SoupStrainer
 from book import chromium, pdf
 
 pypdf = pytest.importorskip("pypdf")
-pytestmark = pytest.mark.xdist_group("pdf")  # one process binds the small book, for all
 ROOT = SITE.parents[1]
 BOOK = SITE.parent / "book.pdf"
 

@@ -4,7 +4,7 @@ import hashlib
 
 import browse
 import pytest
-from test_pages import KINDS
+from test_pages import KINDS, KNOWN, told
 
 from book import chromium
 
@@ -36,17 +36,18 @@ PLANTED = {
     "paper": "<details><summary>A fold</summary>that stays so</details>",
 }
 
-ON_PAPER = {
-    "is folded": PLANTED["paper"],
-    "is of use on a screen alone": "<nav>elsewhere</nav>",
-    "is a dark ground": '<p style="background: #222; color: #000">night</p>',
-    "is pale": '<p style="color: #ddd">pale</p>',
-    "is turned dark": '<img alt="x" src="data:," style="filter: invert(1)">',
-    "is cut": '<div style="width: 300px; overflow: auto"><div style="width: 400px">wide</div></div>',
-    "may stand alone at the foot": '<h2 style="break-after: auto">alone</h2>',
-    "may be cut in two": "<figure>a figure</figure>",
-    "goes on no other page": '<div style="break-inside: avoid"><pre>code</pre></div>',
-}
+ON_PAPER = [
+    ("is folded", PLANTED["paper"]),
+    ("is of use on a screen alone", "<nav>elsewhere</nav>"),
+    ("is of use on a screen alone", '<details class="code" open><summary>Code</summary>of a figure</details>'),
+    ("is a dark ground", '<p style="background: #222; color: #000">night</p>'),
+    ("is pale", '<p style="color: #ddd">pale</p>'),
+    ("is turned dark", '<img alt="x" src="data:," style="filter: invert(1)">'),
+    ("is cut", '<div style="width: 300px; overflow: auto"><div style="width: 400px">wide</div></div>'),
+    ("may stand alone at the foot", '<h2 style="break-after: auto">alone</h2>'),
+    ("may be cut in two", "<figure>a figure</figure>"),
+    ("goes on no other page", '<div style="break-inside: avoid"><pre>code</pre></div>'),
+]
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,15 @@ def test_a_good_page_has_no_fault(tabs, axe, folder, theme):
 
 def test_every_kind_is_planted():
     assert PLANTED.keys() == KINDS.keys()
+
+
+def test_every_kind_is_told_where_there_are_more_than_known(monkeypatch):
+    for kind, meaning in KINDS.items():
+        assert list(told("a.html", {kind: ["here", "there"]})) == [f"{meaning}: 2 faults, 0 known\nhere\nthere"]
+    assert list(told("a.html", {kind: [] for kind in KINDS})) == []
+    monkeypatch.setitem(KNOWN, ("a.html", "focus"), 1)
+    assert list(told("a.html", {"focus": ["here"]})) == []
+    assert len(list(told("a.html", {"focus": ["here", "there"]}))) == 1
 
 
 CUES = {
@@ -116,9 +126,9 @@ def test_what_a_page_leaves_behind_is_not_there_for_the_next(tabs, axe, folder):
         assert visit(tabs, axe, folder, GOOD.format(f"{wide}<p>{name}</p>")) == {}
 
 
-@pytest.mark.parametrize("fault", ON_PAPER)
-def test_a_planted_fault_on_paper_is_seen(tabs, axe, folder, fault):
-    found = visit(tabs, axe, folder, GOOD.format(ON_PAPER[fault]), "dark")["paper"]
+@pytest.mark.parametrize("fault, text", ON_PAPER)
+def test_a_planted_fault_on_paper_is_seen(tabs, axe, folder, fault, text):
+    found = visit(tabs, axe, folder, GOOD.format(text), "dark")["paper"]
     assert any(what.startswith(f"{fault}: ") for what in found), found
 
 

@@ -1,6 +1,7 @@
 """The search finds statements, and each result shows a line that can be read. On the built book, in a browser."""
 
 import pytest
+from browse import PATIENCE
 
 QUERIES = {
     "Theorem A": "Theorem A",
@@ -13,6 +14,7 @@ QUERIES = {
 def results(browser, origin, query, without=None):
     """Title and line of each result. without: a script that is kept from the page."""
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
     if without:
         page.route(f"**/{without}*", lambda route: route.abort())
     try:

@@ -178,6 +178,15 @@ def test_command(tiny, tmp_path, capsys):
     assert out[0].split()[:5] == ["panel", "model", "layers", "n", "risk"] and len(out) == 1 + 2 * 2 * 2 * 2
 
 
+def test_fewer_models_and_more_steps(tmp_path):
+    file = tmp_path / "depth.json"
+    words = ["--models", "gla", "--layers", "1", "--panels", "a", "--lengths", "6", "--seeds", "1", "--jobs", "1"]
+    where = ["--json", str(file), "--folder", str(tmp_path / "runs")]
+    assert main(["reproduce", "depth", *words, "--steps", "7", *where]) == 0
+    (row,) = json.loads(file.read_text())
+    assert row["model"] == "gla" and row["configuration"]["steps"] == 7
+
+
 def test_runs_that_fail_are_said_and_leave_the_others(tiny, tmp_path, capsys, monkeypatch):
     room = importlib.import_module("glalib.reproduce.depth")
     wild = RECIPE.replace(**TINY["recipe"], lr=1e30, warmup=0.0)
@@ -194,6 +203,8 @@ def test_runs_that_fail_are_said_and_leave_the_others(tiny, tmp_path, capsys, mo
         (["--layers", "0"], "layers[0] must be a positive integer; got 0"),
         (["--layers", "1,1"], "layers must be some positive integers, each once; got [1, 1]"),
         (["--layers", "1,x"], "expected integers with commas between them; got '1,x'"),
+        (["--models", "gla,mamba"], "models must be some of linear, gla, each once; got ['gla', 'mamba']"),
+        (["--steps", "0"], "steps must be a positive integer; got 0"),
         (["--panels", "e"], "panels must be some of the letters abcd, each once; got 'e'"),
         (["--lengths", "10,7"], "lengths[1] must be an even integer >= 2; got 7"),
         (["--seeds", "0"], "seeds must be a positive integer; got 0"),
