@@ -25,19 +25,13 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from glalib import PromptDistribution, optimal_wpgd, plotting
+from glalib.drift import drifting, right_decay
 
 plotting.use_style()
 
 
-def drifting(rho, n, d=10, **options):
-    """Tasks of one example each, R_ij = rho^|i-j|, and the query one step on."""
-    i = np.arange(n)
-    R = rho ** np.abs(i[:, None] - i)
-    return PromptDistribution(d, (1,) * n, rho ** (n - 1.0 * i), R=R, **options)
-
-
 rho, n = 0.95, 30
-dist = drifting(rho, n)
+dist = drifting(rho, n, 10)
 best, constant = optimal_wpgd(dist), optimal_wpgd(dist, "constant-gate")
 tokens = np.arange(2, n + 1)  # the first gate acts on nothing
 layer = best.omega[:-1] / best.omega[1:]
@@ -184,12 +178,6 @@ plotting.FigureData(
 
 
 # %%
-def right_decay(rho, N):
-    """The g of the proposition, from (1-g)^2/g = e: no cancellation near 1."""
-    e = ((1 - rho) ** 2 + (1 - rho**2) / N) / rho
-    return 2 / (2 + e + np.sqrt(e * (e + 4)))
-
-
 def riccati(rho, N, steps):
     """p_1, ..., p_steps."""
     p = [1.0]
@@ -401,7 +389,7 @@ print(
 # the last example alone.
 
 # %%
-up, down = drifting(0.9, 20), drifting(-0.9, 20)
+up, down = drifting(0.9, 20, 10), drifting(-0.9, 20, 10)
 best = optimal_wpgd(down)
 signs = (-1.0) ** np.arange(19, -1, -1)
 assert np.allclose(best.omega * signs / best.omega[-1], optimal_wpgd(up).omega)

@@ -371,7 +371,7 @@ print(f"200 random tasks, slopes of both signs: the formula holds to {off:.0e}")
 #
 # by Cauchy and Schwarz. $\chi$ is continuous on $[0, 1]$ with $\chi = \chi_0 = l/(l + d + 1 + \sigma^2)$ at $\eta = 0$; let $\chi_\star$ be its maximum. By {prf:ref}`prop-delta-small` $\chi_\star > \chi_0$, as $l \ge 2$. We may scale $r$ such that the larger relevance is $1$; let $t$ be the smaller.
 #
-# *Best last.* Let $\eta_1, \eta_2$ be best for $(t, 1)$ and let $t \to 0$. The value is at least $\chi_\star$ (at $\eta_1 = 0$) and at most $t^2 \varphi_2 \chi_1 + \chi_2$, so $\chi_2 \to \chi_\star$. If $\epsilon_1$ stayed away from zero along a sequence, then by $\mu_2 > 0$ the value would stay below $\chi_\star$; so $\eta_1 \to 0$ and $\chi_1 \to \chi_0$. Hence along every sequence with $\eta_2 \to \eta_\star$, which is a maximiser of $\chi$, $V(t, 1)/d \le \chi_\star + t^2 (\varphi_\star \chi_0 + o(1))$.
+# *Best last.* Let $\eta_1, \eta_2$ be best for $(t, 1)$ and let $t \to 0$. The value is at least $\chi_\star$ (at $\eta_1 = 0$) and at most $t^2 \varphi_2 \chi_1 + \chi_2$, so $\chi_2 \to \chi_\star$. If $\epsilon_1$ stayed away from zero along a sequence, then by $\mu_2 > 0$ the value would stay below $\chi_\star$; so $\eta_1 \to 0$ and $\chi_1 \to \chi_0$. Hence along every sequence with $\eta_2 \to \eta_\star$, which is a maximiser of $\chi$, $\limsup\, (V(t, 1)/d - \chi_\star)/t^2 \le \varphi_\star \chi_0$.
 #
 # *Best first.* Take $\eta_1 = \eta_\star$ and let $\eta_2$ be of order $t$. Divide numerator and denominator by $\theta_2^2$ and put $z = 1/\theta_2 - 1$. As $\mu_2/\theta_2^2 = 1 + \frac{d + 1}{l} z^2 + O(z^3)$ and $\epsilon_2/\theta_2^2 = z^2/\chi_0 + O(z^3)$,
 #

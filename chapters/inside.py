@@ -623,7 +623,7 @@ with torch.no_grad():
 #     net.layers[0].W_v.zero_()
 #     net.layers[0].W_v[d] = net.h / n
 # added = population_risk(dist, np.eye(d), np.ones(n) / n) + epsilon**2 * (1 + 2 / n) * d * (d + 2)
-# seen = simulate_risk(net, dist, 40_000, queries=8, generator=torch.Generator().manual_seed(0))
+# seen = simulate_risk(net, dist, 100_000, queries=4, generator=torch.Generator().manual_seed(0))
 # assert abs(seen.risk - added) < 4 * seen.stderr
 # ```
 # ````

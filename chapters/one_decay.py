@@ -26,21 +26,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from glalib import PromptDistribution, optimal_wpgd, plotting, stationary_points
+from glalib.drift import drifting, right_decay
 
 plotting.use_style()
-
-
-def drifting(rho, n, d=10, **options):
-    """Tasks of one example each, R_ij = rho^|i-j|, and the query one step on."""
-    i = np.arange(n)
-    R = rho ** np.abs(i[:, None] - i)
-    return PromptDistribution(d, (1,) * n, rho ** (n - 1.0 * i), R=R, **options)
-
-
-def right_decay(rho, N):
-    """g, from (1-g)^2/g = e: no cancellation near 1."""
-    e = ((1 - rho) ** 2 + (1 - rho**2) / N) / rho
-    return 2 / (2 + e + np.sqrt(e * (e + 4)))
 
 
 lengths = np.unique(np.geomspace(1, 200, 24).astype(int))
@@ -52,7 +40,7 @@ for label, weights in (
     ("weighted optimum", "free"),
 ):
     curves[label] = [
-        optimal_wpgd(drifting(0.9, int(n)), weights).risk / 10 for n in lengths
+        optimal_wpgd(drifting(0.9, int(n), 10), weights).risk / 10 for n in lengths
     ]
     style = dict(plotting.STYLES[label])
     if label == "constant gate":
@@ -181,11 +169,11 @@ p = N * (rho / g - 1)
 print("examples   gate g  best weights")
 for n in (3, 10, 20):
     decay = (1 - p) * g ** (2 * n)  # part 3 of the statement
-    best = optimal_wpgd(drifting(rho, n)).risk / d - p
+    best = optimal_wpgd(drifting(rho, n, 10)).risk / d - p
     print(f"{n:>8}{decay:>9.5f}{best:>14.5f}")
 
 # %% tags=["check", "asserts-prop-drift-constant"]
-dist = drifting(0.9, 200)
+dist = drifting(0.9, 200, 10)
 linear, constant, free = (
     optimal_wpgd(dist, w) for w in ("uniform", "constant-gate", "free")
 )
@@ -202,15 +190,6 @@ print(
 from glalib import population_risk
 from glalib.risk import h2
 
-
-def riccati(rho, N, steps):
-    """p_1, ..., p_steps."""
-    p = [1.0]
-    while len(p) < steps:
-        p.append(rho**2 * p[-1] * N / (p[-1] + N) + 1 - rho**2)
-    return np.array(p)
-
-
 rng, trials, most = np.random.default_rng(0), 0, 0.0
 for _ in range(60):
     d, n = int(rng.integers(1, 7)), int(rng.integers(1, 30))
@@ -220,7 +199,9 @@ for _ in range(60):
         best = optimal_wpgd(dist)
         N, eta = 1 / h2(dist, best.gamma), 1 - rho**2
         g = right_decay(rho, N)
-        p, p_n = N * (rho / g - 1), riccati(rho, N, n + 1)[-1]
+        p, p_n = N * (rho / g - 1), 1.0
+        for _ in range(n):  # the recursion itself
+            p_n = rho**2 * p_n * N / (p_n + N) + eta
         p_minus = -eta * N / p
         assert abs(p**2 + (N * eta - eta) * p - eta * N) < 1e-9 * N and eta < p < 1
         zeta = g ** (2 * n) * (1 - p) / (1 - p_minus)
@@ -340,7 +321,7 @@ prices = [price(n) for n in (100, 10_000, 1_000_000)]
 made_for_drift = right_decay(0.9, 11)
 at_blocks = constant_risk(blocks, made_for_drift) / 10
 slow = [
-    limit_risk(drifting(0.99, 2), 0.99, x) / 10
+    limit_risk(drifting(0.99, 2, 10), 0.99, x) / 10
     for x in (made_for_drift, right_decay(0.99, 11))
 ]
 for key, value in zip(("price_2", "price_4", "price_6"), prices):

@@ -234,16 +234,23 @@ for K in range(2, 7):  # d + 1 key channels, gates given and computed
     x, y, query = (part.numpy() for part in (prompts.x, prompts.y, prompts.x_query))
     for omega in (np.linspace(1, 0.1, K), rng.normal(size=K)):
         P = np.diag([1.0, 0.5, 2.0]) + 0.1
+        layer = key_layer(dist, P, omega, eps=1e-4)
+        # The limit's own error is omega-down times |P E|, and |E| at most eps/(1 - eps). The
+        # first prompt meets it: one example of the last task, along what the layer misses.
+        U, V, _ = reversal(3, 1e-4)
+        left, (most, *_), right = np.linalg.svd(P @ U @ V.T)
+        x[0, -1], query[0, 0], y[0] = right[0], left[:, 0], 0.0
+        y[0, -1] = 1.0
         falls = -np.diff(omega, prepend=0).clip(None, 0).sum()
+        assert most <= np.linalg.norm(P, 2) * 1e-4 / (1 - 1e-4) * (1 + 1e-6)
         w = dist.expand(omega)
         wanted = np.einsum("pa,ab,pnb,n,pn->p", query[:, 0], P, x, w, y)
         length = np.linalg.norm(x, axis=2) * np.abs(y)
         length = length.sum(1) * np.linalg.norm(query[:, 0], axis=1)
-        layer = key_layer(dist, P, omega, eps=1e-4)
         for model in (layer, layer.with_computed_gates(dist)):
             error = np.abs(entries(model, dist, prompts) - wanted) / length
-            # The limit's own error: omega-down times |P| times eps, and no more.
-            assert error.max() < 1.01e-4 * np.linalg.norm(P, 2) * falls + 1e-6
+            assert np.isclose(error[0], most * falls, rtol=1e-3, atol=1e-6)
+            assert error.max() < 1.001 * most * falls + 1e-6
             worst, tried = max(worst, error.max()), tried + 1
 print(
     f"{tried} layers with one spare channel: predictions off by at most {worst:.0e} "
@@ -277,16 +284,23 @@ def worst_error(U, V, Theta, omega):
     return np.linalg.norm(off, 2, axis=(1, 2)).max()
 
 
-# k channels: the direction of the proof, and the floor, for random layers.
+# k channels: the direction of the proof, and the floor. A third of the layers are random, a
+# third exactly right on one task, and a third attain the floor: a common gate, and equal
+# singular values.
 nearest_miss, tried = np.inf, 0
-for _ in range(300):
+for draw in range(300):
     k, K = int(rng.integers(1, 6)), int(rng.integers(2, 5))
     omega = rng.normal(size=K)
     U, V = rng.normal(size=(2, k, k))
     Theta = np.cumsum(rng.uniform(0.05, 1, size=(K, k)), axis=0)
-    if rng.random() < 0.5:  # a layer that tries: exactly right on one task
+    S, w = 10 ** rng.uniform(-1, 1, size=k), nearest(omega)
+    if draw % 3 == 1:
         j = rng.integers(K)
         V = omega[j] * np.linalg.inv(U * Theta[j]).T
+    if draw % 3 == 2 and w.any():
+        nu = np.abs(w).max()
+        U, V, S = np.sign(w.sum()) * nu * np.eye(k), np.eye(k), S[:1].repeat(k)
+        Theta = np.abs(w)[:, None] / nu * np.ones(k)
     u = np.linalg.inv(V.T)[:, 0]
     w = np.einsum("a,ac,kc,bc,b->k", u, U, Theta, V, u) / (u @ u)
     # One channel alone: no step is against the others, but for rounding.
@@ -298,20 +312,14 @@ for _ in range(300):
     if floor:
         nearest_miss = min(nearest_miss, error / floor)
     tried += 1
-    # Any other P: the same layer, seen through factors with singular values S.
-    S = 10 ** rng.uniform(-1, 1, size=k)
+    # Any P: the same layer, seen through factors with singular values S.
     L, W = (np.linalg.qr(rng.normal(size=(k, k)))[0] for _ in range(2))
     of_P = [
         np.linalg.norm(L * S @ (U * gates @ V.T - weight * np.eye(k)) @ W.T, 2)
         for gates, weight in zip(Theta, omega, strict=True)
     ]
     assert max(of_P) >= S.min() * floor * (1 - 1e-9)
-    # With P = I the common gate attains it: there no larger floor would be true.
-    w = nearest(omega)
-    nu = np.abs(w).max() or 1.0
-    Theta = np.abs(w)[:, None] / nu * np.ones(k)
-    common = worst_error(np.sign(w.sum()) * nu * np.eye(k), np.eye(k), Theta, omega)
-    assert np.isclose(common, floor, rtol=1e-12, atol=1e-12)
+assert nearest_miss < 1 + 1e-9
 
 # Unequal singular values: two channels exact on the large direction beat that gate.
 omega, P = np.array([1.0, 0.0]), np.diag([1.0, 10.0])
@@ -324,8 +332,8 @@ given_up = [
 ]
 assert floor == 0.5 and 1 * floor < max(given_up) == 1 < 10 * floor
 print(
-    f"{tried} random layers, no spare channel: the nearest has {nearest_miss:.2f} times "
-    "the floor, which one scalar gate attains for P = I"
+    f"{tried} layers without a spare channel: none is below the floor, and the nearest has "
+    f"{nearest_miss:.6f} times it"
 )
 
 
@@ -571,12 +579,14 @@ found = {
 }
 least = {}
 for (k, m), errors in found.items():
-    assert min(errors) < 1e-3 if m == 2 * k else min(errors) > 0.05
+    assert min(errors) < 1e-3 if m == 2 * k else min(errors) > 0.0938
     least[m - 2 * k] = min(least.get(m - 2 * k, np.inf), *errors)
     for error in errors:
         eta = 4 * error / 0.8
         assert m == 2 * k or eta >= 2 or 4.0 >= 0.8 * least_size(eta, 1)
-assert 0.8 * least_size(4 * 0.09 / 0.8, 1) > 4  # so no error is below 0.09
+# So no error is below 0.0938: there the bound is 4. For p = 1 it is not sharp. The searches
+# come to the 0.4 of one scalar gate.
+assert np.isclose(0.8 * least_size(4 * 0.0938 / 0.8, 1), 4, rtol=2e-3)
 print(
     f"{sum(map(len, found.values()))} searches: two channels a direction get below "
     f"{1e-3:g}, one less stays above {np.floor(10 * least[-1]) / 10:g}"
@@ -599,7 +609,8 @@ for k in (2, 3, 4, 6, 8):
     # a few terms may come out exact on some, those of many do not.
     assert seen[k] < 10 * expected[k]
     assert k < 6 or seen[k] > expected[k] / 30
-assert expected[8] > expected[6] > 1e-3  # of little use in float64
+# Of little use in float64.
+assert np.allclose([expected[6], expected[8]], [0.0129, 0.0543], rtol=0.01)
 print(
     "Least error in float64: "
     + ", ".join(f"{expected[k]:.0e} for {k}" for k in (2, 4, 8))
@@ -651,7 +662,7 @@ def train(seed, m):
 
 found = {m: min(train(seed, m) for seed in range(12)) for m in (2, 4)}
 cost = scalar_2 - best.risk  # of the order, to a scalar gate
-assert found[2] > best.risk + cost / 2  # proved
+assert found[2] > best.risk + cost / 2  # proved, and not sharp as far as is seen
 assert abs(found[2] - scalar_2) < 1e-4 * dist.M  # seen
 assert found[4] < best.risk + 1e-6 * dist.M  # 2d channels: nothing is in the way
 share = {m: (value - best.risk) / cost for m, value in found.items()}
@@ -761,6 +772,7 @@ print(
 # B[:, :3, :3] = maps_of(*reversal(3, 1e-3), best)
 # given_up = excess_risk(dist, B)
 # assert abs(given_up - (dist.M - best.risk) / 4) < 1e-4
-# assert best.risk + given_up < optimal_wpgd(dist, "monotone").risk - 0.02
+# saved = optimal_wpgd(dist, "monotone").risk - best.risk - given_up
+# assert np.isclose(saved, 0.0267, rtol=0.01)
 # ```
 # ````

@@ -521,10 +521,11 @@ for _ in range(20):
     s, _ = dist.signal_spectrum
     (lam, a), M = dist.task_spectrum, dist.M
     h, gamma = 10 ** rng.uniform(-4, 0), 1 + 10 ** rng.uniform(-1, 4)
-    f, df = (a**2 / (1 + lam * h)).sum(), -(lam * a**2 / (1 + lam * h) ** 2).sum()
+    Phi = (a**2 / (1 + lam * h)).sum()
+    dPhi = -(lam * a**2 / (1 + lam * h) ** 2).sum()
     T, dT = (s**2 / (M + gamma * s)).sum(), -(s**3 / (M + gamma * s) ** 2).sum()
     errors = (
-        h1(dist, h) / (-df / (f + h * df)) - 1,
+        h1(dist, h) / (-dPhi / (Phi + h * dPhi)) - 1,
         h2(dist, gamma) / (-dT / (T + (gamma - 1) * dT)) - 1,
     )
     worst = max(worst, *np.abs(errors))

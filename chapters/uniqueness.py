@@ -511,7 +511,7 @@ def draw_extremal(rng):
         s = np.array([1.0] + [small] * rng.integers(3, 6))
         top = int(1e4 * M / small)
         return crossing_at(M / small, (1, top), s, M=M)
-    # The u-mean in the middle at gamma = 1, and the v-mean where it counts most.
+    # The u-mean in the middle at gamma = 1, and the w-mean where it counts most.
     M, s_min, m = 1e4, 0.1, rng.choice([0.48, 0.55])
     constant = rng.choice([1e-3, 1.0, 2.0])
     s = np.array([1.0] + [s_min] * round((1 - m) / (m - s_min) / s_min**2))

@@ -105,7 +105,7 @@ plotting.FigureData(
 # ## A gate on the write
 #
 # ```{symbols}
-# omega P P_q P_k K counts n d x y x_query q k v G o risk M r R C Sx Sigma sigma Q h gamma
+# omega P P_q P_k K counts n d x y x_query q k v G o risk M r R C Sx Sigma sigma Q h gamma beta lambda f B
 # ```
 #
 # Let token $i$ write $u_i\, v_i k_i^\top$ with a factor $u_i \ge 0$ of its own. Then its weight is what it writes, times what later gates leave of it:
@@ -425,8 +425,8 @@ print(
 # non-zero $s_l$, $k_R$ the number of distinct eigenvalues of $R$ to whose eigenspaces $r$ is not orthogonal, and $V$ the span of the vectors $A_l^{-1} r$, $s_l \ne 0$.
 #
 # 1. $\dim V = \min(k_\Sigma, k_R)$. With weights of any sign, $m$ heads reach $\risk^{\text{key}}$ if and only if $m \ge \dim V$; the infimum over fewer is larger.
-# 2. Let the weights of each head be confined to a closed convex cone $\mathcal C$ with interior points: those with $0 \le \omega_1 \le \dots \le \omega_n$, of forget gates, or those with $\omega \ge 0$. Then $\dim V + 1$ heads reach $\risk^{\text{key}}$. With $\dim V$ heads it is reached if and only if $V \cap \mathcal C$ spans $V$, and it is the infimum if and only if
-#    $V \cap \mathcal C \neq \{0\}$.
+# 2. Let the weights of each head be confined to a closed convex cone $\mathcal K$ with interior points: those with $0 \le \omega_1 \le \dots \le \omega_n$, of forget gates, or those with $\omega \ge 0$. Then $\dim V + 1$ heads reach $\risk^{\text{key}}$. With $\dim V$ heads it is reached if and only if $V \cap \mathcal K$ spans $V$, and it is the infimum if and only if
+#    $V \cap \mathcal K \neq \{0\}$.
 # 3. One head with weights $\omega \ne 0$ and the best $P$ for them has the risk
 #
 #    $$
@@ -439,16 +439,16 @@ print(
 # ````{dropdown} Why it is true
 # (proof-thm-heads)=
 # ```{prf:proof}
-# With $Q_i = \Sigma_x^{1/2} \bigl( \sum_j \omega^{(j)}_i P_j \bigr) \Sigma_x^{1/2}$ in an eigenbasis of $\Sigma$, the proof of {prf:ref}`prop-beyond-wpgd` writes the risk as $\risk^{\text{key}}$ plus, for each entry $(a, b)$, the positive definite form of $(M + s_b) I + s_b R$ at the difference between the vector of these entries, in $\R^n$, and its best value: $s_l A_l^{-1} r$ at $(l, l)$ and zero elsewhere. Read the
+# With $Q_i = \Sigma_x^{1/2} \bigl( \sum_j \omega^{(j)}_i P_j \bigr) \Sigma_x^{1/2}$ in an eigenbasis of $\Sigma$, the proof of {prf:ref}`prop-beyond-wpgd` writes the risk as $\risk^{\text{key}}$ plus, for each entry $(l, t)$, the positive definite form of $(M + s_t) I + s_t R$ at the difference between the vector of these entries, in $\R^n$, and its best value: $s_l A_l^{-1} r$ at $(l, l)$ and zero elsewhere. Read the
 # $n$ matrices as one map from $\R^{d \times d}$ to $\R^n$, of rank at most $m$: its columns are combinations of the $\omega^{(j)}$. The best one has the column space $V$, and is unique.
 #
 # **1.** In an eigenbasis of $R$, with one vector for each eigenvalue $\lambda$ that counts for $k_R$, $A_l^{-1} r$ has the entries $s_l^{-1} a_\lambda/(c_l + \lambda)$ with $c_l = 1 + M/s_l > 0$ and $a_\lambda \neq 0$ the length of the part of $r$. So $\dim V$ is the rank of the matrix of all $1/(c_l + \lambda)$, $k_R$ by $k_\Sigma$ after repeated columns are dropped. Its square submatrices are Cauchy's, with determinant
 # $\prod_{l < l'} (c_{l'} - c_l) \prod_{\lambda < \lambda'} (\lambda' - \lambda) / \prod (c_l + \lambda) \ne 0$, so its rank is full. A basis of $V$ makes $\dim V$ heads; the $P_j$ exist, as in {prf:ref}`prop-beyond-wpgd`. Maps of smaller rank are a closed set without the minimiser, and the excess is a positive definite form, so its infimum on them is attained and positive.
 #
-# **2.** Let $e$ be an interior point of $\mathcal C$, and $v_1, v_2, \dots$ a basis of $V$. For small $\epsilon > 0$ the weights $e$ and $e + \epsilon v_j$ lie in $\mathcal C$, and they span a space that contains $V$. With $\dim V$ heads and the best map the $\omega^{(j)}$ span $V$; so they exist in $\mathcal C$ if and only if $V \cap \mathcal C$ spans $V$.
+# **2.** Let $e$ be an interior point of $\mathcal K$, and $z_1, z_2, \dots$ a basis of $V$. For small $\epsilon > 0$ the weights $e$ and $e + \epsilon z_j$ lie in $\mathcal K$, and they span a space that contains $V$. With $\dim V$ heads and the best map the $\omega^{(j)}$ span $V$; so they exist in $\mathcal K$ if and only if $V \cap \mathcal K$ spans $V$.
 #
-# *In the limit, enough.* Let $0 \ne \omega \in V \cap \mathcal C$, and complete it to a basis $\omega, v_2, \dots$ of $V$. The space spanned by $\omega + \epsilon e, v_2, \dots$ has the interior point $\omega + \epsilon e$ of $\mathcal C$, so it is spanned by elements of $\mathcal C$; and it tends to $V$ as $\epsilon \to 0$. The maps with these column spaces that are nearest to the best one tend to it.
-# *Needed.* If risks tend to $\risk^{\text{key}}$, the maps tend to the best one. In the end their rank is $\dim V$, so their column spaces are spanned by the $\omega^{(j)}$, all non-zero and in $\mathcal C$, and tend to $V$. The limit of $\omega^{(1)}/\norm{\omega^{(1)}}$, along a subsequence, is in $V$ and in $\mathcal C$.
+# *In the limit, enough.* Let $0 \ne \omega \in V \cap \mathcal K$, and complete it to a basis $\omega, z_2, \dots$ of $V$. The space spanned by $\omega + \epsilon e, z_2, \dots$ has the interior point $\omega + \epsilon e$ of $\mathcal K$, so it is spanned by elements of $\mathcal K$; and it tends to $V$ as $\epsilon \to 0$. The maps with these column spaces that are nearest to the best one tend to it.
+# *Needed.* If risks tend to $\risk^{\text{key}}$, the maps tend to the best one. In the end their rank is $\dim V$, so their column spaces are spanned by the $\omega^{(j)}$, all non-zero and in $\mathcal K$, and tend to $V$. The limit of $\omega^{(1)}/\norm{\omega^{(1)}}$, along a subsequence, is in $V$ and in $\mathcal K$.
 #
 # **3.** One head's excess is least if $Q$ is diagonal with entries $t_l$, and $t_l$ minimises the form of $A_l$ at $t_l\, \omega - s_l A_l^{-1} r$. The minimum is the bracket times $s_l^2$, and Cauchy and Schwarz say its sign.
 # ```
@@ -580,18 +580,18 @@ print(
 #
 # **2.** is {prf:ref}`prop-beyond-wpgd` for each $k$.
 #
-# **3.** Averaging weights over blocks lowers the risk, as it is the mean of quadratic forms that are invariant under exchange of the examples of a block, and keeps the form of the layer. Let $W^{ab}$ be the $K \times K$ matrix of the entries $(a, b)$, in the eigenbasis of $\Sigma$, of the $\Sigma_x^{1/2} B^{(k)} \Sigma_x^{1/2}$ for an example of block $i$: row $i$, column $k$. It is $\sum_j \omega^{(j)} g_j^\top$ times numbers,
+# **3.** Averaging weights over blocks lowers the risk, as it is the mean of quadratic forms that are invariant under exchange of the examples of a block, and keeps the form of the layer. Let $T^{lt}$ be the $K \times K$ matrix of the entries $(l, t)$, in the eigenbasis of $\Sigma$, of the $\Sigma_x^{1/2} B^{(k)} \Sigma_x^{1/2}$ for an example of block $i$: row $i$, column $k$. It is $\sum_j \omega^{(j)} g_j^\top$ times numbers,
 # so its rank is at most $m$. With $r^{(k)}$ the indicator of block $k$ the risk is
 #
 # $$
-# M + \frac{1}{K} \sum_{a,b} \Bigl[ n_1 \bigl( M + (1 + n_1)\, s_b \bigr) \norm{W^{ab}}_F^2 - 2\, n_1 s_a \mathbb{1}_{a = b} \tr W^{ab} \Bigr] .
+# M + \frac{1}{K} \sum_{l,t} \Bigl[ n_1 \bigl( M + (1 + n_1)\, s_t \bigr) \norm{T^{lt}}_F^2 - 2\, n_1 s_l \mathbb{1}_{l = t} \tr T^{lt} \Bigr] .
 # $$
 #
-# For every real matrix $(\tr W)^2 \le \rank(W)\, \norm{W}_F^2$: the trace is at most the sum of the singular values. So each $(a, a)$ gains at most $\frac1K\, n_1 s_a^2\, m / \bigl( M + (1 + n_1)\, s_a \bigr)$, in sum $\tau m/K$; and $m$ may be replaced by $K$ if it is larger. It is attained if head $j \le \min(m, K)$ writes block $j$ alone, has $g_j(k) = \mathbb{1}_{j = k}$ and the best $P$ for $r^{(j)}$ and these
+# For every real matrix $(\tr T)^2 \le \rank(T)\, \norm{T}_F^2$: the trace is at most the sum of the singular values. So each $(l, l)$ gains at most $\frac1K\, n_1 s_l^2\, m / \bigl( M + (1 + n_1)\, s_l \bigr)$, in sum $\tau m/K$; and $m$ may be replaced by $K$ if it is larger. It is attained if head $j \le \min(m, K)$ writes block $j$ alone, has $g_j(k) = \mathbb{1}_{j = k}$ and the best $P$ for $r^{(j)}$ and these
 # weights, of which {prf:ref}`thm-stationary-points` says that it gains $\tau$.
 #
-# One head with equal weights and $g = 1$ has $W^{aa}$ proportional to $\ones\ones^\top$, for which $(\tr W)^2 = \norm{W}_F^2$: this is $\tau/K$. Let $\omega^{(j)}$ be one on the blocks $j, \dots, K$ and zero before, as a gate of zero at a delimiter makes it. Block $k$ is $\omega^{(k)} - \omega^{(k+1)}$: take heads with $P$ for $j = 1, \dots, K$ and with $-P$ for $j = 2, \dots, K$, and let the query open two of them, or one for
-# $k = K$. If no $g_j$ depends on $k$, all columns of $W^{ab}$ are equal, and its rank is at most one.
+# One head with equal weights and $g = 1$ has $T^{ll}$ proportional to $\ones\ones^\top$, for which $(\tr T)^2 = \norm{T}_F^2$: this is $\tau/K$. Let $\omega^{(j)}$ be one on the blocks $j, \dots, K$ and zero before, as a gate of zero at a delimiter makes it. Block $k$ is $\omega^{(k)} - \omega^{(k+1)}$: take heads with $P$ for $j = 1, \dots, K$ and with $-P$ for $j = 2, \dots, K$, and let the query open two of them, or one for
+# $k = K$. If no $g_j$ depends on $k$, all columns of $T^{lt}$ are equal, and its rank is at most one.
 # ```
 # ````
 #
@@ -738,26 +738,26 @@ print(
 # ```{prf:proof}
 # **1.** With $u_i$ in place of the label $m$ is the state, so $m_{n+1}^\top q = \delta / c$. **2.** The first is plain; $f_c \to f$ pointwise, and $f^2$ has a finite mean.
 #
-# **3.** Let $a = \min(1, c/\lvert\delta\rvert)$ and $b = 1 - a \ge 0$, zero unless $\lvert \delta \rvert > c$. With the query's label $y_{n+1}$,
+# **3.** Let $\zeta = \min(1, c/\lvert\delta\rvert)$ and $b = 1 - \zeta \ge 0$, zero unless $\lvert \delta \rvert > c$. With the query's label $y_{n+1}$,
 #
 # $$
-# (y_{n+1} - a f)^2 - (y_{n+1} - f)^2 = b\, \bigl( 2\, y_{n+1} f - (1 + a) f^2 \bigr) \le b\, \bigl( 2\, y_{n+1}^2 - \tfrac12 f^2 \bigr).
+# (y_{n+1} - \zeta f)^2 - (y_{n+1} - f)^2 = b\, \bigl( 2\, y_{n+1} f - (1 + \zeta) f^2 \bigr) \le b\, \bigl( 2\, y_{n+1}^2 - \tfrac12 f^2 \bigr).
 # $$
 #
 # Let $z_i = x^\top P x_i$, so that $\delta = \sum_i \omega_i z_i$ and $f = \sum_i \omega_i z_i y_i$, and condition on $x$ and $z$; $b$ is a function of these. Given them, $x_i = z_i t + \xi_i$ with a vector $t$ that depends on $x$ only and independent Gaussian $\xi_i$ of mean zero, whose covariance is that of $x_i$ less its part along $P^\top x$. (If $z_i = 0$ almost surely given $x$, then $b = 0$.) For $i \neq j$ the
 # products of $\xi_i^\top \beta_i$ and $\xi_j^\top \beta_j$ have mean zero, and $\E\, (\xi_i^\top \beta_i)^2 = \tr \Sigma - u^\top \Sigma u$ for some unit vector $u$. So
 #
 # $$
-# \E[f^2 \mid x, z] \ge v \sum_i \omega_i^2 z_i^2 \ge \frac{v}{n}\, \delta^2, \qquad v = \sigma^2 + \tr \Sigma - \max_l s_l > 0,
+# \E[f^2 \mid x, z] \ge \nu \sum_i \omega_i^2 z_i^2 \ge \frac{\nu}{n}\, \delta^2, \qquad \nu = \sigma^2 + \tr \Sigma - \max_l s_l > 0,
 # $$
 #
-# and $\E[b f^2] \ge \frac{v}{n} c^2\, \E b$. On the other side $\E[y_{n+1}^2 \mid x, z] = x^\top C x + \sigma^2 =: \eta$. With $\epsilon = v/8n$
+# and $\E[b f^2] \ge \frac{\nu}{n} c^2\, \E b$. On the other side $\E[y_{n+1}^2 \mid x, z] = x^\top C x + \sigma^2 =: \eta$. With $\epsilon = \nu/8n$
 #
 # $$
 # 2\, \E[b\, \eta] \le 2 \epsilon c^2\, \E b + 2\, \E[\eta\, ;\, \eta > \epsilon c^2],
 # $$
 #
-# so the risk changes by at most $-\frac{v}{4n} c^2\, \E b + 2\, \E[\eta\, ;\, \eta > \epsilon c^2]$. The last term is at most $e^{-\text{const} \cdot c^2}$ for large $c$, as $\eta$ is a quadratic form of Gaussians. But $\E b \ge \frac12 \Pr(\lvert \delta \rvert > 2c)$, and given $x$, $\delta$ is normal with standard deviation $\norm{\omega}\, \norm{\Sigma_x^{1/2} P^\top x}$, whose last factor is the norm of a
+# so the risk changes by at most $-\frac{\nu}{4n} c^2\, \E b + 2\, \E[\eta\, ;\, \eta > \epsilon c^2]$. The last term is at most $e^{-\text{const} \cdot c^2}$ for large $c$, as $\eta$ is a quadratic form of Gaussians. But $\E b \ge \frac12 \Pr(\lvert \delta \rvert > 2c)$, and given $x$, $\delta$ is normal with standard deviation $\norm{\omega}\, \norm{\Sigma_x^{1/2} P^\top x}$, whose last factor is the norm of a
 # Gaussian vector with covariance $Q^\top Q \ne 0$. Both this norm and the normal variable exceed a multiple of $\sqrt c$ with probability $e^{-\text{const} \cdot c}$ at least: a product of two Gaussians has the heavier tail. So the first term wins. If some best $\omega \ge 0$, its $Q$ is not zero.
 # ```
 # ````

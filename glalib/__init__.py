@@ -10,6 +10,7 @@ The rooms, in the order in which data flows through them:
     conditions  when the minimiser is unique (Theorem 3, and this book's)
     fixed_points    all of them, of a function that does not decrease
     constant_gate   the best constant gate, by branch and bound
+    drift       prompts whose task drifts, and the decay that suits them
     optima      stationary points and the best of each class of weights (Theorems 2 to 4, Corollaries 1 to 3)
     delta_steps     how far the steps of the delta rule lead, and a search for the best
     delta_rule  the exact risk of the delta rule, and its best steps

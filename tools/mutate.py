@@ -36,6 +36,7 @@ FIRST = {
     "checkpoint.py": ["checkpoint", "training"],
     "cli.py": ["package"],
     "constant_gate.py": ["constant_gates"],
+    "drift.py": ["constant_gates"],
     "delta_rule.py": ["delta_rule"],
     "delta_steps.py": ["delta_rule"],
     "files.py": ["training", "sweep"],

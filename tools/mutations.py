@@ -35,6 +35,8 @@ MUTATIONS = [
     Mutation(
         "the best weights", "risk.py", "h * dist.R * np.array(dist.counts", "2 * h * dist.R * np.array(dist.counts"
     ),
+    Mutation("the query one step on", "drift.py", "rho ** (n - 1.0 * i)", "rho ** (n - 1.0 - i)"),
+    Mutation("how noise slows the right decay", "drift.py", "(1 - rho**2) / N", "(1 - rho) / N"),
     Mutation(
         "only one stationary point",
         "optima.py",
@@ -249,6 +251,8 @@ MUTATIONS = [
         "U = count_hat(S, n, d) + d - 1",
         "U = count_hat(S, n, d) + d",
     ),
+    Mutation("what later gates do to a block", "label_energy.py", "one * g, two * gg", "one, two"),
+    Mutation("a start at the line", "reproduce/below.py", "* line.omega[-1] *", "*"),
     Mutation("the scale of a delta rule", "delta_rule.py", "1 - 2 * scale * overlap", "1 - scale * overlap"),
     Mutation("the fourth moments of a feature", "delta_steps.py", "xi * (2 * xi * e +", "xi * (xi * e +"),
     Mutation("the noise that a step writes", "delta_steps.py", "self.noise * w[..., 0] ** 2", "self.noise * w[..., 0]"),

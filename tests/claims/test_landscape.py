@@ -247,7 +247,7 @@ def test_the_bounds_by_ranges_are_reached():
     s, M = (1.0, 1e-5), 1e8
 
     def middle(gaps, m):
-        """F' at gamma = 1 with the u-mean in the middle and the v-mean at m."""
+        """F' at gamma = 1 with the u-mean in the middle and the w-mean at m."""
         high = gaps / (s[0] - s[1])
         copies = (1, (1 - m) / (m - s[1]) / s[1] ** 2)
         return steepest(s, copies, M, (0.0, high), mean=high / 2, gamma=1.0)
@@ -280,7 +280,7 @@ def test_the_constant_nine_is_sharp_without_noise():
     assert dist.sigma == 0 and gammas == pytest.approx([102.2, 127.5, 158.9], rel=1e-3)
     assert [slope(dist, gamma) > 1 for gamma in gammas] == [False, True, False]
     found = uniqueness(dist)
-    # A/B is 1 + 8 times this ratio: below 9.1.
+    # Xi is 1 + 8 times this ratio: below 9.1.
     assert not found.holds_sharp and found.gap_Sigma * found.gap_R < 8.1 / 8 * found.bound_sharp
 
 

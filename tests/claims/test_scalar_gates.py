@@ -300,7 +300,7 @@ def test_five_is_sharp_on_the_cone():
 
 @pytest.mark.claim("prop-monotone-optimum")
 def test_zero_eigenvalues_count_on_the_cone():
-    """Tasks in a plane: A < 9 B with the non-zero eigenvalues of D R D, one stationary point, three on the cone."""
+    """Tasks in a plane: Xi < 9 with the non-zero eigenvalues of D R D, one stationary point, three on the cone."""
     angle = np.deg2rad([0, 85, 50, 15])
     joint = np.cos(angle[:, None] - angle)
     Sx = np.diag([1.0] + [1 / 299] * 299)

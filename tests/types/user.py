@@ -28,6 +28,7 @@ from glalib import (
     wpgd_step,
 )
 from glalib.baselines import bayes, least_squares, ridge
+from glalib.drift import drifting, right_decay
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
 from glalib.probe import EffectiveWeights
 from glalib.reproduce import figure1, sweep, train_cell, train_point
@@ -48,6 +49,8 @@ assert_type(prompts.to(torch.float32), Prompts)
 best = optimal_wpgd(dist)
 assert_type(best, WPGD)
 assert_type(best(prompts), Tensor)
+assert_type(drifting(0.9, 20, d=3, sigma=0.1), PromptDistribution)
+assert_type(float(right_decay(0.9, np.array([2.0, 11.0])).max()), float)
 assert_type(optimal_wpgd(dist, "constant-gate").gate, float | None)
 assert_type(optimal_wpgd(dist, np.ones(2)).risk, float)
 assert_type(stationary_points(dist), list[WPGD])
