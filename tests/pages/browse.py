@@ -14,9 +14,6 @@ WIDTHS = DESK, TABLET, PHONE = 1440, 768, 360
 # The sizes of a page: of the first one, of any other, how many elements, and how far what is there may jump.
 LANDING, CHAPTER, ELEMENTS, SHIFT = 1.2e6, 2.8e6, 15_000, 0.1
 
-# How long to wait for what never comes, in milliseconds: a machine may be busy with other things.
-PATIENCE = 600_000
-
 # A4 between its margins: assets/print.css.
 PAPER = 658
 
@@ -69,7 +66,7 @@ def tabs(browser):
     found = {theme: browser.new_context(color_scheme=theme).new_page() for theme in THEMES}
     for tab in found.values():
         tab.add_init_script(AT_FIRST)
-        tab.set_default_timeout(PATIENCE)
+        tab.set_default_timeout(chromium.PATIENCE)
     return found
 
 
