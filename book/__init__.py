@@ -4,6 +4,7 @@ In the order in which a page meets them:
 
     pairs        the two files of each chapter, NAME.md and NAME.py, kept in step
     symbols      the symbol table, bound to names in the code
+    letters      what a page says of a letter of that table where it brings it in
     claims       the claims, and what asserts each: statements, proofs, cells, tests
     runner       the chapter runner, a plugin of pytest: every cell, every solution, the stored outputs; the markers,
                  and the claims that went down

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +21,8 @@ class Symbol:
     shape: str = ""
     place: str = ""
     of: str = ""  # the row whose letter it shares, as P_q that of P
+    called: dict = field(default_factory=dict)  # of each letter, what a page may call it where it brings it in
+    made: str = ""  # the letters of which it may be made there
 
     @property
     def shown(self):
@@ -35,13 +37,18 @@ GREEK = re.compile(
 )
 MATH = re.compile(r"\$\$(.*?)\$\$|\$([^$]+)\$", re.DOTALL)
 WORDS = re.compile(r"\\(?:operatorname|mathrm|text|textrm|mathbf|label|ref|eqref|begin|end)\*?\s*\{[^{}]*\}")
+# Running indices and dummies, the same everywhere; E, d and others in \operatorname are words.
+RUNNING = set("ijklmte")
+CALLIGRAPHIC = re.compile(r"\\mathcal\s*\{?([A-Za-z])\}?")  # letters of their own: $\mathcal C$ is not $C$
 
 
 def letters(text):
     """The letters of the formulas in a text, without their indices, accents and words: $\\hat P_{ij}$ has P."""
     found = set()
     for display, inline in MATH.findall(text):
-        formula = re.sub(r"_(?:\\\w+|\w|\{[^{}]*\})", " ", WORDS.sub(" ", display or inline))
+        formula = re.sub(r"_(?:\\mathcal *\w|\\\w+|\w|\{[^{}]*\})", " ", WORDS.sub(" ", display or inline))
+        found |= {rf"\mathcal {letter}" for letter in CALLIGRAPHIC.findall(formula)}
+        formula = CALLIGRAPHIC.sub(" ", formula)
         found |= set(GREEK.findall(formula))
         found |= set(re.findall(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", " ", formula)))
     return found
@@ -56,7 +63,11 @@ def anchor(symbol):
 
 def read(root=ROOT):
     listed = yaml.safe_load((root / "symbols.yml").read_text(encoding="utf-8"))
-    return {name: Symbol(id=name, **entry) for name, entry in listed.items()}
+    table = {name: Symbol(id=name, **entry) for name, entry in listed.items()}
+    for symbol in table.values():
+        if isinstance(symbol.called, str):  # said once for all letters of the row
+            symbol.called = dict.fromkeys(letters(symbol.symbol), symbol.called)
+    return table
 
 
 def owner_of(symbol):

@@ -115,7 +115,7 @@ plotting.FigureData(
 # n$, with ones inside each block.
 #
 # ```{symbols}
-# omega P Q Sigma Sx C M N sigma R r d n risk
+# omega P Q Sigma Sx C M N sigma R r d n risk beta x y gamma h
 # ```
 #
 # ```{note}

@@ -108,7 +108,7 @@ plotting.FigureData(
 # ## The least risk on the key side
 #
 # ```{symbols}
-# omega P P_q P_k d risk M r R Sigma Sx n lambda Q D
+# omega P P_q P_k d risk M r R Sigma Sx n lambda Q D B
 # ```
 #
 # As on the page on {doc}`vector_gates`, a layer with key channels shows example $i$ through the matrix $B_i = P_q \diag(\Omega_i) P_k^\top$: its prediction is $\sum_i x^\top B_i\, x_i\, y_i$.
@@ -123,10 +123,10 @@ plotting.FigureData(
 # above, with gates given in $[0, 1]$ that do not depend on features and labels, and with at least $2k$ key channels. Its least risk is
 #
 # $$
-# \risk^{\text{key}} = M - \sum_a s_a^2\, r^\top \bigl( (M + s_a) I + s_a R \bigr)^{-1} r \le \risk^\star ,
+# \risk^{\text{key}} = M - \sum_l s_l^2\, r^\top \bigl( (M + s_l) I + s_l R \bigr)^{-1} r \le \risk^\star ,
 # $$
 #
-# where $\risk^\star$ is the least risk of WPGD, and more channels do not lower it. The two are equal if and only if all non-zero $s_a$ are equal or $R\, r = \lambda r$ for some $\lambda$.
+# where $\risk^\star$ is the least risk of WPGD, and more channels do not lower it. The two are equal if and only if all non-zero $s_l$ are equal or $R\, r = \lambda r$ for some $\lambda$.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -137,21 +137,21 @@ plotting.FigureData(
 # $$
 # \begin{aligned}
 # \risk = M &- 2 \sum_i r_i \tr(\Sigma Q_i) + \sum_i \tr\bigl( Q_i (M I + \Sigma) Q_i^\top \bigr) \\
-# &+ \sum_{i,l} R_{il} \tr(Q_i \Sigma\, Q_l^\top).
+# &+ \sum_{i,j} R_{ij} \tr(Q_i \Sigma\, Q_j^\top).
 # \end{aligned}
 # $$
 #
-# In an eigenbasis of $\Sigma$ every entry $(a, b)$ of the $Q_i$, a vector in $\R^n$, has its own quadratic form $(M + s_b) I + s_b R$, which is positive definite, and the linear term touches the diagonal only. So the minimiser is unique in the $Q_i$: they are diagonal, with entries $b_a = s_a \bigl( (M + s_a) I + s_a R \bigr)^{-1} r \in \R^n$ at $(a, a)$, and zero where
-# $s_a = 0$, hence of the form $\Sigma_x^{1/2} B_i \Sigma_x^{1/2}$. This gives $\risk^{\text{key}}$, below which no layer of this form can go. It is reached: examples of one task have equal entries, by symmetry; with $L$ the eigenvectors of $\Sigma$ for the non-zero $s_a$, the columns of $\Sigma_x^{+1/2} L$ are the queries and keys, and each of these $k$ directions gets its own signed weights $b_a$
+# In an eigenbasis of $\Sigma$ every entry $(l, m)$ of the $Q_i$, a vector in $\R^n$, has its own quadratic form $(M + s_m) I + s_m R$, which is positive definite, and the linear term touches the diagonal only. So the minimiser is unique in the $Q_i$: they are diagonal, with entries $b_l = s_l \bigl( (M + s_l) I + s_l R \bigr)^{-1} r \in \R^n$ at $(l, l)$, and zero where
+# $s_l = 0$, hence of the form $\Sigma_x^{1/2} B_i \Sigma_x^{1/2}$. This gives $\risk^{\text{key}}$, below which no layer of this form can go. It is reached: examples of one task have equal entries, by symmetry; with $L$ the eigenvectors of $\Sigma$ for the non-zero $s_l$, the columns of $\Sigma_x^{+1/2} L$ are the queries and keys, and each of these $k$ directions gets its own signed weights $b_l$
 # from two channels.
 #
-# WPGD is the case $Q_i = \omega_i Q$. Its optimum $\risk^\star$ is attained, so the two are equal if and only if the minimiser has this form, that is if all $b_a$ with $s_a \neq 0$ are multiples of one vector. If the non-zero $s_a$ are equal, they are. Otherwise take two that differ, and $r \ne 0$. Up to factors, $b_a$ is $u = (c\, I + R)^{-1} r$ with $c = 1 + M/s_a$, and the other is $(c' I + R)^{-1} r$ with
-# $c' \neq c$. If this is $\theta u$, then $(cI + R) u = r = \theta (c' I + R) u$, so $(1 - \theta) R u = (\theta c' - c) u$. As $u \ne 0$ and $c \neq c'$, $\theta \neq 1$: $u$ is an eigenvector of $R$, and so is $r = (cI + R)u$. Conversely, if $r$ is an eigenvector of $R$, or zero, all $b_a$ are multiples of it.
+# WPGD is the case $Q_i = \omega_i Q$. Its optimum $\risk^\star$ is attained, so the two are equal if and only if the minimiser has this form, that is if all $b_l$ with $s_l \neq 0$ are multiples of one vector. If the non-zero $s_l$ are equal, they are. Otherwise take two that differ, and $r \ne 0$. Up to factors, $b_l$ is $u = (c\, I + R)^{-1} r$ with $c = 1 + M/s_l$, and the other is $(c' I + R)^{-1} r$ with
+# $c' \neq c$. If this is $\theta u$, then $(cI + R) u = r = \theta (c' I + R) u$, so $(1 - \theta) R u = (\theta c' - c) u$. As $u \ne 0$ and $c \neq c'$, $\theta \neq 1$: $u$ is an eigenvector of $R$, and so is $r = (cI + R)u$. Conversely, if $r$ is an eigenvector of $R$, or zero, all $b_l$ are multiples of it.
 # ```
 # ````
 #
-# For independent tasks the weights are easy to read. In a direction with variance $s_a$ an example of task $k$ has the weight $r_k / (n_k + 1 + M/s_a)$, up to a common factor. WPGD has $r_k / (n_k + 1 + D)$ with one
-# number for all directions ({prf:ref}`prop-ill-conditioned`): the [effective dimension](effective_dimension) $D = M/m$, where $m$ is a mean of the $s_a$. So each direction puts its own variance in the place of the mean.
+# For independent tasks the weights are easy to read. In a direction with variance $s_l$ an example of task $k$ has the weight $r_k / (n_k + 1 + M/s_l)$, up to a common factor. WPGD has $r_k / (n_k + 1 + D)$ with one
+# number for all directions ({prf:ref}`prop-ill-conditioned`): the [effective dimension](effective_dimension) $D = M/m$, where $m$ is a mean of the $s_l$. So each direction puts its own variance in the place of the mean.
 #
 # Let us see it in numbers: unequal features, and one task much longer than the other. The formula as code:
 
@@ -269,7 +269,7 @@ for name, counts, r, Sx in (
 # ```{hint}
 # :class: dropdown
 #
-# For independent tasks $b_a$ is $r_k / (n_k + 1 + M/s_a)$ on the examples of task $k$.
+# For independent tasks $b_l$ is $r_k / (n_k + 1 + M/s_l)$ on the examples of task $k$.
 # ```
 #
 # ````{solution} ex-weak-and-strong

@@ -114,7 +114,7 @@ plotting.FigureData(
 # ## One gate value for all tokens
 #
 # ```{symbols}
-# omega r R counts n K M gamma h1 h2 lambda Sigma P Q risk G
+# omega r R counts n K M gamma h1 h2 lambda Sigma P Q risk G C
 # ```
 #
 # Let the logit of the gate see neither $x_i$ nor $y_i$, and let tokens carry nothing else. Then every token has the same gate $g$, the query
@@ -133,14 +133,14 @@ plotting.FigureData(
 # *New here.* Let every gate be $g \in (0, 1]$, and let $m_k = n_{k+1} + \dots + n_K$ be the number of examples after block $k$. Put
 #
 # $$
-# B_k = g^{m_k} \sum_{j=0}^{n_k - 1} g^{j} = g^{m_k}\, \frac{1 - g^{n_k}}{1 - g}, \qquad \nu = \sum_{j=0}^{n-1} g^{2j} = \frac{1 - g^{2n}}{1 - g^2}
+# b_k = g^{m_k} \sum_{j=0}^{n_k - 1} g^{j} = g^{m_k}\, \frac{1 - g^{n_k}}{1 - g}, \qquad \nu = \sum_{j=0}^{n-1} g^{2j} = \frac{1 - g^{2n}}{1 - g^2}
 # $$
 #
-# (the fractions for $g < 1$). Then $\omega_i = g^{n+1-i}$ and $r^\top \omega = g\, r^\top B$, $\norm{\omega}^2 = g^2 \nu$,
-# $\omega^\top R\, \omega = g^2 B^\top R B$. With its best $P$ the risk is
+# (the fractions for $g < 1$). Then $\omega_i = g^{n+1-i}$ and $r^\top \omega = g\, r^\top b$, $\norm{\omega}^2 = g^2 \nu$,
+# $\omega^\top R\, \omega = g^2 b^\top R b$. With its best $P$ the risk is
 #
 # $$
-# \ell(g) = M - \frac{(r^\top B)^2}{\nu} \sum_i \frac{s_i^2}{M + \gamma s_i}, \qquad \gamma = 1 + \frac{B^\top R B}{\nu} .
+# \ell(g) = M - \frac{(r^\top b)^2}{\nu} \sum_i \frac{s_i^2}{M + \gamma s_i}, \qquad \gamma = 1 + \frac{b^\top R b}{\nu} .
 # $$
 #
 # It is continuous, and as $g \to 0$ it tends to $\ell(0) := M - r_K^2 \sum_i s_i^2/(M + 2 s_i)$, the risk of the last example alone. So $\ell$
@@ -157,13 +157,13 @@ plotting.FigureData(
 # ````{dropdown} Why it is true
 # (proof-prop-constant-gate)=
 # ```{prf:proof}
-# The weights are {prf:ref}`thm-gla-is-wpgd`. Block $k$ holds the exponents $m_k + 1, \dots, m_k + n_k$, so its weights sum to $g B_k$; the
+# The weights are {prf:ref}`thm-gla-is-wpgd`. Block $k$ holds the exponents $m_k + 1, \dots, m_k + n_k$, so its weights sum to $g b_k$; the
 # three moments follow. For given weights the risk of {prf:ref}`prop-population-risk` is
 # $M - 2 (r^\top\omega) \tr(\Sigma Q) + \norm{\omega}^2 \tr(Q (M I + \gamma \Sigma) Q^\top)$. It is least at
 # $Q = \frac{r^\top \omega}{\norm{\omega}^2} \Sigma (MI + \gamma\Sigma)^{-1}$, which is that of
 # $P = \frac{r^\top \omega}{\norm{\omega}^2} C (MI + \gamma \Sigma_x C)^{-1}$, and there it is
 # $M - \frac{(r^\top\omega)^2}{\norm{\omega}^2} \sum_i s_i^2/(M + \gamma s_i)$. This is homogeneous of degree zero in $\omega$, so the factor
-# $g$ drops out. As polynomials $B$ and $\nu$ are continuous on $[0, 1]$, and $\nu \ge 1$. At $g = 0$, $B = (0, \dots, 0, 1)$ and $\nu = 1$.
+# $g$ drops out. As polynomials $b$ and $\nu$ are continuous on $[0, 1]$, and $\nu \ge 1$. At $g = 0$, $b = (0, \dots, 0, 1)$ and $\nu = 1$.
 #
 # The chain: each class of weights contains the next, and $\ell(0)$ is the risk of the non-decreasing weights $(0, \dots, 0, 1)$. For the last
 # sentence, replace the weights of each block by their mean. The block sums stay, so $r^\top\omega$ and $\omega^\top R\, \omega$ do, and weights
@@ -172,7 +172,7 @@ plotting.FigureData(
 # ```
 # ````
 #
-# $B$ and $\nu$ are geometric sums, so a value of $\ell$ need not cost more where $n$ is larger. Here they are written out:
+# $b$ and $\nu$ are geometric sums, so a value of $\ell$ need not cost more where $n$ is larger. Here they are written out:
 
 
 # %%
@@ -180,11 +180,11 @@ def ell(dist, g):
     """The formula: geometric sums, for one gate value g in [0, 1]."""
     counts = np.array(dist.counts)
     after = dist.n - np.cumsum(counts)
-    B = np.array([sum(g ** (m + np.arange(c))) for m, c in zip(after, counts)])
+    b = np.array([sum(g ** (m + np.arange(c))) for m, c in zip(after, counts)])
     nu = np.sum(g ** (2.0 * np.arange(dist.n)))
-    gamma = 1 + B @ dist.R @ B / nu
+    gamma = 1 + b @ dist.R @ b / nu
     s = dist.signal_spectrum[0]
-    return dist.M - (dist.r @ B) ** 2 / nu * np.sum(s**2 / (dist.M + gamma * s))
+    return dist.M - (dist.r @ b) ** 2 / nu * np.sum(s**2 / (dist.M + gamma * s))
 
 
 blocks = PromptDistribution(d=10, counts=(50, 50), r=(0.0, 1.0))
@@ -269,8 +269,8 @@ print(f"best gates for the four panels of Figure 1: {', '.join(shown)}")
 #
 # **Between two gates the gain is at most what it is at one of them, up to errors of second order in their distance.**
 #
-# *New here.* Let $0 \le g_1 < g_2 \le 1$, $\delta = g_2 - g_1$, and index by $1$ and $2$ what belongs to them. Write $u = r^\top B$,
-# $w = B^\top R B$, $\Delta = M - \ell$ for the gain and
+# *New here.* Let $0 \le g_1 < g_2 \le 1$, $\delta = g_2 - g_1$, and index by $1$ and $2$ what belongs to them. Write $u = r^\top b$,
+# $w = b^\top R b$, $\Delta = M - \ell$ for the gain and
 #
 # $$
 # \Phi(\nu, w) = \sum_i \frac{s_i^2}{(M + s_i)\, \nu + s_i w}, \qquad \text{so that } \Delta = u^2\, \Phi(\nu, w) .
@@ -283,7 +283,7 @@ print(f"best gates for the four panels of Figure 1: {', '.join(shown)}")
 # e_1 = \frac{\delta^2}{8} \sum_j j (j-1)\, g_2^{j-2}, \qquad e_2^2 = \frac{\delta^4}{64} \sum_j j^2 (j-1)^2 g_2^{2j-4}, \\
 # e_R = \min\bigl(e_1, \bar\lambda^{1/2} e_2\bigr), \qquad \varepsilon_u = \min\Bigl(r_+ e_1, \Bigl(\textstyle\sum_k n_k r_k^2\Bigr)^{1/2} e_2\Bigr), \\
 # \varepsilon_\nu = \frac{\delta^2}{8} \sum_j 2j (2j-1)\, g_2^{2j-2}, \\
-# \varepsilon_w = \tfrac14 (B_2 - B_1)^\top R\, (B_2 - B_1) + 2 e_R \sqrt{\max(w_1, w_2)} .
+# \varepsilon_w = \tfrac14 (b_2 - b_1)^\top R\, (b_2 - b_1) + 2 e_R \sqrt{\max(w_1, w_2)} .
 # \end{gathered}
 # $$
 #
@@ -306,7 +306,7 @@ print(f"best gates for the four panels of Figure 1: {', '.join(shown)}")
 #
 # *Three lines.* $u$ is linear in the weights: it differs from its line by $|r^\top e|$, which is at most $\varepsilon_u$, by the largest entry
 # or by Cauchy and Schwarz. So $|u| \le (1 - t) |u_1| + t |u_2| + \varepsilon_u$. $\nu = \sum_j g^{2j}$ has a second derivative of at most
-# $8 \varepsilon_\nu/\delta^2$, so it is at most $\varepsilon_\nu$ below its line. For $w$ let $\norm{x}_R^2 = x^\top R\, x$, with $R$ that of the
+# $8 \varepsilon_\nu/\delta^2$, so it is at most $\varepsilon_\nu$ below its line. For $w$ let $\norm{z}_R^2 = z^\top R\, z$, with $R$ that of the
 # examples. Entries of $R$ are at most one, so $\norm{e}_R$ is at most the sum of the entries of $e$; and the eigenvalues of $R$ are at most its
 # largest row sum of absolute values, $\bar\lambda$. So $\norm{e}_R \le e_R$, and as $\norm{\omega_t}_R$ is at most $\sqrt{\max(w_1, w_2)}$,
 #
@@ -322,7 +322,7 @@ print(f"best gates for the four panels of Figure 1: {', '.join(shown)}")
 # *The ends.* $\Phi$ falls in $\nu$ and in $w$. So $\Delta(g)$ is at most $\varphi(t)^2/\chi(t)$, where $\varphi \ge 0$ is linear in $t$ and
 # $\chi(t) = 1/\Phi$ at a $\nu > 0$ and a $w \ge 0$ that are linear in $t$. For the $s_i \ne 0$, the others add nothing to $\Phi$, let
 # $l_i = ((M + s_i)\, \nu + s_i w)/s_i^2 > 0$; then $1/\Phi = 1/\sum_i (1/l_i)$, which is concave, as the harmonic mean of linear functions is.
-# And $\varphi^2/\chi$ is convex for a linear $\varphi$ and a concave $\chi > 0$, since $(x, y) \mapsto x^2/y$ is convex and falls in $y$. A
+# And $\varphi^2/\chi$ is convex for a linear $\varphi$ and a concave $\chi > 0$, since $(\varphi, \chi) \mapsto \varphi^2/\chi$ is convex and falls in $\chi$. A
 # convex function is largest at an end of $[0, 1]$. Finally $\nu \ge \nu_1$, since $\nu$ rises with $g$, and $w \ge 0$: these are constants, and
 # linear too.
 # ```
@@ -338,15 +338,15 @@ def gain_and_bound(dist, g1, g2, g):
 
     def moments(g):
         powers = g[:, None] ** ages
-        B = np.add.reduceat(powers, start, axis=1)
-        return B, B @ dist.r, (powers**2).sum(1), ((B @ dist.R) * B).sum(1)
+        b = np.add.reduceat(powers, start, axis=1)
+        return b, b @ dist.r, (powers**2).sum(1), ((b @ dist.R) * b).sum(1)
 
     def Phi(nu, w):
         return (s**2 / ((dist.M + s) * nu + s * w)).sum(0)
 
     _, u, nu, w = moments(g)
     gain = u**2 * Phi(nu, w)
-    B, u, nu, w = moments(np.array([g1, g2]))
+    b, u, nu, w = moments(np.array([g1, g2]))
     curved = ages * (ages - 1) * g2 ** np.maximum(ages - 2, 0)
     e = (g2 - g1) ** 2 / 8 * curved
     e1, e2 = e.sum(), np.linalg.norm(e)
@@ -354,7 +354,7 @@ def gain_and_bound(dist, g1, g2, g):
     off_u = min(np.abs(dist.r).max() * e1, np.sqrt(counts @ dist.r**2) * e2)
     twice = 2 * ages * (2 * ages - 1) * g2 ** np.maximum(2 * ages - 2, 0)
     off_nu = (g2 - g1) ** 2 / 8 * twice.sum()
-    step = B[1] - B[0]
+    step = b[1] - b[0]
     off_w = step @ dist.R @ step / 4 + 2 * e_R * np.sqrt(w.max())
     nu = nu - off_nu if off_nu < nu[0] else nu[[0, 0]]
     w = w - off_w if off_w <= w.min() else 0 * w
@@ -405,7 +405,7 @@ print(best.certificate.replace(": ", ":\n"))
 # ````{dropdown} What makes a search long
 # The ends of the first cells have values of $1 - g$ in ratios of two. For each sum over ages the package takes the smaller of two bounds: the sum to
 # infinity, and the sum at $g_2 = 1$. Errors go with the square of the width, so few halvings are enough where the gain is curved. Where it is nearly flat in $g$, as in long prompts of few tasks, it
-# takes thousands of values, and more as $n$ grows. Where $n$ is large and tasks cancel, rounding spoils digits of $B^\top R B$, and the
+# takes thousands of values, and more as $n$ grows. Where $n$ is large and tasks cancel, rounding spoils digits of $b^\top R b$, and the
 # certificate says so.
 # ````
 
@@ -415,12 +415,12 @@ def long_ell(dist, t):
     """The formula at gates exp(-t), with geometric sums."""
     counts, t = np.array(dist.counts, dtype=float), t[:, None]
     after = dist.n - np.cumsum(counts)
-    B = np.exp(-after * t) * np.expm1(-counts * t) / np.expm1(-t)
+    b = np.exp(-after * t) * np.expm1(-counts * t) / np.expm1(-t)
     nu = np.expm1(-2.0 * dist.n * t) / np.expm1(-2 * t)
-    w = np.sum((B @ dist.R) * B, axis=1, keepdims=True)
+    w = np.sum((b @ dist.R) * b, axis=1, keepdims=True)
     s = dist.signal_spectrum[0]
     Phi = np.sum(s**2 / ((dist.M + s) * nu + s * w), axis=1)
-    return dist.M - (B @ dist.r) ** 2 * Phi
+    return dist.M - (b @ dist.r) ** 2 * Phi
 
 
 assert abs(best.risk - 0.4873) < 1e-4
@@ -441,7 +441,7 @@ print(
 # ## Break it
 #
 # **When rounding has the last word.** In four hundred million examples two tasks can cancel so well that rounding spoils half the digits of
-# $B^\top R B$. The bound counts this in. So the search ends early, and the certificate promises less:
+# $b^\top R b$. The bound counts this in. So the search ends early, and the certificate promises less:
 
 # %%
 dist = opposed((300_000_000, 100_000_000, 1), 1e-4, 0.5)

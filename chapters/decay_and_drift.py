@@ -25,19 +25,13 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from glalib import PromptDistribution, optimal_wpgd, plotting
+from glalib.drift import drifting, right_decay
 
 plotting.use_style()
 
 
-def drifting(rho, n, d=10, **options):
-    """Tasks of one example each, R_ij = rho^|i-j|, and the query one step on."""
-    i = np.arange(n)
-    R = rho ** np.abs(i[:, None] - i)
-    return PromptDistribution(d, (1,) * n, rho ** (n - 1.0 * i), R=R, **options)
-
-
 rho, n = 0.95, 30
-dist = drifting(rho, n)
+dist = drifting(rho, n, 10)
 best, constant = optimal_wpgd(dist), optimal_wpgd(dist, "constant-gate")
 tokens = np.arange(2, n + 1)  # the first gate acts on nothing
 layer = best.omega[:-1] / best.omega[1:]
@@ -146,7 +140,7 @@ plotting.FigureData(
 # $h = h_2(\gamma) = 1/N$. Here $r = \rho R e_n$, so $(I + N R^{-1})\, \omega \propto e_n$. For $n \ge 2$, $\eta R^{-1}$ is tridiagonal, with
 # $-\rho$ beside the diagonal and $1, 1 + \rho^2, \dots, 1 + \rho^2, 1$ on it. So rows $2, \dots, n-1$ say
 # $\omega_{i-1} + \omega_{i+1} = (g + 1/g)\, \omega_i$, and row one says the same at $i = 1$ if we define $\omega_0 := \rho\, \omega_1$. Since
-# $\frac{1 + \rho^2}{\rho} + \frac{\eta}{N\rho} > \rho + \frac1\rho \ge 2$ and $x + 1/x$ falls on $(0, 1)$, there is one such $g$, and
+# $\frac{1 + \rho^2}{\rho} + \frac{\eta}{N\rho} > \rho + \frac1\rho \ge 2$ and $g + 1/g$ falls on $(0, 1)$, there is one such $g$, and
 # $g < \rho$. The recurrence is solved by $\omega_i = c_- g^{-i} + c_+ g^i$ for $0 \le i \le n$, and $\omega_0 = \rho\,\omega_1$ gives
 # $c_+/c_- = (\rho - g)/(g (1 - \rho g)) = c > 0$. For $n = 1$ there is nothing to show.
 #
@@ -168,7 +162,7 @@ plotting.FigureData(
 # $u_t = \frac{\rho p_t}{p_t + N}$. Unrolled, $\hat b_{n+1} = \sum_i u_i\, g_{i+1} \cdots g_n\, z_i$, so the best $w$ has
 # $w_i = u_i\, g_{i+1} \cdots g_n$ and $\mathrm{mse}(w) = p_{n+1}$. This is three. Neighbours have the ratio
 # $\frac{u_i\, g_{i+1}}{u_{i+1}} = \frac{\rho N p_i}{(p_i + N)\, p_{i+1}} = \frac{p_{i+1} - \eta}{\rho\, p_{i+1}}$. By one it is also
-# $g \frac{1 + x}{1 + g^2 x}$ with $x = c g^{2i} > 0$. This rises with $x$, is above $g$, falls with $i$, and is $\omega_0/\omega_1 = \rho$ at
+# $g \frac{1 + \zeta}{1 + g^2 \zeta}$ with $\zeta = c g^{2i} > 0$. This rises with $\zeta$, is above $g$, falls with $i$, and is $\omega_0/\omega_1 = \rho$ at
 # $i = 0$. So for $i \ge 1$ it lies in $(g, \rho)$. A gate before the first write acts on nothing, and the query's gate multiplies all
 # weights alike.
 #
@@ -184,12 +178,6 @@ plotting.FigureData(
 
 
 # %%
-def right_decay(rho, N):
-    """The g of the proposition, from (1-g)^2/g = e: no cancellation near 1."""
-    e = ((1 - rho) ** 2 + (1 - rho**2) / N) / rho
-    return 2 / (2 + e + np.sqrt(e * (e + 4)))
-
-
 def riccati(rho, N, steps):
     """p_1, ..., p_steps."""
     p = [1.0]
@@ -401,7 +389,7 @@ print(
 # the last example alone.
 
 # %%
-up, down = drifting(0.9, 20), drifting(-0.9, 20)
+up, down = drifting(0.9, 20, 10), drifting(-0.9, 20, 10)
 best = optimal_wpgd(down)
 signs = (-1.0) ** np.arange(19, -1, -1)
 assert np.allclose(best.omega * signs / best.omega[-1], optimal_wpgd(up).omega)

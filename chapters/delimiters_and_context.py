@@ -129,7 +129,7 @@ plotting.FigureData(
 # The answer is in how many gate values the layer can tell apart, and where they act.
 #
 # ```{symbols}
-# K counts r omega P risk G
+# K counts r omega P risk G M
 # ```
 #
 # ```{note}
@@ -157,9 +157,9 @@ plotting.FigureData(
 # 2. Context only reaches the infimum of both if and only if some best weights $0 \le w_1 \le \dots \le w_K$ rise only in front of blocks of one
 #    example: $w_k = w_{k+1}$ whenever $n_{k+1} \ge 2$.
 # 3. Without context, delimiters can help, and can hurt.
-# 4. Let $w$, with $w_K = 1$, and $P$ be best with both. Give the gate logit $B > 0$ at examples, at the last delimiter and at the query, and at
-#    every other delimiter the logit of $w_k/w_{k+1}$, or $B$ and $-B$ where this is $1$ and $0$ ($B$ where it is $0/0$). Then the risk exceeds the
-#    infimum by at most a constant times $e^{-B}$; and times $e^{-2B}$ if the infimum is $\risk^\star$, the least with free weights.
+# 4. Let $w$, with $w_K = 1$, and $P$ be best with both. Give the gate logit $\theta > 0$ at examples, at the last delimiter and at the query, and at
+#    every other delimiter the logit of $w_k/w_{k+1}$, or $\theta$ and $-\theta$ where this is $1$ and $0$ ($\theta$ where it is $0/0$). Then the risk exceeds the
+#    infimum by at most a constant times $e^{-\theta}$; and times $e^{-2\theta}$ if the infimum is $\risk^\star$, the least with free weights.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -183,7 +183,7 @@ plotting.FigureData(
 #
 # **3.** By the examples below.
 #
-# **4.** With $\delta = 1/(1 + e^B) < e^{-B}$ the gates are $1 - \delta$, $\delta$ or fixed, so for this $P$ the risk is a polynomial in
+# **4.** With $\delta = 1/(1 + e^\theta) < e^{-\theta}$ the gates are $1 - \delta$, $\delta$ or fixed, so for this $P$ the risk is a polynomial in
 # $\delta \in [0, \frac12]$. At $\delta = 0$ it is the infimum. So it exceeds it by at most a constant times $\delta$. If the infimum is $\risk^\star$, the
 # gradient in $\omega$ vanishes there, and with it the linear term.
 # ```
@@ -288,30 +288,30 @@ print(
 
 
 # %%
-def hand_set_logits(w, B):
+def hand_set_logits(w, theta):
     """Logits of K blocks, K delimiters and the query, for weights w (K,)."""
     K = len(w)
-    out = np.full(2 * K + 1, float(B))
+    out = np.full(2 * K + 1, float(theta))
     for k in range(K - 1):
         ratio = w[k] / w[k + 1] if w[k + 1] > 0 else 1.0
         if ratio < 1:
-            out[K + k] = np.log(ratio / (1 - ratio)) if ratio > 0 else -B
+            out[K + k] = np.log(ratio / (1 - ratio)) if ratio > 0 else -theta
     return out
 
 
-def finite(dist, best, B):
-    """The gates with logits of size B, and their risk with the best P."""
-    gates, K = 1 / (1 + np.exp(-hand_set_logits(best.omega, B))), dist.K
+def finite(dist, best, theta):
+    """The gates with logits of size theta, and their risk with the best P."""
+    gates, K = 1 / (1 + np.exp(-hand_set_logits(best.omega, theta))), dist.K
     omega = weights_of(dist.counts, gates[:K], gates[K:-1], gates[-1])
     return gates, population_risk(dist, best.P, omega)
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-finite-logits", "caption": "Where the order of the tasks is right, the excess risk falls with twice the exponent. Excess risk of a gate with logits of size $B$ over the best non-decreasing weights: like $e^{-2B}$ in (a) and (b), where these are the best of all, like $e^{-B}$ in (d), where the order binds."}}
-B, excess = np.linspace(2, 14, 25), {}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-finite-logits", "caption": "Where the order of the tasks is right, the excess risk falls with twice the exponent. Excess risk of a gate with logits of size $\\theta$ over the best non-decreasing weights: like $e^{-2\\theta}$ in (a) and (b), where these are the best of all, like $e^{-\\theta}$ in (d), where the order binds."}}
+theta, excess = np.linspace(2, 14, 25), {}
 for panel in "abd":
     dist = PromptDistribution(10, (50, 50), panels[panel])
     best = optimal_wpgd(dist, "monotone")
-    risks = np.array([finite(dist, best, height)[1] for height in B])
+    risks = np.array([finite(dist, best, height)[1] for height in theta])
     excess[panel] = risks - best.risk
 
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
@@ -322,7 +322,7 @@ for k, (panel, values) in enumerate(excess.items()):
         "linestyle": dashes[panel],
         "linewidth": 2.2,
     }
-    ax.semilogy(B, np.maximum(values, 1e-12) / 10, **style)
+    ax.semilogy(theta, np.maximum(values, 1e-12) / 10, **style)
 ends = {"a": (7.2, 12, 4), "b": (7, -12, -14), "d": (9, 6, 8)}
 names = {"a": "(a)", "b": "(b), in order", "d": "(d), out of order"}
 for k, (panel, (place, right, up)) in enumerate(ends.items()):
@@ -330,7 +330,7 @@ for k, (panel, (place, right, up)) in enumerate(ends.items()):
         names[panel],
         (
             place,
-            np.exp(np.interp(place, B, np.log(np.maximum(excess[panel], 1e-12))))
+            np.exp(np.interp(place, theta, np.log(np.maximum(excess[panel], 1e-12))))
             / 10,
         ),
         xytext=(right, up),
@@ -338,12 +338,12 @@ for k, (panel, (place, right, up)) in enumerate(ends.items()):
         ha="right" if right < 0 else "left",
         color=plotting.TASKS[k],
     )
-_ = ax.set(xlabel="size of the logits, $B$", ylabel="excess risk / $d$")
+_ = ax.set(xlabel=r"size of the logits, $\theta$", ylabel="excess risk / $d$")
 
 # %% tags=["remove-input"]
 plotting.FigureData(
     "finite_logits",
-    {"B": B} | {f"excess_{panel}": values for panel, values in excess.items()},
+    {"theta": theta} | {f"excess_{panel}": values for panel, values in excess.items()},
     figure=fig,
     d=10,
     n=100,
@@ -354,8 +354,8 @@ plotting.FigureData(
 # %% tags=["check", "asserts-prop-delimiters-context"]
 slopes = {}
 for panel, values in excess.items():
-    slopes[panel] = np.polyfit(B[12:18], np.log(values[12:18]), 1)[0]
-    # The slope of the logarithm, from B = 8 to 10.5; the next order is e^-8.
+    slopes[panel] = np.polyfit(theta[12:18], np.log(values[12:18]), 1)[0]
+    # The slope of the logarithm, from theta = 8 to 10.5; the next order is e^-8.
     assert abs(slopes[panel] - (-1 if panel == "d" else -2)) < 0.03
 
 # The same as a module that computes its gates from context.
@@ -434,19 +434,19 @@ assert none_below(dist, shared, 2, 10 * (table["b"]["both"] + 2e-3))[0]
 # ```{exercise} Compute: logits for one per cent
 # :label: ex-one-per-cent
 #
-# How large must $B$ be in panels (b) and (d) until the risk is within one per cent of the infimum?
+# How large must $\theta$ be in panels (b) and (d) until the risk is within one per cent of the infimum?
 # ```
 #
 # ```{hint}
 # :class: dropdown
 #
-# `finite(dist, best, B)[1]` is the risk. It falls in $B$ here, so bisection finds where it crosses.
+# `finite(dist, best, theta)[1]` is the risk. It falls in $\theta$ here, so bisection finds where it crosses.
 # ```
 #
 # ````{solution} ex-one-per-cent
 # :class: dropdown
 #
-# About $5.8$ in (b) and $7.7$ in (d). Already in (b) that is a gate within a third of a per cent of one. What matters is $e^{-B}$ times the
+# About $5.8$ in (b) and $7.7$ in (d). Already in (b) that is a gate within a third of a per cent of one. What matters is $e^{-\theta}$ times the
 # number of examples: over fifty examples even a gate of $99/100$ forgets two fifths.
 #
 # ```python
@@ -457,7 +457,7 @@ assert none_below(dist, shared, 2, 10 * (table["b"]["both"] + 2e-3))[0]
 #     dist = PromptDistribution(10, (50, 50), panels[panel])
 #     best = optimal_wpgd(dist, "monotone")
 #     enough[panel] = brentq(
-#         lambda B: finite(dist, best, B)[1] - 1.01 * best.risk, 2, 14
+#         lambda theta: finite(dist, best, theta)[1] - 1.01 * best.risk, 2, 14
 #     )
 # assert round(enough["b"], 1) == 5.8 and round(enough["d"], 1) == 7.7
 # ```

@@ -97,7 +97,7 @@ plotting.FigureData(
 # ## Every token has its own iterate
 #
 # ```{symbols}
-# Z x y x_query beta P_q P_k omega Omega G d n K r C Sx
+# Z x y x_query beta P_q P_k omega Omega G d n K r C Sx q v W
 # ```
 #
 # ```{prf:theorem} Depth
@@ -127,8 +127,8 @@ plotting.FigureData(
 # ```{prf:proof}
 # By induction on $l$. At $l = 0$ all $\beta_i^0 = 0$ and the label coordinates are $y_i$. Suppose that the statement holds for $Z^l$.
 # The keys $P_{k,l}^\top x_i$ and queries $P_{q,l}^\top x_i$ read features only. The values are zero except at the label
-# coordinate, where they are $-(y_j - x_j^\top \beta_j^l)$. By {prf:ref}`prop-unrolled` the output of token $i$ is $\sum_{j \le i} (D_{ij} \odot v_j k_j^\top) q_i$ with
-# $D_{ij} = G_{j+1} \odot \dots \odot G_i$. Only its label coordinate can differ from zero, and the label row of $D_{ij}$ on the key coordinates is $\Omega_{ij}^l$. So the
+# coordinate, where they are $-(y_j - x_j^\top \beta_j^l)$. By {prf:ref}`prop-unrolled` the output of token $i$ is $\sum_{j \le i} (\Gamma_{ij} \odot v_j k_j^\top) q_i$ with
+# $\Gamma_{ij} = G_{j+1} \odot \dots \odot G_i$. Only its label coordinate can differ from zero, and the label row of $\Gamma_{ij}$ on the key coordinates is $\Omega_{ij}^l$. So the
 # layer adds
 #
 # $$

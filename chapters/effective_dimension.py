@@ -421,20 +421,20 @@ for exponent in (0, 2):
 # ```{exercise} Explore: the same prompt, longer
 # :label: ex-same-prompt-longer
 #
-# Two independent tasks of $5a$ and $40a$ examples have $r = (0.3, 0.8)$, as in {numref}`fig-ill-conditioned`. Let $a$ grow. From which $a$ on does a scalar gate fail, for white features and for $c = 0.5$? Is there a spectrum with which it never does? And with tasks of $5a$ and $10a$ examples?
+# Two independent tasks of $5j$ and $40j$ examples have $r = (0.3, 0.8)$, as in {numref}`fig-ill-conditioned`. Let $j$ grow. From which $j$ on does a scalar gate fail, for white features and for $c = 0.5$? Is there a spectrum with which it never does? And with tasks of $5j$ and $10j$ examples?
 # ```
 #
 # ```{hint}
 # :class: dropdown
 #
-# How do the threshold of part 3 and the bound of part 2 grow with $a$?
+# How do the threshold of part 3 and the bound of part 2 grow with $j$?
 # ```
 #
 # ````{solution} ex-same-prompt-longer
 # :class: dropdown
 #
-# The threshold is $16a - 1$, and without noise $D$ never exceeds $50$. So a scalar gate fails from $a = 4$ on, whatever the spectrum; for white features not before, for $c = 0.5$ from $a = 3$ on. In long prompts a task counts as a whole, so
-# if $r_1 / n_1 > r_2 / n_2$ an example of the earlier task weighs more in the end, and a scalar gate fails. With $5a$ and $10a$ examples $r_1/n_1 < r_2/n_2$, the threshold is negative, and the gate passes at every length.
+# The threshold is $16j - 1$, and without noise $D$ never exceeds $50$. So a scalar gate fails from $j = 4$ on, whatever the spectrum; for white features not before, for $c = 0.5$ from $j = 3$ on. In long prompts a task counts as a whole, so
+# if $r_1 / n_1 > r_2 / n_2$ an example of the earlier task weighs more in the end, and a scalar gate fails. With $5j$ and $10j$ examples $r_1/n_1 < r_2/n_2$, the threshold is negative, and the gate passes at every length.
 #
 # ```python
 # def gate_passes(a, counts, exponent):

@@ -110,7 +110,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# Sigma lambda M gamma F R r sigma h1 h2 omega P Sx d n counts
+# Sigma lambda M gamma F R r sigma h1 h2 omega P Sx d n counts Lambda
 # ```
 #
 # ## The rank that is safe
@@ -148,40 +148,40 @@ plotting.FigureData(
 # $$
 #
 # as $h (\lambda_+ - \mu) < 1 + \lambda_+ h$; the last step is strict unless $\mu = \lambda_-$, where $h_1' = 0$. As in the proof of {prf:ref}`thm-rank-five` let $\varphi_i = \gamma s_i/(M + \gamma s_i)$, and $\xi_i =
-# \gamma s_i/M = \varphi_i/(1 - \varphi_i)$; then $|h_2'| = \frac{2 M m}{\gamma (M + m)^2} (\E_\pi \varphi - \E_v \varphi)$. With
+# \gamma s_i/M = \varphi_i/(1 - \varphi_i)$; then $|h_2'| = \frac{2 M m}{\gamma (M + m)^2} (\E_\pi \varphi - \E_w \varphi)$. With
 #
 # $$
-# p = \sum \varphi_i^2, \qquad S = \sum \varphi_i^2 \xi_i, \qquad q = \E_\pi \varphi = \frac1S \sum \varphi_i^3 \xi_i
+# p = \sum \varphi_i^2, \qquad S = \sum \varphi_i^2 \xi_i, \qquad \bar\varphi = \E_\pi \varphi = \frac1S \sum \varphi_i^3 \xi_i
 # $$
 #
-# we have $\E_v \varphi = \frac1p \sum \varphi_i^3$ and $m = M S/(\gamma p)$. At a fixed point $\mu = \gamma - 1$ and $h = m/(M + m)$, so $1 + \lambda_- h = (M + \Lambda m)/(M + m)$, and
+# we have $\E_w \varphi = \frac1p \sum \varphi_i^3$ and $m = M S/(\gamma p)$. At a fixed point $\mu = \gamma - 1$ and $h = m/(M + m)$, so $1 + \lambda_- h = (M + \Lambda m)/(M + m)$, and
 #
 # $$
-# F' \le 4\, \frac{\gamma - \Lambda}{\gamma} \cdot \frac{M}{M + \Lambda m} \Bigl( q - \frac1p \sum \varphi_i^3 \Bigr)
-# = \frac{4 (\theta - 1)}{\theta p + S} \sum \varphi_i^2 (q - \varphi_i) ,
+# F' \le 4\, \frac{\gamma - \Lambda}{\gamma} \cdot \frac{M}{M + \Lambda m} \Bigl( \bar\varphi - \frac1p \sum \varphi_i^3 \Bigr)
+# = \frac{4 (\theta - 1)}{\theta p + S} \sum \varphi_i^2 (\bar\varphi - \varphi_i) ,
 # $$
 #
 # strictly unless $F' = 0$. If $\theta = 1$ or $k = 0$ the right side is zero. So let $\theta > 1$ and $k \ge 1$; it remains to show that
 #
 # $$
-# T = \sum \varphi_i^2 \bigl[ 4 (\theta - 1)(q - \varphi_i) - \theta - \xi_i \bigr] < 0 .
+# T = \sum \varphi_i^2 \bigl[ 4 (\theta - 1)(\bar\varphi - \varphi_i) - \theta - \xi_i \bigr] < 0 .
 # $$
 #
-# Two facts tie the sums: the definition of $q$, and $\sum \xi_i = \gamma \tr(\Sigma)/M = \theta \tau$ with the condition,
+# Two facts tie the sums: the definition of $\bar\varphi$, and $\sum \xi_i = \gamma \tr(\Sigma)/M = \theta \tau$ with the condition,
 #
 # $$
-# \sum \varphi_i^2 \xi_i (q - \varphi_i) = 0, \qquad\qquad \sum \xi_i - \bigl( \tfrac k4 - 1 \bigr) \theta \ge 0 .
+# \sum \varphi_i^2 \xi_i (\bar\varphi - \varphi_i) = 0, \qquad\qquad \sum \xi_i - \bigl( \tfrac k4 - 1 \bigr) \theta \ge 0 .
 # $$
 #
-# Let $\varphi_1$ be the largest, $t_i = \varphi_i/\varphi_1 \in (0, 1]$, so that $q \le \varphi_1 < 1$. There are two cases.
+# Let $\varphi_1$ be the largest, $t_i = \varphi_i/\varphi_1 \in (0, 1]$, so that $\bar\varphi \le \varphi_1 < 1$. There are two cases.
 #
 # *2\. Let $2 S \le 3 (\theta - 1) p$.* Take $\frac83$ times the first fact away from $T$:
 #
 # $$
-# T = \sum \varphi_i^2 \bigl[ 4 \bigl( \theta - 1 - \tfrac23 \xi_i \bigr)(q - \varphi_i) - \theta - \xi_i \bigr] .
+# T = \sum \varphi_i^2 \bigl[ 4 \bigl( \theta - 1 - \tfrac23 \xi_i \bigr)(\bar\varphi - \varphi_i) - \theta - \xi_i \bigr] .
 # $$
 #
-# The factor of $q$ is $4 \bigl( (\theta - 1) p - \frac23 S \bigr) \ge 0$, so $T$ does not decrease if $\varphi_1$ takes the place of $q$. Add $\varphi_1^2$ times the second fact. The terms of $i = 1$ are then
+# The factor of $\bar\varphi$ is $4 \bigl( (\theta - 1) p - \frac23 S \bigr) \ge 0$, so $T$ does not decrease if $\varphi_1$ takes the place of $\bar\varphi$. Add $\varphi_1^2$ times the second fact. The terms of $i = 1$ are then
 # $\varphi_1^2 (-\theta - \xi_1 + \xi_1 + \theta) = 0$, and with one $-\frac\theta4$ for each of the $k$ others, $T \le \varphi_1^2 \sum_{i \ge 2} b_i$, where (without the index)
 #
 # $$
@@ -197,7 +197,7 @@ plotting.FigureData(
 #
 # the maximum being at $\varphi = 1/\sqrt8$. So $T \le -\varphi_1^2 k/70 < 0$.
 #
-# *3\. Let $2 S > 3 (\theta - 1) p$.* Put $\varphi_1$ in the place of $q$ at once, and add $\frac12 S - \frac34 (\theta - 1) p > 0$ and $\frac12 \varphi_1^2$ times the second fact. The terms of $i = 1$ are
+# *3\. Let $2 S > 3 (\theta - 1) p$.* Put $\varphi_1$ in the place of $\bar\varphi$ at once, and add $\frac12 S - \frac34 (\theta - 1) p > 0$ and $\frac12 \varphi_1^2$ times the second fact. The terms of $i = 1$ are
 # $-\varphi_1^2 \bigl( \frac\theta2 + \frac34 (\theta - 1) \bigr)$, and the others $\varphi_1^2 b_i$ with
 #
 # $$
@@ -306,16 +306,16 @@ print(
 # (proof-prop-few-directions-sharp)=
 # ```{prf:proof}
 # Notation is that of the proof of {prf:ref}`thm-few-directions`, with $k - 1$ eigenvalues $s_2 = \dots = s_k$ beside $s_1$. Choose $\xi_1$, large, and $\xi_i = 1$ for the others, so that $\varphi_i = \frac12$; then $\gamma = (\xi_1 + k - 1)/\tau$ and
-# $s_i = M \xi_i/\gamma$ have $\tr \Sigma = \tau M$. As $\xi_1 \to \infty$, $S/\xi_1 \to 1$, $q \to 1$, $p \to 1 + \frac{k - 1}4$ and $\sum \varphi_i^2 (q - \varphi_i) \to \frac{k-1}8$, so with $\theta = \gamma/\Lambda$
+# $s_i = M \xi_i/\gamma$ have $\tr \Sigma = \tau M$. As $\xi_1 \to \infty$, $S/\xi_1 \to 1$, $\bar\varphi \to 1$, $p \to 1 + \frac{k - 1}4$ and $\sum \varphi_i^2 (\bar\varphi - \varphi_i) \to \frac{k-1}8$, so with $\theta = \gamma/\Lambda$
 #
 # $$
-# \frac{4 (\theta - 1)}{\theta p + S} \sum \varphi_i^2 (q - \varphi_i) \to \frac{(k - 1)/2}{1 + \frac{k-1}4 + \Lambda \tau} ,
+# \frac{4 (\theta - 1)}{\theta p + S} \sum \varphi_i^2 (\bar\varphi - \varphi_i) \to \frac{(k - 1)/2}{1 + \frac{k-1}4 + \Lambda \tau} ,
 # $$
 #
 # which exceeds one if and only if $k - 1 > 4 (1 + \Lambda \tau)$. Fix such a $\xi_1$. For a law $u$ on the two ends $\lambda_\pm$, $F'$ at a fixed point $\gamma$ is this number times $h (\lambda_+ - \mu)/(1 + \lambda_+ h)$, a factor that tends to one as
 # $\lambda_+ \to \infty$. So $F' > 1$ there if $\lambda_+$ is large.
 #
-# *The tasks.* Take $n_1 \ge \lambda_-$ and $n_2 > n_1$ examples and the correlation $c \ge 0$ with $n_1 n_2 (1 - c^2) = \lambda_- (n_1 + n_2 - \lambda_-)$. It exists, as $(n_1 - \lambda_-)(n_2 - \lambda_-) \ge 0$, and the two non-zero eigenvalues are
+# *The tasks.* Take $n_1 \ge \lambda_-$ and $n_2 > n_1$ examples and the correlation $R_{12} \ge 0$ with $n_1 n_2 (1 - R_{12}^2) = \lambda_- (n_1 + n_2 - \lambda_-)$. It exists, as $(n_1 - \lambda_-)(n_2 - \lambda_-) \ge 0$, and the two non-zero eigenvalues are
 # $\lambda_-$ and $n_1 + n_2 - \lambda_-$, as large as one likes. Here $\lambda_- < \gamma - 1 < \lambda_+$, so some $r \ne 0$ makes $\E_u \lambda = \gamma - 1$; a multiple of it is small enough for $R$ and $r$ to be the correlations of tasks. Then $\gamma$ is a fixed point, a crossing from below, and
 # there is another one on either side of it. (For $\lambda_- = n_1 = 1$ the tasks are independent.)
 # ```

@@ -173,7 +173,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# x y Z d n r M P P_q P_k omega Omega G q k v psi risk
+# x y Z d n r M P P_q P_k omega Omega G q k v psi risk W
 # ```
 #
 # ## What was trained

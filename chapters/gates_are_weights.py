@@ -85,7 +85,7 @@ plotting.FigureData(
 # ## The layer
 #
 # ```{symbols}
-# d n x y x_query beta_query Z q k v G o P_q P_k P omega Omega
+# d n x y x_query beta_query Z q k v G o P_q P_k P omega Omega W f
 # ```
 #
 # ```{prf:definition} Gated linear attention

@@ -19,7 +19,7 @@
 #
 # The fourth reviewer of the paper asked this. The authors answered that for WPGD the landscape suggests it, and named what makes the training of a
 # layer harder. This page proves it for the risk of WPGD, from almost every start, where the stationary point is unique. The picture is the smallest
-# case: one number $P$, one weight $\omega$. Every flow runs along a hyperbola, and each hyperbola meets the curve of best predictors.
+# case, where $P$ and $\omega$ are one number each. Every flow runs along a hyperbola, and each hyperbola meets the curve of best predictors.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-hyperbolas", "caption": "Every flow stays on its hyperbola and ends where that meets the minimisers. One feature, one example: gradient flows on $\\risk(P, \\omega)$ (black, from the dots), the minimisers (orange, two branches), and curves of constant $P^2 - \\omega^2$ (dotted). The origin is a saddle: only starts with $P = -\\omega$ end there."}}
 import matplotlib.pyplot as plt
@@ -103,7 +103,7 @@ plotting.FigureData(
 # ## What is conserved, and where it ends
 #
 # ```{symbols}
-# P omega risk M R r C Sigma Sx gamma F d n
+# P omega risk M R r C Sigma Sx gamma F d n Q
 # ```
 #
 # Gradient flow is gradient descent with steps so small that they make a curve: $\dot P = -\partial_P \risk$, $\dot\omega = -\partial_\omega \risk$, with $P \in \R^{d \times d}$ and
@@ -141,18 +141,18 @@ plotting.FigureData(
 # $\risk = M$. Choose $J$ and $u$ with $\tr(\Sigma \hat J) \neq 0$, $\hat J = \Sigma_x^{1/2} J \Sigma_x^{1/2}$, and $r^\top u \neq 0$. At $(0, \omega_0)$, in the plane $(\epsilon J, \omega_0 + \tau u)$,
 #
 # $$
-# \risk = M - 2 \epsilon \tau\, (r^\top u) \tr(\Sigma \hat J) + \epsilon^2 a + \text{higher order},
+# \risk = M - 2 \epsilon \tau\, (r^\top u) \tr(\Sigma \hat J) + \epsilon^2 \theta + \text{higher order},
 # $$
 #
-# so the Hessian there is $\begin{pmatrix} 2a & -b \\ -b & 0 \end{pmatrix}$ with $b = 2 (r^\top u) \tr(\Sigma \hat J) \neq 0$: its determinant is negative, and one eigenvalue is. The same holds
+# so the Hessian there is $\begin{pmatrix} 2\theta & -b \\ -b & 0 \end{pmatrix}$ with $b = 2 (r^\top u) \tr(\Sigma \hat J) \neq 0$: its determinant is negative, and one eigenvalue is. The same holds
 # at $(P_0, 0)$ with the roles exchanged. A non-trivial point with $F' > 1$ has a negative eigenvalue by {prf:ref}`prop-index`.
 #
 # *Almost no start ends at a strict saddle.* The argument is that of {cite:t}`lee2016gradient` for descent in steps. These points are not isolated, so we argue locally. Let $\phi$ be the time-one map of the flow; it is defined everywhere by 2, smooth, injective, and its derivative
 # is invertible (it is a diffeomorphism onto its image), so preimages of null sets are null sets. A strict saddle $z$ is a fixed point of $\phi$ at which the derivative has an eigenvalue above one. By the centre-stable manifold theorem {cite}`shub1987global` there are a neighbourhood
-# $B_z$ and a manifold $W_z$ of dimension less than full, such that a point whose iterates all stay in $B_z$ lies in $W_z$.
+# $U_z$ and a manifold $T_z$ of dimension less than full, such that a point whose iterates all stay in $U_z$ lies in $T_z$.
 #
-# Countably many of the $B_z$ cover the set of strict saddles. If a flow converges to
-# a strict saddle, its iterates stay in one of these from some time $k$ on, so its start lies in $\phi^{-k}(W_z)$. The union of these sets over countably many $z$ and all $k$ is a null set.
+# Countably many of the $U_z$ cover the set of strict saddles. If a flow converges to
+# a strict saddle, its iterates stay in one of these from some time $k$ on, so its start lies in $\phi^{-k}(T_z)$. The union of these sets over countably many $z$ and all $k$ is a null set.
 #
 # By 2 the flow converges to some critical point; for almost every start it is none of the above.
 #
@@ -276,7 +276,7 @@ assert np.allclose(end, on_branch(sign, conserved(start)), atol=1e-5)
 # %% [markdown]
 # ## Many starts
 #
-# Forty random starts, with sizes over two decades. Twenty more put the risk just below $M$ or well below it, on either side of the best size. Four have risk $M$ exactly, or to rounding, and are not critical. From every start the check sees that the conserved
+# Twenty random starts, with sizes over two decades. Twenty more put the risk just below $M$ or well below it, on either side of the best size. Four have risk $M$ exactly, or to rounding, and are not critical. From every start the check sees that the conserved
 # quantity stays, that the risk never rises, that the bound of the proof holds at every time, and that the end is the closed form, on its branch and at its scale.
 
 # %% tags=["check"]
@@ -296,12 +296,13 @@ print(f"The gradient agrees with difference quotients to {off:.0e}")
 # The integrator works to a relative 1e-9, so the conserved quantity may drift by a little
 # more than that; we allow 1e-6. How near the end must be follows from the gradient there
 # and the smallest eigenvalue mu > 0 of the Hessian at the minimum: the distance is at most
-# |gradient|/mu, the excess of the risk at most |gradient|^2/(2 mu), to first order. We ask
-# for twice that, and add what the integrator may err.
+# |gradient|/mu, the excess of the risk at most |gradient|^2/(2 mu), to first order: one per
+# cent more is allowed. Most flows end along the slowest direction, and meet both. The excess
+# is compared on the way, before rounding of the risk hides it.
 assert len(stationary_points(dist)) == 1
 r_n, half = dist.r[dist.task_index], psd_root(dist.Sx)
 b = np.linalg.norm(r_n) * np.linalg.norm(half @ dist.C @ half)
-nearest = []
+nearest, met = [], []
 
 
 def curvature(goal):
@@ -327,9 +328,13 @@ def assert_converges(start):
     end = path.y[:, -1]
     sign = np.sign(split(end)[1] @ r_n)
     goal = on_branch(sign, conserved(end))
-    steep, (mu, _) = np.linalg.norm(gradient(end)), curvature(goal)
-    assert np.linalg.norm(end - goal) < 2 * steep / mu + 1e-8 * np.linalg.norm(goal)
-    assert abs(risks[-1] - best.risk) < steep**2 / mu + 1e-12 * dist.M
+    (mu, _), away = curvature(goal), np.linalg.norm(end - goal)
+    ratios = [mu * away / np.linalg.norm(gradient(end))]
+    for y, excess in zip(path.y.T, risks - best.risk, strict=True):
+        if 1e-9 * dist.M < excess < 1e-7 * dist.M:
+            ratios.append(2 * mu * excess / np.sum(gradient(y) ** 2))
+    assert max(ratios) < 1.01 and abs(risks[-1] - best.risk) < 1e-11 * dist.M
+    met.append((ratios[0], max(ratios[1:], default=0.0)))
     nearest.append(np.linalg.norm(end - goal) / np.linalg.norm(goal))
     return sign
 
@@ -353,6 +358,12 @@ signs = {
     assert_converges(random_start(10 ** rng.uniform(-1.5, 0.5))) for _ in range(20)
 }
 assert {-1.0, 1.0} == signs  # both branches are reached
+assert np.min(np.max(met, 0)) > 0.99
+# The bound on z, where little noise is left out of it: along Sigma and r.
+noisy = dist.replace(sigma=30.0)
+at = np.concatenate([dist.C.ravel(), r_n])  # Q = Sigma
+root = b**2 + noisy.M * (problem(noisy)[1](at) - noisy.M)
+assert 0.99 < b / ((b + np.sqrt(root)) / noisy.M) <= 1
 print(
     f"{len(nearest)} random starts: all end at the predicted minimiser, to "
     f"{max(nearest):.0e} of its size"
@@ -373,7 +384,7 @@ for start in (ones, *one_sided, scaled(random_start(), 0.0, 1)):
     assert abs(risk(start) - dist.M) < 1e-13 * dist.M
     assert np.linalg.norm(gradient(start)) > 1e-3
     assert_converges(start)
-print(f"{len(nearest) - 40} starts with risk at most M: all end at the minimiser")
+print(f"{len(nearest) - 20} starts with risk at most M: all end at the minimiser")
 
 # %% [markdown]
 # Near the minimum the excess of the risk should fall like $e^{-2 \mu t}$, where $\mu$ belongs to the conserved quantity: it is the smallest eigenvalue of the Hessian, the zero of the scale left out. {prf:ref}`thm-flow-rate` bounds it in closed form.
@@ -406,7 +417,7 @@ for k in (-30.0, -3.0, 0.0, 3.0, 30.0):
 assert np.allclose(
     [rates[k, 1] for k, _ in rates], [rates[k, -1] for k, _ in rates], rtol=0.01
 )
-assert max(rates.values()) > 3 * min(rates.values())
+assert np.isclose(max(rates.values()) / min(rates.values()), 47.2, rtol=0.01)
 print(
     f"{len(rates)} rates are twice the smallest curvature, within 1 per cent; "
     f"the fastest is {max(rates.values()) / min(rates.values()):.0f} times the slowest"
@@ -680,18 +691,18 @@ print(
 # ````{solution} ex-fastest-hyperbola
 # :class: dropdown
 #
-# One near the middle. With large $\norm{P}$ and small $\omega$ the directions of $P$ are flat, as $P$ enters the risk only times $\omega$; with large $\omega$ and small $P$ it is the other way
+# One near zero: it is 47.2 times as fast as $-30$ and 43.8 times as fast as $30$. With large $\norm{P}$ and small $\omega$ the directions of $P$ are flat, as $P$ enters the risk only times $\omega$; with large $\omega$ and small $P$ it is the other way
 # round.
 #
 # ```python
 # scales = np.linspace(-30, 30, 121)
 # speed = np.array([2 * curvature(on_branch(1, k))[0] for k in scales])
 # fastest = speed.argmax()
-# assert 0 < fastest < 120 and abs(scales[fastest]) < 15
+# assert abs(scales[fastest]) <= 0.5  # a step of the scan
 # assert (np.diff(speed[: fastest + 1]) > 0).all() and (
 #     np.diff(speed[fastest:]) < 0
 # ).all()
-# assert speed[fastest] > 3 * max(speed[0], speed[-1])
+# assert np.allclose(speed[fastest] / speed[[0, -1]], [47.2, 43.8], rtol=0.01)
 # ```
 # ````
 #
@@ -730,6 +741,6 @@ print(
 #
 #
 # whole, half_step = drift(0.02), drift(0.01)
-# assert np.isclose(whole / half_step, 2, rtol=0.1)
+# assert np.isclose(whole / half_step, 2, rtol=0.01)
 # ```
 # ````

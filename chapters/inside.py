@@ -80,7 +80,7 @@ pictures = {
 for name, matrix in pictures.items():  # the largest is one, the diagonal positive
     sign = np.sign(np.trace(matrix[:10, :10]))
     pictures[name] = sign * matrix / np.abs(matrix).max()
-fig, axes = plt.subplots(1, 3, figsize=(7.2, 2.9))
+fig, axes = plt.subplots(1, 3, figsize=(6.4, 2.6))
 for ax, (title, matrix) in zip(axes, pictures.items(), strict=True):
     ax.imshow(matrix, cmap="RdBu", vmin=-1, vmax=1)
     for edge in (9.5, 10.5):
@@ -109,7 +109,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# d n x y Z q k v psi P_q P_k P omega gamma R r C Sx sigma Sigma M risk
+# d n x y Z q k v psi P_q P_k P omega gamma R r C Sx sigma Sigma M risk beta W f
 # ```
 #
 # ## Eq. (9) and its symmetries
@@ -130,7 +130,10 @@ plotting.FigureData(
 # 2. Let $\Sigma_x$ be nonsingular, $C \ne 0$, the symmetric part of $P$ not zero, the rank of $P$ at least two, and some $\omega_i > 0$. If $f = x^\top P X^\top (\omega \odot y)$ almost surely, then $w_y \ne 0$, $P = w_y A_{xx}$ and
 #
 #    $$
-#    w_x = 0, \quad A_{xy} = 0, \quad c^\top A_{cx} = 0, \quad c^\top A_{cy} = 0, \quad w_c^\top c = 0,
+#    \begin{gathered}
+#    w_x = 0, \quad A_{xy} = 0, \quad c^\top A_{cx} = 0, \\
+#    c^\top A_{cy} = 0, \quad w_c^\top c = 0,
+#    \end{gathered}
 #    $$
 #
 #    and at all examples with $\omega_i > 0$ also $w_c^\top c_i = 0$, $A_{xc}\, c_i = 0$, $c^\top A_{cc}\, c_i = 0$: on all that examples and query show, the layer is Eq. (9), up to symmetries.
@@ -265,7 +268,7 @@ parts = ("values", "scores", "$P$", "weights")
 titles = {"two": "two tasks, $d = 10$", "three": "three tasks, $d = 5$"}
 keys = ("setting", "model", "beginning", "seed", "part", "distance", "height")
 record = {key: [] for key in keys}
-fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.6), sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(6.4, 4.0), sharey=True)
 for ax, (setting, title) in zip(axes, titles.items(), strict=True):
     dist = SETTINGS[setting]
     for r in chosen(setting=setting):
@@ -287,14 +290,15 @@ for ax, (setting, title) in zip(axes, titles.items(), strict=True):
                 place = [setting, which, r["beginning"], r["seed"], parts[k], value]
                 for key, entry in zip(keys, [*place, up - k], strict=True):
                     record[key].append(entry)
-    ax.set(title=title, xscale="log", xlim=(6e-5, 1.5), xlabel="distance")
-    ax.set_xticks([1e-3, 1e-2, 1e-1, 1], ["0.001", "0.01", "0.1", "1"])
+    ax.set(title=title, xscale="log", xlim=(1.5e-3, 1.5), xlabel="distance")
+    ax.set_xticks([1e-2, 1e-1, 1], ["0.01", "0.1", "1"])
     ax.minorticks_off()
 axes[0].set_yticks([0, -1, -2, -3], parts)
+axes[0].set_ylim(-4.4, 0.5)
 signs = ("\u25cf", "\u25a0", "\u25b2")
 for k, (name, ink, _) in enumerate(looks.values()):
     _ = axes[1].text(
-        9e-5, -2.55 - 0.3 * k, f"{signs[k]} {name}", color=ink, va="center"
+        1.9e-3, -3.6 - 0.3 * k, f"{signs[k]} {name}", color=ink, va="center"
     )
 
 # %% tags=["remove-input"]
@@ -431,7 +435,7 @@ print(
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-three-inside", "caption": "Trained layers hold the theory's weights and its P. Three tasks of fifteen examples, five features of unlike variance; layers with a gate that reads everything. Left, the weight of each example by regression of the prediction, over the mean, one line for each seed; black, the best weights. Right, the diagonal of P over its mean, against the feature's variance; the line is the best P. Grey: layers that did not arrive."}}
 three = SETTINGS["three"]
 line = best["three", "gla"]
-fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.0))
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.9))
 at = np.arange(1, three.n + 1)
 target = three.expand(line.omega)
 variances = np.diag(three.Sx)
@@ -619,7 +623,7 @@ with torch.no_grad():
 #     net.layers[0].W_v.zero_()
 #     net.layers[0].W_v[d] = net.h / n
 # added = population_risk(dist, np.eye(d), np.ones(n) / n) + epsilon**2 * (1 + 2 / n) * d * (d + 2)
-# seen = simulate_risk(net, dist, 40_000, queries=8, generator=torch.Generator().manual_seed(0))
+# seen = simulate_risk(net, dist, 100_000, queries=4, generator=torch.Generator().manual_seed(0))
 # assert abs(seen.risk - added) < 4 * seen.stderr
 # ```
 # ````

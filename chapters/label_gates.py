@@ -28,52 +28,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from glalib import GLA, PromptDistribution, optimal_wpgd, plotting, simulate_risk
-from glalib.label_energy import count_hat, energies, gain, nodes
+from glalib.label_energy import (
+    best_sigmoid,
+    block_sums,
+    count_hat,
+    energies,
+    gain,
+    nodes,
+)
 from glalib.layout import DELIMITED
 from glalib.reproduce import start
 from glalib.training import Recipe, fit
-from scipy.optimize import minimize
 
 plotting.use_style()
-
-
-y_nodes, y_weights = np.polynomial.hermite_e.hermegauss(60)
-y_weights = y_weights / y_weights.sum()
-
-
-def block_sums(gate, n, d):
-    """E sum w_i y_i^2, E |sum w_i y_i x_i|^2, E prod g, E prod g^2; w_i = prod_{j>i} g(y_j)."""
-    s, w = nodes(d, 60)
-    y = np.sqrt(s)[:, None] * y_nodes
-    g = gate(y)
-    one, two, mixed = ((v * y_weights).sum(1) for v in (g, g * g, g * y * y))
-    once, twice = (m[:, None] ** np.arange(n) for m in (one, two))
-    pairs = (np.cumsum(once, 1)[:, :-1] * twice[:, -2::-1]).sum(1) if n > 1 else 0
-    square = 3 * s * twice.sum(1) + 2 * mixed * pairs + (d - 1) * s * twice.sum(1)
-    return [w @ v for v in (s * once.sum(1), square, one**n, two**n)]
-
-
-def gated_risk(d, counts, r, logits, slope):
-    """The risk of gates sigmoid(logit_k + slope y) in block k, delimiters and P at best."""
-    risk, one, two = d, 1.0, 1.0  # one, two: what later gates do to a block
-    for n, share, b in reversed(list(zip(counts, r, logits, strict=True))):
-        L, Q, g1, g2 = block_sums(lambda y: 1 / (1 + np.exp(-b - slope * y)), n, d)
-        risk -= share**2 * (one * L) ** 2 / (two * Q)
-        one, two = one * g1, two * g2
-    return risk
-
-
-def best_sigmoid(d, counts, r):
-    """The least risk over two logits and one slope, and where it is."""
-    at = [np.log(2 * counts[0] * d) + 1] * 2 + [1.2 / np.sqrt(d)]
-    found = minimize(
-        lambda x: gated_risk(d, counts, r, x[:2], x[2]),
-        at,
-        method="Nelder-Mead",
-        options={"xatol": 1e-4, "fatol": 1e-8, "maxiter": 600},
-    )
-    return found.fun, found.x
-
 
 small = PromptDistribution(d=5, counts=(20, 20), r=(0.2, 0.8))
 line = optimal_wpgd(small).risk
@@ -100,7 +67,7 @@ for k, d in enumerate((2, 10, 50)):
     left.plot(S / (n * d), ratio, color=plotting.TASKS[k], ls=("-", "--", "-.")[k])
     place = S[0] / (n * d) * (1, 0.9, 0.9)[k], ratio[0] - (0.07, -0.02, 0.05)[k]
     side = ("left", "right", "right")[k]
-    left.text(*place, f"$d = {d}$", ha=side, va="center", fontsize=10)
+    left.text(*place, f"$d = {d}$", ha=side, va="center")
     record["curve"] += [f"weight d={d}"] * 60
     record["x"] += list(S / (n * d))
     record["y"] += list(ratio)
@@ -148,7 +115,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# x y x_query beta beta_query r R C Sx sigma M P omega Z G q k v psi d n K counts
+# x y x_query beta beta_query r R C Sx sigma M P omega Z G q k v psi d n K counts W f B
 # ```
 #
 # ## The most that labels can tell
@@ -172,10 +139,10 @@ plotting.FigureData(
 #
 # and the risk is $M - \sum_k r_k\, \E [ (1 - \sigma^2 \tau_k)\, S_k\, \omega_k ]$.
 #
-# Without noise, with $\hat n_k = \E[S_k / \norm{\beta_k}^2 \mid S_k]$ and modified Bessel functions $K_\nu$ (subscript: the order),
+# Without noise, with $\hat n_k = \E[S_k / \norm{\beta_k}^2 \mid S_k]$ and modified Bessel functions $\mathrm{K}_\nu$ (subscript: the order),
 #
 # $$
-# \omega_k = \frac{r_k}{\hat n_k + d - 1}, \qquad \hat n_k = \sqrt{S_k}\; \frac{K_{\nu+1}(\sqrt{S_k})}{K_\nu(\sqrt{S_k})}, \qquad \nu = \frac{n_k - d}{2} .
+# \omega_k = \frac{r_k}{\hat n_k + d - 1}, \qquad \hat n_k = \sqrt{S_k}\; \frac{\mathrm{K}_{\nu+1}(\sqrt{S_k})}{\mathrm{K}_\nu(\sqrt{S_k})}, \qquad \nu = \frac{n_k - d}{2} .
 # $$
 #
 # Then $\hat n_k$ increases strictly with $S_k$; so if $r \ne 0$ the risk is below that of the best fixed weights, $\omega_k = r_k / (n_k + d + 1)$.
@@ -184,7 +151,7 @@ plotting.FigureData(
 # ````{dropdown} Why it is true
 # (proof-thm-label-energy)=
 # ```{prf:proof}
-# *A regression, given the labels.* The query's features and noise are independent of the rest, so with $v = \sum_i B_i(y) x_i$ the risk is $\sigma^2 + \E \norm{\beta - v}^2$. Given $y$ we regress $\beta$ on the $x_i$:
+# *A regression, given the labels.* The query's features and noise are independent of the rest, so with $u = \sum_i B_i(y) x_i$ the risk is $\sigma^2 + \E \norm{\beta - u}^2$. Given $y$ we regress $\beta$ on the $x_i$:
 # the $B_i$ are best, for almost every $y$, if and only if
 #
 # $$
@@ -210,13 +177,13 @@ plotting.FigureData(
 #
 # *Equal weights solve it.* Put $B_i = \omega_l y_i I$ for $i$ in block $l$. Both sides have a factor $y_j$, and what is left is one equation for each block:
 # $\sum_l T_{kl} S_l\, \omega_l + e_k \omega_k = c_k$. It has a solution: if $e_k > 0$, as $T + \operatorname{diag}(e_k / S_k)$ is positive definite. Else $d = 1$ and $\sigma = 0$, $T = \E[z z^\top \mid y]$ and
-# $c = \E[\beta z \mid y]$ with $z_k = 1/\beta_k$, and $c$ lies in the range of $T$. So these $B_i$ are best. The matrix of the $\E[x_i^\top x_j \mid y]$ is positive definite if all $e_k > 0$, that is if $d \ge 2$ or $\sigma > 0$; then nothing else is as good. $v$ is a conditional projection, so
-# $\E \norm{v}^2 \le \E \norm{\beta}^2$ is finite. The risk is $M - \E\, \beta^\top v = M - \E \sum_k c_k S_k \omega_k$.
+# $c = \E[\beta z \mid y]$ with $z_k = 1/\beta_k$, and $c$ lies in the range of $T$. So these $B_i$ are best. The matrix of the $\E[x_i^\top x_j \mid y]$ is positive definite if all $e_k > 0$, that is if $d \ge 2$ or $\sigma > 0$; then nothing else is as good. $u$ is a conditional projection, so
+# $\E \norm{u}^2 \le \E \norm{\beta}^2$ is finite. The risk is $M - \E\, \beta^\top u = M - \E \sum_k c_k S_k \omega_k$.
 #
 # *Independent tasks.* Given $y$ they stay independent, and each is as likely as its negative. So $T_{kl} = 0$ for $k \ne l$, $T_{kk} = \E[\norm{\beta_k}^2 t_k^{-2} \mid y] = \tau_k - \sigma^2 \tau_k'$, and $c_k = r_k\, \E[\norm{\beta_k}^2 / t_k \mid y] = r_k (1 - \sigma^2 \tau_k)$.
 #
 # *Without noise* $\hat n_k = \tau_k S_k$. Drop the index $k$. With $V = S / \norm{\beta}^2$, which is chi-squared with $n$ degrees of freedom and independent of $\norm{\beta}^2$, the law of $V$ given $S$ has a density proportional to
-# $V^{\nu - 1} e^{-V/2 - S/(2V)}$, a generalised inverse Gaussian law. As $\int_0^\infty V^{\nu-1} e^{-V/2 - S/(2V)} dV = 2 S^{\nu/2} K_\nu(\sqrt S)$, its mean is the formula. In $S$ the density has an increasing likelihood ratio: the factor $e^{-S/(2V)}$ turns towards larger $V$ as $S$ grows. So $\hat n$ increases strictly.
+# $V^{\nu - 1} e^{-V/2 - S/(2V)}$, a generalised inverse Gaussian law. As $\int_0^\infty V^{\nu-1} e^{-V/2 - S/(2V)} dV = 2 S^{\nu/2} \mathrm{K}_\nu(\sqrt S)$, its mean is the formula. In $S$ the density has an increasing likelihood ratio: the factor $e^{-S/(2V)}$ turns towards larger $V$ as $S$ grows. So $\hat n$ increases strictly.
 #
 # If $d \ge 2$ the best $B_i$ are unique and $\omega_k$ with $r_k \ne 0$ is not constant, so fixed weights do worse. If $d = 1$ the best ones are those with $\sum_{i} y_i B_i = r_k \hat n_k^{-1} S_k$ on each block (there $T$ is diagonal); constant weights would make $\hat n_k$ constant. The best fixed weights are those of {prf:ref}`cor-optimal-weights`.
 # ```
@@ -292,6 +259,17 @@ for n, d in (
     off = max(off, np.abs(summed / exact - 1).max())
     assert (np.diff(count_hat(S, n, d)) > 0).all() and (c == 1).all()
 assert off < 1e-8
+
+# With noise against the regression given three labels, solved without any structure.
+labels, d, sigma = np.array([0.4, -1.1, 1.9]), 3, 1.2
+s, law = nodes(d)
+t = s + sigma**2
+law = law * t**-1.5 * np.exp(-(labels @ labels) / (2 * t))
+law /= law.sum()
+gram = np.outer(labels, labels) * (law @ (s / t**2))
+gram += (d - law @ (s / t)) * np.eye(3)
+ours, _ = noisy_label_weights(labels @ labels, 3, d, sigma)
+assert np.allclose(np.linalg.solve(gram, law @ (s / t) * labels), ours * labels)
 
 
 def energy_risk(d, counts, r):
@@ -404,13 +382,19 @@ print(
 # *New here.* Let $\Sigma_x = C = I$, $\sigma = 0$ and tasks be independent. The risk of {prf:ref}`thm-label-energy` is $\sum_k r_k^2\, \Delta(n_k, d)$ below that of the best fixed weights, where $\Delta > 0$ is symmetric, $\Delta(n, d) = \Delta(d, n)$, and
 #
 # $$
-# \Delta(n, d) = \frac{n d}{(n + d + 1)^2}\; \E_+ \frac{(U - \E_+ U)^2}{U}, \qquad U = \hat n + d - 1 .
+# \begin{gathered}
+# \Delta(n, d) = \frac{n d}{(n + d + 1)^2}\; \E_+ \frac{(U - \E_+ U)^2}{U}, \\
+# U = \hat n + d - 1 .
+# \end{gathered}
 # $$
 #
 # $\E_+ U = n + d + 1$, where $\E_+$ is the mean in which each prompt counts $S$ times. Moreover
 #
 # $$
-# \Delta(n, d) \le \frac{2\, n d\, (\min(n, d) + 2)}{(n + d + 1)^2\, (\max(n, d) - 1)} \quad (\max(n, d) \ge 2),
+# \begin{gathered}
+# \Delta(n, d) \le \frac{2\, n d\, (\min(n, d) + 2)}{(n + d + 1)^2\, (\max(n, d) - 1)} \\
+# (\max(n, d) \ge 2),
+# \end{gathered}
 # $$
 #
 # $$
@@ -425,7 +409,7 @@ print(
 # ````{dropdown} Why it is true
 # (proof-prop-label-gain)=
 # ```{prf:proof}
-# Take one block with $r_k = 1$. For weights that may depend on $S$ the risk is $d - 2\, \E[S \omega] + \E[S\, U \omega^2]$: given $y$, $\E\, \beta^\top v = S \omega$ and $\E \norm{v}^2 = \omega^2 (\tau S^2 + (d - 1) S)$. As $\E S = n d$, with $\E_+ \phi = \E[S \phi] / (n d)$ it is
+# Take one block with $r_k = 1$. For weights that may depend on $S$ the risk is $d - 2\, \E[S \omega] + \E[S\, U \omega^2]$: given $y$, $\E\, \beta^\top u = S \omega$ and $\E \norm{u}^2 = \omega^2 (\tau S^2 + (d - 1) S)$. As $\E S = n d$, with $\E_+ \phi = \E[S \phi] / (n d)$ it is
 # $d - n d\, \E_+ [2 \omega - U \omega^2]$. The best $\omega(S)$ gives $d - n d\, \E_+ [1/U]$, the best constant $d - n d / \E_+ U$. The difference is $n d\, \E_+ [1/U - 1/\E_+ U]$, which is the formula for $\Delta$, as $\E_+ [(U - \E_+ U)^2 / U] = (\E_+ U)^2 \E_+[1/U] - \E_+ U$.
 #
 # *The law that counts prompts $S$ times.* $S = V \ell$ with $V$ and $\ell = \norm{\beta}^2$ independent and chi-squared with $n$ and $d$ degrees of freedom. The factor $V \ell$ makes $n + 2$ and $d + 2$ of these, still independent. It is a function of $S$, so laws given $S$ stay, and $\hat n = \E_+[V \mid S]$. So $\E_+ U = n + 2 + d - 1$.
@@ -500,10 +484,13 @@ print(
 #    $$
 #
 #    $$
-#    \E \Bigl\| \sum_i \omega_i y_i x_i \Bigr\|^2 = \E \Bigl[ (d + 2)\, \ell \sum_{l<n} \mu_2^l + 2 \mu_3 \sum_{i<j\le n} \mu_1^{j-i-1} \mu_2^{n-j} \Bigr] .
+#    \begin{aligned}
+#    \E \Bigl\| \sum_i \omega_i y_i x_i \Bigr\|^2 = \E \Bigl[ (d + 2)\, \ell \sum_{l<n} \mu_2^l & \\
+#    {} + 2 \mu_3 \sum_{i<j\le n} \mu_1^{j-i-1} \mu_2^{n-j} \Bigr] & .
+#    \end{aligned}
 #    $$
 #
-#    With $L_k$ and $J_k$ for these, and $G_{1,k}$, $G_{2,k}$ for the means of the product of all later blocks' gates and of its square, $P = I$ and the best scale for each block, the risk is $M - \sum_k r_k^2\, G_{1,k}^2 L_k^2 / (G_{2,k} J_k)$.
+#    With $L_k$ and $J_k$ for these, and $\bar g_{1,k}$, $\bar g_{2,k}$ for the means of the product of all later blocks' gates and of its square, $P = I$ and the best scale for each block, the risk is $M - \sum_k r_k^2\, \bar g_{1,k}^2 L_k^2 / (\bar g_{2,k} J_k)$.
 # 2. Let $d \ge 2$. A layer as in {prf:ref}`prop-label-ceiling`, on paired prompts, each of whose gates reads no labels but that of its own token, has a risk above that of {prf:ref}`thm-label-energy` by at least
 #    $d (d - 1) \sum_k r_k^2 \operatorname{Var}_+ (1 / U_k)$, which is positive if $r \ne 0$.
 # ```
@@ -511,21 +498,23 @@ print(
 # ````{dropdown} Why it is true
 # (proof-prop-causal-label-gate)=
 # ```{prf:proof}
-# *1.* Given $\ell = \norm{\beta_k}^2$ the labels of a block are independent, Gaussian with variance $\ell$. Gates after $i$ do not read $y_i$, so $\E[\omega_i y_i^2 \mid \ell] = \mu_1^{n-i} \ell$. By the moments in the proof of {prf:ref}`thm-label-energy`, $\E[\norm{v}^2 \mid \ell, y] = \frac1\ell (\sum_i \omega_i y_i^2)^2 + (d - 1) \sum_i \omega_i^2 y_i^2$. In the square, $i = j$ gives $3 \ell^2 \mu_2^{n-i}$; and for $i < j$ the factor $\omega_i \omega_j y_i^2 y_j^2$ has the mean $\ell\, \mu_1^{j-i-1} \mu_3\, \mu_2^{n-j}$. Later blocks are independent of this one; cross terms vanish, as $T_{kl} = 0$. The best scale of each block is its own.
+# *1.* Given $\ell = \norm{\beta_k}^2$ the labels of a block are independent, Gaussian with variance $\ell$. Gates after $i$ do not read $y_i$, so $\E[\omega_i y_i^2 \mid \ell] = \mu_1^{n-i} \ell$. By the moments in the proof of {prf:ref}`thm-label-energy`, $\E[\norm{u}^2 \mid \ell, y] = \frac1\ell (\sum_i \omega_i y_i^2)^2 + (d - 1) \sum_i \omega_i^2 y_i^2$. In the square, $i = j$ gives $3 \ell^2 \mu_2^{n-i}$; and for $i < j$ the factor $\omega_i \omega_j y_i^2 y_j^2$ has the mean $\ell\, \mu_1^{j-i-1} \mu_3\, \mu_2^{n-j}$. Later blocks are independent of this one; cross terms vanish, as $T_{kl} = 0$. The best scale of each block is its own.
 #
-# *2.* Let $D_i = B_i(y) - \omega_k^* y_i I$ be the difference of $\bar f$ from the best. The excess is $\E \norm{\sum_i D_i x_i}^2 = \E \sum_{ij} \tr(D_i^\top D_j)\, \E[x_i^\top x_j \mid y] / d$, and the matrix of these moments is at least $(d - 1) I$. So it is at least $\frac{d-1}{d}\, \E \norm{D_i}_F^2$ for the sum over the last example $i$ of each block.
+# *2.* Let $A_i = B_i(y) - \omega_k^* y_i I$ be the difference of $\bar f$ from the best. The excess is $\E \norm{\sum_i A_i x_i}^2 = \E \sum_{ij} \tr(A_i^\top A_j)\, \E[x_i^\top x_j \mid y] / d$, and the matrix of these moments is at least $(d - 1) I$. So it is at least $\frac{d-1}{d}\, \E \norm{A_i}_F^2$ for the sum over the last example $i$ of each block.
 # A token's gate does not act on its own write. So of its own block's labels $B_i$ reads $y_i$ alone, and through value and key only: $B_i = y_i B' + B''$, where $B'$ and $B''$ may depend on later blocks. Fix these. With $b' = \tr B' / d$ and $b'' = \tr B'' / d$,
-# $\norm{D_i}_F^2 \ge (\tr D_i)^2 / d = d\, ( y_i (b' - \omega_k^*) + b'')^2$. The law of $y_i$ given $S_k$ is symmetric, so the mean is at least $d\, \E[y_i^2 (b' - \omega_k^*)^2]$; labels of a block are exchangeable, so this is $d\, \E[S_k (b' - \omega_k^*)^2] / n_k \ge d^2 r_k^2 \operatorname{Var}_+ (1/U_k)$. The variance is positive, as $U_k$ is not constant.
+# $\norm{A_i}_F^2 \ge (\tr A_i)^2 / d = d\, ( y_i (b' - \omega_k^*) + b'')^2$. The law of $y_i$ given $S_k$ is symmetric, so the mean is at least $d\, \E[y_i^2 (b' - \omega_k^*)^2]$; labels of a block are exchangeable, so this is $d\, \E[S_k (b' - \omega_k^*)^2] / n_k \ge d^2 r_k^2 \operatorname{Var}_+ (1/U_k)$. The variance is positive, as $U_k$ is not constant.
 # ```
 # ````
 #
 # A gate near one that reads its label with a small slope takes off part of the weight when labels are large, as a sigmoid is concave near one: labels of either sign, in the mean, close it. For $d = 10$, $50 + 50$ examples and $r = (0.2, 0.8)$ the best such gate gives nearly two fifths of what labels can give.
 
 # %% tags=["check", "asserts-prop-causal-label-gate"]
-# Monte Carlo of part 1, at four standard errors; the best sigmoid gate lies between the two
+# Part 1 with all gates open is E |X^T X beta|^2 = n d (n + d + 1); with sigmoids by Monte
+# Carlo, at four standard errors. The best sigmoid gate lies between the two
 # lines, by far more than its search errs: 1e-6.
 rng, draws, zs = np.random.default_rng(2), 100_000, []
 for d, n, b, slope in ((2, 3, 0.5, 1.0), (5, 4, 2.0, -0.7)):
+    assert np.isclose(block_sums(np.ones_like, n, d)[1], n * d * (n + d + 1))
     beta = rng.normal(size=(draws, d))
     x = rng.normal(size=(draws, n, d))
     y = np.einsum("bnd,bd->bn", x, beta)
@@ -605,7 +594,7 @@ assert np.isclose(reads / ceiling, 0.541, rtol=0.02)
 # ```{exercise} By hand: one example
 # :label: ex-one-example-energy
 #
-# One example, one task, $r = 1$, $d = 3$, no noise. What is $\hat n$ as a function of $y$? Use $K_{\nu + 1}(z)/K_\nu(z)$ at $\nu = -1$, and the bounds. How does the best weight behave for a tiny label and for a huge one?
+# One example, one task, $r = 1$, $d = 3$, no noise. What is $\hat n$ as a function of $y$? Use $\mathrm{K}_{\nu + 1}(z)/\mathrm{K}_\nu(z)$ at $\nu = -1$, and the bounds. How does the best weight behave for a tiny label and for a huge one?
 # ```
 #
 # ```{hint}
@@ -642,8 +631,7 @@ assert np.isclose(reads / ceiling, 0.541, rtol=0.02)
 # lengths = np.arange(1, 101)
 # gains = np.array([gain(n, 20) for n in lengths])
 # relative = gains / (20 * 21 / (lengths + 21))
-# assert abs(lengths[gains.argmax()] - 20) <= 2
-# assert 34 <= lengths[relative.argmax()] <= 46
+# assert [lengths[gains.argmax()], lengths[relative.argmax()]] == [20, 41]
 # ```
 # ````
 #
@@ -675,6 +663,6 @@ assert np.isclose(reads / ceiling, 0.541, rtol=0.02)
 #
 # gains = [noisy_gain(20, 5, s2**0.5) for s2 in (0.0, 1.0, 5.0)]
 # assert np.isclose(gains[0], gain(20, 5), rtol=1e-6) and gains[0] > gains[1] > gains[2] > 0
-# assert 0.38 < gains[2] / gains[0] < 0.41
+# assert np.isclose(gains[2] / gains[0], 0.395, rtol=0.01)
 # ```
 # ````

@@ -81,7 +81,7 @@ plotting.FigureData("who_meets_whom", record, tokens="x1 y1 x2 y2 x", seed="none
 
 # %% [markdown]
 # ```{symbols}
-# x y x_query Z G q k v P P_q P_k omega r R C Sigma Sx sigma M psi n d
+# x y x_query Z G q k v P P_q P_k omega r R C Sigma Sx sigma M psi n d beta W f
 # ```
 #
 # ## One layer gains nothing
@@ -243,9 +243,9 @@ print(
 #
 # **With keys that read one token back, the layer predicts as on paired prompts.**
 #
-# *New here.* Let $k_t = W_k^\top (\alpha z_t + b z_{t-1})$ with $z_0 = 0$ and numbers $\alpha$ and $b \ne 0$, and let $W_q$, $W_k$, $W_v$ be those of
+# *New here.* Let $k_t = W_k^\top (\alpha_0 z_t + \alpha_1 z_{t-1})$ with $z_0 = 0$ and numbers $\alpha_0$ and $\alpha_1 \ne 0$, and let $W_q$, $W_k$, $W_v$ be those of
 # {prf:ref}`def-construction`, blind to context. Let $g_t \in \R^m$ be the label row of the gate $G_t$ of the sequential prompt, on the key
-# coordinates. Then the label coordinate of the query's output is the prediction of {prf:ref}`thm-gla-is-wpgd` on the paired prompt, with $b P_k$
+# coordinates. Then the label coordinate of the query's output is the prediction of {prf:ref}`thm-gla-is-wpgd` on the paired prompt, with $\alpha_1 P_k$
 # in place of $P_k$ and with the gates
 #
 # $$
@@ -259,8 +259,8 @@ print(
 # ````{dropdown} Why it is true
 # (proof-prop-token-shift)=
 # ```{prf:proof}
-# Values read the label coordinate alone, so feature tokens and the query write nothing, and label token $2i$ writes $y_i k_{2i}^\top$ into the label row. That token has no features: $k_{2i} = b P_k^\top x_i$. So the label row
-# $\ell_t$ of the state obeys $\ell_{2i} = g_{2i} \odot g_{2i-1} \odot \ell_{2i-2} + y_i\, b P_k^\top x_i$. This is one step of Eq. (GLA) for token $(x_i, y_i)$ with gate $\bar g_i$. The query reads $g_{2n+1} \odot \ell_{2n}$ with $q = P_q^\top x$.
+# Values read the label coordinate alone, so feature tokens and the query write nothing, and label token $2i$ writes $y_i k_{2i}^\top$ into the label row. That token has no features: $k_{2i} = \alpha_1 P_k^\top x_i$. So the label row
+# $\ell_t$ of the state obeys $\ell_{2i} = g_{2i} \odot g_{2i-1} \odot \ell_{2i-2} + y_i\, \alpha_1 P_k^\top x_i$. This is one step of Eq. (GLA) for token $(x_i, y_i)$ with gate $\bar g_i$. The query reads $g_{2n+1} \odot \ell_{2n}$ with $q = P_q^\top x$.
 # Now the proof of {prf:ref}`thm-gla-is-wpgd` applies. If one gate of each pair is all ones, $\bar g_i$ is the other.
 # ```
 # ````
@@ -299,7 +299,7 @@ def with_shift(Z, P_q, P_k, gates, gate="scalar"):
 # **Two gated layers do without a shift: the first one copies each feature to its label.**
 #
 # *New here.* Two layers of gated linear attention with residual stream and no shift give exactly the prediction of {prf:ref}`prop-token-shift`
-# with $b = 1$, on every sequential prompt:
+# with $\alpha_1 = 1$, on every sequential prompt:
 #
 # - layer 1: scalar gates, $0$ at feature tokens and $1$ at label tokens, so they read context alone; keys $k_t = 1$ at feature tokens, else
 #   $0$; values $v_t$ = the features; queries $q_t = 1$ at label tokens, else $0$;

@@ -99,7 +99,7 @@ plotting.FigureData(
 # ```
 #
 # ```{symbols}
-# sigma M Sigma Sx C r R omega P counts n gamma risk lambda gap_Sigma gap_R h2 d
+# sigma M Sigma Sx C r R omega P counts n gamma risk lambda gap_Sigma gap_R h2 d K Q F Lambda Xi
 # ```
 #
 # ## The noise goes through one number
@@ -243,7 +243,7 @@ print(
 # \Lambda_+ s_- s_+}$.
 #
 # 1. If the condition of {prf:ref}`thm-uniqueness` holds at one $\sigma$, it holds at every larger one.
-# 2. The cross-ratio $A/B$ rises with $M$ up to $M_0$ and falls from there on, to $1$. So if the condition of {prf:ref}`thm-cross-ratio` holds at
+# 2. The cross-ratio $\Xi$ rises with $M$ up to $M_0$ and falls from there on, to $1$. So if the condition of {prf:ref}`thm-cross-ratio` holds at
 #    one $\sigma$ with $M \ge M_0$, it holds at every larger one. Below $M_0$ noise can break it: $\Sigma = \diag(1, 0.06)$ with independent tasks
 #    of $1$ and $10^4$ examples is a case. The condition holds whenever $M \ge \mathrm{gap}(\Sigma)\, \mathrm{gap}(R) / 8$.
 # 3. Uniqueness itself is not monotone: there is a distribution with one non-trivial stationary point, up to scale, at $\sigma = 0$, three at a
@@ -255,10 +255,10 @@ print(
 # ```{prf:proof}
 # 1\. The right side of $\mathrm{gap}(\Sigma)\, \mathrm{gap}(R) < M + s_{\min}$ grows with $M$.
 #
-# 2\. $A - B = M (\Lambda_+ - \Lambda_-)(s_+ - s_-)$, so
+# 2\. The product above in $\Xi$ is $M (\Lambda_+ - \Lambda_-)(s_+ - s_-)$ more than the one below, so
 #
 # $$
-# \frac AB = 1 + \frac{\mathrm{gap}(\Sigma)\, \mathrm{gap}(R)}{M + \Lambda_- s_+ + \Lambda_+ s_- + M_0^2 / M} .
+# \Xi = 1 + \frac{\mathrm{gap}(\Sigma)\, \mathrm{gap}(R)}{M + \Lambda_- s_+ + \Lambda_+ s_- + M_0^2 / M} .
 # $$
 #
 # $M + M_0^2/M$ falls up to $M_0$ and rises from there on, to infinity. And $\frac 8M (M + \Lambda_- s_+)(M + \Lambda_+ s_-) > 8M$. The case is computed below.
@@ -315,7 +315,7 @@ for trial in range(200):
     assert (levels[:-1][~rises] >= edge * levels[0] / levels[1]).all()
     assert ratios[-1] < 1.001
 print(
-    f"200 random cases at {len(levels)} noises each: A/B rises up to M_0 "
+    f"200 random cases at {len(levels)} noises each: Xi rises up to M_0 "
     f"and falls from there, to {ratios[-1]:.4f} in the last"
 )
 

@@ -26,21 +26,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from glalib import PromptDistribution, optimal_wpgd, plotting, stationary_points
+from glalib.drift import drifting, right_decay
 
 plotting.use_style()
-
-
-def drifting(rho, n, d=10, **options):
-    """Tasks of one example each, R_ij = rho^|i-j|, and the query one step on."""
-    i = np.arange(n)
-    R = rho ** np.abs(i[:, None] - i)
-    return PromptDistribution(d, (1,) * n, rho ** (n - 1.0 * i), R=R, **options)
-
-
-def right_decay(rho, N):
-    """g, from (1-g)^2/g = e: no cancellation near 1."""
-    e = ((1 - rho) ** 2 + (1 - rho**2) / N) / rho
-    return 2 / (2 + e + np.sqrt(e * (e + 4)))
 
 
 lengths = np.unique(np.geomspace(1, 200, 24).astype(int))
@@ -52,7 +40,7 @@ for label, weights in (
     ("weighted optimum", "free"),
 ):
     curves[label] = [
-        optimal_wpgd(drifting(0.9, int(n)), weights).risk / 10 for n in lengths
+        optimal_wpgd(drifting(0.9, int(n), 10), weights).risk / 10 for n in lengths
     ]
     style = dict(plotting.STYLES[label])
     if label == "constant gate":
@@ -145,20 +133,20 @@ plotting.FigureData("drift_risk", curves, d=10, rho=0.9, sigma=0, seed="none")
 # $\risk^\star$ with them by two. At $g = 0$, $M - \ell_\infty$ rises: with $T(\gamma) = \sum_i s_i^2/(M + \gamma s_i)$ its logarithm has the
 # slope $2\rho\, (1 + T'/T)$ there, and $|T'| < T/\gamma = T/2$. At one $\ell_\infty = M$. So minimisers are inside. At such a $g$ take its best
 # $Q$, for infinitely many examples, and $N = 1/h_2(\gamma)$. As in the proof of {prf:ref}`prop-drift`, for this $Q$ the risk of weights
-# $\mu x^j$, $j = 0, 1, \dots$ the age, is $M - \alpha(1 - \mathrm{mse})$, and it is at least $\ell_\infty(x)$. So $x = g$ (with its best $\mu$)
+# $\mu g'^j$, $j = 0, 1, \dots$ the age, is $M - \alpha(1 - \mathrm{mse})$, and it is at least $\ell_\infty(g')$. So $g' = g$ (with its best $\mu$)
 # minimises the mse, which means that it maximises $(r^\top w)^2/w^\top (R + N I) w$, which is $\rho^2$ times
 #
 # $$
-# \frac{1 - x^2}{(1 - \rho x)\,\bigl(N + 1 - (N - 1) \rho x\bigr)} .
+# \frac{1 - g'^2}{(1 - \rho g')\,\bigl(N + 1 - (N - 1) \rho g'\bigr)} .
 # $$
 #
-# The derivative vanishes just where $x + 1/x = (1 + \rho^2 + \eta/N)/\rho$: once in $(0, 1)$.
+# The derivative vanishes just where $g' + 1/g' = (1 + \rho^2 + \eta/N)/\rho$: once in $(0, 1)$.
 #
 # *One $g$ only.* The equation gives $g$, and so $\gamma = 2/(1 - \rho g)$, as a function of $N$. Its derivative is
 # $\rho\, (g^{-2} - 1)\, dg = \frac \eta N\, d \log N$, and it also reads $\frac \eta N = \frac{(\rho - g)(1 - \rho g)}{g}$. So
 # $\frac{d \log \gamma}{d \log N} = \frac{\rho}{1 - \rho g} \frac{dg}{d \log N} = \frac{g\, (\rho - g)}{1 - g^2}$, which is positive and below
 # $\frac{g}{1 + g} < \frac12$. The other way, $N = 1/h_2(\gamma) = 1 + M/m$. By {prf:ref}`prop-monotone-map` and the proof of
-# {prf:ref}`thm-rank-five`, $m$ does not rise, and $-\frac{d \log m}{d \log \gamma} = 2 (\E_\pi \varphi - \E_v \varphi) < 2$, as
+# {prf:ref}`thm-rank-five`, $m$ does not rise, and $-\frac{d \log m}{d \log \gamma} = 2 (\E_\pi \varphi - \E_w \varphi) < 2$, as
 # $0 < \varphi_i < 1$. So $\frac{d \log N}{d \log \gamma} = -\frac{M}{M + m} \frac{d \log m}{d \log \gamma}$ is in $[0, 2)$. From $\gamma$ to
 # $N$ and back, in logarithms, the slope is below one everywhere: there is one fixed point. So the minimiser is unique, and as the $\ell_n$
 # converge uniformly, theirs tend to it. For white features $N = M + 1$, and the least value is $\lim \sigma^2 + d\, p_{n+1}$.
@@ -181,11 +169,11 @@ p = N * (rho / g - 1)
 print("examples   gate g  best weights")
 for n in (3, 10, 20):
     decay = (1 - p) * g ** (2 * n)  # part 3 of the statement
-    best = optimal_wpgd(drifting(rho, n)).risk / d - p
+    best = optimal_wpgd(drifting(rho, n, 10)).risk / d - p
     print(f"{n:>8}{decay:>9.5f}{best:>14.5f}")
 
 # %% tags=["check", "asserts-prop-drift-constant"]
-dist = drifting(0.9, 200)
+dist = drifting(0.9, 200, 10)
 linear, constant, free = (
     optimal_wpgd(dist, w) for w in ("uniform", "constant-gate", "free")
 )
@@ -202,15 +190,6 @@ print(
 from glalib import population_risk
 from glalib.risk import h2
 
-
-def riccati(rho, N, steps):
-    """p_1, ..., p_steps."""
-    p = [1.0]
-    while len(p) < steps:
-        p.append(rho**2 * p[-1] * N / (p[-1] + N) + 1 - rho**2)
-    return np.array(p)
-
-
 rng, trials, most = np.random.default_rng(0), 0, 0.0
 for _ in range(60):
     d, n = int(rng.integers(1, 7)), int(rng.integers(1, 30))
@@ -220,7 +199,9 @@ for _ in range(60):
         best = optimal_wpgd(dist)
         N, eta = 1 / h2(dist, best.gamma), 1 - rho**2
         g = right_decay(rho, N)
-        p, p_n = N * (rho / g - 1), riccati(rho, N, n + 1)[-1]
+        p, p_n = N * (rho / g - 1), 1.0
+        for _ in range(n):  # the recursion itself
+            p_n = rho**2 * p_n * N / (p_n + N) + eta
         p_minus = -eta * N / p
         assert abs(p**2 + (N * eta - eta) * p - eta * N) < 1e-9 * N and eta < p < 1
         zeta = g ** (2 * n) * (1 - p) / (1 - p_minus)
@@ -340,7 +321,7 @@ prices = [price(n) for n in (100, 10_000, 1_000_000)]
 made_for_drift = right_decay(0.9, 11)
 at_blocks = constant_risk(blocks, made_for_drift) / 10
 slow = [
-    limit_risk(drifting(0.99, 2), 0.99, x) / 10
+    limit_risk(drifting(0.99, 2, 10), 0.99, x) / 10
     for x in (made_for_drift, right_decay(0.99, 11))
 ]
 for key, value in zip(("price_2", "price_4", "price_6"), prices):
@@ -542,11 +523,11 @@ print(f"a million examples in two blocks: {prices[-1]:.2f} times the least risk"
 #
 # $$
 # \frac{d\, \rho^2\, (1 - g^2)}{(1 - \rho g) \bigl( N + 1 - (N - 1) \rho g \bigr)}
-# = \frac{4\, d\, \rho^2\, z}{(a_1 + b_1 z) (a_2 + b_2 z)}
+# = \frac{4\, d\, \rho^2\, z}{(\theta_1 + b_1 z) (\theta_2 + b_2 z)}
 # $$
 #
-# with $a_1 = 1 - \rho$, $b_1 = 1 + \rho$, $a_2 = N + 1 - (N - 1) \rho$ and $b_2 = N + 1 + (N - 1) \rho$. Up to scale, one over this is
-# $a_1 a_2/z + b_1 b_2\, z + (a_1 b_2 + a_2 b_1)$. It does not change if $z$ becomes $z_\star^2/z$, where $z_\star^2 = a_1 a_2/(b_1 b_2)$. So
+# with $\theta_1 = 1 - \rho$, $b_1 = 1 + \rho$, $\theta_2 = N + 1 - (N - 1) \rho$ and $b_2 = N + 1 + (N - 1) \rho$. Up to scale, one over this is
+# $\theta_1 \theta_2/z + b_1 b_2\, z + (\theta_1 b_2 + \theta_2 b_1)$. It does not change if $z$ becomes $z_\star^2/z$, where $z_\star^2 = \theta_1 \theta_2/(b_1 b_2)$. So
 # $z_\star$ is best, and twice as much is as bad as half.
 #
 # ```python
@@ -566,6 +547,6 @@ print(f"a million examples in two blocks: {prices[-1]:.2f} times the least risk"
 # assert 0.1 < worst < 1 / 9
 # ```
 #
-# A factor of two costs at most a ninth of the gain. At $z_\star$ the first two terms are both $\sqrt{a_1 a_2 b_1 b_2} =: c$, and the third is
+# A factor of two costs at most a ninth of the gain. At $z_\star$ the first two terms are both $\sqrt{\theta_1 \theta_2 b_1 b_2} =: c$, and the third is
 # at least $2c$. At half or twice $z_\star$ the first two sum to $\frac52 c$.
 # ````

@@ -196,7 +196,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# x y x_query beta beta_query r R C Sx sigma M omega P Z G q k v psi d n K counts
+# x y x_query beta beta_query r R C Sx sigma M omega P Z G q k v psi d n K counts W f B
 # ```
 #
 # ## The bound
@@ -210,7 +210,10 @@ plotting.FigureData(
 # $\theta_i = c_i \prod_{j \ge i} g_j(y_j)$, where $c_i$ is a product of gates of later feature tokens, there is a matrix $B$, fixed by $W_q, W_k, W_v$, the read-out and the query's gate, such that
 #
 # $$
-# \text{risk} \;\ge\; M - \frac{(\tr B)^2}{d \tr B^\top B}\; \mathcal G, \qquad \mathcal G = \frac{\bigl( \E \sum_i \theta_i\, \beta^\top x_i \bigr)^2}{\E \norm{\sum_i \theta_i x_i}^2},
+# \begin{gathered}
+# \text{risk} \;\ge\; M - \frac{(\tr B)^2}{d \tr B^\top B}\; \mathcal G, \\
+# \mathcal G = \frac{\bigl( \E \sum_i \theta_i\, \beta^\top x_i \bigr)^2}{\E \norm{\sum_i \theta_i x_i}^2},
+# \end{gathered}
 # $$
 #
 # with equality for a layer whose feature tokens alone write, a constant with key $x_i$, at its best scale; then $B$ is any multiple of any $P$. The first factor is at most $\operatorname{rank} B / d \le 1$. Moreover:
@@ -219,7 +222,7 @@ plotting.FigureData(
 # 2. For gates $\operatorname{sigmoid}(b + w y_i)$ at labels and $g_x$ at features, with $g_0 = \operatorname{sigmoid}(b)$ and $\zeta = g_x g_0 > 0$,
 #
 #    $$
-#    \mathcal G = w^2 d\, (1 - g_0)^2\; \frac{\bigl( \sum_i r_i\, \zeta^{\,n-i} \bigr)^2}{\sum_i \zeta^{\,2(n-i)}} + O(w^4) .
+#    \mathcal G = w^2 d\, (1 - g_0)^2\, \frac{( \sum_i r_i\, \zeta^{n-i} )^2}{\sum_i \zeta^{2(n-i)}} + O(w^4) .
 #    $$
 # ```
 #
@@ -228,20 +231,20 @@ plotting.FigureData(
 # ````{dropdown} Why it is true
 # (proof-prop-one-example)=
 # ```{prf:proof}
-# *The form.* By {prf:ref}`prop-label-ceiling` only the part counts that is linear in one $x_i$ and in $x$. Label tokens write no features. Value and key of feature token $i$ are each a linear map of $x_i$ plus a constant, the same for all $i$; so its part is $\theta_i\, x^\top B x_i$, with a fixed $B$ (the query's gate is a function of $x$; what is linear in $x$ after it goes into $B$). Let $v = \sum_i \theta_i x_i$. The law of $(\beta, v)$ is invariant under rotations, so $\E\, \beta^\top B v = \tr B\, \E\, \beta^\top v / d$ and
-# $\E \norm{B v}^2 = \tr(B^\top B)\, \E \norm{v}^2 / d$. The best scale of $\bar f$ gains $(\E\, \beta^\top B v)^2 / \E \norm{B v}^2$. By Cauchy and Schwarz $(\tr B)^2 \le \operatorname{rank} B \cdot \tr B^\top B$.
+# *The form.* By {prf:ref}`prop-label-ceiling` only the part counts that is linear in one $x_i$ and in $x$. Label tokens write no features. Value and key of feature token $i$ are each a linear map of $x_i$ plus a constant, the same for all $i$; so its part is $\theta_i\, x^\top B x_i$, with a fixed $B$ (the query's gate is a function of $x$; what is linear in $x$ after it goes into $B$). Let $z = \sum_i \theta_i x_i$. The law of $(\beta, z)$ is invariant under rotations, so $\E\, \beta^\top B z = \tr B\, \E\, \beta^\top z / d$ and
+# $\E \norm{B z}^2 = \tr(B^\top B)\, \E \norm{z}^2 / d$. The best scale of $\bar f$ gains $(\E\, \beta^\top B z)^2 / \E \norm{B z}^2$. By Cauchy and Schwarz $(\tr B)^2 \le \operatorname{rank} B \cdot \tr B^\top B$.
 #
 # *1.* Fix the lengths of the tasks, $\ell_k = \norm{\beta_k}^2$, and let $t_k = \ell_k + \sigma^2$, $\tilde y_i = y_i / \sqrt{t_k}$. Given them the labels are independent. Let $e_i = \E[\tilde y_i \theta_i]$ and $A_i = \E\, \theta_i^2$, given the lengths. Then $e_i^2 / A_i = u_i \prod_{j > i} p_j$ with
 # $p_j = (\E g_j)^2 / \E g_j^2$ and $u_i = (\E\, \tilde y_i g_i)^2 / \E g_i^2$ (zero where $A_i = 0$). As $1$ and $\tilde y_i$ are orthonormal, $u_i \le 1 - p_i$, by Bessel's inequality. So
 # $\sum_i e_i^2 / A_i \le \sum_i (1 - p_i) \prod_{j > i} p_j \le 1$: the sum telescopes.
 #
-# By the moments in the proof of {prf:ref}`thm-label-energy`, for independent tasks $\E[\beta^\top v] = \E \sum_i r_i\, \ell_k t_k^{-1/2} e_i$, with $k$ the block of $i$, and $\E \norm{v}^2 \ge \E \sum_i (d - \ell_k / t_k)\, A_i \ge (d - 1)\, \E \sum_i A_i$. By Cauchy and Schwarz
-# $(\E\, \beta^\top v)^2 \le \E [\sum_i r_i^2 (\ell_k^2 / t_k)\, e_i^2 / A_i] \cdot \E \sum_i A_i \le \E [\max_k r_k^2 \ell_k] \cdot \E \sum_i A_i$.
+# By the moments in the proof of {prf:ref}`thm-label-energy`, for independent tasks $\E[\beta^\top z] = \E \sum_i r_i\, \ell_k t_k^{-1/2} e_i$, with $k$ the block of $i$, and $\E \norm{z}^2 \ge \E \sum_i (d - \ell_k / t_k)\, A_i \ge (d - 1)\, \E \sum_i A_i$. By Cauchy and Schwarz
+# $(\E\, \beta^\top z)^2 \le \E [\sum_i r_i^2 (\ell_k^2 / t_k)\, e_i^2 / A_i] \cdot \E \sum_i A_i \le \E [\max_k r_k^2 \ell_k] \cdot \E \sum_i A_i$.
 #
-# For one task let $Y = \sum_i e_i$, so $Y^2 \le \sum_i A_i$. Given $\ell$, $\E \norm{v}^2 = \frac{\ell}{t}\, \E (\sum_i \theta_i \tilde y_i)^2 + (d - \frac \ell t) \sum_i A_i \ge \frac \ell t Y^2 + (d - \frac \ell t) Y^2 = d\, Y^2$, and
-# $(\E\, \beta^\top v)^2 = r^2 (\E[\ell\, t^{-1/2}\, Y])^2 \le r^2\, \E[\ell]\, \E\, Y^2 = r^2 d\, \E\, Y^2$.
+# For one task let $Y = \sum_i e_i$, so $Y^2 \le \sum_i A_i$. Given $\ell$, $\E \norm{z}^2 = \frac{\ell}{t}\, \E (\sum_i \theta_i \tilde y_i)^2 + (d - \frac \ell t) \sum_i A_i \ge \frac \ell t Y^2 + (d - \frac \ell t) Y^2 = d\, Y^2$, and
+# $(\E\, \beta^\top z)^2 = r^2 (\E[\ell\, t^{-1/2}\, Y])^2 \le r^2\, \E[\ell]\, \E\, Y^2 = r^2 d\, \E\, Y^2$.
 #
-# *2.* At $w = 0$ the $\theta_i$ are constants, $\E\, \beta^\top v = 0$ and $\E \norm{v}^2 = d \sum_i \theta_i^2$; the derivative of $\E\, \beta^\top v$ is that of {prf:ref}`prop-label-gates`, without the query's gate. If all tasks change their sign, and all noise, then so do all $y$: that exchanges $w$ for $-w$ and the sign of $\beta^\top v$, so $\E\, \beta^\top v$ is odd in $w$, and $\E \norm{v}^2$ is even.
+# *2.* At $w = 0$ the $\theta_i$ are constants, $\E\, \beta^\top z = 0$ and $\E \norm{z}^2 = d \sum_i \theta_i^2$; the derivative of $\E\, \beta^\top z$ is that of {prf:ref}`prop-label-gates`, without the query's gate. If all tasks change their sign, and all noise, then so do all $y$: that exchanges $w$ for $-w$ and the sign of $\beta^\top z$, so $\E\, \beta^\top z$ is odd in $w$, and $\E \norm{z}^2$ is even.
 # ```
 # ````
 

@@ -99,16 +99,16 @@ plotting.FigureData(
 # ## How many channels
 #
 # ```{symbols}
-# omega P P_q P_k d K risk M r R Sigma lambda n
+# omega P P_q P_k d K risk M r R Sigma lambda n Q B Theta
 # ```
 #
-# Let direction $a = 1, \dots, k$ have the weights $b_a(1), \dots, b_a(K)$, not all zero, and $b_a(0) = 0$. A layer with $m$ key channels **reaches** them if there are $k \times m$ matrices $U, V$ and diagonal $0 \le \Theta_1 \le \dots \le \Theta_K \le I$ with
+# Let direction $l = 1, \dots, k$ have the weights $b_l(1), \dots, b_l(K)$, not all zero, and $b_l(0) = 0$. A layer with $m$ key channels **reaches** them if there are $k \times m$ matrices $U, V$ and diagonal $0 \le \Theta_1 \le \dots \le \Theta_K \le I$ with
 #
 # $$
 # U \Theta_j V^\top = \diag\bigl( b_1(j), \dots, b_k(j) \bigr), \qquad j = 1, \dots, K,
 # $$
 #
-# and it reaches them **in the limit** if it comes as near as you like. The *steps* are $b_a(j) - b_a(j-1)$. A direction *turns* if its steps have both signs, that is if its weights both rise and fall, from zero on.
+# and it reaches them **in the limit** if it comes as near as you like. The *steps* are $b_l(j) - b_l(j-1)$. A direction *turns* if its steps have both signs, that is if its weights both rise and fall, from zero on.
 #
 # ```{prf:proposition} Key channels for a weight in each direction
 # :label: prop-channel-count
@@ -118,10 +118,10 @@ plotting.FigureData(
 # *New here.* At least $k$ channels are needed, and $2k$ always suffice.
 #
 # 1. $k$ channels suffice, exactly or in the limit, if and only if no direction turns.
-# 2. *Two tasks.* If a direction turns, then $k + 1$ channels suffice in the limit. Exactly it takes $k + \ell$, where $\ell$ is the largest number of turning directions that share one ratio $b_a(2)/b_a(1)$: so $k + 1$ if these ratios differ, and $2k$ for one weighting common to all.
+# 2. *Two tasks.* If a direction turns, then $k + 1$ channels suffice in the limit. Exactly it takes $k + \ell$, where $\ell$ is the largest number of turning directions that share one ratio $b_l(2)/b_l(1)$: so $k + 1$ if these ratios differ, and $2k$ for one weighting common to all.
 #    In the limit $k + 1$ channels reach any two maps, diagonal or not: $U \Theta_j V^\top = B_j$ for any real $k \times k$ matrices $B_1, B_2$.
 # 3. *Two directions, any number of tasks.* If a direction turns, it takes three channels in the limit if the steps, as $K$ vectors of the plane, lie in a closed half-plane, and four if they do not.
-# 4. *Three tasks or more, $k \ge 2$.* Suppose that there are $\pi_1, \dots, \pi_K > 0$ with $\sum_j \pi_j \bigl( b_a(j) - b_a(j-1) \bigr) = 0$ for every $a$, and that no two directions have proportional steps. Then $k + 1$ channels do not suffice, not even in the limit.
+# 4. *Three tasks or more, $k \ge 2$.* Suppose that there are $\pi_1, \dots, \pi_K > 0$ with $\sum_j \pi_j \bigl( b_l(j) - b_l(j-1) \bigr) = 0$ for every $l$, and that no two directions have proportional steps. Then $k + 1$ channels do not suffice, not even in the limit.
 #
 # *The key side's own optimum.* Let $\Sigma$ have rank $k$ and $r \ne 0$. Layers with $m$ key channels come as near to the risk $\risk^{\text{key}}$ of {prf:ref}`prop-beyond-wpgd` as you like if and only if $m$ channels reach its weights in the limit. For two tasks that is $m = k$ if no direction turns, else $m = k + 1$.
 # ```
@@ -131,48 +131,48 @@ plotting.FigureData(
 # ```{prf:proof}
 # Let $T_j$ be the diagonal matrix of the steps to task $j$. A layer is the same as $U, V$ and diagonal $\alpha^j \ge 0$, as $\Theta_j - \Theta_{j-1}$, with $U \alpha^j V^\top = T_j$: a common factor of the gates goes into $U$. Two channels for each direction, one added and one subtracted, always do, and for a direction that does not turn one is enough. For almost all $\pi \in \R^K$, so for some with positive entries, $\sum \pi_j T_j$ is invertible; so $m \ge k$ and, in what follows, $U$ and $V$ have rank $k$.
 #
-# *1.* Let $m = k$, $U \alpha^j V^\top = \tilde T_j$ near $T_j$, and all $\pi_j > 0$ with $S = \sum \pi_j T_j$ invertible. Then $\tilde S = \sum \pi_j \tilde T_j$ is invertible too, and $\tilde S^{-1} \tilde T_j = V^{-\top} (\sum_i \pi_i \alpha^i)^{-1} \alpha^j V^\top$ has real eigenvalues $\ge 0$. Eigenvalues are continuous, so those of $S^{-1} T_j$ are $\ge 0$: all steps of direction $a$ have the sign of the entry $a$ of $S$.
+# *1.* Let $m = k$, $U \alpha^j V^\top = \tilde T_j$ near $T_j$, and all $\pi_j > 0$ with $S = \sum \pi_j T_j$ invertible. Then $\tilde S = \sum \pi_j \tilde T_j$ is invertible too, and $\tilde S^{-1} \tilde T_j = V^{-\top} (\sum_i \pi_i \alpha^i)^{-1} \alpha^j V^\top$ has real eigenvalues $\ge 0$. Eigenvalues are continuous, so those of $S^{-1} T_j$ are $\ge 0$: all steps of direction $l$ have the sign of the entry $l$ of $S$.
 #
-# *2, enough.* Let $w_1, \dots, w_k$ be distinct, $\theta_0 < \dots < \theta_k$ different from them, $W(x) = \prod_a (x - w_a)$, $N(x) = \prod_c (x - \theta_c)$ and
+# *2, enough.* Let $w_1, \dots, w_k$ be distinct, $\theta_0 < \dots < \theta_k$ different from them, $\mathcal W(\xi) = \prod_l (\xi - w_l)$, $\mathcal T(\xi) = \prod_c (\xi - \theta_c)$ and
 #
 # $$
-# U_{ac} = \frac{1}{\theta_c - w_a}, \qquad V_{ac} = -\frac{N(w_a)}{W'(w_a)} \cdot \frac{W(\theta_c)}{N'(\theta_c)} \cdot \frac{1}{\theta_c - w_a} .
+# U_{lc} = \frac{1}{\theta_c - w_l}, \qquad V_{lc} = -\frac{\mathcal T(w_l)}{\mathcal W'(w_l)} \cdot \frac{\mathcal W(\theta_c)}{\mathcal T'(\theta_c)} \cdot \frac{1}{\theta_c - w_l} .
 # $$
 #
-# Then $U V^\top = I$ and $U \diag(\theta) V^\top = \diag(w)$. For $\sum_c f(\theta_c)/N'(\theta_c)$ is a divided difference, zero for a polynomial $f$ of degree below $k$. Off the diagonal the entries are such sums, up to a factor, with $f = W/((x - w_a)(x - w_{a'}))$, for the second product times $x$. On the diagonal $f = W_a(x)/(x - w_a)$ with $W_a = W/(x - w_a)$: this is a polynomial of degree $k - 2$ plus $W'(w_a)/(x - w_a)$,
-# and $\sum_c 1/(N'(\theta_c) (\theta_c - w_a)) = -1/N(w_a)$, the partial fractions of $1/N$. So the entry is one. With the factor $\theta_c = (\theta_c - w_a) + w_a$ it is $w_a$, as $(x - w_a) f = W_a$ has degree $k - 1$.
+# Then $U V^\top = I$ and $U \diag(\theta) V^\top = \diag(w)$. For $\sum_c \phi(\theta_c)/\mathcal T'(\theta_c)$ is a divided difference, zero for a polynomial $\phi$ of degree below $k$. Off the diagonal the entries are such sums, up to a factor, with $\phi = \mathcal W/((\xi - w_l)(\xi - w_{l'}))$, for the second product times $\xi$. On the diagonal $\phi = \mathcal W_l(\xi)/(\xi - w_l)$ with $\mathcal W_l = \mathcal W/(\xi - w_l)$: this is a polynomial of degree $k - 2$ plus $\mathcal W'(w_l)/(\xi - w_l)$,
+# and $\sum_c 1/(\mathcal T'(\theta_c) (\theta_c - w_l)) = -1/\mathcal T(w_l)$, the partial fractions of $1/\mathcal T$. So the entry is one. With the factor $\theta_c = (\theta_c - w_l) + w_l$ it is $w_l$, as $(\xi - w_l) \phi = \mathcal W_l$ has degree $k - 1$.
 #
-# Let $t > 0$ with $s_a = b_a(1) + t\, (b_a(2) - b_a(1)) \ne 0$ for all $a$ of a group of directions, and $w_a = b_a(1)/s_a$. If these differ, take distinct $\theta_c \in (0, 1)$, other than the $w_a$: with $U$ multiplied by $\diag(s)$, $\alpha^1 = \theta$ and $\alpha^2 = (1 - \theta)/t$ the group is reached with one channel more than it has directions. ($w_a$ is a function of the ratio that takes no value twice.) So $\ell$ groups that hold each ratio once at most reach the turning directions with $\ell$
+# Let $t > 0$ with $u_l = b_l(1) + t\, (b_l(2) - b_l(1)) \ne 0$ for all $l$ of a group of directions, and $w_l = b_l(1)/u_l$. If these differ, take distinct $\theta_c \in (0, 1)$, other than the $w_l$: with $U$ multiplied by $\diag(u)$, $\alpha^1 = \theta$ and $\alpha^2 = (1 - \theta)/t$ the group is reached with one channel more than it has directions. ($w_l$ is a function of the ratio that takes no value twice.) So $\ell$ groups that hold each ratio once at most reach the turning directions with $\ell$
 # spare channels, and one channel each the others. If we perturb the weights a little, all ratios differ, and one group holds all directions: $k + 1$ channels in the limit. By 1, $k$ do not suffice.
 #
-# Any two maps: let $X = B_1$, $Y = B_2 - B_1$. The pairs with $X + Y$ invertible and a cyclic $Z = (X + Y)^{-1} X$ (one whose powers, applied to some vector $f$, span $\R^k$) are dense. For such a pair border $Z$ by the column $f$, a row $g^\top$ and a corner $z$. The characteristic polynomial of the bordered matrix is $(x - z) \det(xI - Z) - g^\top \operatorname{adj}(xI - Z) f$, and as $f$ is cyclic, $g$ makes the last term any polynomial of degree below $k$, and $z$ sets the
-# coefficient of $x^k$. So it can be $\prod (x - \theta_c)$ with distinct $\theta_c \in [0, 1]$. Diagonalise: the bordered matrix is $\hat G \diag(\theta) \hat G^{-1}$. The first $k$ rows of $\hat G$ and the first $k$ columns of $\hat G^{-1}$ are $U_0$ and $V^\top$ with $U_0 V^\top = I$, $U_0 \diag(\theta) V^\top = Z$. Put $U = (X + Y)\, U_0$.
+# Any two maps: the pairs with $B_2$ invertible and a cyclic $A = B_2^{-1} B_1$ (one whose powers, applied to some vector $p$, span $\R^k$) are dense. For such a pair border $A$ by the column $p$, a row $p'^\top$ and a corner $z$. The characteristic polynomial of the bordered matrix is $(\xi - z) \det(\xi I - A) - p'^\top \operatorname{adj}(\xi I - A) p$, and as $p$ is cyclic, $p'$ makes the last term any polynomial of degree below $k$, and $z$ sets the
+# coefficient of $\xi^k$. So it can be $\prod (\xi - \theta_c)$ with distinct $\theta_c \in [0, 1]$. Diagonalise: the bordered matrix is $\hat E \diag(\theta) \hat E^{-1}$. The first $k$ rows of $\hat E$ and the first $k$ columns of $\hat E^{-1}$ are $U_0$ and $V^\top$ with $U_0 V^\top = I$, $U_0 \diag(\theta) V^\top = A$. Put $U = B_2\, U_0$.
 #
 # *2, needed.* Let $\ell \ge 1$ turning directions have the ratio $1 + \varrho$, $\varrho < 0$. Then $T_2 - \varrho\, T_1$ has rank $k - \ell$ at most. It is $U (\alpha^2 - \varrho\, \alpha^1) V^\top$, where the diagonal is positive but for channels that are never used and can be dropped. As $U$ and $V$ have rank $k$, such a product has rank $2k - m$ at least. So $m \ge k + \ell$.
 #
-# *4.* Suppose layers with $k + 1$ channels tend to the weights. Let $\varsigma = \sum \pi_j \alpha^j$. If, again and again, some channel has $\varsigma = 0$, it has all $\alpha^j = 0$, and $k$ channels are left; but every direction turns, against 1. So scale columns until $\varsigma = I$. Let $p_c \in \R^K$ be the vector of the entries $c$ of $\alpha^1, \dots, \alpha^K$; these are bounded. For $x \in \R$, $y \in \R^K$ the matrix $U \diag(x + p_c \cdot y) V^\top$ is $x$ times $\sum \pi_j U \alpha^j V^\top$, which tends to zero, plus $\sum y_j U \alpha^j V^\top$. So by the formula of Cauchy and Binet
+# *4.* Suppose layers with $k + 1$ channels tend to the weights. Let $\varsigma = \sum \pi_j \alpha^j$. If, again and again, some channel has $\varsigma = 0$, it has all $\alpha^j = 0$, and $k$ channels are left; but every direction turns, against 1. So scale columns until $\varsigma = I$. Let $p_c \in \R^K$ be the vector of the entries $c$ of $\alpha^1, \dots, \alpha^K$; these are bounded. For $t \in \R$, $u \in \R^K$ the matrix $U \diag(t + p_c \cdot u) V^\top$ is $t$ times $\sum \pi_j U \alpha^j V^\top$, which tends to zero, plus $\sum u_j U \alpha^j V^\top$. So by the formula of Cauchy and Binet
 #
 # $$
-# \det U \diag(x + p_c \cdot y) V^\top = \sum_c g_c \prod_{b \ne c} (x + p_b \cdot y) \;\to\; \prod_a \delta_a \cdot y ,
+# \det U \diag(t + p_c \cdot u) V^\top = \sum_c \nu_c \prod_{b \ne c} (t + p_b \cdot u) \;\to\; \prod_l \delta_l \cdot u ,
 # $$
 #
-# with $\delta_a \in \R^K$ the steps of direction $a$ and $g_c$ the product of the minors of $U$ and $V$ that leave $c$ out. These are polynomials of degree $k$ in $(x, y)$, so their coefficients converge, and we may put $x = -p_c \cdot y$, which is bounded: for every $c$
+# with $\delta_l \in \R^K$ the steps of direction $l$ and $\nu_c$ the product of the minors of $U$ and $V$ that leave $c$ out. These are polynomials of degree $k$ in $(t, u)$, so their coefficients converge, and we may put $t = -p_c \cdot u$, which is bounded: for every $c$
 #
 # $$
-# g_c \prod_{b \ne c} (p_b - p_c) \cdot y \;\to\; \prod_a \delta_a \cdot y .
+# \nu_c \prod_{b \ne c} (p_b - p_c) \cdot u \;\to\; \prod_l \delta_l \cdot u .
 # $$
 #
 # The right is not the zero polynomial, so the $p_c$ differ in the end. Pass to a subsequence for which all directions $(p_b - p_c)/\lvert p_b - p_c \rvert$ converge. As factors of a polynomial are unique, *from every one of the $k + 1$ points the others are seen, in the limit, along the $k$ lines $\R\, \delta_1, \dots, \R\, \delta_k$, one along each*, for these lines differ. This cannot be. Shift and scale the points until their diameter is one, and pass to the limit. If two of them fall together, a point elsewhere sees
-# both along one line. So they stay apart, and no three are on one line. Project them to a plane in which the $k$ lines, and the points, still differ. Take a corner $p$ of the convex hull, and its neighbours $p'$ and $p''$ there. All points other than $p$ are $p + x'(p' - p) + x''(p'' - p)$ with $x', x'' \ge 0$, so $p$ sees none along a parallel to $p'' - p'$. But $p'$ sees $p''$ along it.
+# both along one line. So they stay apart, and no three are on one line. Project them to a plane in which the $k$ lines, and the points, still differ. Take a corner $p$ of the convex hull, and its neighbours $p'$ and $p''$ there. All points other than $p$ are $p + t'(p' - p) + t''(p'' - p)$ with $t', t'' \ge 0$, so $p$ sees none along a parallel to $p'' - p'$. But $p'$ sees $p''$ along it.
 #
 # *3.* By 1 and since $2k$ suffice it remains to tell three from four. If the steps lie in a half-plane, perturb them into its interior. Then they lie in the cone of two of them, which three channels reach in the limit, by 2, as if these were the steps of two tasks; the other steps are sums of these two with factors $\ge 0$, and so are their $\alpha$. If they lie in no closed half-plane, zero is a sum of all steps with positive factors, and the two directions are not proportional: 4 applies.
 #
-# *The optimum.* The risk of a layer is a strictly convex quadratic function of the maps $Q_i = \Sigma_x^{1/2} B_i \Sigma_x^{1/2}$, see the proof of {prf:ref}`prop-beyond-wpgd`. So risks tend to its least value if and only if the maps tend to the minimiser, whose weights $b_a = s_a ((M + s_a) I + s_a R)^{-1} r$ are not zero for any of the $k$ directions, and are equal for examples of one task. If layers with $m$ channels tend to it, take one example of each task: the weights of the tasks are reached in the limit. Conversely give all examples of a task its gates, and put
+# *The optimum.* The risk of a layer is a strictly convex quadratic function of the maps $Q_i = \Sigma_x^{1/2} B_i \Sigma_x^{1/2}$, see the proof of {prf:ref}`prop-beyond-wpgd`. So risks tend to its least value if and only if the maps tend to the minimiser, whose weights $b_l = s_l ((M + s_l) I + s_l R)^{-1} r$ are not zero for any of the $k$ directions, and are equal for examples of one task. If layers with $m$ channels tend to it, take one example of each task: the weights of the tasks are reached in the limit. Conversely give all examples of a task its gates, and put
 # $P_q = \Sigma_x^{+1/2} L U$, $P_k = \Sigma_x^{+1/2} L V$, with the eigenvectors of $\Sigma$ as columns of $L$.
 # ```
 # ````
 #
-# For independent tasks with $r_1 \ne 0$ the ratio is $b_a(2)/b_a(1) = \frac{r_2}{r_1} \cdot \frac{n_1 + 1 + M/s_a}{n_2 + 1 + M/s_a}$, with $s_a$ the variance in the direction. If the sizes differ and $r_2 \ne 0$ this takes no value twice, so where the variances differ one spare channel reaches $\risk^{\text{key}}$ *exactly*, with matrices of bounded size. If the sizes are equal, nothing is gained over WPGD ({prf:ref}`prop-beyond-wpgd`).
+# For independent tasks with $r_1 \ne 0$ the ratio is $b_l(2)/b_l(1) = \frac{r_2}{r_1} \cdot \frac{n_1 + 1 + M/s_l}{n_2 + 1 + M/s_l}$, with $s_l$ the variance in the direction. If the sizes differ and $r_2 \ne 0$ this takes no value twice, so where the variances differ one spare channel reaches $\risk^{\text{key}}$ *exactly*, with matrices of bounded size. If the sizes are equal, nothing is gained over WPGD ({prf:ref}`prop-beyond-wpgd`).
 
 
 # %%
@@ -266,23 +266,23 @@ print(
 # ````{dropdown} Why it is true
 # (proof-prop-one-spare-price)=
 # ```{prf:proof}
-# Let $\tau$ be diagonal with entries in $[-1, 1]$, $\Phi = U \tau V^\top$, $E = U V^\top$ with $\norm{E} \le \eta$, and suppose that all singular values of $\Phi - x E$ are at least $\varsigma > 0$ for every $x \in [-1, 1]$. Three steps show that then
+# Let $\tau$ be diagonal with entries in $[-1, 1]$, $\Phi = U \tau V^\top$, $E = U V^\top$ with $\norm{E} \le \eta$, and suppose that all singular values of $\Phi - t E$ are at least $\varsigma > 0$ for every $t \in [-1, 1]$. Three steps show that then
 #
 # $$
 # \norm{U} \norm{V} \ge 2^{k-1}\, \varsigma^k \eta^{1-k} .
 # $$
 #
-# *The minors.* By the formula of Cauchy and Binet $\det(\Phi + x E) = \det U (\tau + x I) V^\top = \sum_c g_c \prod_{b \ne c} (\tau_b + x)$, with $g_c$ the product of the minors of $U$ and of $V$ that leave out $c$. At $x = -\tau_c$ one term is left: $\lvert g_c \rvert \prod_{b \neq c} \lvert \tau_b - \tau_c \rvert = \lvert \det(\Phi - \tau_c E) \rvert \ge \varsigma^k$. So the $\tau_c$ differ. The Chebyshev polynomial of degree $k$ has the leading coefficient $2^{k-1}$, its divided difference at the $k + 1$ points $\tau_c$, and is at most one in size there: $\sum_c \prod_{b \ne c} \lvert \tau_b - \tau_c \rvert^{-1} \ge 2^{k-1}$. Hence
-# $\sum_c \lvert g_c \rvert \ge 2^{k-1} \varsigma^k$.
+# *The minors.* By the formula of Cauchy and Binet $\det(\Phi + t E) = \det U (\tau + t I) V^\top = \sum_c \nu_c \prod_{b \ne c} (\tau_b + t)$, with $\nu_c$ the product of the minors of $U$ and of $V$ that leave out $c$. At $t = -\tau_c$ one term is left: $\lvert \nu_c \rvert \prod_{b \neq c} \lvert \tau_b - \tau_c \rvert = \lvert \det(\Phi - \tau_c E) \rvert \ge \varsigma^k$. So the $\tau_c$ differ. The Chebyshev polynomial of degree $k$ has the leading coefficient $2^{k-1}$, its divided difference at the $k + 1$ points $\tau_c$, and is at most one in size there: $\sum_c \prod_{b \ne c} \lvert \tau_b - \tau_c \rvert^{-1} \ge 2^{k-1}$. Hence
+# $\sum_c \lvert \nu_c \rvert \ge 2^{k-1} \varsigma^k$.
 #
-# *The singular values.* By Cauchy and Schwarz, and Cauchy and Binet again, $\sum_c \lvert g_c \rvert \le (\det U U^\top \det V V^\top)^{1/2}$. With $\sigma_1(\cdot) \ge \sigma_2(\cdot) \ge \dots$ the singular values, $\prod_i \sigma_i(U)\, \sigma_i(V) \ge 2^{k-1} \varsigma^k$.
+# *The singular values.* By Cauchy and Schwarz, and Cauchy and Binet again, $\sum_c \lvert \nu_c \rvert \le (\det U U^\top \det V V^\top)^{1/2}$. With $\operatorname{sv}_1(\cdot) \ge \operatorname{sv}_2(\cdot) \ge \dots$ the singular values, $\prod_i \operatorname{sv}_i(U)\, \operatorname{sv}_i(V) \ge 2^{k-1} \varsigma^k$.
 #
-# *All but the first.* For $i = 2, \dots, k$ the first $i$ right singular vectors of $U$ and the first $k + 2 - i$ of $V$ are $k + 2$ vectors of $\R^{k+1}$, so their spans share a unit vector $u$. It is $U^\top x$ with $\norm{x} \le 1/\sigma_i(U)$, and $V^\top y$ with $\norm{y} \le 1/\sigma_{k+2-i}(V)$. So $1 = u^\top u = x^\top E\, y \le \eta\, \norm{x} \norm{y}$, that is $\sigma_i(U)\, \sigma_{k+2-i}(V) \le \eta$. The product over $i$ is
-# $\prod_{i \ge 2} \sigma_i(U)\, \sigma_i(V) \le \eta^{k-1}$, and what is left of the product of all is $\norm{U} \norm{V}$.
+# *All but the first.* For $i = 2, \dots, k$ the first $i$ right singular vectors of $U$ and the first $k + 2 - i$ of $V$ are $k + 2$ vectors of $\R^{k+1}$, so their spans share a unit vector $u$. It is $U^\top z$ with $\norm{z} \le 1/\operatorname{sv}_i(U)$, and $V^\top z'$ with $\norm{z'} \le 1/\operatorname{sv}_{k+2-i}(V)$. So $1 = u^\top u = z^\top E\, z' \le \eta\, \norm{z} \norm{z'}$, that is $\operatorname{sv}_i(U)\, \operatorname{sv}_{k+2-i}(V) \le \eta$. The product over $i$ is
+# $\prod_{i \ge 2} \operatorname{sv}_i(U)\, \operatorname{sv}_i(V) \le \eta^{k-1}$, and what is left of the product of all is $\norm{U} \norm{V}$.
 #
-# *1.* Put $\tau = 2 \Theta - I$ and $\eta = e$. Then $\Phi - x E = 2I - (1 + x) E$ and $\varsigma = 2 - 2e$. The reversals of {prf:ref}`prop-price-of-channels`, with Chebyshev nodes, have $\norm{U}\norm{V} \le \frac{2}{1 - \varepsilon^2} (4/\varepsilon)^{k-1}$ and $\norm{U V^\top} \le \varepsilon/(1 - \varepsilon)$. (For $e := \varepsilon/(1 - \varepsilon)$ the quotient is at most $\frac{1}{(1 - \varepsilon^2)(1 - e)^k (1 - \varepsilon)^{k-1}}$.)
+# *1.* Put $\tau = 2 \Theta - I$ and $\eta = e$. Then $\Phi - t E = 2I - (1 + t) E$ and $\varsigma = 2 - 2e$. The reversals of {prf:ref}`prop-price-of-channels`, with Chebyshev nodes, have $\norm{U}\norm{V} \le \frac{2}{1 - \varepsilon^2} (4/\varepsilon)^{k-1}$ and $\norm{U V^\top} \le \varepsilon/(1 - \varepsilon)$. (For $e := \varepsilon/(1 - \varepsilon)$ the quotient is at most $\frac{1}{(1 - \varepsilon^2)(1 - e)^k (1 - \varepsilon)^{k-1}}$.)
 #
-# *2.* In the proof of part 2 there, $\Phi - x E = 2I + (1 - x) E_+ - (1 + x) E_-$ with $\norm{E_\pm} \le 2e/\delta = \eta/2$. So $\varsigma = 2 - \eta$, and $\norm{U} \norm{V} \le \norm{P_q} \norm{P_k}/(\delta \mu)$.
+# *2.* In the proof of part 2 there, $\Phi - t E = 2I + (1 - t) E_+ - (1 + t) E_-$ with $\norm{E_\pm} \le 2e/\delta = \eta/2$. So $\varsigma = 2 - \eta$, and $\norm{U} \norm{V} \le \norm{P_q} \norm{P_k}/(\delta \mu)$.
 # ```
 # ````
 #
@@ -411,7 +411,7 @@ print(
 # ```{exercise} Compute: ratios that come together
 # :label: ex-ratios-together
 #
-# Two directions have $b_a(1)/b_a(2) = 2$ and $2 + g$. With the gates $0, \tfrac12, 1$, how does the size $\norm{U} \norm{V}$ of `one_spare` grow as $g \to 0$? Compare with the price of a reversal of two directions.
+# Two directions have $b_l(1)/b_l(2) = 2$ and $2 + \varepsilon$. With the gates $0, \tfrac12, 1$, how does the size $\norm{U} \norm{V}$ of `one_spare` grow as $\varepsilon \to 0$? Compare with the price of a reversal of two directions.
 # ```
 #
 # ```{hint}
@@ -423,7 +423,7 @@ print(
 # ````{solution} ex-ratios-together
 # :class: dropdown
 #
-# Like $1/g$: the error $\varepsilon$ of the reversal, whose size grows like $1/\varepsilon$ for two directions, is what tells the two ratios apart here.
+# Like $1/\varepsilon$: the error $\varepsilon$ of the reversal, whose size grows like $1/\varepsilon$ for two directions, is what tells the two ratios apart here.
 #
 # ```python
 # def balanced_size(g):

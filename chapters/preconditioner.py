@@ -90,7 +90,7 @@ plotting.FigureData(
 # ## Better conditioned, always
 #
 # ```{symbols}
-# P Sx C Sigma M gamma Q kappa omega r R lambda K
+# P Sx C Sigma M gamma Q kappa omega r R lambda K h
 # ```
 #
 # ```{prf:proposition} What the preconditioner does

@@ -70,7 +70,7 @@ plotting.FigureData("cancelling_terms", bars, directions=3, seed="none")
 # ## One small machine: the reversal
 #
 # ```{symbols}
-# omega P P_q P_k K d risk M r R Sigma n lambda
+# omega P P_q P_k K d risk M r R Sigma n lambda Theta
 # ```
 #
 # On this page $\norm{\cdot}$ of a matrix is the spectral norm. As on the page on {doc}`vector_gates`, a layer with $m$ key channels shows example $i$ of task $j$ through $B_i = P_q \Theta_j P_k^\top$, where the diagonal matrices
@@ -122,15 +122,15 @@ plotting.FigureData("cancelling_terms", bars, directions=3, seed="none")
 # ````{dropdown} Why it is true
 # (proof-prop-limit-channels)=
 # ```{prf:proof}
-# *Too few.* Zero columns change nothing, so let $m = k$. Let $P = L S W^\top$ be the thin singular value decomposition, and put $U = S^{-1} L^\top P_q$ and $V = W^\top P_k$, both square.
+# *Too few.* Zero columns change nothing, so let $m = k$. Let $P = L S L'^\top$ be the thin singular value decomposition, and put $U = S^{-1} L^\top P_q$ and $V = L'^\top P_k$, both square.
 #
 # Here is the point: *in some direction such a layer is a scalar gate*. There is a unit vector $u \in \R^k$ for which the numbers $w_j = u^\top U \Theta_j V^\top u$, with $w_0 = 0$, never fall or never rise. If $V$ is singular, take $V^\top u = 0$; then all $w_j = 0$. Else take $u$ along the first column of $V^{-\top}$. Then $V^\top u$ is a multiple of the first unit vector, only the first channel
 # is left, and $w_j$ is its entry in $\Theta_j$, which never falls, times a number.
 #
-# Let $F_j = P_q \Theta_j P_k^\top - \omega_j P$. As $S^{-1} L^\top P W = I$,
+# Let $A_j = P_q \Theta_j P_k^\top - \omega_j P$. As $S^{-1} L^\top P L' = I$,
 #
 # $$
-# w_j - \omega_j = u^\top S^{-1} L^\top F_j W u, \qquad \text{so} \quad \max_j \lvert w_j - \omega_j \rvert \le \max_j \norm{F_j} / \mu ,
+# w_j - \omega_j = u^\top S^{-1} L^\top A_j L' u, \qquad \text{so} \quad \max_j \lvert w_j - \omega_j \rvert \le \max_j \norm{A_j} / \mu ,
 # $$
 #
 # and the left is at least $e^*$. If all non-zero singular values are $\mu$ and $w$ is nearest to $\omega$, then $k$ channels with the common weights $\pm w_j/\nu$, as in {prf:ref}`prop-key-side-reversal`, give $w_j P$, which is off by $\mu \lvert w_j - \omega_j \rvert$. For unequal ones let $P = \diag(1, 10)$ and $\omega = (1, 0)$, so $e^* = \tfrac12$: the common gate is
@@ -144,16 +144,16 @@ plotting.FigureData("cancelling_terms", bars, directions=3, seed="none")
 #
 # Suppose $\lvert w_j - \omega_j \rvert \le e$ for all $j$, and that $0, w_1, \dots$ never falls. Then $\omega_i - \omega_j \le w_i - w_j + 2e \le 2e$ for $i < j$, and $\omega_j \ge w_j - e \ge -e$. Conversely, if both hold, $w_j = \max(0, \omega_1 - e, \dots, \omega_j - e)$ never falls and is that near. For weights that never rise look at $-\omega$. As $\omega$ does both, $e^* > 0$.
 #
-# *Enough.* For a polynomial $f$ of degree at most $k$, $\sum_c \alpha_c f(t_c)$ is its divided difference at $k + 1$ nodes: the coefficient of $t^k$. Entry $(i,j)$ of $U \Theta V^\top$ is $\varepsilon^{i-j} \sum_c \alpha_c f(t_c)$ with
+# *Enough.* For a polynomial $\phi$ of degree at most $k$, $\sum_c \alpha_c \phi(t_c)$ is its divided difference at $k + 1$ nodes: the coefficient of $t^k$. Entry $(i,j)$ of $U \Theta V^\top$ is $\varepsilon^{i-j} \sum_c \alpha_c \phi(t_c)$ with
 #
 # $$
-# f(t) = t\, \prod_{b < i} (t - t_b)\, \prod_{b > j} (t - t_b) \qquad (1 \le b \le k),
+# \phi(t) = t\, \prod_{b < i} (t - t_b)\, \prod_{b > j} (t - t_b) \qquad (1 \le b \le k),
 # $$
 #
 # of degree $k + i - j$ and leading coefficient one. For $i < j$ the degree is too small: the sum is $0$. For $i = j$ it is $1$. For $i > j$ the products together contain every $t - t_b$, $b \ge 1$, and $t$ vanishes at $t_0$: again $0$. For $U V^\top$ the factor $t$ is missing. For $i \le j$ the degree is below $k$: the entry is $0$. For $i > j$ only the node $t_0 = 0$ is
 # left, and the entry is $\varepsilon^{i-j} \alpha_0 \prod_{b<i} (-t_b) \prod_{b>j} (-t_b) = \varepsilon^{i-j} \prod_{j < b < i} (-t_b)$, at most $\varepsilon^{i-j}$ in size. A matrix with entries at most $\varepsilon^l$ on its $l$th subdiagonal and zeros elsewhere has norm at most $\sum_{l \ge 1} \varepsilon^l = \varepsilon/(1-\varepsilon)$.
 #
-# With $P_q = \nu\, L S U$ and $P_k = W V$ the layer misses $\omega_j P$ by $\omega^\downarrow_j L S E W^\top$, which tends to zero with $\varepsilon$.
+# With $P_q = \nu\, L S U$ and $P_k = L' V$ the layer misses $\omega_j P$ by $\omega^\downarrow_j L S E L'^\top$, which tends to zero with $\varepsilon$.
 # ```
 # ````
 #
@@ -162,7 +162,7 @@ plotting.FigureData("cancelling_terms", bars, directions=3, seed="none")
 # Which gates are best? The code takes the Chebyshev points $t_c = \sin^2(\pi c / 2k)$, at which the terms are smallest. With $\ell$ spare channels, cut the directions into $\ell$ groups of nearly equal size and give each its own reversal. Groups of size one are exact.
 #
 # ````{dropdown} Why Chebyshev points
-# To multiply a column of $U$ by a number and divide the same column of $V$ by it changes neither product. So we measure the size of a reversal by $\sum_c \norm{u_c} \norm{v_c}$, over its columns. For small
+# To multiply a column of $U$ by a number and divide the same column of $V$ by it changes neither product. So we measure the size of a reversal by $\sum_c \norm{U_c} \norm{V_c}$, over its columns. For small
 # $\varepsilon$ it is $\varepsilon^{1-k} \sum_c \lvert \alpha_c \rvert$ to leading order. This is least at the Chebyshev points, where it is $2 \cdot (4/\varepsilon)^{k-1}$: see the proof of {prf:ref}`prop-price-of-channels`.
 # ````
 
@@ -234,16 +234,23 @@ for K in range(2, 7):  # d + 1 key channels, gates given and computed
     x, y, query = (part.numpy() for part in (prompts.x, prompts.y, prompts.x_query))
     for omega in (np.linspace(1, 0.1, K), rng.normal(size=K)):
         P = np.diag([1.0, 0.5, 2.0]) + 0.1
+        layer = key_layer(dist, P, omega, eps=1e-4)
+        # The limit's own error is omega-down times |P E|, and |E| at most eps/(1 - eps). The
+        # first prompt meets it: one example of the last task, along what the layer misses.
+        U, V, _ = reversal(3, 1e-4)
+        left, (most, *_), right = np.linalg.svd(P @ U @ V.T)
+        x[0, -1], query[0, 0], y[0] = right[0], left[:, 0], 0.0
+        y[0, -1] = 1.0
         falls = -np.diff(omega, prepend=0).clip(None, 0).sum()
+        assert most <= np.linalg.norm(P, 2) * 1e-4 / (1 - 1e-4) * (1 + 1e-6)
         w = dist.expand(omega)
         wanted = np.einsum("pa,ab,pnb,n,pn->p", query[:, 0], P, x, w, y)
         length = np.linalg.norm(x, axis=2) * np.abs(y)
         length = length.sum(1) * np.linalg.norm(query[:, 0], axis=1)
-        layer = key_layer(dist, P, omega, eps=1e-4)
         for model in (layer, layer.with_computed_gates(dist)):
             error = np.abs(entries(model, dist, prompts) - wanted) / length
-            # The limit's own error: omega-down times |P| times eps, and no more.
-            assert error.max() < 1.01e-4 * np.linalg.norm(P, 2) * falls + 1e-6
+            assert np.isclose(error[0], most * falls, rtol=1e-3, atol=1e-6)
+            assert error.max() < 1.001 * most * falls + 1e-6
             worst, tried = max(worst, error.max()), tried + 1
 print(
     f"{tried} layers with one spare channel: predictions off by at most {worst:.0e} "
@@ -277,16 +284,23 @@ def worst_error(U, V, Theta, omega):
     return np.linalg.norm(off, 2, axis=(1, 2)).max()
 
 
-# k channels: the direction of the proof, and the floor, for random layers.
+# k channels: the direction of the proof, and the floor. A third of the layers are random, a
+# third exactly right on one task, and a third attain the floor: a common gate, and equal
+# singular values.
 nearest_miss, tried = np.inf, 0
-for _ in range(300):
+for draw in range(300):
     k, K = int(rng.integers(1, 6)), int(rng.integers(2, 5))
     omega = rng.normal(size=K)
     U, V = rng.normal(size=(2, k, k))
     Theta = np.cumsum(rng.uniform(0.05, 1, size=(K, k)), axis=0)
-    if rng.random() < 0.5:  # a layer that tries: exactly right on one task
+    S, w = 10 ** rng.uniform(-1, 1, size=k), nearest(omega)
+    if draw % 3 == 1:
         j = rng.integers(K)
         V = omega[j] * np.linalg.inv(U * Theta[j]).T
+    if draw % 3 == 2 and w.any():
+        nu = np.abs(w).max()
+        U, V, S = np.sign(w.sum()) * nu * np.eye(k), np.eye(k), S[:1].repeat(k)
+        Theta = np.abs(w)[:, None] / nu * np.ones(k)
     u = np.linalg.inv(V.T)[:, 0]
     w = np.einsum("a,ac,kc,bc,b->k", u, U, Theta, V, u) / (u @ u)
     # One channel alone: no step is against the others, but for rounding.
@@ -298,20 +312,14 @@ for _ in range(300):
     if floor:
         nearest_miss = min(nearest_miss, error / floor)
     tried += 1
-    # Any other P: the same layer, seen through factors with singular values S.
-    S = 10 ** rng.uniform(-1, 1, size=k)
+    # Any P: the same layer, seen through factors with singular values S.
     L, W = (np.linalg.qr(rng.normal(size=(k, k)))[0] for _ in range(2))
     of_P = [
         np.linalg.norm(L * S @ (U * gates @ V.T - weight * np.eye(k)) @ W.T, 2)
         for gates, weight in zip(Theta, omega, strict=True)
     ]
     assert max(of_P) >= S.min() * floor * (1 - 1e-9)
-    # With P = I the common gate attains it: there no larger floor would be true.
-    w = nearest(omega)
-    nu = np.abs(w).max() or 1.0
-    Theta = np.abs(w)[:, None] / nu * np.ones(k)
-    common = worst_error(np.sign(w.sum()) * nu * np.eye(k), np.eye(k), Theta, omega)
-    assert np.isclose(common, floor, rtol=1e-12, atol=1e-12)
+assert nearest_miss < 1 + 1e-9
 
 # Unequal singular values: two channels exact on the large direction beat that gate.
 omega, P = np.array([1.0, 0.0]), np.diag([1.0, 10.0])
@@ -324,8 +332,8 @@ given_up = [
 ]
 assert floor == 0.5 and 1 * floor < max(given_up) == 1 < 10 * floor
 print(
-    f"{tried} random layers, no spare channel: the nearest has {nearest_miss:.2f} times "
-    "the floor, which one scalar gate attains for P = I"
+    f"{tried} layers without a spare channel: none is below the floor, and the nearest has "
+    f"{nearest_miss:.6f} times it"
 )
 
 
@@ -365,12 +373,12 @@ print(
 # ````{dropdown} Why it is true
 # (proof-prop-price-of-channels)=
 # ```{prf:proof}
-# *1.* First one group, of size $g$, with Chebyshev nodes $t_c = \sin^2(\pi c/2g)$. The polynomial $T(t) = \cos(g \arccos(1 - 2t))$ has degree $g$, leading coefficient $\pm 2^{g-1} 2^g$ and values between $-1$ and $1$ on $[0, 1]$. So for any nodes in $[0, 1]$, $2 \cdot 4^{g-1} = \lvert \sum_c \alpha_c T(t_c)
-# \rvert \le \sum_c \lvert \alpha_c \rvert$; at the Chebyshev nodes $T(t_c) = (-1)^c$ has the sign of $\alpha_c$ up to a common factor, and there is equality. All $\lvert t_c - t_b \rvert \le 1$, so $\norm{u_c}^2 \le \sum_{i \ge 0} \varepsilon^{2i}$ and $\norm{v_c}^2 \le \alpha_c^2\, \varepsilon^{2-2g} \sum_{i \ge 0} \varepsilon^{2i}$. Scale the
-# columns until $\norm{u_c} = \norm{v_c}$. Then $\norm{U}\norm{V} \le \norm{U}_F \norm{V}_F = \sum_c \norm{u_c} \norm{v_c} \le \frac{2}{1 - \varepsilon^2} (4/\varepsilon)^{g-1}$, and both norms obey the square root of this bound.
-# Groups stand in diagonal blocks, so the norms obey the bound for the largest, $g = p + 1$, and $\norm{E} \le \varepsilon/(1-\varepsilon) \le 2\varepsilon$. Put $P_q = \nu L S U$, $P_k = W V$ as before.
+# *1.* First one group, of size $z$, with Chebyshev nodes $t_c = \sin^2(\pi c/2z)$. The polynomial $T(t) = \cos(z \arccos(1 - 2t))$ has degree $z$, leading coefficient $\pm 2^{z-1} 2^z$ and values between $-1$ and $1$ on $[0, 1]$. So for any nodes in $[0, 1]$, $2 \cdot 4^{z-1} = \lvert \sum_c \alpha_c T(t_c)
+# \rvert \le \sum_c \lvert \alpha_c \rvert$; at the Chebyshev nodes $T(t_c) = (-1)^c$ has the sign of $\alpha_c$ up to a common factor, and there is equality. All $\lvert t_c - t_b \rvert \le 1$, so $\norm{U_c}^2 \le \sum_{i \ge 0} \varepsilon^{2i}$ and $\norm{V_c}^2 \le \alpha_c^2\, \varepsilon^{2-2z} \sum_{i \ge 0} \varepsilon^{2i}$. Scale the
+# columns until $\norm{U_c} = \norm{V_c}$. Then $\norm{U}\norm{V} \le \norm{U}_F \norm{V}_F = \sum_c \norm{U_c} \norm{V_c} \le \frac{2}{1 - \varepsilon^2} (4/\varepsilon)^{z-1}$, and both norms obey the square root of this bound.
+# Groups stand in diagonal blocks, so the norms obey the bound for the largest, $z = p + 1$, and $\norm{E} \le \varepsilon/(1-\varepsilon) \le 2\varepsilon$. Put $P_q = \nu L S U$, $P_k = L' V$ as before.
 #
-# *2.* Write $P = L S W^\top$, $U = S^{-1} L^\top P_q$ and $V = W^\top P_k$, now of shape $k \times m$, and let $\Theta_+ = (\Theta_a - \Theta_{a-1})/\delta_+$ and $\Theta_- = (\Theta_b - \Theta_{b-1})/\delta_-$ belong to the largest rise $\delta_+$ and the largest fall $\delta_-$. As two of the errors of the layer enter,
+# *2.* Write $P = L S L'^\top$, $U = S^{-1} L^\top P_q$ and $V = L'^\top P_k$, now of shape $k \times m$, and let $\Theta_+ = (\Theta_i - \Theta_{i-1})/\delta_+$ and $\Theta_- = (\Theta_j - \Theta_{j-1})/\delta_-$ belong to the largest rise $\delta_+$ and the largest fall $\delta_-$. As two of the errors of the layer enter,
 #
 # $$
 # \begin{aligned}
@@ -398,9 +406,9 @@ print(
 # \end{aligned}
 # $$
 #
-# Put $\tilde J = \Phi J$ and $\tilde E = E \Phi^{-1}$, with $\norm{\tilde E} \le \tilde\eta := \eta/(2 - \eta)$. Then $J'^\top \tilde E \tilde J = I$, $\norm{J'^\top \tilde J} \le 1$, $\norm{U} \ge \norm{\tilde J}$ and $\norm{V} \ge \norm{\Phi^\top J'} \ge (2 - \eta) \norm{J'}$. Let $\xi_1 \ge \dots \ge \xi_{k-\ell}$ and $\zeta_1 \ge \dots \ge \zeta_{k-\ell}$ be the singular values of $\tilde J$ and $J'$. Write $\sigma_i(\cdot)$ for the $i$th singular value of any matrix.
+# Put $\tilde J = \Phi J$ and $\tilde E = E \Phi^{-1}$, with $\norm{\tilde E} \le \tilde\eta := \eta/(2 - \eta)$. Then $J'^\top \tilde E \tilde J = I$, $\norm{J'^\top \tilde J} \le 1$, $\norm{U} \ge \norm{\tilde J}$ and $\norm{V} \ge \norm{\Phi^\top J'} \ge (2 - \eta) \norm{J'}$. Let $\xi_1 \ge \dots \ge \xi_{k-\ell}$ and $\zeta_1 \ge \dots \ge \zeta_{k-\ell}$ be the singular values of $\tilde J$ and $J'$. Write $\operatorname{sv}_i(\cdot)$ for the $i$th singular value of any matrix.
 #
-# - $1 = \sigma_{k-\ell}(J'^\top \tilde E \tilde J) \le \tilde\eta\, \xi_i\, \zeta_{k-\ell+1-i}$ for $i = 1, \dots, k - \ell$, as $\sigma_{i+j-1}(J_1 J_2) \le \sigma_i(J_1)\, \sigma_j(J_2)$ for any $J_1, J_2$.
+# - $1 = \operatorname{sv}_{k-\ell}(J'^\top \tilde E \tilde J) \le \tilde\eta\, \xi_i\, \zeta_{k-\ell+1-i}$ for $i = 1, \dots, k - \ell$, as $\operatorname{sv}_{i+j-1}(J_1 J_2) \le \operatorname{sv}_i(J_1)\, \operatorname{sv}_j(J_2)$ for any $J_1, J_2$.
 # - $\zeta_{k-\ell+1-i}\, \xi_{i+\ell} \le 1$ for $i + \ell \le k - \ell$. For the first $k-\ell+1-i$ left singular vectors of $J'$ and the first $i + \ell$ of $\tilde J$ are $k + 1$ vectors of $\R^k$ in all, so their spans share a unit vector $u$. It is $\tilde J w$ with $\norm{w} \le 1/\xi_{i+\ell}$, and $\zeta_{k-\ell+1-i} \le \norm{J'^\top u} \le \norm{J'^\top \tilde J} \norm{w} \le 1/\xi_{i+\ell}$.
 #
 # Together $\xi_i \ge 1/(\tilde\eta\, \zeta_{k-\ell+1-i}) \ge \xi_{i+\ell}/\tilde\eta$. Since $p = \lfloor (k - 1)/\ell \rfloor$, the index $1 + (p-1)\ell$ is at most $k - \ell$, and $p - 1$ such steps give $\xi_1 \ge \tilde\eta^{1-p} \xi_{1 + (p-1)\ell}$. By the first inequality $\xi_{1+(p-1)\ell}\, \zeta_1 \ge 1/\tilde\eta$. So $\norm{U} \norm{V} \ge (2 - \eta)\, \xi_1 \zeta_1 \ge (2 - \eta)\, \tilde\eta^{-p}$.
@@ -571,12 +579,14 @@ found = {
 }
 least = {}
 for (k, m), errors in found.items():
-    assert min(errors) < 1e-3 if m == 2 * k else min(errors) > 0.05
+    assert min(errors) < 1e-3 if m == 2 * k else min(errors) > 0.0938
     least[m - 2 * k] = min(least.get(m - 2 * k, np.inf), *errors)
     for error in errors:
         eta = 4 * error / 0.8
         assert m == 2 * k or eta >= 2 or 4.0 >= 0.8 * least_size(eta, 1)
-assert 0.8 * least_size(4 * 0.09 / 0.8, 1) > 4  # so no error is below 0.09
+# So no error is below 0.0938: there the bound is 4. For p = 1 it is not sharp. The searches
+# come to the 0.4 of one scalar gate.
+assert np.isclose(0.8 * least_size(4 * 0.0938 / 0.8, 1), 4, rtol=2e-3)
 print(
     f"{sum(map(len, found.values()))} searches: two channels a direction get below "
     f"{1e-3:g}, one less stays above {np.floor(10 * least[-1]) / 10:g}"
@@ -599,7 +609,8 @@ for k in (2, 3, 4, 6, 8):
     # a few terms may come out exact on some, those of many do not.
     assert seen[k] < 10 * expected[k]
     assert k < 6 or seen[k] > expected[k] / 30
-assert expected[8] > expected[6] > 1e-3  # of little use in float64
+# Of little use in float64.
+assert np.allclose([expected[6], expected[8]], [0.0129, 0.0543], rtol=0.01)
 print(
     "Least error in float64: "
     + ", ".join(f"{expected[k]:.0e} for {k}" for k in (2, 4, 8))
@@ -651,7 +662,7 @@ def train(seed, m):
 
 found = {m: min(train(seed, m) for seed in range(12)) for m in (2, 4)}
 cost = scalar_2 - best.risk  # of the order, to a scalar gate
-assert found[2] > best.risk + cost / 2  # proved
+assert found[2] > best.risk + cost / 2  # proved, and not sharp as far as is seen
 assert abs(found[2] - scalar_2) < 1e-4 * dist.M  # seen
 assert found[4] < best.risk + 1e-6 * dist.M  # 2d channels: nothing is in the way
 share = {m: (value - best.risk) / cost for m, value in found.items()}
@@ -761,6 +772,7 @@ print(
 # B[:, :3, :3] = maps_of(*reversal(3, 1e-3), best)
 # given_up = excess_risk(dist, B)
 # assert abs(given_up - (dist.M - best.risk) / 4) < 1e-4
-# assert best.risk + given_up < optimal_wpgd(dist, "monotone").risk - 0.02
+# saved = optimal_wpgd(dist, "monotone").risk - best.risk - given_up
+# assert np.isclose(saved, 0.0267, rtol=0.01)
 # ```
 # ````

@@ -148,7 +148,7 @@ for s2, (color, marker, dash) in marks.items():
     right.loglog(lengths[3:], law, color="0.7", linewidth=1.2)
     right.loglog(lengths, floors[s2], dash, marker=marker, ms=5, color=color)
     right.text(
-        72, floors[s2][-1], rf"$\sigma = {s2**0.5:g}$", va="center", color=color
+        82, floors[s2][-1], rf"$\sigma = {s2**0.5:g}$", va="center", color=color
     )
 right.set(xlabel="examples $n$", ylabel="floor", xlim=(1.8, 500))
 _ = right.set_xticks([2, 8, 32], ["2", "8", "32"])
@@ -177,7 +177,7 @@ plotting.FigureData(
 # ## A floor under every depth
 #
 # ```{symbols}
-# d n K x y x_query beta R r C Sx sigma Sigma P_q P_k Omega
+# d n K x y x_query beta R r C Sx sigma Sigma P_q P_k Omega G f
 # ```
 #
 # ```{prf:theorem} The price of the mask
@@ -188,13 +188,19 @@ plotting.FigureData(
 # *New here.* Let $\sigma > 0$, and let prompts be as in Definitions 1 and 2 with any $\Sigma_x$, $C$, $R$ and $r$; in the following $R$ and $r$ are those of the $n$ examples. Given the features, the Bayes predictor is $\sum_i b_i y_i$ with
 #
 # $$
-# b = V^{-1} c, \qquad V_{ij} = R_{ij}\, x_i^\top C x_j + \sigma^2 [i = j], \qquad c_i = r_i\, x_i^\top C x .
+# \begin{gathered}
+# b = V^{-1} c, \qquad c_i = r_i\, x_i^\top C x, \\
+# V_{ij} = R_{ij}\, x_i^\top C x_j + \sigma^2 [i = j] .
+# \end{gathered}
 # $$
 #
 # Take any number of layers of {prf:ref}`thm-depth` with the mask: keys and queries read features alone, and values the label alone, with any $P_{q,l}$ and $P_{k,l}$. The query writes or not. Let gates be given or computed from the token's own features and context, but not from labels. Then
 #
 # $$
-# \text{risk} \ge \text{Bayes risk} + \text{price}, \qquad \text{price} = \sigma^2 \sum_{i=1}^n \E \operatorname{Var}\bigl( b_i \mid x_i, \dots, x_n, x \bigr) .
+# \begin{gathered}
+# \text{risk} \ge \text{Bayes risk} + \text{price}, \\
+# \text{price} = \sigma^2 \sum_{i=1}^n \E \operatorname{Var}\bigl( b_i \mid x_i, \dots, x_n, x \bigr) .
+# \end{gathered}
 # $$
 #
 # For independent tasks the price is $\sum_k r_k^2\, \text{price}(n_k)$, where $\text{price}(m)$ is that of $m$ examples of one task with $r = 1$; and if $\Sigma \neq 0$ it is positive if and only if some task with $r_k \ne 0$ has two examples or more.
@@ -204,13 +210,13 @@ plotting.FigureData(
 # (proof-thm-price-of-mask)=
 # ```{prf:proof}
 # *What a coefficient knows.* In {prf:ref}`thm-depth` the iterate $\beta_i^l$ is linear in $y_1, \dots, y_i$, and we claim that the coefficient of $y_m$ in it, $m \le i$, is a function of $x_m, \dots, x_i$ alone (context and matrices are fixed). For $l = 0$ it is zero. In the step to $l + 1$ the term of token $j \le i$ is $P_{q,l} (P_{k,l}^\top x_j \odot \Omega_{ij}^l)(y_j - x_j^\top \beta_j^l)$. The weights $\Omega_{ij}^l$ are products of gates
-# of the tokens $j + 1, \dots, i$, and features are the same in all layers; so they depend on $x_{j+1}, \dots, x_i$, or on no features. The coefficient of $y_m$ in the last bracket is zero for $m > j$, one for $m = j$ and $l = 0$, and in general a function of $x_m, \dots, x_j$. So the term's coefficient of $y_m$ is a function of $x_m, \dots, x_i$. For the query this gives $f = \sum_i a_i y_i$ with $a_i$ a
+# of the tokens $j + 1, \dots, i$, and features are the same in all layers; so they depend on $x_{j+1}, \dots, x_i$, or on no features. The coefficient of $y_m$ in the last bracket is zero for $m > j$, one for $m = j$ and $l = 0$, and in general a function of $x_m, \dots, x_j$. So the term's coefficient of $y_m$ is a function of $x_m, \dots, x_i$. For the query this gives $f = \sum_i \hat b_i y_i$ with $\hat b_i$ a
 # function of $x_i, \dots, x_n$ and $x$. A query that writes nothing leaves out terms, no more.
 #
 # *The distance.* The risk of any predictor is the Bayes risk plus its mean squared distance from the Bayes predictor. Given the features, $y$ has mean zero and covariance $V \succeq \sigma^2 I$, as the matrix with entries $R_{ij} x_i^\top C x_j$ is a covariance; and $c$ is the covariance of $y$ with $y_{n+1}$. So the distance is
 #
 # $$
-# \E\, (a - b)^\top V (a - b) \ge \sigma^2 \sum_i \E (a_i - b_i)^2 \ge \sigma^2 \sum_i \E \operatorname{Var}(b_i \mid x_i, \dots, x_n, x),
+# \E\, (\hat b - b)^\top V (\hat b - b) \ge \sigma^2 \sum_i \E (\hat b_i - b_i)^2 \ge \sigma^2 \sum_i \E \operatorname{Var}(b_i \mid x_i, \dots, x_n, x),
 # $$
 #
 # as a conditional mean is the closest among the functions of $x_i, \dots, x_n, x$. (If $\E f^2$ is infinite there is nothing to show; $\E b_i^2 < \infty$ as $\sigma^2 \norm{b}^2 \le b^\top V b \le x^\top C x$.)
@@ -302,7 +308,8 @@ correlated = price_by_definition(mixed, 20_000, draw)
 assert correlated.mean() > 20 * correlated.std() / 20_000**0.5
 
 apart = PromptDistribution(2, (3, 4), (0.6, 0.8), sigma=1.5)
-# On each task b is r_k times that of the task alone, which gives r_k^2 exactly.
+# On each task b is r_k times that of the task alone, which gives r_k^2 exactly. The samples
+# below test the whole, to 6 per cent.
 drawn = apart.sample(200, draw, dtype=torch.float64)
 together = bayes_coefficients(apart, drawn.x, drawn.x_query[:, 0])
 for m, r_k, at in ((3, 0.6, slice(0, 3)), (4, 0.8, slice(3, 7))):
@@ -316,8 +323,9 @@ error = np.hypot((whole.std() / 20_000**0.5).item(), three[1] + four[1])
 assert abs(whole.mean().item() - sum_of_tasks) < 4 * error < 0.1 * sum_of_tasks
 
 # Layers as they were fitted, on fresh prompts: above the floor, and they stall there.
-# (At twice it, so they are no test of its size. Layers that come to it are in the tests.)
-assert min(with_mask) > 2 * floor + 20 * floor_error
+# (At more than twice it, so they are no test of its size. Layers that come to it are in the
+# tests.)
+assert min(with_mask) > floor + 20 * floor_error
 assert np.isclose(floor, 0.0966, rtol=0.03) and with_mask[5] > 0.97 * with_mask[3]
 print(
     f"floor {floor:.4f} with standard error {floor_error:.0e}; six fitted layers stall at"
@@ -344,17 +352,17 @@ print(
 #
 # 2. $\sigma^6\, \text{price} \to \frac{n (n-1)}{2} \bigl( (\tr \Sigma^2)^2 + \tr \Sigma^4 \bigr)$ as $\sigma \to \infty$. The floor is sharp there: if $n \ge 2$, three layers of the theorem with given scalar gates have an excess over the Bayes risk whose ratio to the price tends to one.
 # 3. $n^2\, \text{price} \to \sigma^2\, \frac{k (k + 1)}{2}$ as $n \to \infty$, whatever the non-zero eigenvalues of $\Sigma$.
-# 4. For $d = 1$ and $\Sigma = 1$, with $w = 1 + 2s + 2t$ and $\theta^2 = w / \bigl( (1 + 2s)(1 + 2t) \bigr)$,
+# 4. For $d = 1$ and $\Sigma = 1$, with $w = 1 + 2u + 2t$ and $\theta^2 = w / \bigl( (1 + 2u)(1 + 2t) \bigr)$,
 #
 # $$
-# \text{price} = \sigma^2 \int_0^\infty \!\! \int_0^\infty e^{-(s + t) \sigma^2}\, w^{-(n+2)/2} \sum_{i=0}^{n-1} \bigl( 1 - \theta^i \bigr)\, ds\, dt .
+# \text{price} = \sigma^2 \int_0^\infty \!\! \int_0^\infty e^{-(u + t) \sigma^2}\, w^{-(n+2)/2} \sum_{i=0}^{n-1} \bigl( 1 - \theta^i \bigr)\, du\, dt .
 # $$
 # ```
 #
 # ````{dropdown} Why it is true
 # (proof-prop-price-limits)=
 # ```{prf:proof}
-# *1.* Fix the features, and let $V = V_0 + \sigma^2 I$. The noiseless labels and the noiseless answer have a joint covariance, so $c = V_0^{1/2} u$ with $\norm{u}^2 \le x^\top C x$. In an eigenbasis of $V_0$, $\sigma^2 \norm{b}^2 = \sum_j \frac{\sigma^2 v_j}{(v_j + \sigma^2)^2} u_j^2 \le \tfrac14 x^\top C x$, and every term tends to zero with $\sigma$. As $\E x^\top C x = \tr \Sigma$ is finite, so does the mean, and the price is
+# *1.* Fix the features, and let $V = V_0 + \sigma^2 I$. The noiseless labels and the noiseless answer have a joint covariance, so $c = V_0^{1/2} u$ with $\norm{u}^2 \le x^\top C x$. In an eigenbasis of $V_0$, $\sigma^2 \norm{b}^2 = \sum_j \frac{\sigma^2 z_j}{(z_j + \sigma^2)^2} u_j^2 \le \tfrac14 x^\top C x$, and every term tends to zero with $\sigma$. As $\E x^\top C x = \tr \Sigma$ is finite, so does the mean, and the price is
 # at most $\sigma^2 \E \norm{b}^2$.
 #
 # For the rest $b_i = \tilde x^\top H \tilde x_i$, $H = (\tilde S + \sigma^2 I)^{-1}$, with $\tilde x = C^{1/2} x$ as in the proof above. Their covariance $\Sigma' = C^{1/2} \Sigma_x C^{1/2}$ has the non-zero eigenvalues of $\Sigma$; on its range it is nonsingular, of size $k$. Let $\tilde S_{<i}$ be the sum over the examples before $i$. In the norm of $L^2$, the conditional deviation $b_i - \E(b_i \mid \cdot)$ of a sum is within $\norm{\epsilon}_{L^2}$ of that of the sum without a term $\epsilon$.
@@ -363,15 +371,15 @@ print(
 # $\sum_i (i - 1) = n(n-1)/2$.
 #
 # *2, sharp.* Let the three layers have the matrices $P_{q,l} P_{k,l}^\top = -(n-1) \sigma^{-4} C \Sigma_x C$, $\sigma^{-2} C$ and $\sigma^{-2} C$. In the first let the weights of the examples at the query be $(i-1)/(n-1)$, which do not decrease: gates $g_{i+1} = (i-1)/i$ for $1 \le i < n$, and one at the query. In the second let gates be one at the examples and zero at the query, so that it takes nothing; in the third all are one. Up to terms of order $\sigma^{-6}$,
-# polynomials in the features, with those that the query writes among them, $a_i = \sigma^{-2} \tilde x^\top \tilde x_i - \sigma^{-4} \tilde x^\top \bigl( \sum_{j \ge i} \tilde x_j \tilde x_j^\top + (i-1) \Sigma' \bigr) \tilde x_i$. So $\sigma^4 (a_i - b_i) = \tilde x^\top (\tilde S_{<i} - (i-1) \Sigma')\, \tilde x_i + O(\sigma^{-2})$ in $L^4$, which is the deviation above, and $V = \sigma^2 I$ plus a matrix without $\sigma$: the excess $\E\,(a-b)^\top V (a-b)$ times $\sigma^6$ has the limit of part 2.
+# polynomials in the features, with those that the query writes among them, $\hat b_i = \sigma^{-2} \tilde x^\top \tilde x_i - \sigma^{-4} \tilde x^\top \bigl( \sum_{j \ge i} \tilde x_j \tilde x_j^\top + (i-1) \Sigma' \bigr) \tilde x_i$. So $\sigma^4 (\hat b_i - b_i) = \tilde x^\top (\tilde S_{<i} - (i-1) \Sigma')\, \tilde x_i + O(\sigma^{-2})$ in $L^4$, which is the deviation above, and $V = \sigma^2 I$ plus a matrix without $\sigma$: the excess $\E\,(\hat b-b)^\top V (\hat b-b)$ times $\sigma^6$ has the limit of part 2.
 #
 # *3.* Write $\tilde x = \Sigma'^{1/2} u$ and $\tilde x_i = \Sigma'^{1/2} u_i$ with $u, u_i \sim \N(0, I_k)$: then $b_i = u^\top H u_i$ with $H = (\sum_j u_j u_j^\top + \sigma^2 \Sigma'^{-1})^{-1} = (n I + \Delta)^{-1}$, and $H = \frac1n I - \frac{1}{n^2} \Delta + \frac{1}{n^2} H \Delta^2$. The second term gives the conditional deviation of $-n^{-2} u^\top \sum_{j<i} u_j u_j^\top u_i$, whose mean square is $(i - 1)\, k(k+1) / n^4$ as in 2; summed over $i$ and times $\sigma^2$ this is
 # $\sigma^2 k (k+1) (n - 1) / (2 n^3)$. It remains to see that $\sum_i \E (u^\top H \Delta^2 u_i)^2 / n^4 = O(n^{-3})$, which is small against $n^{-2}$. By Hölder $\E \norm{H \Delta^2 u_i}^2 \le (\E \norm{H}^6)^{1/3} (\E \norm{\Delta}^{12})^{1/3} (\E \norm{u_i}^6)^{1/3}$. The second factor is $O(n^2)$: up to a constant, entries of $\Delta$ are sums of $n$ independent centred variables with all moments. The first is
-# $O(n^{-2})$: cut the $n$ examples into $N = \lfloor n / (k + 12) \rfloor$ groups of at least $k + 12$, with least eigenvalues $\mu_1, \dots, \mu_N$ of their sums. Then $\norm{H} \le 1 / (\mu_1 + \dots + \mu_N)$, and as $t^{-6}$ is convex, $\E \norm{H}^6 \le N^{-6}\, \E \mu^{-6}$ for a group of $k + 12$. This is finite: $1/\mu$ is at most the trace of the inverse of a Wishart matrix, whose diagonal entries are reciprocals of chi-squared variables of $13$ degrees
+# $O(n^{-2})$: cut the $n$ examples into $J = \lfloor n / (k + 12) \rfloor$ groups of at least $k + 12$, with least eigenvalues $\mu_1, \dots, \mu_J$ of their sums. Then $\norm{H} \le 1 / (\mu_1 + \dots + \mu_J)$, and as $t^{-6}$ is convex, $\E \norm{H}^6 \le J^{-6}\, \E \mu^{-6}$ for a group of $k + 12$. This is finite: $1/\mu$ is at most the trace of the inverse of a Wishart matrix, whose diagonal entries are reciprocals of chi-squared variables of $13$ degrees
 # of freedom, and these have a mean inverse sixth power.
 #
-# *4.* $b_i = x\, x_i / (A + T + \sigma^2)$, where $A \sim \chi^2_{i-1}$ is the sum of the $x_j^2$ before $i$ and $T$ that of the other $m = n - i + 1$. They are exchangeable among the latter, so $\E\, x_i^2 \varphi(T) = \E\, T \varphi(T) / m = \E \varphi(T')$ with $T' \sim \chi^2_{m + 2}$, for every $\varphi \ge 0$. With $1/v = \int_0^\infty e^{-sv} ds$ and $\E e^{-s \chi^2_\nu} = (1 + 2s)^{-\nu/2}$, the mean of $(A + T' + \sigma^2)^{-2}$ is $\int \!\! \int e^{-(s+t)\sigma^2} w^{-(n + 2)/2}$, and that of
-# $\bigl(\E[(A + T' + \sigma^2)^{-1} \mid T']\bigr)^2$ is the same with $w^{-(i-1)/2}$ replaced by $\bigl( (1 + 2s)(1 + 2t) \bigr)^{-(i-1)/2}$, hence with a factor $\theta^{i-1}$. Their difference is $\E \operatorname{Var}(b_i \mid \cdot)$.
+# *4.* $b_i = x\, x_i / (A + T + \sigma^2)$, where $A \sim \chi^2_{i-1}$ is the sum of the $x_j^2$ before $i$ and $T$ that of the other $m = n - i + 1$. They are exchangeable among the latter, so $\E\, x_i^2 \varphi(T) = \E\, T \varphi(T) / m = \E \varphi(T')$ with $T' \sim \chi^2_{m + 2}$, for every $\varphi \ge 0$. With $1/\tau = \int_0^\infty e^{-u\tau} du$ and $\E e^{-u \chi^2_\nu} = (1 + 2u)^{-\nu/2}$, the mean of $(A + T' + \sigma^2)^{-2}$ is $\int \!\! \int e^{-(u+t)\sigma^2} w^{-(n + 2)/2}$, and that of
+# $\bigl(\E[(A + T' + \sigma^2)^{-1} \mid T']\bigr)^2$ is the same with $w^{-(i-1)/2}$ replaced by $\bigl( (1 + 2u)(1 + 2t) \bigr)^{-(i-1)/2}$, hence with a factor $\theta^{i-1}$. Their difference is $\E \operatorname{Var}(b_i \mid \cdot)$.
 # ```
 # ````
 #
@@ -413,8 +421,9 @@ large, small = 2000.0, 1e-5
 law = 5 * 4 / 2 * 2 * 3 / large**3  # part 2, up to terms of order 1/sigma^2
 sampled, error = price(5, 2, large, 20_000, rng)
 assert abs(sampled / law - 1) < 0.05 and error < 0.015 * law
+# Part 1 names no rate: the price is seen to fall, about as fast as the noise.
 vanishing = [price(5, 2, s2, 4000, rng)[0] for s2 in (1.0, 1e-2, 1e-4)]
-assert vanishing[0] > 5 * vanishing[1] > 25 * vanishing[2]
+assert vanishing[0] > 10 * vanishing[1] > 500 * vanishing[2]
 print(
     f"one feature: the integral is the simulation within {furthest:.1f} standard errors;"
     f" at n = 200 the floor is {long:.2f} of its law"
@@ -441,7 +450,7 @@ print(
 # ````{dropdown} Why it is true
 # (proof-prop-way-round-mask)=
 # ```{prf:proof}
-# Keys and values read $x_i$ and $y_i$, which no layer changes. At the query these are zero, so it writes nothing. With $a$ for its $d$ new coordinates, layer $l$ adds $-\eta_l \sum_i x_i x_i^\top a = -\eta_l S a$ to them and $\alpha_l \sum_i y_i x_i^\top a$ to the last. So $a^l = \pi_l(S)\, x$ with $\pi_l = \prod_{m < l} (1 - \eta_m z)$, and the last coordinate ends at $\sum_l \alpha_l\, y^\top X \pi_l(S)\, x$. The $\pi_0, \dots, \pi_{L-1}$ have degrees $0, \dots, L - 1$, as $\eta_l \ne 0$: they are a
+# Keys and values read $x_i$ and $y_i$, which no layer changes. At the query these are zero, so it writes nothing. With $u$ for its $d$ new coordinates, layer $l$ adds $-\eta_l \sum_i x_i x_i^\top u = -\eta_l S u$ to them and $\alpha_l \sum_i y_i x_i^\top u$ to the last. So $u^l = \pi_l(S)\, x$ with $\pi_l = \prod_{m < l} (1 - \eta_m z)$, and the last coordinate ends at $\sum_l \alpha_l\, y^\top X \pi_l(S)\, x$. The $\pi_0, \dots, \pi_{L-1}$ have degrees $0, \dots, L - 1$, as $\eta_l \ne 0$: they are a
 # basis of the polynomials of degree at most $L - 1$. The least excess of these tends to zero, by the proof of {prf:ref}`prop-depth-filter`; and the price is positive by {prf:ref}`thm-price-of-mask`.
 # ```
 # ````
@@ -500,8 +509,9 @@ wanted = (
 )
 assert (ours - wanted[:, 0, 0]).abs().max() < 1e-9 * ours.abs().max()
 excess = ((ours - bayes(one_task)(prompts)[:, 0]) ** 2).mean().item()
-# Fitted to other prompts; the largest eigenvalues make the mean noisy.
-assert excess < 2 * least < 0.5 * floor
+# The largest eigenvalues make the mean over fresh prompts noisy, by a quarter of it; the
+# least mean over those of the fit is pinned.
+assert excess < floor and np.isclose(least / floor, 0.146, rtol=0.08)
 print(
     f"four masked layers whose values read features, on 20,000 prompts: excess {excess:.4f},"
     f" where the floor is {floor:.3f}"
@@ -532,7 +542,9 @@ def equal_steps(L):
 
 
 without = [equal_steps(L) for L in (1, 2, 4, 8)]
-assert without[0] > with_mask[0] * 0.9 and without[3] < 0.8 * floor
+# To one layer the mask does nothing. Eight are below the floor.
+assert np.isclose(without[0], with_mask[0], rtol=0.03)
+assert np.isclose(without[3] / floor, 0.669, rtol=0.05)
 print("equal steps without the mask, 1, 2, 4, 8:", *(f"{e:.3f}" for e in without))
 
 # %% [markdown]
@@ -559,7 +571,7 @@ print("equal steps without the mask, 1, 2, 4, 8:", *(f"{e:.3f}" for e in without
 # ```{exercise} Compute: two examples, one feature
 # :label: ex-two-examples-price
 #
-# For $d = 1$ and $n = 2$ only the second example pays. Use $\E (A + v)^{-1} = \sqrt{\pi / (2 v)}\, e^{v/2} \operatorname{erfc} \sqrt{v/2}$ for $A \sim \chi^2_1$ to write the price as a single integral, at $\sigma = 1$. Does it agree with part 4?
+# For $d = 1$ and $n = 2$ only the second example pays. Use $\E (A + \tau)^{-1} = \sqrt{\pi / (2 \tau)}\, e^{\tau/2} \operatorname{erfc} \sqrt{\tau/2}$ for $A \sim \chi^2_1$ to write the price as a single integral, at $\sigma = 1$. Does it agree with part 4?
 # ```
 #
 # ```{hint}
@@ -609,8 +621,8 @@ print("equal steps without the mask, 1, 2, 4, 8:", *(f"{e:.3f}" for e in without
 #
 # ```python
 # of_noise = {s: price(10, 5, s**2, 4000, np.random.default_rng(0))[0] for s in (0.3, 1, 1.7, 4)}
-# assert min(of_noise[1], of_noise[1.7]) > 1.3 * max(of_noise[0.3], of_noise[4])
+# assert np.allclose(list(of_noise.values()), [0.0308, 0.1172, 0.1104, 0.0271], rtol=0.05)
 # of_length = {m: price(m, 5, 4.0, 4000, np.random.default_rng(0))[0] for m in (2, 10, 40)}
-# assert of_length[10] > 1.3 * max(of_length[2], of_length[40])
+# assert np.allclose(list(of_length.values()), [0.0103, 0.0969, 0.0273], rtol=0.08)
 # ```
 # ````

@@ -94,7 +94,7 @@ plotting.FigureData(
 # ## What is always kept
 #
 # ```{symbols}
-# omega r R K counts n C P risk M gamma h h2 Sigma
+# omega r R K counts n C P risk M gamma h h2 Sigma Q cone
 # ```
 #
 # As on {doc}`scalar_optimum`, $\mathcal C = \{0 \le w_1 \le \dots \le w_K\}$ are the block weights that a scalar gate reaches. The **share** that it keeps is
@@ -143,8 +143,8 @@ plotting.FigureData(
 # $\norm{\Pi(r)}^2 \ge (\sum_k r_k)^2/K \ge \norm{r}^2/K$. The last two are equal only if one entry $r_j$ alone is not zero. Then the weights that are equal from $j$ on give the share $1/(K - j + 1)$, so $j = 1$. Conversely, for $j = 1$ equal weights are best in $\mathcal C$ (again {prf:ref}`prop-isotonic`: the mean of the first few entries is never below that
 # of all), and they give $1/K$.
 #
-# *2, the bound.* Let $\theta = \pi/2K$. For $m = 0, \dots, K$ let $S_m$, $u_m$ and $-v_m$ be the sums of the last $m$ entries of $r$, of $\Pi(r)$ and of $\Pi(-r)$. As $\langle r - \Pi(r), w \rangle \le 0$ for every $w \in \mathcal C$, the indicator of the last $m$ entries included,
-# $S_m \le u_m$. In the same way $v_m \le S_m$. Let $c_m = (u_m + v_m)/2$ and $\ell_m = (u_m - v_m)/2 \ge 0$. Then $S_m = c_m + \epsilon_m \ell_m$ with $\lvert \epsilon_m \rvert \le 1$. Write $\Delta$ for the difference of an entry to the one before, and sum over $m = 1, \dots, K$; all start at zero. For every
+# *2, the bound.* Let $\theta = \pi/2K$. For $m = 0, \dots, K$ let $S_m$, $u^+_m$ and $-u^-_m$ be the sums of the last $m$ entries of $r$, of $\Pi(r)$ and of $\Pi(-r)$. As $\langle r - \Pi(r), w \rangle \le 0$ for every $w \in \mathcal C$, the indicator of the last $m$ entries included,
+# $S_m \le u^+_m$. In the same way $u^-_m \le S_m$. Let $c_m = (u^+_m + u^-_m)/2$ and $\ell_m = (u^+_m - u^-_m)/2 \ge 0$. Then $S_m = c_m + \epsilon_m \ell_m$ with $\lvert \epsilon_m \rvert \le 1$. Write $\Delta$ for the difference of an entry to the one before, and sum over $m = 1, \dots, K$; all start at zero. For every
 # $t > 0$
 #
 # $$
@@ -157,21 +157,21 @@ plotting.FigureData(
 # \sum_{m=1}^K (\ell_m + \ell_{m-1})^2 \le \cot^2 \frac\theta2\, \sum_{m=1}^K (\ell_m - \ell_{m-1})^2 .
 # $$
 #
-# For put $\ell_{2K - m} = \ell_m$; this doubles both sums. With $a = \sum_{m=1}^{2K-1} \ell_m^2$ and $b = \sum_{m=2}^{2K-1} \ell_m \ell_{m-1}$ they become $2(a + b)$ and $2(a - b)$. The adjacency matrix of a path of $2K - 1$ points has the largest eigenvalue $2 \cos\theta$, which is simple and belongs to
-# $\ell_m = \sin m\theta$. So $b \le a \cos\theta$, and $(1 + \cos\theta)/(1 - \cos\theta) = \cot^2(\theta/2)$.
+# For put $\ell_{2K - m} = \ell_m$; this doubles both sums. With $\alpha = \sum_{m=1}^{2K-1} \ell_m^2$ and $\xi = \sum_{m=2}^{2K-1} \ell_m \ell_{m-1}$ they become $2(\alpha + \xi)$ and $2(\alpha - \xi)$. The adjacency matrix of a path of $2K - 1$ points has the largest eigenvalue $2 \cos\theta$, which is simple and belongs to
+# $\ell_m = \sin m\theta$. So $\xi \le \alpha \cos\theta$, and $(1 + \cos\theta)/(1 - \cos\theta) = \cot^2(\theta/2)$.
 #
 # Take $t = \cot^2(\theta/2)$. Then $1 + t = 1/\sin^2(\theta/2)$, and $(1 + 1/t)\, t$ is the same, so
 #
 # $$
 # \begin{aligned}
 # \norm{r}^2 \sin^2 \frac\theta2 &\le \sum (\Delta c_m)^2 + \sum (\Delta \ell_m)^2 \\
-# &= \frac12 \sum \bigl( (\Delta u_m)^2 + (\Delta v_m)^2 \bigr) = \frac{\norm{\Pi(r)}^2 + \norm{\Pi(-r)}^2}{2} .
+# &= \frac12 \sum \bigl( (\Delta u^+_m)^2 + (\Delta u^-_m)^2 \bigr) = \frac{\norm{\Pi(r)}^2 + \norm{\Pi(-r)}^2}{2} .
 # \end{aligned}
 # $$
 #
 # The larger of the two is at least the mean.
 #
-# *2, who attains it.* If $\norm{r}^2 \sin^2(\theta/2)$ is the larger one, all these are equalities. If $\ell = 0$, the first one says $\sum (\Delta c_m)^2 = (1 + t) \sum (\Delta c_m)^2$, so $r = 0$. Otherwise $\ell_m$ is a positive multiple of $\sin m\theta$, so positive for $m \ge 1$; $\lvert \epsilon_m \ell_m - \epsilon_{m-1} \ell_{m-1} \rvert = \ell_m + \ell_{m-1}$ makes $\epsilon_m$ alternate between $1$ and $-1$; and equality in $(a + b)^2 \le (1 + t) a^2 + (1 + 1/t) b^2$
+# *2, who attains it.* If $\norm{r}^2 \sin^2(\theta/2)$ is the larger one, all these are equalities. If $\ell = 0$, the first one says $\sum (\Delta c_m)^2 = (1 + t) \sum (\Delta c_m)^2$, so $r = 0$. Otherwise $\ell_m$ is a positive multiple of $\sin m\theta$, so positive for $m \ge 1$; $\lvert \epsilon_m \ell_m - \epsilon_{m-1} \ell_{m-1} \rvert = \ell_m + \ell_{m-1}$ makes $\epsilon_m$ alternate between $1$ and $-1$; and equality in $(\alpha + \xi)^2 \le (1 + t) \alpha^2 + (1 + 1/t) \xi^2$
 # makes $\Delta c_m$ the $t$th part of $\epsilon_m (\ell_m + \ell_{m-1})$. So $\Delta S_m$ is a multiple of $\epsilon_m (\sin m\theta + \sin (m-1)\theta)$, hence of $\epsilon_m \sin (m - \tfrac12)\theta$: for $k = K + 1 - m$ these are the entries of the statement.
 #
 # Conversely let $S_m = (-1)^{K - m} \sin m\theta$. The string through $0$ and the points $(m, \sin m\theta)$ with $m = K, K - 2, \dots$ is concave and rises, so its slopes $w$, in the order of the prompt, lie in $\mathcal C$. It lies above all $S_m$ and meets them at its corners. So $\langle r - w, w \rangle = 0$ and $\langle r - w, w' \rangle \le 0$ for all $w' \in \mathcal C$, as these are sums, with
@@ -197,11 +197,11 @@ plotting.FigureData(
 # $$
 #
 # with $c_Q > 0$. Take the $Q$ of a best pair; then $h_Q = h_2(\gamma)$. Its weights are the best for $Q$, so $M - \risk^\star$ is $c_Q$ times the largest quotient over all $w$, and the gate gains at least $c_Q$ times the largest over $\mathcal C$. In the inner product $\langle u, u' \rangle = \sum_k \nu_k u_k u'_k$ the quotient is
-# $\langle t, w \rangle^2 / \langle w, w \rangle$ with $t_k = r_k/(1 + h\, n_k) \ge 0$. So the share is at least $\langle \Pi t, \Pi t \rangle / \langle t, t \rangle$, with $\Pi$ the projection onto $\mathcal C$ now in that inner product. $\Pi t$ pools: on each pool $B = \{p, \dots, q\}$ it is the mean of $t$, and the mean of its first few entries is never below that.
-# Let $z_i = \nu_i t_i \ge 0$, $Z = \sum_B z_i$ and $\nu(i) = \nu_i + \dots + \nu_q$. Then $Z_i = z_i + \dots + z_q \le Z\, \nu(i)/\nu(p)$. With the bound of the statement as $1/b$, $\nu(i) \le b\, \nu_i$ and
+# $\langle t, w \rangle^2 / \langle w, w \rangle$ with $t_k = r_k/(1 + h\, n_k) \ge 0$. So the share is at least $\langle \Pi t, \Pi t \rangle / \langle t, t \rangle$, with $\Pi$ the projection onto $\mathcal C$ now in that inner product. $\Pi t$ pools: on each pool $J = \{p, \dots, m\}$ it is the mean of $t$, and the mean of its first few entries is never below that.
+# Let $z_i = \nu_i t_i \ge 0$, $\zeta = \sum_J z_i$ and $\nu(i) = \nu_i + \dots + \nu_m$. Then $\zeta_i = z_i + \dots + z_m \le \zeta\, \nu(i)/\nu(p)$. With the bound of the statement as $1/b$, $\nu(i) \le b\, \nu_i$ and
 #
 # $$
-# \sum_{i \in B} \nu_i t_i^2 = \sum_{i \in B} \frac{z_i^2}{\nu_i} \le \sum_{i \in B} \frac{z_i Z_i}{\nu_i} \le \frac{Z}{\nu(p)} \sum_{i \in B} z_i\, \frac{\nu(i)}{\nu_i} \le b\, \frac{Z^2}{\nu(p)} ,
+# \sum_{i \in J} \nu_i t_i^2 = \sum_{i \in J} \frac{z_i^2}{\nu_i} \le \sum_{i \in J} \frac{z_i \zeta_i}{\nu_i} \le \frac{\zeta}{\nu(p)} \sum_{i \in J} z_i\, \frac{\nu(i)}{\nu_i} \le b\, \frac{\zeta^2}{\nu(p)} ,
 # $$
 #
 # which is $b$ times what the pool adds to $\langle \Pi t, \Pi t \rangle$. Sum over the pools.

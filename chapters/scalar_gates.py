@@ -151,7 +151,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# K counts omega r R C P risk Sigma Sx sigma M G gamma Q lambda
+# K counts omega r R C P risk Sigma Sx sigma M G gamma Q lambda x y
 # ```
 #
 # Weights are written $\omega \in \R^n$, one for each example, or $w \in \R^K$ if they are constant on blocks. Both stand for the same numbers in

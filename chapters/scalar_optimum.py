@@ -67,7 +67,7 @@ plotting.FigureData(
 # ## One convex problem, one number
 #
 # ```{symbols}
-# omega r R K counts n C P risk M gamma h
+# omega r R K counts n C P risk M gamma h Sigma cone
 # ```
 #
 # Weights $w \in \R^K$ are constant on blocks. As on {doc}`scalar_gates`, $\norm{w}^2$, $r^\top w$ and $w^\top R\, w$ are those of the $n$ weights of the examples; $R$ is
@@ -112,10 +112,10 @@ assert np.allclose(w / w[-1], pooled / pooled[-1])  # the picture's, up to scale
 # **For independent tasks the best non-decreasing weights pool what falls; for equal sizes, what is left of the gain is a squared cosine.**
 #
 # *New here.* Let $R_K = I$. Then $w_{\mathcal C}(h)$ is the weighted isotonic regression of $\epsilon\, r_k / (1 + h n_k)$ with weights $n_k (1 + h n_k)$, with negative values
-# replaced by zero. It is constant on stretches of neighbouring blocks, and on a maximal stretch $B$ where it is positive
+# replaced by zero. It is constant on stretches of neighbouring blocks, and on a maximal stretch $J$ where it is positive
 #
 # $$
-# w_k = \epsilon\, \frac{\sum_{l \in B} n_l\, r_l}{\sum_{l \in B} n_l (1 + h n_l)} .
+# w_k = \epsilon\, \frac{\sum_{l \in J} n_l\, r_l}{\sum_{l \in J} n_l (1 + h n_l)} .
 # $$
 #
 # If the sizes are also equal and $r \neq 0$, it is up to scale the same for every $h$: the projection $\Pi(\epsilon r)$ of $\epsilon r$ onto $\mathcal C$. Then the share of

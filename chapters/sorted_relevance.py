@@ -93,7 +93,7 @@ plotting.FigureData(
 # ## Large tasks and tasks that are alike
 #
 # ```{symbols}
-# omega r R K counts P risk Sigma Sx C M N sigma gamma h h1 F lambda kappa
+# omega r R K counts P risk Sigma Sx C M N sigma gamma h h1 F lambda kappa Q Lambda cone Xi
 # ```
 #
 # Weights $w \in \R^K$ are constant on blocks, and $\norm{w}^2$, $r^\top w$ and $w^\top R\, w$ are those of the $n$ weights of the examples. $R$ is the correlation
@@ -242,7 +242,7 @@ print(
 #    best $P$, at a fixed point $\gamma$ of $F_{\mathcal C}$ for one of the signs. So the optimum over the cone is the best of these fixed points, and
 #    {prf:ref}`prop-enumeration` encloses all of them.
 # 3. Theorems A and B ({doc}`uniqueness`) carry over. There is exactly one fixed point for each remaining sign if $\operatorname{rank} \Sigma \le 5 + 4 \tr(\Sigma)/M$, or
-#    if the cross ratio $A/B$ of {prf:ref}`thm-cross-ratio` is below nine, where $\lambda_-$ is now the smallest eigenvalue of the $K \times K$ matrix with entries
+#    if the cross-ratio $\Xi$ of {prf:ref}`thm-cross-ratio` is below nine, where $\lambda_-$ is now the smallest eigenvalue of the $K \times K$ matrix with entries
 #    $\sqrt{n_k n_l}\, (R_K)_{kl}$, be it zero or not.
 # 4. The nine and the five cannot be larger on the cone either. The examples of {prf:ref}`prop-nine-sharp` and {prf:ref}`prop-rank-six`, with $r_1, r_2 > 0$ and the
 #    larger of their two tasks first in the prompt, have at least three fixed points on the cone.
@@ -396,10 +396,12 @@ for curve, style, points in zip(
             color=style["color"],
             markerfacecolor=style["color"] if full else "none",
         )
+ax.text(300, 1.3, "free\nweights", ha="center", color=narrow["color"])
+ax.text(110, 1.6, "weights that\nnever fall", ha="right")
 _ = ax.set(
     xlabel=r"$\gamma$",
     ylabel=r"map of $\gamma$, divided by $\gamma$",
-    ylim=(0.5, 1.9),
+    ylim=(0.4, 2.1),
 )
 
 # %% tags=["remove-input"]
@@ -435,7 +437,7 @@ print(
 
 # %% tags=["check", "asserts-prop-monotone-optimum"]
 def cone_ratio(dist):
-    """A / B with the smallest and largest eigenvalues of J R_K J, zeros included."""
+    """Xi with the smallest and largest eigenvalues of J R_K J, zeros included."""
     s, M = dist.signal_spectrum[0], dist.M
     s, Lam = s[s > 0], 1 + dist.task_spectrum[0]
     A = (M + Lam.min() * s.min()) * (M + Lam.max() * s.max())
@@ -543,7 +545,7 @@ print(
 # ## Break it
 #
 # **Forget the zeros.** In part 3 the smallest eigenvalue counts even where it is zero. Here three tasks lie in a plane, so $J R_K J$ is singular. If
-# zeros are left out, $A/B$ is below nine, and with free weights there is indeed one stationary point. On the cone there are three fixed points.
+# zeros are left out, $\Xi$ is below nine, and with free weights there is indeed one stationary point. On the cone there are three fixed points.
 
 # %%
 x, y = (f(np.deg2rad([0, 85, 50, 15])) for f in (np.cos, np.sin))

@@ -115,7 +115,7 @@ plotting.FigureData(
 # formulas are those of the $n$ examples; the package computes with the $K \times K$ form.
 #
 # ```{symbols}
-# omega P Q risk Sigma Sx C R r lambda M gamma h1 h2 h F
+# omega P Q risk Sigma Sx C R r lambda M gamma h1 h2 h F d
 # ```
 #
 # ```{note}
@@ -352,8 +352,8 @@ print(
 # Iterating $\gamma \to F(\gamma)$ draws a staircase: up to the curve, across to the diagonal. In {numref}`fig-cobweb` every staircase climbs or falls,
 # and ends at the first fixed point on its way. It is always so, because $F$ does not decrease.
 #
-# Let $u_i \propto a_i^2/(1+\lambda_i h)^2$ and $v_i \propto s_i^2/(M+\gamma s_i)^2$ be weights that sum to one. Then $h_1 = \E_u \lambda$, and
-# $h_2 = m/(M+m)$ with $m = \E_v s$. In the first mean only the $i$ with $a_i \ne 0$ count, and for these $\lambda_i > 0$, as $r$ lies in the range of $R$; in the second only those with $s_i \ne 0$.
+# Let $u_i \propto a_i^2/(1+\lambda_i h)^2$ and $w_i \propto s_i^2/(M+\gamma s_i)^2$ be weights that sum to one. Then $h_1 = \E_u \lambda$, and
+# $h_2 = m/(M+m)$ with $m = \E_w s$. In the first mean only the $i$ with $a_i \ne 0$ count, and for these $\lambda_i > 0$, as $r$ lies in the range of $R$; in the second only those with $s_i \ne 0$.
 # Throughout, $r \neq 0$, $h \ge 0$ and $\gamma \ge 1$.
 #
 # ```{prf:proposition} F does not decrease
@@ -362,16 +362,16 @@ print(
 # **Neither mean rises, so $F$ never falls.**
 #
 # *As derived here.* $h_1' = -2 \cov_u\bigl(\lambda, \frac{\lambda}{1+\lambda h}\bigr) \le 0$ and
-# $h_2' = -\frac{2M}{(M+m)^2} \cov_v\bigl(s, \frac{s}{M+\gamma s}\bigr) \le 0$. So $F' = h_1'\, h_2' \ge 0$.
+# $h_2' = -\frac{2M}{(M+m)^2} \cov_w\bigl(s, \frac{s}{M+\gamma s}\bigr) \le 0$. So $F' = h_1'\, h_2' \ge 0$.
 # ```
 #
 # ````{dropdown} Why it is true
 # (proof-prop-monotone-map)=
 # ```{prf:proof}
-# If weights are $u_i \propto e^{g_i(h)}$, the derivative of a mean is a covariance, $\frac{d}{dh} \E_u \lambda = \cov_u(\lambda,
-# g')$. Here $g_i = -2 \log(1 + \lambda_i h) + \text{const}$, so $g_i' = -2\lambda_i/(1+\lambda_i h)$. In the same way
-# $m' = -2 \cov_v(s, s/(M+\gamma s))$, and $h_2' = M m' / (M+m)^2$. A covariance of two increasing functions of one variable
-# is not negative: it is half the mean of $(x - x')(f(x) - f(x'))$ over two independent draws $x$, $x'$. The functions
+# If weights are $u_i \propto e^{\theta_i(h)}$, the derivative of a mean is a covariance, $\frac{d}{dh} \E_u \lambda = \cov_u(\lambda,
+# \theta')$. Here $\theta_i = -2 \log(1 + \lambda_i h) + \text{const}$, so $\theta_i' = -2\lambda_i/(1+\lambda_i h)$. In the same way
+# $m' = -2 \cov_w(s, s/(M+\gamma s))$, and $h_2' = M m' / (M+m)^2$. A covariance of two increasing functions of one variable
+# is not negative: it is half the mean of $(t - t')(\phi(t) - \phi(t'))$ over two independent draws $t$, $t'$. The functions
 # $\lambda/(1+\lambda h)$ and $s/(M+\gamma s)$ increase.
 # ```
 # ````
@@ -435,9 +435,9 @@ print(
 # ````{dropdown} Why it is true
 # (proof-prop-walk)=
 # ```{prf:proof}
-# $M - \ell = \phi(h)\, T(\gamma(h))$ with $\phi = (r^\top \omega)^2/\norm{\omega}^2$. Here $r^\top \omega = f$ and
-# $\norm{\omega}^2 = \nu := (hf)'$. From {prf:ref}`prop-secular`, $f' = -h_1 \nu$, hence $f = \nu - h f' = \nu(1 + h h_1)$, and
-# $\phi = f^2/\nu = f (1 + h h_1)$. So $\phi' = f'(1 + h h_1) + f (h_1 + h h_1') = -h_1 f + f h_1 + f h h_1' = f h h_1'$, and
+# $M - \ell = \phi(h)\, T(\gamma(h))$ with $\phi = (r^\top \omega)^2/\norm{\omega}^2$. Here $r^\top \omega = \Phi$ and
+# $\norm{\omega}^2 = \nu := (h\Phi)'$. From {prf:ref}`prop-secular`, $\Phi' = -h_1 \nu$, hence $\Phi = \nu - h \Phi' = \nu(1 + h h_1)$, and
+# $\phi = \Phi^2/\nu = \Phi (1 + h h_1)$. So $\phi' = \Phi'(1 + h h_1) + \Phi (h_1 + h h_1') = -h_1 \Phi + \Phi h_1 + \Phi h h_1' = \Phi h h_1'$, and
 # $\phi'/\phi = h h_1' / (1 + h h_1)$. Next, $(\log T)' = (T'/T)\, h_1'$, and the formula for $h_2$ solved for $T'$ is
 # $-T'/T = h_2 / (1 + (\gamma - 1) h_2)$ with $\gamma - 1 = h_1$. Add the two:
 # $h_1' \bigl( \frac{h}{1 + h h_1} - \frac{h_2}{1 + h_1 h_2} \bigr)$, which is the claim. A covariance of two functions that increase strictly is
@@ -491,27 +491,27 @@ print(
 #
 # **Both means are quotients made of a secular function and its derivative.**
 #
-# *As derived here.* Let $f(h) = r^\top (I + hR)^{-1} r = \sum_i \frac{a_i^2}{1 + \lambda_i h}$ and
+# *As derived here.* Let $\Phi(h) = r^\top (I + hR)^{-1} r = \sum_i \frac{a_i^2}{1 + \lambda_i h}$ and
 # $T(\gamma) = \sum_i \frac{s_i^2}{M + \gamma s_i}$. Then
 #
 # $$
-# h_1 = \frac{-f'}{(h f)'}, \qquad h_2 = \frac{-T'}{T + (\gamma - 1) T'} .
+# h_1 = \frac{-\Phi'}{(h \Phi)'}, \qquad h_2 = \frac{-T'}{T + (\gamma - 1) T'} .
 # $$
 #
-# $f$ is the secular function of adding a rank-one matrix: $\det(I + hR - t\, r r^\top) = \det(I + hR)\,(1 - t f(h))$.
+# $\Phi$ is the secular function of adding a rank-one matrix: $\det(I + hR - t\, r r^\top) = \det(I + hR)\,(1 - t \Phi(h))$.
 # ```
 #
 # ````{dropdown} Why it is true
 # (proof-prop-secular)=
 # ```{prf:proof}
-# $-f' = \sum \lambda_i a_i^2/(1+\lambda_i h)^2$ is the numerator of $h_1$. Its denominator is $\sum a_i^2/(1+\lambda_i h)^2 =
-# \sum a_i^2 (1 + \lambda_i h - \lambda_i h)/(1+\lambda_i h)^2 = f + h f' = (hf)'$. Likewise $-T' = \sum s_i^3/(M+\gamma s_i)^2$ and
+# $-\Phi' = \sum \lambda_i a_i^2/(1+\lambda_i h)^2$ is the numerator of $h_1$. Its denominator is $\sum a_i^2/(1+\lambda_i h)^2 =
+# \sum a_i^2 (1 + \lambda_i h - \lambda_i h)/(1+\lambda_i h)^2 = \Phi + h \Phi' = (h\Phi)'$. Likewise $-T' = \sum s_i^3/(M+\gamma s_i)^2$ and
 # $M \sum s_i^2/(M + \gamma s_i)^2 = T + \gamma T'$, so $h_2 = -T' / (-T' + T + \gamma T')$. The last formula is the matrix
 # determinant lemma.
 # ```
 #
-# The roots of a secular equation usually have to be sought between its poles. Here the poles, $-1/\lambda_i$ of $f$ and $-M/s_i$ of $T$, are all negative, and
-# the arguments never are, so there is no such search. Even at a pole of $f$ the mean $h_1$ is finite, and equal to that $\lambda_i$.
+# The roots of a secular equation usually have to be sought between its poles. Here the poles, $-1/\lambda_i$ of $\Phi$ and $-M/s_i$ of $T$, are all negative, and
+# the arguments never are, so there is no such search. Even at a pole of $\Phi$ the mean $h_1$ is finite, and equal to that $\lambda_i$.
 # ````
 
 # %% tags=["check", "asserts-prop-secular"]

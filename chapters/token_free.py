@@ -117,7 +117,7 @@ plotting.FigureData(
 # ## The law
 #
 # ```{symbols}
-# Z x y beta R r K d n omega P_q P_k psi q k v Sigma Sx sigma risk
+# Z x y beta R r K d n omega P_q P_k psi q k v Sigma Sx sigma risk W f
 # ```
 #
 # *White features.* Write the features as $\Sigma_x^{1/2} x_i$ with $x_i \sim \N(0, I)$, so that the root goes into the weights and the tasks. On this page $x_i$, $x$, $\beta_k$ and $\beta$

@@ -138,7 +138,7 @@ plotting.FigureData(
 # $\mu$ be the mean spectrum of $S$: $\int f\, d\mu = \E \sum_i f(z_i)$ over its eigenvalues $z_i$.
 #
 # ```{symbols}
-# d K n x y r R C Sx sigma P_q P_k
+# d K n x y r R C Sx sigma P_q P_k beta
 # ```
 #
 # ```{prf:proposition} Steps and the query's gate
@@ -150,7 +150,10 @@ plotting.FigureData(
 # query. The prediction is $x^\top p(S) X^\top y$ with a real polynomial $p$ of degree at most $L - 1$, and
 #
 # $$
-# \text{risk} = \text{Bayes risk} + \int \Bigl( p(z) - \frac{1}{z + \sigma^2} \Bigr)^2 z (z + \sigma^2)\, d\mu(z) .
+# \begin{aligned}
+# \text{risk} &= \text{Bayes risk} \\
+# &\quad {} + \int \Bigl( p(z) - \frac{1}{z + \sigma^2} \Bigr)^2 z (z + \sigma^2)\, d\mu(z) .
+# \end{aligned}
 # $$
 #
 # (For $\sigma = 0$ the integral is over $z > 0$.) Call the integral the *excess*.
@@ -180,24 +183,24 @@ plotting.FigureData(
 # *2.* For $\sigma = 0$ the excess is $\int_{z > 0} \pi^2 d\mu$ with $\pi = 1 - zp$. At the minimum over all $p$, $\int \pi\, z u\, d\mu = 0$ for all polynomials $u$ of degree at most $L - 1$: $\pi$ is orthogonal to them under $z\, d\mu$. The support of that measure is infinite, so $\pi$ has degree $L$ and
 # $L$ simple positive roots $z_l$. As $\pi(0) = 1$, $\pi = \prod_l (1 - z/z_l)$: steps $1/z_l$ reach it, with $c_l = 1$.
 #
-# *3, one interval.* For $\sigma > 0$ and $c_l = 1$ there is an explicit bound on every interval: if $f(z) = \sigma^2/(z + \sigma^2)$, $0 < z_- < z_+$ and $\bar z = (z_- + z_+)/2$, then for all $L$ and all real steps
+# *3, one interval.* For $\sigma > 0$ and $c_l = 1$ there is an explicit bound on every interval: if $\mathcal B(z) = \sigma^2/(z + \sigma^2)$, $0 < z_- < z_+$ and $\bar z = (z_- + z_+)/2$, then for all $L$ and all real steps
 #
 # $$
-# \max_{[z_-, z_+]} \Bigl\lvert \prod_l (1 - \eta_l z) - f(z) \Bigr\rvert \ge \delta := \frac{f(z_-) f(z_+) - f(\bar z)^2}{f(z_-) + f(z_+) + 2 f(\bar z)} > 0 .
+# \max_{[z_-, z_+]} \Bigl\lvert \prod_l (1 - \eta_l z) - \mathcal B(z) \Bigr\rvert \ge \delta := \frac{\mathcal B(z_-) \mathcal B(z_+) - \mathcal B(\bar z)^2}{\mathcal B(z_-) + \mathcal B(z_+) + 2 \mathcal B(\bar z)} > 0 .
 # $$
 #
-# A polynomial $\pi$ as in 1 with a root in $[z_-, z_+]$ misses $f$ there by $f(z_+)$ at least, and $\delta < f(z_+)$, as $f(z_-) f(z_+) - f(\bar z)^2 < f(z_-) f(z_+)$. If it has none and is negative, it misses by more. If it is positive, $\log \pi = \sum_l \log \lvert 1 - \eta_l z \rvert$ is
-# concave on $[z_-, z_+]$, while $\log f$ is strictly convex. So $\pi(\bar z)^2 \ge \pi(z_-) \pi(z_+)$ and $f(\bar z)^2 < f(z_-) f(z_+)$. If $\lvert \pi - f \rvert \le \epsilon$ at the three points, and $\epsilon < f(z_+)$, then $(f(\bar z) + \epsilon)^2 \ge (f(z_-) - \epsilon)(f(z_+) - \epsilon)$, which is
+# A polynomial $\pi$ as in 1 with a root in $[z_-, z_+]$ misses $\mathcal B$ there by $\mathcal B(z_+)$ at least, and $\delta < \mathcal B(z_+)$, as $\mathcal B(z_-) \mathcal B(z_+) - \mathcal B(\bar z)^2 < \mathcal B(z_-) \mathcal B(z_+)$. If it has none and is negative, it misses by more. If it is positive, $\log \pi = \sum_l \log \lvert 1 - \eta_l z \rvert$ is
+# concave on $[z_-, z_+]$, while $\log \mathcal B$ is strictly convex. So $\pi(\bar z)^2 \ge \pi(z_-) \pi(z_+)$ and $\mathcal B(\bar z)^2 < \mathcal B(z_-) \mathcal B(z_+)$. If $\lvert \pi - \mathcal B \rvert \le \epsilon$ at the three points, and $\epsilon < \mathcal B(z_+)$, then $(\mathcal B(\bar z) + \epsilon)^2 \ge (\mathcal B(z_-) - \epsilon)(\mathcal B(z_+) - \epsilon)$, which is
 # $\epsilon \ge \delta$.
 #
 # *3, the mean.* The non-zero eigenvalues of a Wishart matrix have a joint density which is positive and continuous on $z_1 > z_2 > \dots > 0$. So the marginal density of $z_1$ is positive and, by Fatou, lower semicontinuous: on compact subsets of
-# $(0, \infty)$ it is bounded below by a positive number, and so is that of $\mu$. In terms of $\pi$ the excess is $\int (\pi - f)^2 \frac{z + \sigma^2}{z} d\mu$. Fix $0 < z_- < z_+$. If the bound failed there would be $\pi^{(k)}$ with real roots and $\int_{z_-}^{z_+} (\pi^{(k)} - f)^2 dz \to 0$.
-# (i) Suppose that on some interval $I' \subseteq [z_-, z_+]$ infinitely many of them have no root. They are finally positive on $I'$, since $f$ is, hence log-concave. A subsequence tends to $f$ almost everywhere on $I'$, so that $f(\bar\zeta)^2 \ge f(\zeta) f(\zeta')$ for almost all $\zeta, \zeta'$ with middle
-# $\bar\zeta$. But $f$ is strictly log-convex.
+# $(0, \infty)$ it is bounded below by a positive number, and so is that of $\mu$. In terms of $\pi$ the excess is $\int (\pi - \mathcal B)^2 \frac{z + \sigma^2}{z} d\mu$. Fix $0 < z_- < z_+$. If the bound failed there would be $\pi^{(k)}$ with real roots and $\int_{z_-}^{z_+} (\pi^{(k)} - \mathcal B)^2 dz \to 0$.
+# (i) Suppose that on some interval $I' \subseteq [z_-, z_+]$ infinitely many of them have no root. They are finally positive on $I'$, since $\mathcal B$ is, hence log-concave. A subsequence tends to $\mathcal B$ almost everywhere on $I'$, so that $\mathcal B(\bar\zeta)^2 \ge \mathcal B(\zeta) \mathcal B(\zeta')$ for almost all $\zeta, \zeta'$ with middle
+# $\bar\zeta$. But $\mathcal B$ is strictly log-convex.
 # (ii) Otherwise cut $[z_-, z_+]$ into equal pieces, as many as you like: finally each has a root. So the largest gap between neighbouring roots in $[z_-, z_+]$, ends included, tends to zero. Let $(\zeta, \zeta')$ be a gap between two roots, of length $\ell$. In the variable $t = (z - \zeta)/\ell$ we have
 # $\pi^{(k)} = \pm t (1 - t) e^{\chi(t)}$ on $(0, 1)$ with $\chi$ concave, as the other roots lie outside. There is a constant $\theta > 0$ with $\int_0^1 (\pm t(1-t) e^{\chi} - 1)^2 dt \ge \theta$ for all concave $\chi$: with the sign $-$ it is at least $1$, and otherwise there would be a sequence with $t(1-t) e^{\chi_k} \to 1$
-# almost everywhere, and $-\log t(1-t)$, which is strictly convex, would be a limit of concave functions. On the gap, $f$ is within a factor $1 + o(1)$ of a constant, at least $f(z_+)$. So the gap contributes at least $\ell f(z_+)^2 \theta/4$ to $\int_{z_-}^{z_+} (\pi^{(k)} - f)^2$ once $k$ is large. All gaps together have length
-# $z_+ - z_- - o(1)$: the integral does not tend to zero.
+# almost everywhere, and $-\log t(1-t)$, which is strictly convex, would be a limit of concave functions. On the gap, $\mathcal B$ is within a factor that tends to one of a constant, at least $\mathcal B(z_+)$. So the gap contributes at least $\ell \mathcal B(z_+)^2 \theta/4$ to $\int_{z_-}^{z_+} (\pi^{(k)} - \mathcal B)^2$ once $k$ is large. All gaps together have a length
+# that tends to $z_+ - z_-$: the integral does not tend to zero.
 #
 # *4.* Let $\phi = z p$; then $\phi(0) = 0$ and $\phi'(0) \neq 0$. If $\phi = \alpha z$, one layer with $\eta_0 = \alpha$, $c_0 = 1$ does it, and the others do nothing ($\eta_l = 0$). Otherwise choose $z_0 \ne 0$ near zero, of the sign of $\phi'(0)$, with
 # $c_0 := \phi(z_0) \in (0, 1]$, and divide: $\phi(z) = c_0 z/z_0 + (1 - z/z_0)\, \phi_1(z)$, where $\phi_1$ is a polynomial of one degree less and $\phi_1(0) = 0$. Its slope $\phi_1'(0) = \phi'(0) - \phi(z_0)/z_0$ vanishes for finitely many $z_0$ only; avoid these. Repeat with $\phi_1$. With
@@ -346,7 +349,10 @@ glue("mask_floor", float(floor), display=False)
 # counts, $T$ and $J$ alone, such that for every prompt
 #
 # $$
-# \lim_{T \to \infty} \lim_{J \to \infty} \text{prediction} = \text{the Bayes predictor } \E[y_{n+1} \mid \text{prompt}] .
+# \begin{gathered}
+# \lim_{T \to \infty} \lim_{J \to \infty} \text{prediction} \\
+# {} = \text{the Bayes predictor } \E[y_{n+1} \mid \text{prompt}] .
+# \end{gathered}
 # $$
 #
 # So without the mask neither the order of independent tasks nor their number is a limit for scalar gates, given enough layers. (We claim this for each prompt, not for the mean over prompts.)
@@ -454,9 +460,9 @@ print(
 # with the mask or without, and with gates that are scalar or free.
 #
 # ````{dropdown} The four classes, and what is averaged
-# - *Scalar*: a gate $g$ at the first token of block $2$, a gate $c$ on the query, ones elsewhere. An example that reads takes the steps $(w_1, w_2) = \eta\,(g, 1)$ on the two blocks, the query $(v_1, v_2) = \eta\,(cg, c)$. (With the mask, examples of block
+# - *Scalar*: a gate $g$ at the first token of block $2$, a gate $c$ on the query, ones elsewhere. An example that reads takes the steps $(w_1, w_2) = \eta\,(g, 1)$ on the two blocks, the query $(w'_1, w'_2) = \eta\,(cg, c)$. (With the mask, examples of block
 #   $1$ see their own block only, with the step $w_2$.)
-# - *Free*: $w_1, w_2, v_1, v_2$ are any numbers. Four key channels for each feature, with $g, c \in \{0, 1\}$, span them.
+# - *Free*: $w_1, w_2, w'_1, w'_2$ are any numbers. Four key channels for each feature, with $g, c \in \{0, 1\}$, span them.
 #
 # The two tasks are of equal size, $d = 5$ and $n = 40$. As $n_k \ge d$ the Bayes predictor knows $r_1 \beta_1 + r_2 \beta_2$ exactly, and its risk is $d (1 - r_1^2 - r_2^2)$. The risk of any predictor is this plus its mean squared distance to $x^\top (r_1 \beta_1 + r_2 \beta_2)$, which is what we average over
 # fresh prompts, as it varies much less than the loss.
@@ -588,12 +594,12 @@ def distance_to_bayes(prediction):
 
 ols = bayes_risk + distance_to_bayes(least_squares(held_out)[:, 0])
 
-fig, ax = plt.subplots(figsize=(6.4, 3.6))
+fig, ax = plt.subplots(figsize=(6.4, 4.0))
 looks = {
-    ("scalar", "causal"): (blue, "--", "o", "scalar, mask", 6),
-    ("free", "causal"): (orange, "--", "^", "free, mask", 6),
-    ("scalar", "no mask"): (blue, "-", "s", "scalar", 1),
-    ("free", "no mask"): (orange, "-", "D", "free", -9),
+    ("scalar", "causal"): (blue, "--", "o", "scalar, mask", 7),
+    ("free", "causal"): (orange, "--", "^", "free, mask", 7),
+    ("scalar", "no mask"): (blue, "-", "s", "scalar", 2),
+    ("free", "no mask"): (orange, "-", "D", "free", -7),
 }
 for value, name in ((ols, "least squares"), (bayes_risk, "Bayes")):
     ax.axhline(value, **plotting.STYLES["predict zero"])

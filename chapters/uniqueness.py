@@ -85,7 +85,7 @@ plotting.FigureData(
 # ## The plan: a slope below one
 #
 # ```{symbols}
-# Sigma lambda M gamma F h1 h2 h gap_Sigma gap_R kappa R r sigma P omega Sx d n
+# Sigma lambda M gamma F h1 h2 h gap_Sigma gap_R kappa R r sigma P omega Sx d n Lambda Xi
 # ```
 #
 # All proofs of uniqueness on this page have one plan. $F(\gamma) - \gamma$ is not negative at $\gamma = 1$ and not positive at $\gamma = 1 + \lambda_{\max}$. Between
@@ -155,25 +155,25 @@ print(
 #
 # By {prf:ref}`prop-monotone-map`, $|h_1'| = 2 \cov_u(\lambda, \frac{\lambda}{1 + \lambda h})$. The second function of $\lambda$ has slope
 # $(1+\lambda h)^{-2} \le 1$, so both ranges are at most $\mathrm{gap}(R)$ and $|h_1'| \le \mathrm{gap}(R)^2/2$. And
-# $|h_2'| = \frac{2M}{(M+m)^2} \cov_v(s, \frac{s}{M+\gamma s})$, where the second function of $s$ has slope $M/(M+\gamma s)^2 \le
+# $|h_2'| = \frac{2M}{(M+m)^2} \cov_w(s, \frac{s}{M+\gamma s})$, where the second function of $s$ has slope $M/(M+\gamma s)^2 \le
 # M/(M+s_-)^2$, as $\gamma \ge 1$. So the covariance is at most $\frac{M\, \mathrm{gap}(\Sigma)^2}{4 (M+s_-)^2}$, and with $m \ge
 # s_-$, $|h_2'| \le \frac{M^2 \mathrm{gap}(\Sigma)^2}{2 (M+s_-)^4}$. Multiply.
 #
 # The bound is below one if and only if $\mathrm{gap}(\Sigma)\, \mathrm{gap}(R) < 2(M+s_-)^2/M$. Under the paper's condition it is below
 # $\frac{M^2}{4 (M+s_-)^2} < \frac14$: $F$ is a contraction.
 #
-# *The sharp number.* Write $\Delta = \mathrm{gap}(\Sigma)\, \mathrm{gap}(R)$ and $A, B$ for the two products of {prf:ref}`thm-cross-ratio` with $\Lambda_-$ replaced by
+# *The sharp number.* Write $\Delta = \mathrm{gap}(\Sigma)\, \mathrm{gap}(R)$ and $A_1, A_2$ for the products above and below in the $\Xi$ of {prf:ref}`thm-cross-ratio`, with $\Lambda_-$ replaced by
 # $1$ and $\Lambda_+$ by $1 + \mathrm{gap}(R)$. Take the two covariance bounds from the proof of that theorem, which hold everywhere, with $(\mu - \lambda_-)(\lambda_+ - \mu) \le
 # \mathrm{gap}(R)^2/4$, $\gamma \ge 1$ and $\lambda_- \ge 0$. Then
 #
 # $$
 # \begin{aligned}
 # F' &\le \frac{M^2\, \mathrm{gap}(R)^2}{(M + s_-)(M + s_+)}\; \frac{(m - s_-)(s_+ - m)}{(M + m)(M + (1 + \mathrm{gap}(R)) m)} \\
-# &\le \frac{M^2 \Delta^2}{(M + s_-)(M + s_+) (\sqrt A + \sqrt B)^2} ,
+# &\le \frac{M^2 \Delta^2}{(M + s_-)(M + s_+) (\sqrt{A_1} + \sqrt{A_2})^2} ,
 # \end{aligned}
 # $$
 #
-# the second step as there. Here $B \ge (M + s_-)^2$ and, as $s_+ \mathrm{gap}(R) \ge \Delta$, $A \ge (M + s_-)^2 + (M + s_-) \Delta$. With $\Delta < M + s_-$ this makes
+# the second step as there. Here $A_2 \ge (M + s_-)^2$ and, as $s_+ \mathrm{gap}(R) \ge \Delta$, $A_1 \ge (M + s_-)^2 + (M + s_-) \Delta$. With $\Delta < M + s_-$ this makes
 # $F' < \frac{M^2}{(M + s_-)^2 (\sqrt2 + 1)^2} < (\sqrt2 - 1)^2$. It is the supremum: with $\lambda_- = 1$ and $M \ge \tr \Sigma$, let $s_-/s_+$ and $s_+/M$ tend to zero and $\Delta$ to $M$, below $M + s_-$, with $\mu$ in the middle
 # and $m = (\sqrt2 - 1)\, s_+$ at $\gamma = 1$. Such an $m$ needs about $\sqrt2\, s_+^2/s_-^2$ eigenvalues $s_-$, which bounds $s_+/M$ by about $s_-/(\sqrt2\, s_+)$.
 # ```
@@ -182,7 +182,7 @@ print(
 # ## A curve below its chord
 #
 # The lemma bounds each covariance by itself, and at every $\gamma$. It can be improved in two ways. Only fixed points matter, and there the two
-# covariances are tied to each other. And for a given mean, each covariance is largest when its law, the weights $u$ or $v$, sits on the two
+# covariances are tied to each other. And for a given mean, each covariance is largest when its law, the weights $u$ or $w$, sits on the two
 # ends of the spectrum. The reason fits into a picture. With $\varphi = 1/(1 + \lambda h)$, a covariance of tasks is
 #
 # $$
@@ -255,13 +255,19 @@ plotting.FigureData(
 #
 # **If the eigenvalues of $\Sigma$, or those of $I + R$, spread by a factor of at most nine, there is one minimum.**
 #
-# *New here.* Let $A = (M + \Lambda_- s_-)(M + \Lambda_+ s_+)$ and $B = (M + \Lambda_- s_+)(M + \Lambda_+ s_-)$. At every fixed point
+# *New here.* Let
 #
 # $$
-# F' \le 4 \left( \frac{\sqrt A - \sqrt B}{\sqrt A + \sqrt B} \right)^2 .
+# \Xi = \frac{(M + \Lambda_- s_-)(M + \Lambda_+ s_+)}{(M + \Lambda_- s_+)(M + \Lambda_+ s_-)} .
 # $$
 #
-# So the minimiser is unique if $A < 9 B$, which is to say if
+# At every fixed point
+#
+# $$
+# F' \le 4 \left( \frac{\sqrt\Xi - 1}{\sqrt\Xi + 1} \right)^2 .
+# $$
+#
+# So the minimiser is unique if $\Xi < 9$, which is to say if
 #
 # $$
 # \mathrm{gap}(\Sigma)\, \mathrm{gap}(R) < \frac{8}{M}\, (M + \Lambda_- s_+)(M + \Lambda_+ s_-) .
@@ -284,39 +290,39 @@ plotting.FigureData(
 # $$
 #
 # In the same way
-# $\cov_v(s, \frac{s}{M+\gamma s}) \le M \frac{(m - s_-)(s_+ - m)}{(M + \gamma s_-)(M + \gamma s_+)}$.
+# $\cov_w(s, \frac{s}{M+\gamma s}) \le M \frac{(m - s_-)(s_+ - m)}{(M + \gamma s_-)(M + \gamma s_+)}$.
 #
 # *At a fixed point* $\mu = \gamma - 1$ and $h = m/(M+m)$, so $\mu - \lambda_- = \gamma - \Lambda_-$, $\lambda_+ - \mu = \Lambda_+ - \gamma$ and
-# $1 + \lambda_\pm h = (M + \Lambda_\pm m)/(M + m)$. Put all into $F' = \frac{4M}{(M+m)^2} \cov_u \cov_v$: the factors $M + m$ cancel, and
+# $1 + \lambda_\pm h = (M + \Lambda_\pm m)/(M + m)$. Put all into $F' = \frac{4M}{(M+m)^2} \cov_u \cov_w$: the factors $M + m$ cancel, and
 #
 # $$
 # F' \le 4 M^2\; \frac{(\gamma - \Lambda_-)(\Lambda_+ - \gamma)}{(M + \gamma s_-)(M + \gamma s_+)}\;
 # \frac{(m - s_-)(s_+ - m)}{(M + m \Lambda_-)(M + m \Lambda_+)} .
 # $$
 #
-# *Each fraction alone.* If $s_+ = s_-$ or $\lambda_+ = \lambda_-$, $F' = 0$. At $\gamma = \Lambda_\pm$ the first fraction is zero. Between them
+# *Each fraction alone.* Let $\Xi = A_1/A_2$ with the two products of its definition. If $s_+ = s_-$ or $\lambda_+ = \lambda_-$, $F' = 0$. At $\gamma = \Lambda_\pm$ the first fraction is zero. Between them
 # write $\gamma = (\Lambda_- + t \Lambda_+)/(1 + t)$, $t > 0$. Then $(\gamma - \Lambda_-)(\Lambda_+ - \gamma) = t (\Lambda_+ -
 # \Lambda_-)^2/(1+t)^2$ and $M + \gamma s_\pm = \bigl( (M + \Lambda_- s_\pm) + t (M + \Lambda_+ s_\pm) \bigr)/(1+t)$, so the first fraction is
 # $(\Lambda_+ - \Lambda_-)^2$ divided by
 #
 # $$
 # \begin{aligned}
-# \frac{(M + \Lambda_- s_-)(M + \Lambda_- s_+)}{t} + A + B + t\, &(M + \Lambda_+ s_-)(M + \Lambda_+ s_+) \\
-# &\ge\; A + B + 2 \sqrt{AB},
+# \frac{(M + \Lambda_- s_-)(M + \Lambda_- s_+)}{t} + A_1 + A_2 + t\, &(M + \Lambda_+ s_-)(M + \Lambda_+ s_+) \\
+# &\ge\; A_1 + A_2 + 2 \sqrt{A_1A_2},
 # \end{aligned}
 # $$
 #
-# by the inequality of the two means. The second fraction becomes the same with $s$ and $\Lambda$ exchanged, which leaves $A$ and $B$ as they are. As $A - B = M (\Lambda_+ - \Lambda_-)(s_+ - s_-)$,
+# by the inequality of the two means. The second fraction becomes the same with $s$ and $\Lambda$ exchanged, which leaves $A_1$ and $A_2$ as they are. As $A_1 - A_2 = M (\Lambda_+ - \Lambda_-)(s_+ - s_-)$,
 #
 # $$
-# F' \le \frac{4 (A - B)^2}{(\sqrt A + \sqrt B)^4} = 4 \left( \frac{\sqrt A - \sqrt B}{\sqrt A + \sqrt B} \right)^2 ,
+# F' \le \frac{4 (A_1 - A_2)^2}{(\sqrt{A_1} + \sqrt{A_2})^4} = 4 \left( \frac{\sqrt{A_1} - \sqrt{A_2}}{\sqrt{A_1} + \sqrt{A_2}} \right)^2 ,
 # $$
 #
-# which is below one if and only if $\sqrt A < 3 \sqrt B$.
+# which is $4 \bigl( \frac{\sqrt\Xi - 1}{\sqrt\Xi + 1} \bigr)^2$, and below one if and only if $\sqrt{A_1} < 3 \sqrt{A_2}$.
 #
-# *The rest.* $A < 9B$ reads $A - B < 8B$. As $\Lambda_\pm \ge 1$, $B \ge (M + s_-)^2$. And
-# $\frac AB = \frac{M + \Lambda_- s_-}{M + \Lambda_- s_+} \cdot \frac{M + \Lambda_+ s_+}{M + \Lambda_+ s_-}$, where the first factor is at most $1$
-# and the second at most $s_+/s_-$, with equality only if $s_+ = s_-$; so $\kappa(\Sigma) \le 9$ gives $A < 9B$. The last case is the
+# *The rest.* $\Xi < 9$ reads $A_1 - A_2 < 8A_2$. As $\Lambda_\pm \ge 1$, $A_2 \ge (M + s_-)^2$. And
+# $\Xi = \frac{M + \Lambda_- s_-}{M + \Lambda_- s_+} \cdot \frac{M + \Lambda_+ s_+}{M + \Lambda_+ s_-}$, where the first factor is at most $1$
+# and the second at most $s_+/s_-$, with equality only if $s_+ = s_-$; so $\kappa(\Sigma) \le 9$ gives $\Xi < 9$. The last case is the
 # same with $s$ and $\Lambda$ exchanged.
 # ```
 # ````
@@ -326,7 +332,7 @@ plotting.FigureData(
 
 # %%
 def cross_ratio(s, lam, M):
-    """A / B, from the non-zero eigenvalues of Sigma and R."""
+    """Xi, from the non-zero eigenvalues of Sigma and R."""
     s, Lam = np.asarray(s), 1 + np.asarray(lam)
     A = (M + Lam.min() * s.min()) * (M + Lam.max() * s.max())
     B = (M + Lam.min() * s.max()) * (M + Lam.max() * s.min())
@@ -360,16 +366,16 @@ assert slope_bound(9) == 1
 # ```{prf:proof}
 # As $\frac{\lambda}{1+\lambda h} < \frac1h$ and $\E_u \lambda \cdot \E_u \frac{\lambda}{1+\lambda h} \ge 0$, we have $|h_1'| < 2 \mu / h$.
 #
-# Let $\varphi_i = \gamma s_i/(M + \gamma s_i) \in (0, 1)$, so that $v_i \propto \varphi_i^2$, and let $\pi_i \propto v_i s_i$. Then
-# $\cov_v(s, \frac{s}{M + \gamma s}) = \frac1\gamma (\E_v[s \varphi] - m \E_v \varphi) = \frac m\gamma (\E_\pi \varphi - \E_v \varphi)$, and
-# $|h_2'| = \frac{2 M m}{\gamma (M + m)^2} (\E_\pi \varphi - \E_v \varphi)$. If the bracket is zero, $F' = 0$. Otherwise, at a fixed point with
+# Let $\varphi_i = \gamma s_i/(M + \gamma s_i) \in (0, 1)$, so that $w_i \propto \varphi_i^2$, and let $\pi_i \propto w_i s_i$. Then
+# $\cov_w(s, \frac{s}{M + \gamma s}) = \frac1\gamma (\E_w[s \varphi] - m \E_w \varphi) = \frac m\gamma (\E_\pi \varphi - \E_w \varphi)$, and
+# $|h_2'| = \frac{2 M m}{\gamma (M + m)^2} (\E_\pi \varphi - \E_w \varphi)$. If the bracket is zero, $F' = 0$. Otherwise, at a fixed point with
 # $\mu = \gamma - 1$ and $h = m/(M + m)$,
 #
 # $$
-# F' < 4\, \frac{\gamma - 1}{\gamma}\, \frac{M}{M + m} \bigl( \E_\pi \varphi - \E_v \varphi \bigr) < 4\, ( \varphi_{\max} - \E_v \varphi ) .
+# F' < 4\, \frac{\gamma - 1}{\gamma}\, \frac{M}{M + m} \bigl( \E_\pi \varphi - \E_w \varphi \bigr) < 4\, ( \varphi_{\max} - \E_w \varphi ) .
 # $$
 #
-# With $t_i = \varphi_i / \varphi_{\max}$, so that one of them is $1$, $\varphi_{\max} - \E_v \varphi = \varphi_{\max} \sum (t_i^2 - t_i^3) / \sum t_i^2$. As
+# With $t_i = \varphi_i / \varphi_{\max}$, so that one of them is $1$, $\varphi_{\max} - \E_w \varphi = \varphi_{\max} \sum (t_i^2 - t_i^3) / \sum t_i^2$. As
 # $\varphi_{\max} < 1$, $F' < 1$ follows from $4 \sum (t_i^2 - t_i^3) \le \sum t_i^2$, that is from $\sum (3 t_i^2 - 4 t_i^3) \le 0$. The largest
 # $t_i = 1$ gives $-1$. Every other term is at most $\frac14$, its maximum at $t = \frac12$. With four others the sum is at most $0$.
 # ```
@@ -578,7 +584,7 @@ print(
 # %% [markdown]
 # ## Break it
 #
-# Would a larger constant do? Put $9.2$ in place of $9$ in $A < 9B$. The condition then holds for distributions with three stationary
+# Would a larger constant do? Put $9.2$ in place of $9$ in $\Xi < 9$. The condition then holds for distributions with three stationary
 # points, with noise and without:
 
 # %%
@@ -605,13 +611,13 @@ for dist in (noisy, noise_free):
 # ```{hint}
 # :class: dropdown
 #
-# What are $A$ and $B$ if one of the two spectra is a single point?
+# What is $\Xi$ if one of the two spectra is a single point?
 # ```
 #
 # ````{solution} ex-whitened
 # :class: dropdown
 #
-# If all $s_i$ are equal, $s_+ = s_-$ and $A = B < 9B$. If all $\lambda_i$ are equal, $\Lambda_+ = \Lambda_-$ and again $A = B$. Both also follow from $\kappa(\Sigma) = 1$ and
+# If all $s_i$ are equal, $s_+ = s_-$ and $\Xi = 1 < 9$. If all $\lambda_i$ are equal, $\Lambda_+ = \Lambda_-$ and again $\Xi = 1$. Both also follow from $\kappa(\Sigma) = 1$ and
 # $\Lambda_+/\Lambda_- = 1$.
 #
 # ```python
@@ -639,8 +645,8 @@ for dist in (noisy, noise_free):
 # :class: dropdown
 #
 # With $s_+ = 1$, $s_- = \frac1{299}$ and $M = 2$ the paper's condition is $\frac{298}{299} (n_1 - 1) < 2 + \frac1{299}$, which holds up to $n_1 = 3$. Theorem A's is
-# $\frac{298}{299} (n_1 - 1) < 16 \bigl(2 + \frac{1 + n_1}{299}\bigr)$, which holds up to $35$. The truth for this $r$ is further away still: at $300$ there is one stationary
-# point, at $500$ there are three.
+# $\frac{298}{299} (n_1 - 1) < 16 \bigl(2 + \frac{1 + n_1}{299}\bigr)$, which holds up to $35$. The truth for this $r$ is further away still: at $308$ there is one stationary
+# point, at $309$ there are three.
 #
 # ```python
 # def with_block(n1):
@@ -649,14 +655,14 @@ for dist in (noisy, noise_free):
 #
 # assert [uniqueness(with_block(n1)).holds_paper for n1 in (3, 4)] == [True, False]
 # assert [uniqueness(with_block(n1)).holds_sharp for n1 in (35, 36)] == [True, False]
-# assert [len(stationary_points(with_block(n1))) for n1 in (300, 500)] == [1, 3]
+# assert [len(stationary_points(with_block(n1))) for n1 in (308, 309)] == [1, 3]
 # ```
 # ````
 #
 # ```{exercise} Explore: the jump
 # :label: ex-jump
 #
-# In the example $r = (\sqrt q, \sqrt{1 - q})$ with $q = 0.3$. Let $q$ go from $0.05$ to $0.6$. For which $q$ are there three stationary points? What does the
+# In the example $r = (\sqrt \theta, \sqrt{1 - \theta})$ with $\theta = 0.3$. Let $\theta$ go from $0.05$ to $0.6$. For which $\theta$ are there three stationary points? What does the
 # best predictor do on the way?
 # ```
 #
@@ -669,8 +675,8 @@ for dist in (noisy, noise_free):
 # ````{solution} ex-jump
 # :class: dropdown
 #
-# There are three from about $q = 0.1$ to $0.45$. On the way the other well becomes the deeper one: between $q = 0.25$ and $0.3$ the best $\gamma$ jumps from about $8$ to about
-# $890$. The least risk is continuous in $q$, but the best predictor is not. A small change of the tasks turns a predictor that hears one example into one
+# There are three from $\theta = 0.093$ to $0.487$. On the way the other well becomes the deeper one: at $\theta = 0.2856$ the best $\gamma$ jumps from $8.93$ to
+# $886$. The least risk is continuous in $\theta$, but the best predictor is not. A small change of the tasks turns a predictor that hears one example into one
 # that hears a thousand.
 #
 # ```python
@@ -680,14 +686,15 @@ for dist in (noisy, noise_free):
 #     )
 #
 #
-# found = [len(at(q)) for q in (0.05, 0.1, 0.25, 0.3, 0.45, 0.5)]
-# assert found == [1, 3, 3, 3, 3, 1]
-# assert at(0.25)[0].gamma < 10 and at(0.3)[0].gamma > 800
+# found = [len(at(q)) for q in (0.05, 0.092, 0.093, 0.487, 0.488)]
+# assert found == [1, 1, 3, 3, 1]
 # # The two wells are equally deep in between.
-# low, high = 0.25, 0.3
+# low, high = 0.28, 0.29
 # while high - low > 1e-6:
 #     middle = (low + high) / 2
 #     low, high = (middle, high) if at(middle)[0].gamma < 100 else (low, middle)
 # assert abs(at(low)[0].risk - at(high)[0].risk) < 1e-5 * example.M
+# assert np.allclose([at(low)[0].gamma, at(high)[0].gamma], [8.93, 886], rtol=1e-3)
+# assert round(low, 4) == 0.2856
 # ```
 # ````

@@ -80,14 +80,18 @@ plotting.FigureData(
 # ## The value side: two channels
 #
 # ```{symbols}
-# omega Omega P P_q P_k K d n x y x_query G risk r R C Sx Sigma sigma Z psi
+# omega Omega P P_q P_k K d n x y x_query G risk r R C Sx Sigma sigma Z psi M v Q W B Theta o
 # ```
 #
 # Weights belong to the examples $1, \dots, n$, or to the tasks $1, \dots, K$ if they are constant on blocks. Put $\omega_0 = 0$. From
 # $\omega_{j-1}$ to $\omega_j$ the weights *rise* or *fall*. Add up the rises, and add up the falls:
 #
 # $$
-# \omega^\uparrow_j = \sum_{i \le j} \max(\omega_i - \omega_{i-1}, 0), \qquad \omega^\downarrow_j = \sum_{i \le j} \max(\omega_{i-1} - \omega_i, 0), \qquad \omega = \omega^\uparrow - \omega^\downarrow .
+# \begin{aligned}
+# \omega^\uparrow_j &= \sum_{i \le j} \max(\omega_i - \omega_{i-1}, 0), \\
+# \omega^\downarrow_j &= \sum_{i \le j} \max(\omega_{i-1} - \omega_i, 0), \\
+# \omega &= \omega^\uparrow - \omega^\downarrow .
+# \end{aligned}
 # $$
 #
 # Neither sum ever falls. This is the decomposition of {cite:t}`jordan1881serie`, for sequences. The first step, from zero, counts too.
@@ -195,7 +199,10 @@ print(f"{tried} layers with two value channels: weights right to {worst:.0e}")
 # Let weights be constant on blocks: gates of one on examples, any on delimiters and the query. With $m$ key channels the prediction is $\sum_i x^\top B_i\, x_i\, y_i$, where an example of task $j$ has
 #
 # $$
-# B_i = P_q \Theta_j P_k^\top, \qquad \Theta_j = \diag(\Omega_i), \qquad 0 \le \Theta_1 \le \dots \le \Theta_K \le I,
+# \begin{gathered}
+# B_i = P_q \Theta_j P_k^\top, \qquad \Theta_j = \diag(\Omega_i), \\
+# 0 \le \Theta_1 \le \dots \le \Theta_K \le I,
+# \end{gathered}
 # $$
 #
 # by {prf:ref}`thm-gla-is-wpgd`, and all such diagonal matrices $\Theta_j$ occur. The layer has weights $\omega$ and preconditioner $P$ if
@@ -219,11 +226,11 @@ print(f"{tried} layers with two value channels: weights right to {worst:.0e}")
 # ```{prf:proof}
 # Weights for each example are the case of blocks of size one. Other gates inside blocks do not help: look at one example of each block.
 #
-# *Enough.* Write $P = L\, W^\top$ with $k$ columns each. If $\omega$ never falls take $P_q = \nu L$, $P_k = W$ and $\Theta_j = (\omega_j / \nu) I$; if it never rises, $P_q = -\nu L$ and
-# $\Theta_j = (-\omega_j / \nu) I$. Else take $P_q = \nu\,[L, -L]$, $P_k = [W, W]$ and $\Theta_j = \diag(\omega^\uparrow_j I, \omega^\downarrow_j I)/\nu$. Further columns may be zero.
+# *Enough.* Write $P = L\, L'^\top$ with $k$ columns each. If $\omega$ never falls take $P_q = \nu L$, $P_k = L'$ and $\Theta_j = (\omega_j / \nu) I$; if it never rises, $P_q = -\nu L$ and
+# $\Theta_j = (-\omega_j / \nu) I$. Else take $P_q = \nu\,[L, -L]$, $P_k = [L', L']$ and $\Theta_j = \diag(\omega^\uparrow_j I, \omega^\downarrow_j I)/\nu$. Further columns may be zero.
 #
-# *Needed.* Some $\omega_j P \neq 0$ has rank $k$, and $P_q \Theta_j P_k^\top$ has rank at most $m$. Now suppose that $\omega$ rises by $\delta_+ > 0$ at step $a$ and falls by
-# $\delta_- > 0$ at step $b$. With $\Theta_0 = 0$ the diagonal matrices $\Theta_+ = (\Theta_a - \Theta_{a-1})/\delta_+$ and $\Theta_- = (\Theta_b - \Theta_{b-1})/\delta_-$ have no negative entries, and
+# *Needed.* Some $\omega_j P \neq 0$ has rank $k$, and $P_q \Theta_j P_k^\top$ has rank at most $m$. Now suppose that $\omega$ rises by $\delta_+ > 0$ at step $i$ and falls by
+# $\delta_- > 0$ at step $j$. With $\Theta_0 = 0$ the diagonal matrices $\Theta_+ = (\Theta_i - \Theta_{i-1})/\delta_+$ and $\Theta_- = (\Theta_j - \Theta_{j-1})/\delta_-$ have no negative entries, and
 #
 # $$
 # P_q\, \Theta_+\, P_k^\top = P, \qquad P_q\, \Theta_-\, P_k^\top = -P.

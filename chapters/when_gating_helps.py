@@ -98,7 +98,7 @@ plotting.FigureData(
 # Subtract the optimal risk from the risk of linear attention. On this page $R$ and $r$ are those of the $n$ examples again.
 #
 # ```{symbols}
-# omega P R r risk Sigma Sx C M N h h2 d n
+# omega P R r risk Sigma Sx C M N h h2 d n sigma gamma F
 # ```
 #
 # ```{note}

@@ -33,11 +33,11 @@ def ell(dist, g):
     """The formula: geometric sums, for one gate value g in [0, 1]."""
     counts = np.array(dist.counts)
     after = dist.n - np.cumsum(counts)
-    B = np.array([sum(g ** (m + np.arange(c))) for m, c in zip(after, counts)])
+    b = np.array([sum(g ** (m + np.arange(c))) for m, c in zip(after, counts)])
     nu = np.sum(g ** (2.0 * np.arange(dist.n)))
-    gamma = 1 + B @ dist.R @ B / nu
+    gamma = 1 + b @ dist.R @ b / nu
     s = dist.signal_spectrum[0]
-    return dist.M - (dist.r @ B) ** 2 / nu * np.sum(s**2 / (dist.M + gamma * s))
+    return dist.M - (dist.r @ b) ** 2 / nu * np.sum(s**2 / (dist.M + gamma * s))
 
 
 memory = np.geomspace(1, 1e4, 300)
@@ -87,8 +87,8 @@ plotting.FigureData(
 #
 # **If relevance falls along the prompt and blocks are alike, forget nothing.**
 #
-# *New here.* Let $n \ge 2$, let all blocks have the same size, and let all pairs of tasks have one correlation, $R_{kl} = c$ for $k \ne l$
-# (independent tasks: $c = 0$). If $r_1 \ge r_2 \ge \dots \ge r_K \ge 0$, or all signs are flipped, then
+# *New here.* Let $n \ge 2$, let all blocks have the same size, and let all pairs of tasks have one correlation, $R_{kl} = R_{12}$ for $k \ne l$
+# (independent tasks: $R_{12} = 0$). If $r_1 \ge r_2 \ge \dots \ge r_K \ge 0$, or all signs are flipped, then
 # $\risk_{\text{mon}} = \risk_{\text{linear}}$, so $g = 1$ is a best constant gate. Unless $r = 0$, every $g \in [0, 1)$ is strictly worse.
 # ```
 #
@@ -96,10 +96,10 @@ plotting.FigureData(
 # (proof-prop-no-decay)=
 # ```{prf:proof}
 # To flip the signs of $r$ and of $P$ together changes no risk, so let $r \ge 0$. Take weights $0 \le \omega_1 \le \dots \le \omega_n$, not all
-# zero, with block sums $B_1 \le \dots \le B_K$ (the blocks are of equal size), and replace all weights by their mean. The total
-# $\bar B = \sum_k B_k$ stays. $\norm{\omega}^2$ does not grow, and shrinks unless all weights were equal.
-# $\omega^\top R\, \omega = (1 - c) \sum_k B_k^2 + c \bar B^2$ does not grow, as $c \le 1$. And
-# $0 \le r^\top \omega = \sum_k r_k B_k \le \frac1K \sum_k r_k \cdot \bar B$, which is the new value: this is Chebyshev's sum inequality for
+# zero, with block sums $b_1 \le \dots \le b_K$ (the blocks are of equal size), and replace all weights by their mean. The total
+# $\bar b = \sum_k b_k$ stays. $\norm{\omega}^2$ does not grow, and shrinks unless all weights were equal.
+# $\omega^\top R\, \omega = (1 - R_{12}) \sum_k b_k^2 + R_{12} \bar b^2$ does not grow, as $R_{12} \le 1$. And
+# $0 \le r^\top \omega = \sum_k r_k b_k \le \frac1K \sum_k r_k \cdot \bar b$, which is the new value: this is Chebyshev's sum inequality for
 # sequences in opposite order. Now the best risk for given weights,
 #
 # $$
@@ -168,12 +168,12 @@ print(
 # ````{dropdown} Why it is true
 # (proof-prop-first-forgetting)=
 # ```{prf:proof}
-# Let $x_i = n - i$. Divide the weights by $g$: $\omega_i = e^{-t x_i}$ has derivative $-x$ at $t = 0$, where $\omega = \ones$. The best $Q$ is
+# Let $\tau_i = n - i$. Divide the weights by $g$: $\omega_i = e^{-t \tau_i}$ has derivative $-\tau$ at $t = 0$, where $\omega = \ones$. The best $Q$ is
 # unique and smooth in $\omega$, so the derivative of the least risk is that of the risk at a fixed $Q$. With
-# $b = M \tr(Q^\top Q) + \tr(\Sigma Q^\top Q) > 0$ and $\tr(\Sigma Q^\top Q) = h b$ (this is what $h_2$ is, at the best $Q$), it is
-# $\partial \risk/\partial \omega = 2 b\, (hR + I)\, \omega - 2 \tr(\Sigma Q)\, r$. At the best $Q$ a change of scale changes nothing to first
-# order: $b\, \ones^\top (hR + I) \ones = \tr(\Sigma Q)\, r^\top \ones$. So the derivative along $-x$ is
-# $-2b\, \ones^\top (hR + I)\, x + 2 \tr(\Sigma Q)\, r^\top x$, which is the claim with $\mu = 2 b\, \ones^\top (hR + I) \ones > 0$.
+# $\zeta = M \tr(Q^\top Q) + \tr(\Sigma Q^\top Q) > 0$ and $\tr(\Sigma Q^\top Q) = h \zeta$ (this is what $h_2$ is, at the best $Q$), it is
+# $\partial \risk/\partial \omega = 2 \zeta\, (hR + I)\, \omega - 2 \tr(\Sigma Q)\, r$. At the best $Q$ a change of scale changes nothing to first
+# order: $\zeta\, \ones^\top (hR + I) \ones = \tr(\Sigma Q)\, r^\top \ones$. So the derivative along $-\tau$ is
+# $-2\zeta\, \ones^\top (hR + I)\, \tau + 2 \tr(\Sigma Q)\, r^\top \tau$, which is the claim with $\mu = 2 \zeta\, \ones^\top (hR + I) \ones > 0$.
 # ```
 # ````
 #

@@ -515,7 +515,7 @@ print(
 # :label: ex-decays
 #
 # Write a gate on the key side with one decay per channel, $g = (g_1, \dots, g_m)$, the same for all tokens. Which weights $\Omega$ does the layer give the example of
-# age $a$? (The last example has age $1$.) What does a channel with decay zero hold?
+# age $j$? (The last example has age $1$.) What does a channel with decay zero hold?
 # ```
 #
 # ```{hint}
@@ -527,7 +527,7 @@ print(
 # ````{solution} ex-decays
 # :class: dropdown
 #
-# Every gate after the write multiplies channel by channel. Age $a$ counts just these gates, so $\Omega = (g_1^a, \dots, g_m^a)$. A channel with decay zero holds nothing, at any age.
+# Every gate after the write multiplies channel by channel. Age $j$ counts just these gates, so $\Omega = (g_1^j, \dots, g_m^j)$. A channel with decay zero holds nothing, at any age.
 #
 # ```python
 # class Decays(nn.Module):

@@ -10,7 +10,10 @@ The rooms, in the order in which data flows through them:
     conditions  when the minimiser is unique (Theorem 3, and this book's)
     fixed_points    all of them, of a function that does not decrease
     constant_gate   the best constant gate, by branch and bound
+    drift       prompts whose task drifts, and the decay that suits them
     optima      stationary points and the best of each class of weights (Theorems 2 to 4, Corollaries 1 to 3)
+    delta_steps     how far the steps of the delta rule lead, and a search for the best
+    delta_rule  the exact risk of the delta rule, and its best steps
     label_energy    what labels tell of a task's size, and what that gains
     wpgd        one step of weighted preconditioned gradient descent
     gates       from weights to gate values and back; a layer makes its gates, by a sigmoid, in `layer`
@@ -44,6 +47,7 @@ from typing import TYPE_CHECKING
 
 from . import _check
 from .conditions import Uniqueness, uniqueness
+from .delta_rule import BestDeltaRule, delta_rule_risk, optimal_delta_rule
 from .distribution import PromptDistribution
 from .layout import Layout
 from .optima import optimal_wpgd, stationary_points
@@ -70,13 +74,16 @@ _NEED_TORCH = {
 __all__ = [
     "GLA",
     "WPGD",
+    "BestDeltaRule",
     "Layout",
     "PromptDistribution",
     "Prompts",
     "Uniqueness",
+    "delta_rule_risk",
     "effective_weights",
     "gla",
     "gla_readout",
+    "optimal_delta_rule",
     "optimal_wpgd",
     "population_risk",
     "simulate_risk",

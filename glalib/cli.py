@@ -111,10 +111,11 @@ def _add_reproduce(commands: Any) -> None:
     depth = what.add_parser(
         "depth",
         help="d = 10; four panels; stacks of one to three layers, linear attention and scalar GLA",
-        description="Train the stacks of the paper's figure on depth again, every weight free, beside the optimum of "
-        f"one layer and the Bayes risk. {again}",
+        description="Train stacks of one, two and three layers in the panels of Figure 1, every weight free, beside "
+        f"the optimum of one layer and the Bayes risk. {again}",
         **WHOLE,
     )
+    _option(depth, "--models", lambda text: text.split(","), "linear, gla or both (linear,gla)", default="linear,gla")
     _option(depth, "--layers", _numbers(int), "numbers of layers (1,2,3)", default="1,2,3")
     _option(depth, "--panels", str, "some of the letters abcd (abcd)", default="abcd")
     lengths = "20,40,100,200"
@@ -130,7 +131,7 @@ def _add_reproduce(commands: Any) -> None:
     below = what.add_parser(
         "below",
         help="how far gates that read labels go below the line, and what they use",
-        description=f"Train layers whose gates read features and labels, at d = 5, 10 and 20. {again}",
+        description=f"Train layers whose gates read features and labels, at d = 5 to 50, from two starts. {again}",
         **WHOLE,
     )
     _add_run_options(below, seeds=5)
@@ -138,6 +139,7 @@ def _add_reproduce(commands: Any) -> None:
 
 def _add_run_options(parser: argparse.ArgumentParser, seeds: int) -> None:
     _option(parser, "--seeds", _number(int), f"runs per cell, seeds 0, 1, ... ({seeds})", default=seeds)
+    _option(parser, "--steps", _number(int), "steps of training in every run (what its recipe says)")
     _option(parser, "--jobs", _number(int), "processes, one thread each (this machine's cores)")
     _option(parser, "--backend", str, "loky (this machine), dask (DASK_SCHEDULER_ADDRESS) or ray", default="loky")
     _option(parser, "--json", _path, "write the cells to this file", metavar="FILE")
@@ -164,16 +166,9 @@ def _reproduce(args: argparse.Namespace) -> tuple[str, int]:
     _check.torch_for("training")
     from . import reproduce  # torch loads here only
 
-    how = (args.seeds, args.jobs, args.backend, args.folder, args.json)
-    if args.what == "table":
-        return reproduce.reproduce_table(args.all_weights, *how)
-    if args.what == "depth":
-        return reproduce.reproduce_depth(args.layers, args.panels, args.lengths, *how)
-    if args.what == "inside":
-        return reproduce.reproduce_inside(*how)
-    if args.what == "below":
-        return reproduce.reproduce_below(*how)
-    return reproduce.reproduce_figure1(args.panels, args.lengths, *how)
+    options = {name: value for name, value in vars(args).items() if name not in ("command", "what", "json")}
+    steps = options.pop("steps")
+    return reproduce.reproduce(args.what, args.json, **options, recipe={} if steps is None else {"steps": steps})
 
 
 def _risk(args: argparse.Namespace) -> str:

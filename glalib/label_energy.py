@@ -1,4 +1,4 @@
-"""What labels tell of a task's size, and what the best use of that gains: closed forms for white features.
+"""What labels tell of a task's size, what the best use of that gains, and what a causal gate gets: white features.
 
 S = sum y_i^2 over a block of n examples of one task in d dimensions, Sigma_x = C = I, no noise. S = V s with
 independent chi-squared V and s of n and d degrees of freedom.
@@ -6,11 +6,12 @@ independent chi-squared V and s of n and d degrees of freedom.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 import numpy as np
-from scipy.special import kve
+from scipy.optimize import minimize
+from scipy.special import expit, kve
 from scipy.stats import chi2
 
 from ._check import Array
@@ -53,3 +54,39 @@ def energy_risk(d: int, counts: Sequence[int], r: Sequence[float]) -> float:
     """The least risk of weights that read label energies: that of the best fixed ones, less sum r_k^2 gain(n_k, d)."""
     fixed = d - sum(share**2 * n * d / (n + d + 1) for n, share in zip(counts, r, strict=True))
     return fixed - sum(share**2 * gain(n, d) for n, share in zip(counts, r, strict=True))
+
+
+def block_sums(gate: Callable[[Array], Array], n: int, d: int) -> list[float]:
+    """E sum w_i y_i^2, E |sum w_i y_i x_i|^2, E prod g, E prod g^2, with g_j = gate(y_j) and w_i = prod_{j>i} g_j."""
+    s, w = nodes(d, 60)
+    at, weight = np.polynomial.hermite_e.hermegauss(60)
+    y = np.sqrt(s)[:, None] * at  # the labels, given |beta|^2
+    g = gate(y)
+    one, two, mixed = ((v * weight).sum(1) / weight.sum() for v in (g, g * g, g * y * y))
+    once, twice = (m[:, None] ** np.arange(n) for m in (one, two))
+    pairs = (np.cumsum(once, 1)[:, :-1] * twice[:, -2::-1]).sum(1) if n > 1 else 0
+    square = 3 * s * twice.sum(1) + 2 * mixed * pairs + (d - 1) * s * twice.sum(1)
+    return [float(w @ v) for v in (s * once.sum(1), square, one**n, two**n)]
+
+
+def sigmoid_risk(d: int, counts: Sequence[int], r: Sequence[float], logits: Sequence[float], slope: float) -> float:
+    """The risk of gates sigmoid(logit_k + slope y) in block k; delimiters and P at best."""
+    risk, one, two = float(d), 1.0, 1.0  # one, two: what later gates do to a block, and to its square
+    for n, share, logit in reversed(list(zip(counts, r, logits, strict=True))):
+        told, square, g, gg = block_sums(partial(_sigmoid, logit, slope), n, d)
+        risk -= share**2 * (one * told) ** 2 / (two * square)
+        one, two = one * g, two * gg
+    return risk
+
+
+def _sigmoid(logit: float, slope: float, y: Array) -> Array:
+    g: Array = expit(logit + slope * y)
+    return g
+
+
+def best_sigmoid(d: int, counts: Sequence[int], r: Sequence[float]) -> tuple[float, Array]:
+    """The least risk over the logits and one slope, and where it is."""
+    start = [*(np.log(2 * n * d) + 1 for n in counts), 1.2 / np.sqrt(d)]
+    options = {"xatol": 1e-4, "fatol": 1e-8, "maxiter": 600}
+    found = minimize(lambda x: sigmoid_risk(d, counts, r, x[:-1], x[-1]), start, method="Nelder-Mead", options=options)
+    return float(found.fun), found.x

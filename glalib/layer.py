@@ -98,6 +98,12 @@ class Layer(nn.Module):
             raise _check.fail("Z", expected, f"{n + 1} tokens")
         return g[..., :n, :], g[..., n:, :]
 
+    def write_gate(self, Z: Tensor, n: int) -> Tensor | None:
+        """Factors (..., n + queries, 1) of what tokens write, where a gate of one's own has a `write`; else None."""
+        if self.own is None or not self.own.writes:
+            return None
+        return torch.cat([self.own.write(Z[..., :n, :]), self.own.write(Z[..., n:, None, :])[..., 0, :]], -2)
+
     def compute_gates(self, kind: NDArray[np.intp], vectors: Array) -> None:
         """Put gates computed from context vectors (kinds, p) in place of those given for tokens of these kinds (T,)."""
         eps, given = torch.finfo(widen(self.W_q).dtype).eps, _check.array("gates", self.given)
@@ -120,6 +126,8 @@ class Layer(nn.Module):
         """Outputs (..., n + queries, value_width) of the context and of each query as its (n+1)-th token."""
         g, g_q = self.split_gates(Z, n)
         q, k, v = (Z @ W for W in self.matrices())
+        if (let_in := self.write_gate(Z, n)) is not None:
+            v = let_in * v
         gate: Gate = self.gate or "scalar"
         if not self.causal:
             k, v, omega = k[..., :n, :], v[..., :n, :], later_products(g, -2)
@@ -133,7 +141,8 @@ class Layer(nn.Module):
     def read(self, Z: Tensor, n: int, h: Tensor) -> Tensor:
         """h^T o (..., queries) at each query: the row h^T S takes the place of the state (Theorem 1).
 
-        h^T (G_q * S) q + (h^T v_q) (k_q^T q), where row i of Omega weighs write i and S = sum_i (Omega_i * v_i k_i^T).
+        h^T (G_q * S) q + (h^T v_q) (k_q^T q), where row i of Omega, times the gate of its write if there is one, weighs
+        write i and S = sum_i (Omega_i * v_i k_i^T).
         """
         W_q, W_k, W_v = self.matrices()
         X, X_q = Z[..., :n, :], Z[..., n:, :]
@@ -143,6 +152,8 @@ class Layer(nn.Module):
         own = u_q * (X_q * q_token).sum(-1) if self.causal else 0.0  # the query's own write
         g, g_q = self.split_gates(Z, n)
         omega = later_products(g, -2)
+        if (let_in := self.write_gate(Z, n)) is not None:
+            omega, own = let_in[..., :n, :] * omega, let_in[..., n:, 0] * own
         if self.gate == "key":
             return _rows(u[..., None, :], omega * (X @ W_k), g_q * q) + own
         if self.gate == "value":

@@ -116,24 +116,32 @@ class GLA(nn.Module):
 
         One tensor, or a list of one per layer; in float32 for a model of 16 bits. Without a gate they are ones.
         """
-        return self._by_layer(lambda g, g_q: torch.cat([g, g_q], -2), Z, queries)
+        return self._by_layer(lambda g, g_q, u: torch.cat([g, g_q], -2), Z, queries)
 
     def weights(self, Z: Tensor, queries: int = 1) -> Tensor | list[Tensor]:
         """Each query's weights of the context tokens: (..., queries, n), or (..., queries, n, m) for a vector gate.
 
-        omega_i = prod_{j>i} g_j, the query's own gate included, channel by channel (Theorem 1). One tensor, or a list
-        of one per layer; dtypes as in `gates`.
+        omega_i = prod_{j>i} g_j, the query's own gate included, channel by channel (Theorem 1), times u_i where a gate
+        of one's own has a `write`. One tensor, or a list of one per layer; dtypes as in `gates`.
         """
-        return self._by_layer(lambda g, g_q: later_products(g, -2)[..., None, :, :] * g_q[..., :, None, :], Z, queries)
 
-    def _by_layer(self, made_of: Callable[[Tensor, Tensor], Tensor], Z: Tensor, queries: int) -> Tensor | list[Tensor]:
-        """made_of(gates of the context, gates of the queries), of every layer, without an axis of one channel."""
+        def made(g: Tensor, g_q: Tensor, u: Tensor) -> Tensor:
+            weights: Tensor = (u * later_products(g, -2))[..., None, :, :] * g_q[..., :, None, :]
+            return weights
+
+        return self._by_layer(made, Z, queries)
+
+    def _by_layer(self, made_of: Callable[..., Tensor], Z: Tensor, queries: int) -> Tensor | list[Tensor]:
+        """made_of(gates of the context, of the queries, of the context's writes), of every layer, without an axis of
+        one channel."""
         out = []
         with unrounded(self.h):
             _, streams, n = self._through(Z, queries)
             for layer, tokens in zip(self.layers, streams, strict=True):
                 g, g_q = (g.expand(*Z.shape[:-2], -1, -1) for g in layer.split_gates(tokens, n))
-                made = made_of(g, g_q.expand(*Z.shape[:-2], queries, -1))
+                u = layer.write_gate(tokens, n)
+                u = g.new_ones(()) if u is None else u[..., :n, :]
+                made = made_of(g, g_q.expand(*Z.shape[:-2], queries, -1), u)
                 out.append(made if self.gate in ("key", "value") else made[..., 0])
         return out[0] if len(out) == 1 else out
 

@@ -12,7 +12,8 @@
 
     GLA(width, gate=Decay(0.9))
 
-Each layer has a copy, with weights of its own.
+Each layer has a copy, with weights of its own. A gate may also say how much of its value a token writes: a method
+`write`, whose factors stand before the write of the token, S_i = G_i * S_{i-1} + u_i v_i k_i^T.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class TokenGate(Protocol):
     - forward(Z): gates in [0, 1] of tokens Z (..., T, width), in their dtype: (..., T) if it acts as a scalar gate,
       else (..., T, m) with the width m of keys or values. It is called with the context, T = n, and with each query
       alone, T = 1: so queries never see each other, and a gate that mixes tokens mixes those of the context.
+    - write(Z), if there is such a method: factors u >= 0, (..., T), of what the tokens write, asked for likewise.
     """
 
     @property
@@ -54,17 +56,23 @@ class OwnGate(nn.Module):
     def __init__(self, gate: TokenGate, channels: int, like: Tensor) -> None:
         super().__init__()
         self.channels = () if gate.acts_on == "scalar" else (channels,)
+        self.writes = hasattr(gate, "write")
         self.gate = copy.deepcopy(cast(nn.Module, gate)).to(like.device, widen(like).dtype)
 
     def forward(self, Z: Tensor) -> Tensor:
         """Its gates (..., T, m), m = 1 for a scalar gate, of tokens (..., T, width)."""
         what = f"what gate {self.gate.name!r} returns"
-        g = _check.tensor(what, self.gate(Z), finite=False)
-        if g.shape != (shape := (*Z.shape[:-1], *self.channels)):
-            raise _check.misshaped(what, f"of shape {tuple(shape)} for tokens {tuple(Z.shape)}", g)
-        _check.alike(what, g, "the tokens'", (Z.dtype,), Z.device)
+        g = _fitting(what, self.gate(Z), Z, self.channels)
         _check.unit_interval(what, g)
         return g if self.channels else g[..., None]
+
+    def write(self, Z: Tensor) -> Tensor:
+        """Its factors (..., T, 1) of what tokens (..., T, width) write."""
+        what = f"what write of gate {self.gate.name!r} returns"
+        u = _fitting(what, cast(Any, self.gate).write(Z), Z, ())
+        if _check.look(lambda: bool((u.isfinite() & (u >= 0)).all())) is False:
+            raise _check.fail(what, "finite and not negative", _check.short(u.tolist()))
+        return u[..., None]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> OwnGate:
         """`.half()` and `.bfloat16()` round nothing here."""
@@ -86,6 +94,15 @@ class OwnGate(nn.Module):
         return f"{type(self.gate).__name__}({', '.join(f'{key}={value!r}' for key, value in shown.items())})"
 
 
+def _fitting(what: str, value: Tensor, Z: Tensor, channels: tuple[int, ...]) -> Tensor:
+    """A value for each of the tokens (..., T, width), and channel, in their dtype, or a complaint."""
+    value = _check.tensor(what, value, finite=False)
+    if value.shape != (shape := (*Z.shape[:-1], *channels)):
+        raise _check.misshaped(what, f"of shape {tuple(shape)} for tokens {tuple(Z.shape)}", value)
+    _check.alike(what, value, "the tokens'", (Z.dtype,), Z.device)
+    return value
+
+
 def acts_on(gate: Any) -> Gate | None:
     """What the argument `gate` of a `GLA` acts on, or a complaint."""
     if not isinstance(gate, nn.Module):
@@ -98,4 +115,6 @@ def acts_on(gate: Any) -> Gate | None:
     if not isinstance(name, str) or not name:
         raise TypeError(f"gate.name must be a string that is not empty; got {_check.short(name)}")
     _check.option("gate.acts_on", getattr(gate, "acts_on", None), GATES)
+    if not callable(getattr(gate, "write", str)):
+        raise TypeError(f"gate.write must be a method of tokens; got {_check.short(gate.write)}")
     return cast(Gate, gate.acts_on)

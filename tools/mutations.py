@@ -35,6 +35,8 @@ MUTATIONS = [
     Mutation(
         "the best weights", "risk.py", "h * dist.R * np.array(dist.counts", "2 * h * dist.R * np.array(dist.counts"
     ),
+    Mutation("the query one step on", "drift.py", "rho ** (n - 1.0 * i)", "rho ** (n - 1.0 - i)"),
+    Mutation("how noise slows the right decay", "drift.py", "(1 - rho**2) / N", "(1 - rho) / N"),
     Mutation(
         "only one stationary point",
         "optima.py",
@@ -178,6 +180,9 @@ MUTATIONS = [
         "self.own(Z[..., n:, None, :])[..., 0, :]",
         "self.own(Z[..., n:, :])",
     ),
+    Mutation("the gate of a write, deep down", "layer.py", "v = let_in * v", "v = 1.1 * let_in * v"),
+    Mutation("the gate of a write, read", "layer.py", "let_in[..., :n, :] * omega", "let_in[..., :n, :] ** 2 * omega"),
+    Mutation("the gate of a write in a weight", "model.py", "(u * later_products", "(1.1 * u * later_products"),
     Mutation("a gate's weights of 16 bits", "own_gate.py", "y.dtype.itemsize < 4", "y.dtype.itemsize < 2"),
     Mutation("logits of gates", "layer.py", "np.log(g) - np.log1p(-g)", "np.log(g) - 0.9 * np.log1p(-g)"),
     Mutation("arrays as lists", "_records.py", 'if hasattr(value, "tolist") else', 'if hasattr(value, "list") else'),
@@ -246,6 +251,13 @@ MUTATIONS = [
         "U = count_hat(S, n, d) + d - 1",
         "U = count_hat(S, n, d) + d",
     ),
+    Mutation("what later gates do to a block", "label_energy.py", "one * g, two * gg", "one, two"),
+    Mutation("a start at the line", "reproduce/below.py", "* line.omega[-1] *", "*"),
+    Mutation("the scale of a delta rule", "delta_rule.py", "1 - 2 * scale * overlap", "1 - scale * overlap"),
+    Mutation("the fourth moments of a feature", "delta_steps.py", "xi * (2 * xi * e +", "xi * (xi * e +"),
+    Mutation("the noise that a step writes", "delta_steps.py", "self.noise * w[..., 0] ** 2", "self.noise * w[..., 0]"),
+    Mutation("the best steps for one task", "delta_steps.py", "e / ((m + 2) * e", "e / ((m + 1) * e"),
+    Mutation("the weights of small steps", "delta_steps.py", "float(t3 / (t2 + t3))", "float(t3 / t2)"),
     Mutation("the line of equal weights", "reproduce/inside.py", '(Layout(), "uniform")', '(Layout(), "free")'),
     Mutation("what a copy's gate does not see", "reproduce/below.py", "slice(d, d + 1)", "slice(d - 1, d)"),
     Mutation("who asks and who answers", "reproduce/contents.py", "(W_q @ W_k.mT)", "(W_k @ W_q.mT)"),

@@ -20,7 +20,7 @@ The rooms:
 from ..fingerprints import fingerprint
 from .below import below, below_summary, train_below
 from .code import code_fingerprint
-from .command import reproduce_below, reproduce_depth, reproduce_figure1, reproduce_inside, reproduce_table
+from .command import reproduce
 from .depth import depth, depth_summary, start_stack, train_stack
 from .figure1 import figure1, figure1_summary, train_point
 from .inside import inside, inside_summary, train_inside
@@ -46,11 +46,7 @@ __all__ = [
     "inside_summary",
     "load_average",
     "processor",
-    "reproduce_below",
-    "reproduce_depth",
-    "reproduce_figure1",
-    "reproduce_inside",
-    "reproduce_table",
+    "reproduce",
     "start",
     "start_stack",
     "summary",

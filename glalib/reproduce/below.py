@@ -1,40 +1,49 @@
 """Below the line: layers whose gates read features and labels, over dimensions and seeds, each tried with parts shut.
 
-Two independent tasks of 2d examples, r = (0.2, 0.8), no noise. Every weight is free, training is on tokens. The trained
-layer, and copies of it whose gate no longer sees a part of its token, are tried on the same prompts as the line, so
-that differences are known far better than risks.
+Two independent tasks of 2d examples, r = (0.2, 0.8), no noise. Every weight is free and training is on tokens. From a
+random start that arrives up to d = 20 or so; beyond, what is left to learn hides what labels gain. So layers start from
+the line as well: at Eq. (9) with the best P, and a gate near the best that reads labels a bit. The trained layer, and
+copies of it whose gate no longer sees a part of its token, are tried on the same prompts, so that differences are known
+far better than risks.
 """
 
 from __future__ import annotations
 
 import copy
 import os
-import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from scipy.stats import ttest_1samp
 
 from .. import _check
-from ..checkpoint import seconds_spent
 from ..distribution import PromptDistribution
 from ..layout import DELIMITED
 from ..model import GLA
 from ..optima import optimal_wpgd
 from ..risk import WPGD
 from ..simulate import as_predictor
-from ..training import Recipe, fit
+from ..training import Recipe
 from .contents import contents, rounded
 from .figure1 import start
-from .provenance import load_average, provenance, versions
-from .runs import CHANGES, Row, known_changes, numbers
-from .sweep import Backend, sweep
+from .runs import Row, changed, evaluated, numbers, spelled_out, summarised, swept, train_and_try
+from .sweep import Backend
 
-R, DIMENSIONS = (0.2, 0.8), (5, 10, 20)
+Beginning = Literal["random", "line"]
+
+R = (0.2, 0.8)
+DIMENSIONS = {"random": (5, 10, 20), "line": (5, 10, 20, 50)}
 SHUT = ("label", "features", "context")  # what a copy's gate no longer sees
-RECIPE = Recipe(steps=1000, batch=128, queries=32, lr=0.01)
-EVALUATION = {"draws": 16_000, "queries": 32}
+RECIPES = {
+    "random": Recipe(steps=1000, batch=128, queries=32, lr=0.01),
+    "line": Recipe(steps=400, batch=64, queries=32, lr=0.00002, gate_lr=1000.0, warmup=0.1),
+}
+# Of a start at the line: what gates below one take off a weight over its block; and how much a label of one standard
+# deviation moves a gate's logit. A label and its negative are alike, so a gate that does not read has no way to go.
+SHRINK, PUSH = 0.03, 0.5
+EVALUATION = {"draws": 8_000, "queries": 32}
 
 
 def below_distribution(d: int) -> PromptDistribution:
@@ -44,6 +53,7 @@ def below_distribution(d: int) -> PromptDistribution:
 
 def train_below(
     d: int,
+    beginning: Beginning,
     seed: int,
     recipe: dict[str, Any] | None = None,
     evaluation: dict[str, Any] | None = None,
@@ -51,40 +61,46 @@ def train_below(
     every: int = 200,
     progress: bool = False,
 ) -> Row:
-    """Train one layer and try it; `excess` over the line, and `without` each part of the gate's input, all / d.
+    """Train one layer and try it beside the line; and `without` each part of the gate's input, over d.
 
-    Each is [mean, standard error] of a difference on the same prompts: of the layer to the line, and of a copy whose
-    gate does not see that part to the layer. recipe, evaluation: changes to `RECIPE` and to `EVALUATION`.
+    `without` has [mean, standard error] of what a copy loses whose gate does not see that part, on the same prompts.
+    recipe, evaluation: changes to `RECIPES` and to `EVALUATION`. Seconds are those on tokens.
     """
+    _check.option("beginning", beginning, tuple(RECIPES))
     dist, seed = below_distribution(d), _check.integer("seed", seed, 0, "an integer >= 0")
-    plan = RECIPE.replace(**known_changes("recipe", recipe, CHANGES), seed=seed)
-    trial = EVALUATION | known_changes("evaluation", evaluation, tuple(EVALUATION))
-    net, line, load, began = (
-        start(dist, "gla", seed),
-        optimal_wpgd(dist, "monotone"),
-        load_average(),
-        time.perf_counter(),
-    )
-    fit(net, dist, plan, tokens=DELIMITED, checkpoint=checkpoint, every=every, progress=progress)
-    seconds = time.perf_counter() - began if checkpoint is None else seconds_spent(checkpoint)
+    plan, trial = changed(RECIPES[beginning], recipe, seed), evaluated(EVALUATION, evaluation)
+    line, net = optimal_wpgd(dist, "monotone"), begin(dist, beginning, seed)
+    how: dict[str, Any] = {"tokens": DELIMITED, "evaluation": trial, "of": train_below, "progress": progress}
+    row = train_and_try(net, dist, plan, line, checkpoint=checkpoint, every=every, **how)
     generator = torch.Generator().manual_seed(10**6 + seed)
-    nets = [net, *(shut(net, dist, part) for part in SHUT)]
-    errors = squared_errors([line, *nets], dist, **trial, generator=generator) / d
+    whole, *others = squared_errors(
+        [net, *(shut(net, dist, part) for part in SHUT)], dist, **trial, generator=generator
+    )
+    without = {part: mean_and_error((e - whole) / dist.d) for part, e in zip(SHUT, others, strict=True)}
     kept = contents(net)
-    return {
-        "d": d,
-        "n": dist.n,
-        "r": list(R),
-        "seed": seed,
-        "theory": line.risk / d,
-        "excess": rounded(mean_and_error(errors[1] - errors[0])),
-        "without": {part: rounded(mean_and_error(e - errors[1])) for part, e in zip(SHUT, errors[2:], strict=True)},
-        "gate": {"W_g": kept["W_g"], "b_g": kept["b_g"]},
-        "seconds": round(seconds, 2),
-        "configuration": numbers(plan) | {f"evaluation_{key}": value for key, value in trial.items()},
-        "versions": versions(),
-        "provenance": provenance(train_below, load),
-    }
+    more = {"without": rounded(without), "gate": {"W_g": kept["W_g"], "b_g": kept["b_g"]}}
+    return {"d": d, "n": dist.n, "r": list(R), "beginning": beginning, "seed": seed} | row | more
+
+
+@torch.no_grad()
+def begin(dist: PromptDistribution, beginning: Beginning, seed: int) -> GLA:
+    """The layer before training: that of Figure 1, or Eq. (9) with the best P and gates near the best.
+
+    Where the best gates are one these are a little below: a sigmoid at one would not learn.
+    """
+    _check.option("beginning", beginning, tuple(RECIPES))
+    net = start(dist, "gla", seed)
+    if beginning == "line":
+        line, layer, d = optimal_wpgd(dist, "monotone"), net.layers[0], dist.d
+        P_q = torch.eye(d, net.width) * (dist.n * line.omega[-1] * np.trace(line.P) / d) ** 0.5
+        layer.construct(P_q, P_q, net.h)
+        ratios = torch.from_numpy(line.omega[:-1] / line.omega[1:])
+        after = slice(d + 1 + dist.K, d + 2 * dist.K)  # the context coordinates of the delimiters between blocks
+        if layer.W_g is not None and layer.b_g is not None:
+            layer.b_g.fill_(np.log(2 * d / SHRINK))
+            layer.W_g[after, 0] = torch.logit(ratios).float() - layer.b_g
+            layer.W_g[d] = PUSH / d**0.5
+    return net
 
 
 @torch.no_grad()
@@ -129,33 +145,36 @@ def below(
     backend: Backend = "loky",
     folder: str | os.PathLike[str] | None = None,
     progress: bool = True,
-    dimensions: Sequence[int] = DIMENSIONS,
     **changes: Any,
 ) -> list[Row]:
-    """All dimensions and seeds, by `sweep`; `changes` go to `train_below`."""
-    known_changes("changes", changes, ("recipe", "evaluation"))
-    # Spelled out, so that what is kept in `folder` goes by the numbers in use and not by their names.
-    plan = numbers(RECIPE.replace(**known_changes("recipe", changes.get("recipe"), CHANGES)))
-    evaluation = EVALUATION | known_changes("evaluation", changes.get("evaluation"), tuple(EVALUATION))
+    """All beginnings, dimensions and seeds, by `sweep`, the longest runs first; `changes` go to `train_below`.
+
+    Rows come in the order of beginnings, dimensions and seeds; a run that failed has `error` in place of results.
+    """
+    recipe, evaluation = spelled_out(changes, EVALUATION)
     cells = [
-        {"d": d, "seed": seed, "recipe": plan, "evaluation": evaluation}
-        for d in dimensions
+        {"d": d, "beginning": beginning, "seed": seed}
+        | {"recipe": numbers(plan.replace(**recipe)), "evaluation": evaluation}
+        for beginning, plan in RECIPES.items()
+        for d in DIMENSIONS[beginning]
         for seed in range(_check.positive_int("seeds", seeds))
     ]
-    done = sweep(train_below, cells, folder=folder, jobs=jobs, backend=backend, progress=progress)
-    return [cell | result if "error" in result else result for cell, result in zip(cells, done, strict=True)]
+    rows = swept(train_below, cells[::-1], jobs, backend, folder, progress)
+    return rows[::-1]
 
 
 def below_summary(rows: Sequence[Row]) -> str:
-    """For reading: of every run, its excess over the line, and what shutting each part of the gate's input costs."""
-    head = f"{'d':>4}{'seed':>5}{'line':>10}{'excess':>10}{'s.e.':>9}"
-    lines = [head + "".join(f"{part:>12}" for part in SHUT)]
-    for row in rows:
-        place = f"{row['d']:4}{row['seed']:5}"
-        if "error" in row:
-            lines.append(f"{place}  stopped: {row['error']}")
-            continue
-        excess, error = (x / row["theory"] for x in row["excess"])
-        costs = "".join(f"{row['without'][part][0] / row['theory']:+12.3%}" for part in SHUT)
-        lines.append(f"{place}{row['theory']:10.5f}{excess:+10.3%}{error:9.3%}{costs}")
-    return "\n".join(lines)
+    """For reading: of each beginning and dimension, over seeds, the mean excess over the line with its standard error
+    and a one-sided t-test; and what shutting each part of the gate's input costs."""
+    head = f"{'start':9}{'d':>4}{'line':>10}{'excess':>10}{'s.e.':>9}{'p':>9}{'seeds':>7}"
+
+    def line(runs: list[Row]) -> str:
+        theory, excess = runs[0]["theory"], np.array([row["risk"] / row["theory"] - 1 for row in runs])
+        spread, p = np.nan, np.nan
+        if len(runs) > 1:
+            spread, p = excess.std(ddof=1) / len(runs) ** 0.5, ttest_1samp(excess, 0, alternative="less").pvalue
+        costs = "".join(f"{np.mean([row['without'][part][0] for row in runs]) / theory:+12.3%}" for part in SHUT)
+        return f"{theory:10.5f}{excess.mean():+10.3%}{spread:9.3%}{p:9.0e}{len(runs):7}{costs}"
+
+    head += "".join(f"{'no ' + part:>12}" for part in SHUT)
+    return summarised(rows, head, ("beginning", "d"), "{:9}{:4}", line)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .. import _check
 from ..files import check_writable, replacing
@@ -14,76 +14,33 @@ from .depth import depth, depth_summary
 from .figure1 import figure1, figure1_summary
 from .inside import inside, inside_summary
 from .runs import Row
-from .sweep import Backend
 from .table import summary, table
 
 MOST_SEEDS = 10_000  # more is a slip: years of work
 
-
-def reproduce_table(
-    all_weights: bool,
-    seeds: int,
-    jobs: int | None,
-    backend: Backend,
-    folder: str | os.PathLike[str],
-    json_file: Path | None,
-) -> tuple[str, int]:
-    """Train the table, and write its cells to a file if one is given; the table to print, and 1 where a run failed."""
-    return _made(lambda: table(all_weights, seeds, jobs, backend, folder), summary, seeds, json_file)
+COMMANDS: dict[str, tuple[Callable[..., list[Row]], Callable[[list[Row]], str]]] = {
+    "table": (table, summary),
+    "figure1": (figure1, figure1_summary),
+    "depth": (depth, depth_summary),
+    "inside": (inside, inside_summary),
+    "below": (below, below_summary),
+}
 
 
-def reproduce_figure1(
-    panels: str,
-    lengths: Sequence[int],
-    seeds: int,
-    jobs: int | None,
-    backend: Backend,
-    folder: str | os.PathLike[str],
-    json_file: Path | None,
-) -> tuple[str, int]:
-    """The same for Figure 1."""
-    return _made(lambda: figure1(panels, lengths, seeds, jobs, backend, folder), figure1_summary, seeds, json_file)
+def reproduce(what: str, json_file: Path | None, seeds: int, **options: Any) -> tuple[str, int]:
+    """Run a command, and write its rows to a file, if one is given; what to print, and 1 where a run failed.
 
-
-def reproduce_depth(
-    layers: Sequence[int],
-    panels: str,
-    lengths: Sequence[int],
-    seeds: int,
-    jobs: int | None,
-    backend: Backend,
-    folder: str | os.PathLike[str],
-    json_file: Path | None,
-) -> tuple[str, int]:
-    """The same for the figure on depth."""
-    return _made(lambda: depth(layers, panels, lengths, seeds, jobs, backend, folder), depth_summary, seeds, json_file)
-
-
-def reproduce_inside(
-    seeds: int, jobs: int | None, backend: Backend, folder: str | os.PathLike[str], json_file: Path | None
-) -> tuple[str, int]:
-    """The same for the page on what a trained layer has learned."""
-    return _made(lambda: inside(seeds, jobs, backend, folder), inside_summary, seeds, json_file)
-
-
-def reproduce_below(
-    seeds: int, jobs: int | None, backend: Backend, folder: str | os.PathLike[str], json_file: Path | None
-) -> tuple[str, int]:
-    """The same for the page on layers below the line."""
-    return _made(lambda: below(seeds, jobs, backend, folder), below_summary, seeds, json_file)
-
-
-def _made(
-    rows_of: Callable[[], list[Row]], text: Callable[[list[Row]], str], seeds: int, json_file: Path | None
-) -> tuple[str, int]:
-    """Run it, and write its rows to the file, if one is given; what to print, and 1 where a run failed."""
+    options: those of the function of that name, such as `table`.
+    """
+    _check.option("what", what, tuple(COMMANDS))
     if seeds > MOST_SEEDS:
         raise _check.fail("seeds", f"at most {MOST_SEEDS} here", _check.short(seeds))
     if json_file is not None:  # complain now rather than after the work
         if json_file.is_dir():
             raise _check.fail("json", "a file", f"the folder {json_file}")
         check_writable("json", json_file.parent, given=json_file, make=False)
-    rows = rows_of()
+    make, text = COMMANDS[what]
+    rows = make(seeds=seeds, **options)
     if json_file is not None:
         with replacing(json_file) as part:
             part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

@@ -1,7 +1,8 @@
-"""The paper's figure on depth, trained: stacks of one, two and three layers in the panels of Figure 1, no noise.
+"""Depth, trained: stacks of one, two and three layers, without noise.
 
-Every weight is free and training draws plain tokens. The residual stream is that of Theorem 6: a token keeps what it
-holds, each layer adds to it, and the prediction is what all layers wrote at the query.
+The paper has a second figure, on one to three layers. Its panels and lengths are not known to us: those of Figure 1 and
+these lengths are our choice. Every weight is free and training draws plain tokens. The residual stream is that of
+Theorem 6: a token keeps what it holds, each layer adds to it, and the prediction is what all layers wrote at the query.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from .. import _check
@@ -25,8 +25,8 @@ from ..training import Recipe, orthogonal_start
 from ..wpgd import wpgd_step
 from .figure1 import MODELS as ONE_LAYER
 from .panels import PANELS, checked_lengths, checked_panels, panel_distribution
-from .runs import CHANGES, Row, known_changes, numbers, train_and_try
-from .sweep import Backend, sweep
+from .runs import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try
+from .sweep import Backend
 
 Model = Literal["linear", "gla"]
 
@@ -61,8 +61,8 @@ def train_stack(
     layers = _check.positive_int("layers", layers)
     seed = _check.integer("seed", seed, 0, "an integer >= 0")
     dist = panel_distribution(panel, n)
-    plan = recipe_for(layers, n).replace(**known_changes("recipe", recipe, CHANGES), seed=seed)
-    evaluation = EVALUATION | known_changes("evaluation", evaluation, tuple(EVALUATION))
+    plan = changed(recipe_for(layers, n), recipe, seed)
+    evaluation = evaluated(EVALUATION, evaluation)
     _, tokens, weights = ONE_LAYER[model]
     row = train_and_try(
         start_stack(dist, model, layers, seed),
@@ -154,6 +154,7 @@ def depth(
     backend: Backend = "loky",
     folder: str | os.PathLike[str] | None = None,
     progress: bool = True,
+    models: Sequence[str] = MODELS,
     **changes: Any,
 ) -> list[Row]:
     """All stacks of these panels by `sweep`, seed after seed, the longest runs first; `changes` go to `train_stack`.
@@ -162,21 +163,18 @@ def depth(
     results.
     """
     panels, lengths, layers = checked_panels(panels), checked_lengths(lengths), _checked_layers(layers)
-    known_changes("changes", changes, ("recipe", "evaluation"))
-    # Spelled out, so that what is kept in `folder` goes by the numbers in use and not by their names.
-    recipe = known_changes("recipe", changes.get("recipe"), CHANGES)
-    evaluation = EVALUATION | known_changes("evaluation", changes.get("evaluation"), tuple(EVALUATION))
+    models = _checked_models(models)
+    recipe, evaluation = spelled_out(changes, EVALUATION)
     cells = [
         {"model": model, "panel": panel, "layers": L, "n": n, "seed": seed}
         | {"recipe": numbers(recipe_for(L, n).replace(**recipe)), "evaluation": evaluation}
         for seed in range(_check.positive_int("seeds", seeds))
         for L in sorted(layers, reverse=True)
         for n in sorted(lengths, reverse=True)
-        for model in reversed(MODELS)
+        for model in reversed(models)
         for panel in panels
     ]
-    done = sweep(train_stack, cells, folder=folder, jobs=jobs, backend=backend, progress=progress)
-    rows = [cell | result if "error" in result else result for cell, result in zip(cells, done, strict=True)]
+    rows = swept(train_stack, cells, jobs, backend, folder, progress)
     keys = ("panel", "model", "layers", "n", "seed")
     return sorted(rows, key=lambda row: [row[key] for key in keys])
 
@@ -191,22 +189,25 @@ def _checked_layers(layers: Sequence[int]) -> list[int]:
     return each
 
 
+def _checked_models(models: Sequence[str]) -> list[str]:
+    """Some of `MODELS`, each once."""
+    if not isinstance(models, (list, tuple)):
+        raise TypeError(f"models must be a list of strings; got {_check.short(models)}")
+    if not models or set(models) - set(MODELS) or len(set(models)) < len(models):
+        raise _check.fail("models", f"some of {', '.join(MODELS)}, each once", _check.short(list(models)))
+    return list(models)
+
+
 def depth_summary(rows: Sequence[Row]) -> str:
     """For reading: of each panel, model, depth and length, the mean over seeds beside one layer's optimum."""
-    lines = [
+    head = (
         f"{'panel':6}{'model':7}{'layers':>6}{'n':>5}{'risk / d':>11}{'s.e.':>9}{'one layer':>11}{'Bayes':>9}"
         f"{'of the way':>12}{'seeds':>7}"
-    ]
-    keys = ("panel", "model", "layers", "n")
-    for place in dict.fromkeys(tuple(row[key] for key in keys) for row in rows):
-        runs = [row for row in rows if tuple(row[key] for key in keys) == place]
-        failed = [row for row in runs if "error" in row]
-        runs = [row for row in runs if "error" not in row]
-        head = "{:6}{:7}{:6}{:5}".format(*place)
-        if runs:
-            risk, line, best = np.mean([row["risk"] for row in runs]), runs[0]["theory"], runs[0]["bayes"]
-            stderr = np.sqrt(np.mean([row["stderr"] ** 2 for row in runs]) / len(runs))
-            way = (line - risk) / (line - best)
-            lines.append(f"{head}{risk:11.5f}{stderr:9.5f}{line:11.5f}{best:9.5f}{way:12.1%}{len(runs):7}")
-        lines += [f"{head}  seed {row['seed']} stopped: {row['error']}" for row in failed]
-    return "\n".join(lines)
+    )
+
+    def line(runs: list[Row]) -> str:
+        (risk, stderr), theory, best = mean_risk(runs), runs[0]["theory"], runs[0]["bayes"]
+        way = (theory - risk) / (theory - best)
+        return f"{risk:11.5f}{stderr:9.5f}{theory:11.5f}{best:9.5f}{way:12.1%}{len(runs):7}"
+
+    return summarised(rows, head, ("panel", "model", "layers", "n"), "{:6}{:7}{:6}{:5}", line)

@@ -12,7 +12,6 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from .. import _check
@@ -23,8 +22,8 @@ from ..model import GLA
 from ..optima import Weights, optimal_wpgd
 from ..training import Recipe, orthogonal_start
 from .panels import PANELS, checked_lengths, checked_panels, panel_distribution
-from .runs import CHANGES, Row, known_changes, numbers, train_and_try, tried
-from .sweep import Backend, sweep
+from .runs import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try, tried
+from .sweep import Backend
 
 Model = Literal["linear", "gla", "gla-no-delimiters", "gla-vector"]
 
@@ -65,8 +64,8 @@ def train_point(
     _check.option("model", model, tuple(MODELS))
     seed = _check.integer("seed", seed, 0, "an integer >= 0")
     dist = panel_distribution(panel, n)
-    plan = planned(model, dist.n).replace(**known_changes("recipe", recipe, CHANGES), seed=seed)
-    evaluation = EVALUATION | known_changes("evaluation", evaluation, tuple(EVALUATION))
+    plan = changed(planned(model, dist.n), recipe, seed)
+    evaluation = evaluated(EVALUATION, evaluation)
     _, tokens, weights = MODELS[model]
     line, net = optimal_wpgd(dist, weights), start(dist, model, seed)
     row = train_and_try(
@@ -149,10 +148,7 @@ def figure1(
     Rows come in the order of panels, models, lengths and seeds; a run that failed has `error` in place of results.
     """
     panels, lengths = checked_panels(panels), checked_lengths(lengths)
-    known_changes("changes", changes, ("recipe", "evaluation"))
-    # Spelled out, so that what is kept in `folder` goes by the numbers in use and not by their names.
-    recipe = known_changes("recipe", changes.get("recipe"), CHANGES)
-    evaluation = EVALUATION | known_changes("evaluation", changes.get("evaluation"), tuple(EVALUATION))
+    recipe, evaluation = spelled_out(changes, EVALUATION)
     plans = {(model, n): numbers(planned(model, n).replace(**recipe)) for model in MODELS for n in lengths}
     cells = [
         {"model": model, "panel": panel, "n": n, "seed": seed, "recipe": plans[model, n], "evaluation": evaluation}
@@ -162,23 +158,17 @@ def figure1(
         if model != ONLY_IN_D or panel == "d"
         for seed in range(_check.positive_int("seeds", seeds))
     ]
-    done = sweep(train_point, cells, folder=folder, jobs=jobs, backend=backend, progress=progress)
-    rows = [cell | result if "error" in result else result for cell, result in zip(cells, done, strict=True)]
+    rows = swept(train_point, cells, jobs, backend, folder, progress)
     names = list(MODELS)
     return sorted(rows, key=lambda row: (row["panel"], names.index(row["model"]), row["n"], row["seed"]))
 
 
 def figure1_summary(rows: Sequence[Row]) -> str:
     """For reading: of each panel and model, line and mean excess over seeds at every length."""
-    lines = [f"{'panel':6}{'model':18}{'n':>4}{'risk / d':>10}{'s.e.':>9}{'line':>9}{'excess':>9}{'seeds':>7}"]
-    for panel, model, n in dict.fromkeys((row["panel"], row["model"], row["n"]) for row in rows):
-        runs = [row for row in rows if (row["panel"], row["model"], row["n"]) == (panel, model, n)]
-        failed = [row for row in runs if "error" in row]
-        runs = [row for row in runs if "error" not in row]
-        place = f"{panel:6}{model:18}{n:4}"
-        if runs:
-            risk, line = np.mean([row["risk"] for row in runs]), runs[0]["theory"]
-            stderr = np.sqrt(np.mean([row["stderr"] ** 2 for row in runs]) / len(runs))
-            lines.append(f"{place}{risk:10.5f}{stderr:9.5f}{line:9.5f}{risk / line - 1:+9.2%}{len(runs):7}")
-        lines += [f"{place}  seed {row['seed']} stopped: {row['error']}" for row in failed]
-    return "\n".join(lines)
+    head = f"{'panel':6}{'model':18}{'n':>4}{'risk / d':>10}{'s.e.':>9}{'line':>9}{'excess':>9}{'seeds':>7}"
+
+    def line(runs: list[Row]) -> str:
+        (risk, stderr), theory = mean_risk(runs), runs[0]["theory"]
+        return f"{risk:10.5f}{stderr:9.5f}{theory:9.5f}{risk / theory - 1:+9.2%}{len(runs):7}"
+
+    return summarised(rows, head, ("panel", "model", "n"), "{:6}{:18}{:4}", line)

@@ -19,8 +19,8 @@ from ..training import Recipe
 from .contents import contents, rounded
 from .figure1 import blinded
 from .figure1 import start as figure_start
-from .runs import CHANGES, Row, known_changes, numbers, train_and_try, tried
-from .sweep import Backend, sweep
+from .runs import Row, changed, evaluated, numbers, spelled_out, summarised, swept, train_and_try, tried
+from .sweep import Backend
 
 Model = Literal["linear", "gla-context", "gla"]
 Beginning = Literal["orthogonal", "random"]
@@ -63,8 +63,8 @@ def train_inside(
     _check.option("setting", setting, tuple(SETTINGS))
     seed = _check.integer("seed", seed, 0, "an integer >= 0")
     dist, (tokens, weights) = SETTINGS[setting], MODELS[model]
-    plan = RECIPES[model].replace(**known_changes("recipe", recipe, CHANGES), seed=seed)
-    trial = EVALUATION | known_changes("evaluation", evaluation, tuple(EVALUATION))
+    plan = changed(RECIPES[model], recipe, seed)
+    trial = evaluated(EVALUATION, evaluation)
     probed = trial.pop("probed")
     line, net = optimal_wpgd(dist, weights), begin(dist, model, beginning, seed)
     how: dict[str, Any] = {"tokens": tokens, "evaluation": trial, "of": train_inside, "progress": progress}
@@ -100,11 +100,8 @@ def inside(
     **changes: Any,
 ) -> list[Row]:
     """All models and settings by `sweep`, those on tokens from both beginnings; `changes` go to `train_inside`."""
-    known_changes("changes", changes, ("recipe", "evaluation"))
-    recipe = known_changes("recipe", changes.get("recipe"), CHANGES)
-    # Spelled out, so that what is kept in `folder` goes by the numbers in use and not by their names.
+    recipe, evaluation = spelled_out(changes, EVALUATION)
     plans = {model: numbers(plan.replace(**recipe)) for model, plan in RECIPES.items()}
-    evaluation = EVALUATION | known_changes("evaluation", changes.get("evaluation"), tuple(EVALUATION))
     cells = [
         {"model": model, "setting": setting, "beginning": beginning, "seed": seed}
         | {"recipe": plans[model], "evaluation": evaluation}
@@ -114,21 +111,16 @@ def inside(
         if beginning == "orthogonal" or model != "gla-context"
         for seed in range(_check.positive_int("seeds", seeds))
     ]
-    done = sweep(train_inside, cells, folder=folder, jobs=jobs, backend=backend, progress=progress)
-    return [cell | result if "error" in result else result for cell, result in zip(cells, done, strict=True)]
+    return swept(train_inside, cells, jobs, backend, folder, progress)
 
 
 def inside_summary(rows: Sequence[Row]) -> str:
     """For reading: of each setting, model and beginning, means over seeds of the excess and of the share explained."""
-    lines = [f"{'setting':9}{'model':13}{'beginning':12}{'excess':>9}{'worst':>9}{'explained':>11}{'seeds':>7}"]
-    for key in dict.fromkeys((row["setting"], row["model"], row["beginning"]) for row in rows):
-        runs = [row for row in rows if (row["setting"], row["model"], row["beginning"]) == key]
-        failed = [row for row in runs if "error" in row]
-        runs = [row for row in runs if "error" not in row]
-        place = f"{key[0]:9}{key[1]:13}{key[2]:12}"
-        if runs:
-            excess = [row["risk"] / row["theory"] - 1 for row in runs]
-            explained = np.mean([row["effective"]["explained"] for row in runs])
-            lines.append(f"{place}{np.mean(excess):+9.2%}{max(excess):+9.2%}{explained:11.4f}{len(runs):7}")
-        lines += [f"{place}  seed {row['seed']} stopped: {row['error']}" for row in failed]
-    return "\n".join(lines)
+    head = f"{'setting':9}{'model':13}{'beginning':12}{'excess':>9}{'worst':>9}{'explained':>11}{'seeds':>7}"
+
+    def line(runs: list[Row]) -> str:
+        excess = [row["risk"] / row["theory"] - 1 for row in runs]
+        explained = np.mean([row["effective"]["explained"] for row in runs])
+        return f"{np.mean(excess):+9.2%}{max(excess):+9.2%}{explained:11.4f}{len(runs):7}"
+
+    return summarised(rows, head, ("setting", "model", "beginning"), "{:9}{:13}{:12}", line)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
 
 from .. import _check
@@ -18,6 +19,7 @@ from ..risk import WPGD
 from ..simulate import Estimate, simulate_risk
 from ..training import Recipe, fit
 from .provenance import load_average, provenance, versions
+from .sweep import Backend, sweep
 
 Row = dict[str, Any]
 
@@ -70,10 +72,44 @@ def tried(
     return simulate_risk(net, dist, **evaluation, generator=generator, tokens=tokens, against=line)
 
 
+def swept(
+    function: Callable[..., Row],
+    cells: list[dict[str, Any]],
+    jobs: int | None,
+    backend: Backend,
+    folder: str | os.PathLike[str] | None,
+    progress: bool,
+) -> list[Row]:
+    """The rows of these cells, by `sweep`; of a run that failed its cell, and `error` in place of results."""
+    done = sweep(function, cells, folder=folder, jobs=jobs, backend=backend, progress=progress)
+    return [cell | result if "error" in result else result for cell, result in zip(cells, done, strict=True)]
+
+
 def numbers(recipe: Recipe) -> dict[str, Any]:
     """What of a recipe may be changed, with its values; without tokens there are no queries."""
     kept = [key for key in CHANGES if key != "queries" or not recipe.token_free]
     return {key: asdict(recipe)[key] for key in kept}
+
+
+def changed(recipe: Recipe, changes: dict[str, Any] | None, seed: int) -> Recipe:
+    """The recipe of the run with that seed."""
+    return recipe.replace(**known_changes("recipe", changes, CHANGES), seed=seed)
+
+
+def evaluated(evaluation: dict[str, Any], changes: dict[str, Any] | None) -> dict[str, Any]:
+    """How a run is tried: an evaluation and what is to change of it."""
+    return evaluation | known_changes("evaluation", changes, tuple(evaluation))
+
+
+def spelled_out(
+    changes: dict[str, Any], evaluation: dict[str, Any], more: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is to change of the recipes, and the whole evaluation; there may be `more` among the changes.
+
+    Spelled out, so that what is kept in a folder goes by the numbers in use and not by their names.
+    """
+    known_changes("changes", changes, (*more, "recipe", "evaluation"))
+    return known_changes("recipe", changes.get("recipe"), CHANGES), evaluated(evaluation, changes.get("evaluation"))
 
 
 def known_changes(name: str, value: Any, known: tuple[str, ...]) -> dict[str, Any]:
@@ -83,3 +119,26 @@ def known_changes(name: str, value: Any, known: tuple[str, ...]) -> dict[str, An
         if key not in known:
             raise _check.fail(name, f"with keys among {', '.join(known)}", _check.short(key))
     return value or {}
+
+
+def summarised(
+    rows: Sequence[Row], head: str, keys: Sequence[str], place: str, line: Callable[[list[Row]], str]
+) -> str:
+    """For reading: below `head` a line on the runs of each place that ended well, and one on each that did not.
+
+    A place is what rows with the same values of `keys` share; `place` is the form it is written in.
+    """
+    lines = [head]
+    for values in dict.fromkeys(tuple(row[key] for key in keys) for row in rows):
+        runs = [row for row in rows if tuple(row[key] for key in keys) == values]
+        ended = [row for row in runs if "error" not in row]
+        at = place.format(*values)
+        lines += [at + line(ended)] if ended else []
+        lines += [f"{at}  seed {row['seed']} stopped: {row['error']}" for row in runs if "error" in row]
+    return "\n".join(lines)
+
+
+def mean_risk(runs: Sequence[Row]) -> tuple[float, float]:
+    """Of runs that differ in their seeds, and the standard error of trying them."""
+    stderr = np.sqrt(np.mean([row["stderr"] ** 2 for row in runs]) / len(runs))
+    return float(np.mean([row["risk"] for row in runs])), float(stderr)

@@ -21,8 +21,8 @@ from ..layout import DELIMITED
 from ..model import GLA
 from ..optima import optimal_wpgd
 from ..training import Recipe, orthogonal_start
-from .runs import CHANGES, Row, known_changes, numbers, train_and_try
-from .sweep import Backend, sweep
+from .runs import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try
+from .sweep import Backend
 
 Model = Literal["linear", "gla"]
 
@@ -72,8 +72,8 @@ def train_cell(
     seed = _check.integer("seed", seed, 0, "an integer >= 0")
     n = _check.integer("n", n, 2, "an integer >= 2")
     dist = PromptDistribution(d, (n // 2, n - n // 2), r)
-    plan = _recipe(all_weights).replace(**known_changes("recipe", recipe, CHANGES), seed=seed)
-    evaluation = EVALUATION | known_changes("evaluation", evaluation, tuple(EVALUATION))
+    plan = changed(_recipe(all_weights), recipe, seed)
+    evaluation = evaluated(EVALUATION, evaluation)
     best = optimal_wpgd(dist, "uniform" if model == "linear" else "free")
     net = start(dist, model, seed)
     row = train_and_try(
@@ -127,19 +127,15 @@ def table(
 ) -> list[Row]:
     """All cells of the table, the longest first, by `sweep`; `changes` go to `train_cell`. In the order of printing."""
     all_weights = _check.flag("all_weights", all_weights)
-    known_changes("changes", changes, ("r", "recipe", "evaluation"))
-    # Spelled out, so that what is kept in `folder` goes by the numbers in use and not by their names.
-    plan = _recipe(all_weights).replace(**known_changes("recipe", changes.get("recipe"), CHANGES))
-    changes["recipe"] = numbers(plan)
-    changes["evaluation"] = EVALUATION | known_changes("evaluation", changes.get("evaluation"), tuple(EVALUATION))
+    recipe, evaluation = spelled_out(changes, EVALUATION, more=("r",))
+    changes |= {"recipe": numbers(_recipe(all_weights).replace(**recipe)), "evaluation": evaluation}
     cells = [
         {"model": model, "d": D, "n": n, "seed": seed, "all_weights": all_weights} | changes
         for n in sorted(LENGTHS, reverse=True)
         for model in reversed(MODELS)
         for seed in range(_check.positive_int("seeds", seeds))
     ]
-    done = sweep(train_cell, cells, folder=folder, jobs=jobs, backend=backend, progress=progress)
-    rows = [cell | result if "error" in result else result for cell, result in zip(cells, done, strict=True)]
+    rows = swept(train_cell, cells, jobs, backend, folder, progress)
     return sorted(rows, key=lambda row: (MODELS.index(row["model"]), row["n"], row["seed"]))
 
 
@@ -152,21 +148,18 @@ def summary(rows: Sequence[Row]) -> str:
         needed = {"model", "n", "seed"} | ({"error"} if "error" in row else {"risk", "stderr", "theory"})
         if not needed <= set(row) or row["model"] not in MODELS:
             raise _check.fail(f"rows[{i}]", f"a row of the table, with {', '.join(sorted(needed))}", _check.short(row))
-    lines = [
+    head = (
         f"{'model':7}{'n':>6}{'risk / d':>11}{'s.e.':>9}{'theory':>10}{'excess':>9}   {'authors: trained':>16}"
         f"{'theory':>8}{'excess':>8}{'seeds':>7}"
-    ]
-    for model, n in sorted({(row["model"], row["n"]) for row in rows}, key=lambda c: (MODELS.index(c[0]), c[1])):
-        runs = [row for row in rows if (row["model"], row["n"]) == (model, n)]
-        failed = [row for row in runs if "error" in row]
-        runs = [row for row in runs if "error" not in row]
-        if runs:
-            trained, theirs = AUTHORS.get((model, n), (np.nan, np.nan))
-            risk, theory = np.mean([row["risk"] for row in runs]), runs[0]["theory"]
-            stderr = np.sqrt(np.mean([row["stderr"] ** 2 for row in runs]) / len(runs))
-            lines.append(
-                f"{model:7}{n:6}{risk:11.5f}{stderr:9.5f}{theory:10.5f}{risk / theory - 1:+9.2%}   {trained:16.4f}"
-                f"{theirs:8.4f}{trained / theirs - 1:+8.2%}{len(runs):7}"
-            )
-        lines += [f"{model:7}{n:6}  seed {row['seed']} stopped: {row['error']}" for row in failed]
-    return "\n".join(lines)
+    )
+
+    def line(runs: list[Row]) -> str:
+        (risk, stderr), theory = mean_risk(runs), runs[0]["theory"]
+        trained, theirs = AUTHORS.get((runs[0]["model"], runs[0]["n"]), (np.nan, np.nan))
+        return (
+            f"{risk:11.5f}{stderr:9.5f}{theory:10.5f}{risk / theory - 1:+9.2%}   {trained:16.4f}"
+            f"{theirs:8.4f}{trained / theirs - 1:+8.2%}{len(runs):7}"
+        )
+
+    ordered = sorted(rows, key=lambda row: (MODELS.index(row["model"]), row["n"]))
+    return summarised(ordered, head, ("model", "n"), "{:7}{:6}", line)

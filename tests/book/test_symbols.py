@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-from book import symbols
+from book import letters, pairs, symbols
 
 ROOT = Path(__file__).parents[2]
 TABLE = symbols.read(ROOT)
@@ -61,6 +62,76 @@ def test_pages_use_symbols_of_the_table():
         for block in re.findall(r"^```\{symbols\}\n(.*?)^```$", path.read_text(encoding="utf-8"), re.M | re.S):
             used |= set(block.split())
     assert used and used <= set(TABLE), used - set(TABLE)
+
+
+def words(page):
+    """What a reader of the page reads: all but its code, and the captions of its figures."""
+    text = page.read_text(encoding="utf-8")
+    captions = re.findall(r"^ +caption: (?:'|\|-\s)?(.*?)'?\n(?:---| {0,4}\S)", text, re.MULTILINE | re.DOTALL)
+    cells = re.compile(r"^(`{3,})(?:\{code-cell\}|python)\n.*?^\1$", re.MULTILINE | re.DOTALL)
+    return "\n\n".join([cells.sub("", text), *captions])
+
+
+@pytest.mark.parametrize("name", sorted(pairs.chapters(ROOT)))
+def test_a_letter_of_the_table_is_brought_in_only_as_what_it_is(name):
+    assert letters.misuses(words(ROOT / "chapters" / f"{name}.md"), TABLE) == []
+
+
+def test_so_it_is_where_claims_and_other_pages_speak_of_it():
+    for page in sorted((ROOT / "reference").glob("*.md")):
+        assert letters.misuses(words(page), TABLE) == [], page.name
+    for name, claim in yaml.safe_load((ROOT / "claims.yml").read_text(encoding="utf-8")).items():
+        assert letters.misuses(str(claim.get("says", "")), TABLE) == [], name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"Let $q = 2$ be the size of a step.",
+        r"Let $v = \sum_i \theta_i u_i$ be their sum.",
+        r"For $\Sigma > 0$ this is clear.",
+        r"For every $R < 1$ there is a gate.",
+        r"With $Q = \frac12$ it is half of that.",
+        r"There is a constant $\kappa$ such that it falls.",
+        r"Take a vector $\gamma$ of weights.",
+        r"Any function $\lambda$ of the gate will do.",
+        r"the degree of the polynomial $F$",
+        r"with rank $\rho$",
+        r"Let $G$ be the polynomial of these roots.",
+        r"Let $X$ be a number in $(0, 1)$.",
+        r"Let $\psi$ be any angle between them.",
+        r"and $\hat K = H^{-1/2} T$ is their coupling",
+        r"Write $\mathcal C = \{1, 2\}$ for the pair.",
+        r"Put $\Lambda_i = \theta^i$.",
+        r"where $N = \lfloor \alpha \rfloor$ and $b$ is one",
+        r"Let $B \in (0, 1)$.",
+        r"Let $h \in \R^n$.",
+        r"Choose $\rho = (1, 2)$.",
+        "a\nconstant $M$",
+    ],
+)
+def test_a_letter_of_the_table_with_another_meaning_is_found(text):
+    assert len(letters.misuses(text, TABLE)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"Let $Q = \Sigma_x^{1/2} P\, \Sigma_x^{1/2}$, with $\Sigma_x = C = I$ and $r \ne 0$.",
+        r"For $\sigma > 0$ and every $\rho \in (0, 1)$ let $N = M + 1$.",
+        r"With $\omega = (1, 0)$ and $\omega_1 > 0$, any matrix $P$ and a vector $q$, some number $h > 0$.",
+        r"A constant $c > 9$, a vector $u = v_1$: letters of this page alone, and indices $k \le l$.",
+    ],
+)
+def test_a_letter_with_its_own_meaning_passes(text):
+    assert letters.misuses(text, TABLE) == []
+
+
+def test_every_letter_of_the_table_says_what_it_may_be_called():
+    """A row that shares its letter may leave that to the first one."""
+    known = set().union(*(symbols.letters(row.symbol) for row in TABLE.values() if row.called))
+    for row in TABLE.values():
+        assert symbols.letters(row.symbol) - symbols.RUNNING <= known | {r"\risk"}, row.id
 
 
 def test_the_page_of_the_package_names_what_is_there():

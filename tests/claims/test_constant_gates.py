@@ -9,7 +9,7 @@ from cases import correlations, distributions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, stationary_points
+from glalib import GLA, PromptDistribution, drift, optimal_wpgd, population_risk, stationary_points
 from glalib.constant_gate import Objective, constant_gate
 from glalib.gates import gates_to_weights, weights_to_gates
 from glalib.layout import Layout
@@ -426,6 +426,31 @@ def riccati(rho, N, steps):
     for _ in range(steps):
         p.append(rho**2 * p[-1] * N / (p[-1] + N) + 1 - rho**2)
     return np.array(p)
+
+
+def test_drifting_prompts_and_their_right_decay():
+    dist = drift.drifting(0.8, 12, 3, sigma=0.5, Sx=[1.0, 2.0, 3.0])
+    assert dist == drifting(0.8, 12, 3, sigma=0.5, Sx=[1.0, 2.0, 3.0])
+    assert dist.r[-1] == 0.8 and dist.R[3, 5] == pytest.approx(0.64)
+    assert (drift.drifting(-1.0, 3, 2).r == [-1, 1, -1]).all() and (drift.drifting(0.0, 3, 2).r == 0).all()
+    rho, N = np.array([[0.02], [0.5], [0.999]]), np.array([0.1, 2.0, 1e6])
+    wanted = [[decay(x, y) for y in N] for x in rho[:, 0]]
+    np.testing.assert_allclose(drift.right_decay(rho, N), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "call, complaint",
+    [
+        (lambda: drift.drifting(1.1, 4, 2), "rho must be a number from -1 to 1; got 1.1"),
+        (lambda: drift.drifting(0.5, 0, 2), "n must be a positive integer; got 0"),
+        (lambda: drift.drifting(0.5, 4, 0), "d must be a positive integer; got 0"),
+        (lambda: drift.right_decay(1.0, 2.0), "rho must be between 0 and 1"),
+        (lambda: drift.right_decay(0.5, [3.0, 0.0]), "N must be positive"),
+    ],
+)
+def test_bad_drifts_are_named(call, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        call()
 
 
 @st.composite

@@ -279,7 +279,7 @@ def sums_of_squares(rng, i, prompts):
 def test_the_limit_of_long_prompts():
     """By the white form of the proof: the rank counts, eigenvalues do not."""
     rng, n, k, prompts = np.random.default_rng(1), 250, 2, 400
-    for inverse in (np.diag([1.0, 5.0]), np.eye(k)):
+    for inverse in (np.diag([0.1, 0.5]), 0.1 * np.eye(k)):  # of signal over noise; adds 4 / n times itself to the error
         late, total = np.zeros((prompts, k, k)), np.zeros(prompts)
         for i in reversed(range(1, n)):
             x = rng.normal(size=(prompts, k, 1))
@@ -288,12 +288,12 @@ def test_the_limit_of_long_prompts():
             total += ((two[0] - two[1]) ** 2).sum((1, 2)) / 2
         law = k * (k + 1) / 2 / n**2
         assert total.std() / prompts**0.5 < 0.015 * law
-        assert abs(total.mean() / law - 1) < 0.08
+        assert abs(total.mean() / law - 1) < 0.04
 
 
 @pytest.mark.claim("prop-price-limits")
 def test_the_price_vanishes_with_the_noise():
-    """Correlated tasks too, and fewer examples than features."""
+    """Correlated tasks too, and fewer examples than features. No rate is claimed: it is seen to fall by two orders."""
     for counts, R in (((2, 2), [[1, 0.7], [0.7, 1]]), ((1, 1), [[1, 1], [1, 1]])):
         prices = [
             price(PromptDistribution(3, counts, (0.6, 0.6), R=R, sigma=sigma), 4000, 5)[0] for sigma in (1.0, 0.1, 0.01)

@@ -10,13 +10,16 @@ import glalib
 from glalib import (
     GLA,
     WPGD,
+    BestDeltaRule,
     Layout,
     PromptDistribution,
     Prompts,
     Uniqueness,
+    delta_rule_risk,
     effective_weights,
     gla,
     gla_readout,
+    optimal_delta_rule,
     optimal_wpgd,
     population_risk,
     simulate_risk,
@@ -25,6 +28,7 @@ from glalib import (
     wpgd_step,
 )
 from glalib.baselines import bayes, least_squares, ridge
+from glalib.drift import drifting, right_decay
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
 from glalib.probe import EffectiveWeights
 from glalib.reproduce import figure1, sweep, train_cell, train_point
@@ -45,12 +49,17 @@ assert_type(prompts.to(torch.float32), Prompts)
 best = optimal_wpgd(dist)
 assert_type(best, WPGD)
 assert_type(best(prompts), Tensor)
+assert_type(drifting(0.9, 20, d=3, sigma=0.1), PromptDistribution)
+assert_type(float(right_decay(0.9, np.array([2.0, 11.0])).max()), float)
 assert_type(optimal_wpgd(dist, "constant-gate").gate, float | None)
 assert_type(optimal_wpgd(dist, np.ones(2)).risk, float)
 assert_type(stationary_points(dist), list[WPGD])
 assert_type(uniqueness(dist), Uniqueness)
 assert_type(uniqueness(dist).holds_sharp, bool)
 assert_type(population_risk(dist, best.P, best.omega), float)
+erasing = optimal_delta_rule(dist, per="task", decay=False)
+assert_type(erasing, BestDeltaRule)
+assert_type(delta_rule_risk(dist, erasing.beta, alpha=[1.0, 0.9], scale=None), float)
 curve = h1(dist, h2(dist, np.linspace(1, 2, 5)))
 assert_type(slope(dist, best.gamma), float)
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from scipy.special import kv
 
-from glalib import PromptDistribution, optimal_wpgd
+from glalib import PromptDistribution, optimal_wpgd, population_risk, wpgd_step
 from glalib.cli import main
-from glalib.label_energy import count_hat, energies, energy_risk, gain
+from glalib.label_energy import best_sigmoid, block_sums, count_hat, energies, energy_risk, gain, sigmoid_risk
 from glalib.layout import DELIMITED
 from glalib.reproduce import below_summary, train_below
-from glalib.reproduce.below import SHUT, mean_and_error, shut, squared_errors
+from glalib.reproduce.below import SHUT, begin, mean_and_error, shut, squared_errors
 from glalib.reproduce.figure1 import start
 
 room = import_module("glalib.reproduce.below")
@@ -22,8 +22,10 @@ DIST = PromptDistribution(3, (4, 4), (0.2, 0.8))
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(room, "RECIPE", room.RECIPE.replace(steps=6, batch=8, queries=2))
+    for name in room.RECIPES:
+        monkeypatch.setitem(room.RECIPES, name, room.RECIPES[name].replace(steps=6, batch=8, queries=2))
     monkeypatch.setattr(room, "EVALUATION", {"draws": 60, "queries": 2})
+    monkeypatch.setattr(room, "DIMENSIONS", {"random": (3,), "line": (3, 4)})
 
 
 @pytest.mark.parametrize("part", SHUT)
@@ -59,10 +61,31 @@ def test_label_energies_against_bessel_functions_and_sums(n, d):
     assert energy_risk(d, (n, n), (0.2, 0.8)) == pytest.approx(d - 0.68 * reads, rel=1e-9)
 
 
+def test_gates_that_read_nothing_are_forgetting_at_a_steady_rate():
+    """With slope zero weights do not read: the exact risk of fixed weights; with a slope, by simulation."""
+    dist, logits = PromptDistribution(3, (2, 4), (0.6, 0.5)), (1.0, 0.5)
+    g = 1 / (1 + np.exp(-np.array(logits)))
+    weights = [g[0] ** np.arange(2)[::-1], g[1] ** np.arange(4)[::-1]]
+    best = [r * w.sum() / (w.sum() ** 2 + (3 + 1) * (w @ w)) for r, w in zip(dist.r, weights, strict=True)]
+    fixed = population_risk(dist, np.eye(3), np.concatenate([c * w for c, w in zip(best, weights, strict=True)]))
+    assert sigmoid_risk(3, dist.counts, dist.r, logits, 0.0) == pytest.approx(fixed, rel=1e-9)
+    assert best_sigmoid(3, (4, 4), (0.2, 0.8))[0] < optimal_wpgd(DIST).risk
+    rng = np.random.default_rng(0)
+    beta, x = rng.normal(size=(100_000, 3)), rng.normal(size=(100_000, 4, 3))
+    y = np.einsum("bnd,bd->bn", x, beta)
+    gates = 1 / (1 + np.exp(-0.5 - 0.8 * y))
+    omega = np.cumprod(np.concatenate([np.ones((100_000, 1)), gates[:, :0:-1]], 1), 1)[:, ::-1]
+    step = ((omega * y)[..., None] * x).sum(1)
+    sampled = (beta * step).sum(1), (step * step).sum(1), gates.prod(1), (gates**2).prod(1)
+    for values, exact in zip(sampled, block_sums(lambda y: 1 / (1 + np.exp(-0.5 - 0.8 * y)), 4, 3), strict=True):
+        assert abs(values.mean() - exact) < 4 * values.std() / 100_000**0.5
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"d": 0}, "d must be a positive integer; got 0"),
+        ({"beginning": "warm"}, "beginning must be one of 'random', 'line'; got 'warm'"),
         ({"seed": -1}, "seed must be an integer >= 0; got -1"),
         ({"recipe": {"step": 3}}, "recipe must be with keys among steps"),
         ({"evaluation": {"probed": 3}}, "evaluation must be with keys among draws, queries"),
@@ -70,7 +93,7 @@ def test_label_energies_against_bessel_functions_and_sums(n, d):
 )
 def test_bad_input(change, said):
     with pytest.raises(ValueError, match=said):
-        train_below(**{"d": 3, "seed": 0} | change)
+        train_below(**{"d": 3, "beginning": "random", "seed": 0} | change)
 
 
 def test_the_command_trains_and_goes_on(small, tmp_path, capsys):
@@ -78,7 +101,8 @@ def test_the_command_trains_and_goes_on(small, tmp_path, capsys):
     words = ["reproduce", "below", "--seeds", "1", "--jobs", "1", "--json", str(file), "--folder", str(folder)]
     assert main(words) == 0
     rows, said = json.loads(file.read_text()), capsys.readouterr().out
-    assert [row["d"] for row in rows] == [5, 10, 20] and below_summary(rows) in said
+    assert [(row["beginning"], row["d"]) for row in rows] == [("random", 3), ("line", 3), ("line", 4)]
+    assert below_summary(rows) in said
     for row in rows:
         dist = PromptDistribution(row["d"], (2 * row["d"],) * 2, row["r"])
         assert row["theory"] == pytest.approx(optimal_wpgd(dist, "monotone").risk / row["d"], rel=1e-12)
@@ -86,4 +110,27 @@ def test_the_command_trains_and_goes_on(small, tmp_path, capsys):
     sorted(folder.glob("*.json"))[0].unlink()  # as if it had been interrupted before this one
     assert main(words) == 0
     again = json.loads(file.read_text())
-    assert [row["excess"] for row in again] == [row["excess"] for row in rows]
+    assert [row["risk"] for row in again] == [row["risk"] for row in rows]
+
+
+def test_but_for_its_push_a_start_at_the_line_is_a_step_whose_weights_do_not_read():
+    """Of its own gates' weights, exactly; these gates are near the best, so the risk is within 3% of the line."""
+    net, line = shut(begin(DIST, "line", 0), DIST, "label").double(), optimal_wpgd(DIST, "monotone")
+    prompts = DIST.sample(50, torch.Generator().manual_seed(1), dtype=torch.float64)
+    Z = DELIMITED(prompts)
+    with torch.no_grad():
+        omega, predictions = net.weights(Z)[0, 0, ~DELIMITED.blocks(DIST.counts)[1]].numpy(), net(Z)[:, 0]
+    P = line.omega[-1] * line.P
+    step = wpgd_step(prompts.x, prompts.y, prompts.x_query, P, omega)[:, 0]
+    assert torch.allclose(predictions, step, rtol=1e-4, atol=1e-5)  # its weights are in float32
+    assert 0.2 < omega[0] / omega[-1] < 0.25  # the best ratio, less what gates below one take off
+    assert line.risk < population_risk(DIST, P, omega) < 1.03 * line.risk
+
+
+def test_the_summary_is_of_means_over_seeds():
+    row = {"beginning": "random", "d": 5, "theory": 0.5, "without": {part: [0.005, 0.001] for part in SHUT}}
+    rows = [row | {"seed": seed, "risk": risk} for seed, risk in enumerate((0.495, 0.4975))]
+    said = below_summary([*rows, row | {"seed": 2, "error": "no"}]).splitlines()
+    assert said[1].split()[:6] == ["random", "5", "0.50000", "-0.750%", "0.250%", "1e-01"]
+    assert said[1].split()[6:] == ["2", "+1.000%", "+1.000%", "+1.000%"]
+    assert said[2].split() == ["random", "5", "seed", "2", "stopped:", "no"]

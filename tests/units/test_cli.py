@@ -13,7 +13,8 @@ from runs import status_of
 
 from glalib import PromptDistribution, optimal_wpgd, uniqueness
 from glalib.cli import main
-from glalib.reproduce import EVALUATION, RECIPES
+from glalib.reproduce import EVALUATION, RECIPES, summary
+from glalib.reproduce.command import COMMANDS
 from glalib.training import Recipe
 
 RISK = ["risk", "--d", "3", "--counts", "5,5", "--r", "0.2,0.8"]
@@ -124,10 +125,10 @@ def test_a_table_that_was_there_stays_until_the_new_one_is_whole(tmp_path, monke
     file = tmp_path / "table.json"
     file.write_text("[]")
 
-    def table(*_):
+    def table(**_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("glalib.reproduce.command.table", table)
+    monkeypatch.setitem(COMMANDS, "table", (table, summary))
     assert main(["reproduce", "table", "--json", str(file), "--folder", str(tmp_path)]) == 130
     assert file.read_text() == "[]" and [path.name for path in tmp_path.iterdir()] == ["table.json"]
 

@@ -64,6 +64,24 @@ class Bad(nn.Module):
         return self.made(Z)
 
 
+class Input(Sigmoid):
+    """With a gate on the write."""
+
+    def write(self, Z):
+        return 2 * torch.sigmoid(Z[..., 0] - Z[..., 1])
+
+
+class BadInput(Decay):
+    name = "bad input"
+
+    def __init__(self, made):
+        super().__init__(0.5)
+        self.made = made
+
+    def write(self, Z):
+        return self.made(Z)
+
+
 def gen(seed=0):
     return torch.Generator().manual_seed(seed)
 
@@ -320,3 +338,61 @@ def test_a_layer_of_ones_own_is_trained_and_compared():
     after = simulate_risk(model, TWIN, 4000, 4, generator=gen(), against=best)
     assert abs(before.risk - TWIN.M) < 5 * before.stderr
     assert after.risk + 5 * after.stderr < before.risk
+
+
+def outputs(layer, Z, acts_on, scale):
+    """S_i = G_i * S_{i-1} + u_i v_i k_i^T and o_i = scale * S_i q_i, token by token."""
+    q, k, v = (Z @ W for W in (layer.W_q, layer.W_k, layer.W_v))
+    g, u, S, out = layer.own.gate(Z), layer.own.gate.write(Z), 0.0, []
+    for i in range(Z.shape[-2]):
+        G = {"scalar": lambda g: g[:, None, None], "key": lambda g: g[:, None], "value": lambda g: g[..., None]}[
+            acts_on
+        ]
+        S = G(g[:, i]) * S + u[:, i, None, None] * v[:, i, :, None] * k[:, i, None, :]
+        out.append(scale * S @ q[:, i, :, None])
+    return torch.stack(out, 1)[..., 0]
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("acts_on", ["scalar", "key", "value"])
+def test_a_gate_on_the_write_scales_what_is_written(acts_on, layers):
+    channels = {"scalar": 1, "key": 5, "value": 4}[acts_on]
+    gate = Input(4, acts_on, channels)
+    model = randomised(GLA(4, gate, layers, 5, 4, scale=0.3, generator=gen(), dtype=F64))
+    tokens, wanted = Z, 0.0
+    for layer in model.layers:
+        o = outputs(layer, tokens, acts_on, 0.3)
+        tokens, wanted = tokens + o, wanted + o[:, -1] @ model.h
+    torch.testing.assert_close(model(Z)[:, 0], wanted, **CLOSE)
+    weights = model.weights(Z) if layers == 1 else model.weights(Z)[0]
+    plain = randomised(GLA(4, Sigmoid(4, acts_on, channels), 1, 5, 4, generator=gen(), dtype=F64)).weights(Z)
+    u = gate.write(Z)[:, None, :-1]
+    torch.testing.assert_close(weights, plain * (u if acts_on == "scalar" else u[..., None]), **CLOSE)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_queries_do_not_see_each_others_writes(causal):
+    model = randomised(GLA(4, Input(4, "scalar", 1), 2, causal=causal, generator=gen(), dtype=F64))
+    together = model(Z, queries=3)
+    for j in range(3):
+        alone = model(torch.cat([Z[:, :6], Z[:, 6 + j : 7 + j]], 1))
+        torch.testing.assert_close(together[:, j], alone[:, 0], **CLOSE)
+
+
+@pytest.mark.parametrize(
+    "made, complaint",
+    [
+        (lambda Z: -Z[..., 0].abs() - 1, "what write of gate 'bad input' returns must be finite and not negative"),
+        (lambda Z: Z[..., 0] / 0, "what write of gate 'bad input' returns must be finite and not negative"),
+        (lambda Z: Z, r"what write of gate 'bad input' returns must be of shape \(2, 8\) for tokens \(2, 8, 4\)"),
+        (lambda Z: Z[..., 0].float(), "what write of gate 'bad input' returns must"),
+        (lambda Z: 1.0, "what write of gate 'bad input' returns must"),
+    ],
+)
+def test_a_write_that_does_not_fit_is_refused_by_name(made, complaint):
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        GLA(4, BadInput(made), generator=gen(), dtype=F64)(Z)
+    fixed = Decay(0.5)
+    fixed.write = 0.3
+    with pytest.raises(TypeError, match=r"gate.write must be a method of tokens; got 0.3"):
+        GLA(4, fixed)

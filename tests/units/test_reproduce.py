@@ -13,7 +13,8 @@ from glalib import PromptDistribution
 from glalib.checkpoint import seconds_spent
 from glalib.cli import main
 from glalib.reproduce import AUTHORS, EVALUATION, RECIPES, code_fingerprint, start, summary, table, train_cell
-from glalib.reproduce.table import numbers
+from glalib.reproduce.command import COMMANDS
+from glalib.reproduce.runs import numbers
 
 DATA = Path(__file__).parents[2] / "chapters" / "data"
 KEYS = {
@@ -113,10 +114,10 @@ def test_what_is_kept_goes_by_the_recipe_in_use(tiny, tmp_path, monkeypatch):
 
 
 def test_a_worker_that_is_killed_is_said(tiny, tmp_path, capsys, monkeypatch):
-    def killed(*args, **options):
+    def killed(**options):
         raise BrokenExecutor("a worker was terminated")
 
-    monkeypatch.setattr("glalib.reproduce.command.table", killed)
+    monkeypatch.setitem(COMMANDS, "table", (killed, summary))
     assert main(["reproduce", "table", "--folder", str(tmp_path)]) == 1
     assert "glalib reproduce: a worker was terminated" in capsys.readouterr().err
 

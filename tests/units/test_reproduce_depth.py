@@ -19,7 +19,7 @@ from glalib import GLA, Layout, PromptDistribution, optimal_wpgd, simulate_risk
 from glalib.baselines import bayes
 from glalib.cli import main
 from glalib.reproduce import depth, depth_summary, start_stack, train_stack
-from glalib.reproduce.depth import EVALUATION, MODELS, ONE_LAYER, RECIPE, bayes_risk, beside_bayes, recipe_for
+from glalib.reproduce.depth import EVALUATION, LENGTHS, MODELS, ONE_LAYER, RECIPE, bayes_risk, beside_bayes, recipe_for
 from glalib.reproduce.panels import PANELS, panel_distribution
 from glalib.reproduce.runs import numbers
 from glalib.training import Recipe, fit
@@ -41,7 +41,7 @@ def tiny(monkeypatch):
 
 @pytest.mark.claim("fig-2")
 def test_what_is_stored_against_theory():
-    """One layer within 3% of its optimum; deeper stacks below it, in the mean over seeds; none below the Bayes risk."""
+    """One layer within 3% of its optimum, deeper runs below it but for those the page names; none below Bayes."""
     rows = json.loads(DATA.read_text(encoding="utf-8"))
     places = [(row["panel"], row["model"], row["layers"], row["n"], row["seed"]) for row in rows]
     lengths, seeds = {place[3] for place in places}, {place[4] for place in places}
@@ -56,14 +56,20 @@ def test_what_is_stored_against_theory():
         assert row["configuration"].items() >= numbers(recipe_for(row["layers"], row["n"])).items()
         assert row["provenance"]["date"].endswith("UTC") and len(row["provenance"]["code"]) == 16
         means.setdefault((row["layers"], row["panel"], row["model"], row["n"]), []).append(row["risk"] / row["theory"])
-    for (layers, *_), ratios in means.items():
-        assert abs(np.mean(ratios) - 1) < 0.03 if layers == 1 else np.mean(ratios) < 1
-    three = [row["risk"] for row in rows if (row["panel"], row["model"], row["layers"]) == ("a", "linear", 3)]
+    assert lengths == set(LENGTHS)
+    for (layers, panel, _, n), ratios in means.items():
+        if layers == 1:
+            assert abs(np.mean(ratios) - 1) < 0.03
+        elif n <= 40 or (layers == 2 and (n <= 100 or panel != "c")):
+            assert max(ratios) < 1
+    three = [
+        row["risk"] for row in rows if (row["panel"], row["model"], row["layers"], row["n"]) == ("a", "linear", 3, 40)
+    ]
     assert max(three) < 0.45  # what does not read the order of the examples has at least 0.5
 
 
 def test_more_steps_lead_further():
-    """Longer runs differ in nothing but their steps, and go at least a tenth of the way more, as the page says."""
+    """Longer runs differ in nothing but their steps, and go on: a tenth of the way, but where one layer is the end."""
     rows = json.loads(DATA.read_text(encoding="utf-8"))
     longer = json.loads(DATA.with_name("depth_longer.json").read_text(encoding="utf-8"))
     assert longer
@@ -74,7 +80,8 @@ def test_more_steps_lead_further():
         assert set(long) == KEYS and long["theory"] == short["theory"] and long["bayes"] == short["bayes"]
         assert long["configuration"] == short["configuration"] | {"steps": long["configuration"]["steps"]}
         assert long["configuration"]["steps"] > short["configuration"]["steps"]
-        assert short["risk"] - long["risk"] > 0.1 * (long["theory"] - long["bayes"])
+        share = 0.0 if (long["panel"], long["n"]) == ("c", 200) else 0.1
+        assert short["risk"] - long["risk"] > share * (long["theory"] - long["bayes"])
 
 
 @pytest.mark.claim("fig-2")
@@ -178,6 +185,15 @@ def test_command(tiny, tmp_path, capsys):
     assert out[0].split()[:5] == ["panel", "model", "layers", "n", "risk"] and len(out) == 1 + 2 * 2 * 2 * 2
 
 
+def test_fewer_models_and_more_steps(tmp_path):
+    file = tmp_path / "depth.json"
+    words = ["--models", "gla", "--layers", "1", "--panels", "a", "--lengths", "6", "--seeds", "1", "--jobs", "1"]
+    where = ["--json", str(file), "--folder", str(tmp_path / "runs")]
+    assert main(["reproduce", "depth", *words, "--steps", "7", *where]) == 0
+    (row,) = json.loads(file.read_text())
+    assert row["model"] == "gla" and row["configuration"]["steps"] == 7
+
+
 def test_runs_that_fail_are_said_and_leave_the_others(tiny, tmp_path, capsys, monkeypatch):
     room = importlib.import_module("glalib.reproduce.depth")
     wild = RECIPE.replace(**TINY["recipe"], lr=1e30, warmup=0.0)
@@ -194,6 +210,8 @@ def test_runs_that_fail_are_said_and_leave_the_others(tiny, tmp_path, capsys, mo
         (["--layers", "0"], "layers[0] must be a positive integer; got 0"),
         (["--layers", "1,1"], "layers must be some positive integers, each once; got [1, 1]"),
         (["--layers", "1,x"], "expected integers with commas between them; got '1,x'"),
+        (["--models", "gla,mamba"], "models must be some of linear, gla, each once; got ['gla', 'mamba']"),
+        (["--steps", "0"], "steps must be a positive integer; got 0"),
         (["--panels", "e"], "panels must be some of the letters abcd, each once; got 'e'"),
         (["--lengths", "10,7"], "lengths[1] must be an even integer >= 2; got 7"),
         (["--seeds", "0"], "seeds must be a positive integer; got 0"),
