@@ -63,28 +63,33 @@ class Structure:
         for page, before in zip(self.writer.pages[start:], printed.pages, strict=False):
             if "/StructParents" in before:
                 page[NameObject("/StructParents")] = NumberObject(self.next + before["/StructParents"])
-            links |= {link.get_object().get("/StructParent"): link for link in page.get("/Annots", [])}
+            found = [link for link in page.get("/Annots", []) if "/StructParent" in link.get_object()]
+            links |= {link.get_object()["/StructParent"]: link for link in found}
         numbers = root["/ParentTree"]["/Nums"]
         for number, element in zip(numbers[::2], numbers[1::2], strict=True):
             self.numbers += [NumberObject(self.next + number), element]
             if isinstance(element.get_object(), dict):  # of a link: of a page it is a list
-                self.lead(element.get_object(), links.get(number), self.next + number)
+                self.lead(element.get_object(), links)
+        for number, link in links.items():
+            link.get_object()[NameObject("/StructParent")] = NumberObject(self.next + number)
         self.next += root["/ParentTreeNextKey"]
         found = list(elements(root["/K"]))
         self.name(found)
         prune(found)
         self.parts.append(root["/K"])
 
-    def lead(self, element, link, number):
-        """The element of a link holds the link as it is now, or none if it has gone."""
-        kids = element["/K"] if isinstance(element["/K"], list) else [element["/K"]]
-        held = [kid for kid in kids if isinstance(kid.get_object(), dict) and "/Obj" in kid.get_object()]
-        if link is None:
-            element[NameObject("/K")] = ArrayObject(kid for kid in kids if kid not in held)
-            return
-        for kid in held:
-            kid.get_object()[NameObject("/Obj")] = link
-        link.get_object()[NameObject("/StructParent")] = NumberObject(number)
+    def lead(self, element, links):
+        """The element of a link, which has one for each of its lines, holds those that there are now."""
+        kept = ArrayObject()
+        for kid in element["/K"] if isinstance(element["/K"], list) else [element["/K"]]:
+            held = kid.get_object()
+            if isinstance(held, dict) and "/Obj" in held:
+                link = links.get(held["/Obj"]["/StructParent"])
+                if link is None:
+                    continue
+                held[NameObject("/Obj")] = link
+            kept.append(kid)
+        element[NameObject("/K")] = kept
 
     def name(self, found):
         """Cells of a table go by the names of their heads, which each printed page counts from the same number."""
