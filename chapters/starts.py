@@ -124,7 +124,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# d n K x y Z q k v W psi G P omega gamma R r C Sx sigma Sigma M risk
+# d n K x y Z q k v W psi G P omega gamma R r C Sx sigma Sigma M risk beta beta_query
 # ```
 #
 # ## What counts as there
