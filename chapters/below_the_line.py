@@ -109,7 +109,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# x y x_query d n k r R C Sx sigma Sigma M P omega f beta beta_query
+# x y x_query d n k r R C Sx sigma Sigma M P omega beta beta_query f
 # ```
 #
 # ## To begin is the hard part
