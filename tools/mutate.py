@@ -69,6 +69,8 @@ FIRST = {
     "reproduce/inside.py": ["inside"],
     "reproduce/below.py": ["below"],
     "reproduce/contents.py": ["inside"],
+    "reproduce/plateau.py": ["starts"],
+    "reproduce/starts.py": ["starts"],
     "risk.py": ["risk", "precision", "landscape"],
     "simulate.py": ["simulate"],
     "spectra.py": ["precision", "risk"],
