@@ -604,7 +604,9 @@ glue("ceiling_ten", float(optimal_wpgd(ten).risk), display=False)
 #         return head_1(Layout()(p)) + head_2(Layout()(p))
 #
 #
-# found = simulate_risk(two_heads, turned, 20_000, generator=torch.Generator().manual_seed(0))
+# found = simulate_risk(
+#     two_heads, turned, 20_000, generator=torch.Generator().manual_seed(0)
+# )
 # assert abs(found.risk - free.risk) < 4 * found.stderr
 # assert np.isclose(floor_of_all(turned), free.risk, rtol=1e-12)
 # ```

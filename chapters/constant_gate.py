@@ -68,7 +68,7 @@ memory = np.geomspace(1, 1e5, 3000)
 scan = np.geomspace(1, 1e5, 21)
 fig, ax = plt.subplots(figsize=(6.4, 3.7))
 ax.semilogx(memory, risk_at(1 / memory), color=plotting.TASKS[1], linewidth=1.8)
-ax.plot(scan, risk_at(1 / scan), "s", color=plotting.TASKS[0], markersize=6)
+ax.plot(scan, risk_at(1 / scan), "s", color=plotting.TASKS[0], ms=6, clip_on=False)
 for c1, c2, value in zip(left, right, floor):
     ends = 1 / c2, min(1 / max(c1, 1e-9), 1e5)
     ax.fill_between(ends, 0.7, value, color="0.8", linewidth=0)
@@ -133,14 +133,20 @@ plotting.FigureData(
 # *New here.* Let every gate be $g \in (0, 1]$, and let $m_k = n_{k+1} + \dots + n_K$ be the number of examples after block $k$. Put
 #
 # $$
-# b_k = g^{m_k} \sum_{j=0}^{n_k - 1} g^{j} = g^{m_k}\, \frac{1 - g^{n_k}}{1 - g}, \qquad \nu = \sum_{j=0}^{n-1} g^{2j} = \frac{1 - g^{2n}}{1 - g^2}
+# \begin{gathered}
+# b_k = g^{m_k} \sum_{j=0}^{n_k - 1} g^{j} = g^{m_k}\, \frac{1 - g^{n_k}}{1 - g}, \\
+# \nu = \sum_{j=0}^{n-1} g^{2j} = \frac{1 - g^{2n}}{1 - g^2}
+# \end{gathered}
 # $$
 #
 # (the fractions for $g < 1$). Then $\omega_i = g^{n+1-i}$ and $r^\top \omega = g\, r^\top b$, $\norm{\omega}^2 = g^2 \nu$,
 # $\omega^\top R\, \omega = g^2 b^\top R b$. With its best $P$ the risk is
 #
 # $$
-# \ell(g) = M - \frac{(r^\top b)^2}{\nu} \sum_i \frac{s_i^2}{M + \gamma s_i}, \qquad \gamma = 1 + \frac{b^\top R b}{\nu} .
+# \begin{gathered}
+# \ell(g) = M - \frac{(r^\top b)^2}{\nu} \sum_i \frac{s_i^2}{M + \gamma s_i}, \\
+# \gamma = 1 + \frac{b^\top R b}{\nu} .
+# \end{gathered}
 # $$
 #
 # It is continuous, and as $g \to 0$ it tends to $\ell(0) := M - r_K^2 \sum_i s_i^2/(M + 2 s_i)$, the risk of the last example alone. So $\ell$
@@ -273,7 +279,10 @@ print(f"best gates for the four panels of Figure 1: {', '.join(shown)}")
 # $w = b^\top R b$, $\Delta = M - \ell$ for the gain and
 #
 # $$
-# \Phi(\nu, w) = \sum_i \frac{s_i^2}{(M + s_i)\, \nu + s_i w}, \qquad \text{so that } \Delta = u^2\, \Phi(\nu, w) .
+# \begin{gathered}
+# \Phi(\nu, w) = \sum_i \frac{s_i^2}{(M + s_i)\, \nu + s_i w}, \\
+# \text{so that } \Delta = u^2\, \Phi(\nu, w) .
+# \end{gathered}
 # $$
 #
 # Put $r_+ = \max_k |r_k|$, $\bar\lambda = \max_k \sum_l |R_{kl}|\, n_l$ and, with sums over the ages $j = 0, \dots, n-1$,

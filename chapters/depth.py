@@ -271,7 +271,10 @@ print(
 # through its own gate $g_{n+1}^l$, and let the query write nothing. With $\Omega_j^l = g_{j+1}^l \odot \dots \odot g_n^l$ and $\beta^0 = 0$ let
 #
 # $$
-# \beta^{l+1} = \beta^l + P_{q,l}\, \Delta^l, \qquad \Delta^l = \sum_{j=1}^n \bigl( P_{k,l}^\top x_j \odot \Omega_j^l \bigr) \bigl( y_j - x_j^\top \beta^l \bigr).
+# \begin{gathered}
+# \beta^{l+1} = \beta^l + P_{q,l}\, \Delta^l, \\
+# \Delta^l = \sum_{j=1}^n \bigl( P_{k,l}^\top x_j \odot \Omega_j^l \bigr) \bigl( y_j - x_j^\top \beta^l \bigr).
+# \end{gathered}
 # $$
 #
 # 1. All examples have the iterate $\beta^l$, and the prediction is $x^\top \sum_{l < L} P_{q,l} \bigl( g_{n+1}^l \odot \Delta^l \bigr)$.

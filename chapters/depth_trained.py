@@ -23,7 +23,7 @@
 #
 # The paper has a figure on one to three layers; of its setting little is known to us. Here are such stacks, trained from random starts in the four panels of Figure 1, on prompts of {glue:text}`depth_shortest` to {glue:text}`depth_longest` examples.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth-trained", "caption": "Depth gains most on prompts of middle length, and at the longest short training does not get its due. Curves: the middle one of three seeds, every weight free, by the number of layers; bands from the least to the greatest. Wide pale line: the optimum of one layer whose gates do not read the examples. Dotted: the Bayes risk; as there is no noise, the floor of the mask lies on it. Crosses at the upper edge: runs above it. Two independent tasks of $n/2$ examples, $d = 10$."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-depth-trained", "caption": "Depth gains most on prompts of middle length; on the longest, so short a training leaves much undone. Curves: the middle one of three seeds, every weight free, by the number of layers; bands from the least to the greatest. Wide pale line: the optimum of one layer whose gates do not read the examples. Dotted: the Bayes risk; as there is no noise, the floor of the mask lies on it. Crosses at the upper edge: runs above it. Two independent tasks of $n/2$ examples, $d = 10$."}}
 import json
 from pathlib import Path
 
@@ -76,11 +76,11 @@ def along(panel, model, key="risk"):
 
 
 top = 0.83
-fig, axes = plt.subplots(2, 4, figsize=(7.6, 4.8), sharex=True, sharey=True)
+fig, axes = plt.subplots(4, 2, figsize=(6.4, 8.0), sharex=True, sharey=True)
 columns = ("model", "panel", "curve", "n", "risk_over_d", "low", "high")
 record = {key: [] for key in columns}
-for row, model in zip(axes, NAMES, strict=True):
-    for ax, (panel, r) in zip(row, PANELS.items(), strict=True):
+for column, model in zip(axes.T, NAMES, strict=True):
+    for ax, (panel, r) in zip(column, PANELS.items(), strict=True):
         runs = along(panel, model)
         line, least = (
             along(panel, model, key)[:, 0, 0] for key in ("theory", "bayes")
@@ -117,9 +117,9 @@ for row, model in zip(axes, NAMES, strict=True):
             for key, entries in zip(record, each, strict=True):
                 record[key] += list(entries)
         if model == "linear":
-            ax.set_title(f"({panel})  $r = ({r[0]:g},\\ {r[1]:g})$", size=10)
+            ax.set_ylabel(f"({panel})  $r = ({r[0]:g},\\ {r[1]:g})$", size=12)
         if panel == "a":
-            ax.set_ylabel(NAMES[model], size=12)
+            ax.set_title(NAMES[model], size=12)
 handles = [
     Line2D([], [], color=plotting.TASKS[i], marker=mark, ls=dash, label=str(L))
     for i, (L, (mark, dash)) in enumerate(LOOKS.items())
@@ -129,12 +129,12 @@ handles[1].set_label("two layers")
 handles[2].set_label("three layers")
 handles += [Line2D([], [], color="0.75", linewidth=5, label="one layer at best")]
 handles += [Line2D([], [], color="0.2", ls=":", lw=1.6, label="Bayes predictor")]
-fig.legend(handles=handles, loc="outside upper center", ncols=3)
+fig.legend(handles=handles, loc="outside upper center", ncols=2)
 fig.supylabel("risk / $d$", size=12)
 fig.supxlabel("examples $n$", size=12)
 for ax in axes.flat:
     ax.set(xscale="log", ylim=(0, top))
-    ax.set_xticks([20, 40, 100, 200], ["20", "40", "100", "200"], size=10)
+    ax.set_xticks([20, 40, 100, 200], ["20", "40", "100", "200"])
     _ = ax.minorticks_off()
 
 # %% tags=["remove-input"]
@@ -304,7 +304,7 @@ glue("depth_c_200", sum(place[0] == "c" for place in at_200), display=False)
 # $\tfrac12 (r_1 + r_2)\, x^\top (\beta_1 + \beta_2)$: its risk over $d$ is at least $1 - \tfrac12 (r_1 + r_2)^2$, one half in every panel. In panel (a) three layers without any gate end at {glue:text}`depth_a_linear:.3f` for $n = 40$, for they have a mask: a token knows what came before it.
 #
 # **Where they get stuck.** The floor of the mask explains nothing here: without noise it is zero. Where two tasks matter alike, in (c), both must be fitted at once, and three gated layers go {glue:text}`depth_way_c:.0f` per cent of the way at $n = 40$. A third layer is not always a gain: gated, in (d), three go {glue:text}`depth_d_three_low:.0f` to {glue:text}`depth_d_three_high:.0f` per cent of the way, by the seed, and two
-# {glue:text}`depth_d_two_low:.0f` to {glue:text}`depth_d_two_high:.0f`. At {glue:text}`depth_longest` examples {glue:text}`depth_above_200` of {glue:text}`depth_runs_200` deeper stacks end above the optimum of one layer, {glue:text}`depth_c_200` of them in (c), and one run is lost altogether, at {glue:text}`depth_lost:.2f`, worse than predicting zero. Steps there are as many as elsewhere, on {glue:text}`depth_batch_long` prompts each in place of {glue:text}`depth_batch_short`.
+# {glue:text}`depth_d_two_low:.0f` to {glue:text}`depth_d_two_high:.0f`. At {glue:text}`depth_longest` examples {glue:text}`depth_above_200` of {glue:text}`depth_runs_200` deeper stacks end above the optimum of one layer, {glue:text}`depth_c_200` of them in (c), and one run, three layers of linear attention in (a), is lost altogether, at {glue:text}`depth_lost:.2f`, worse than predicting zero. Steps there are as many as elsewhere, on {glue:text}`depth_batch_long` prompts each in place of {glue:text}`depth_batch_short`.
 #
 # Too short a training explains a part. We went on with one seed, the first, for {glue:text}`depth_long_steps` steps in place of {glue:text}`depth_short_steps`. Then three gated layers go {glue:text}`depth_long_c_40:.0f` per cent of the way in (c) at $n = 40$, where that seed had gone {glue:text}`depth_short_c_40:.0f`, and in (d) {glue:text}`depth_long_d_40:.0f` (from {glue:text}`depth_short_d_40:.0f`) at $n = 40$ and {glue:text}`depth_long_d_200:.0f` (from {glue:text}`depth_short_d_200:.0f`) at $n = 200$. But in (c) at $n = 200$ the stack is still where one layer ends, at {glue:text}`depth_long_c_200:.0f`. (In Python: `train_stack("gla", "c", 3, 40, seed=0, recipe={"steps": 1500})`.) Where three layers end in the long run is not settled on this page.
 #

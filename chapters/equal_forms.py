@@ -100,8 +100,10 @@ plotting.FigureData(
 # *As derived here.* For all gates with entries in $[0, 1]$, zero included,
 #
 # $$
-# o_t = \sum_{i \le t} \Bigl( \Omega_{ti} \odot v_i k_i^\top \Bigr) q_t, \qquad
-# \Omega_{ti} = G_{i+1} \odot G_{i+2} \odot \dots \odot G_t, \qquad \Omega_{tt} = \ones\ones^\top .
+# \begin{gathered}
+# o_t = \sum_{i \le t} \Bigl( \Omega_{ti} \odot v_i k_i^\top \Bigr) q_t, \qquad \Omega_{tt} = \ones\ones^\top, \\
+# \Omega_{ti} = G_{i+1} \odot G_{i+2} \odot \dots \odot G_t .
+# \end{gathered}
 # $$
 #
 # For a scalar gate, with $\omega_{ti} = g_{i+1} \cdots g_t$ for $i \le t$ and $0$ for $i > t$, this is

@@ -212,9 +212,11 @@ print(f"{len(step)} prompts: autograd takes the same step, off by {worst:.0g}")
 # *Eq. (9) of the paper, its form as derived here.* With block rows for the features and for the label,
 #
 # $$
+# \begin{gathered}
 # W_k = \begin{pmatrix} P_k & 0 \\ 0 & 0 \end{pmatrix}, \qquad
-# W_q = \begin{pmatrix} P_q & 0 \\ 0 & 0 \end{pmatrix}, \qquad
+# W_q = \begin{pmatrix} P_q & 0 \\ 0 & 0 \end{pmatrix}, \\
 # W_v = \begin{pmatrix} 0 & 0 \\ 0 & 1 \end{pmatrix},
+# \end{gathered}
 # $$
 #
 # and the prediction is the label coordinate of the query's output $o_{n+1}$. Here $P_q$ and $P_k$ are $d \times m$, where $m$ is
@@ -229,7 +231,10 @@ print(f"{len(step)} prompts: autograd takes the same step, off by {worst:.0g}")
 # *Theorem 1 of the paper, as derived here.* Under {prf:ref}`def-construction`, with scalar gates and $P = P_q P_k^\top$,
 #
 # $$
-# f(Z) = x^\top P X^\top (\omega \odot y), \qquad \omega_i = g_{i+1}\, g_{i+2} \cdots g_{n+1}:
+# \begin{gathered}
+# f(Z) = x^\top P X^\top (\omega \odot y), \\
+# \omega_i = g_{i+1}\, g_{i+2} \cdots g_{n+1}:
+# \end{gathered}
 # $$
 #
 # one step of weighted preconditioned gradient descent. Its weights never decrease along the prompt and lie in $[0, 1]$.
@@ -492,15 +497,22 @@ print(
 # $3/4$ at the query:
 #
 # ```python
-# up, down = weights_to_gates(Layout().weights(dist, (1.0, 1.0))), weights_to_gates(Layout().weights(dist, (0.0, 0.75)))
-# model = GLA(d + 1, gate="value", key_width=d, value_width=2, gates=np.stack([up, down], 1), dtype=torch.float64)
+# up, down = (
+#     weights_to_gates(Layout().weights(dist, task_weights))
+#     for task_weights in ((1.0, 1.0), (0.0, 0.75))
+# )
+# gates = np.stack([up, down], 1)
+# model = GLA(
+#     d + 1, gate="value", key_width=d, value_width=2, gates=gates, dtype=torch.float64
+# )
 # with torch.no_grad():
 #     layer = model.layers[0]
 #     for W in (layer.W_q, layer.W_k, layer.W_v):
 #         W.zero_()
 #     layer.W_q[:d], layer.W_k[:d], layer.W_v[d] = P_q, P_k, 1.0
 #     model.h[:] = torch.tensor([1.0, -1.0])
-#     expected = wpgd_step(prompts.x, prompts.y, prompts.x_query, P_q @ P_k.T, dist.expand((1.0, 0.25)))
+#     omega = dist.expand((1.0, 0.25))
+#     expected = wpgd_step(prompts.x, prompts.y, prompts.x_query, P_q @ P_k.T, omega)
 #     assert torch.allclose(model(Z), expected, rtol=1e-12)
 # ```
 #

@@ -142,7 +142,10 @@ plotting.FigureData(
 # Without noise, with $\hat n_k = \E[S_k / \norm{\beta_k}^2 \mid S_k]$ and modified Bessel functions $\mathrm{K}_\nu$ (subscript: the order),
 #
 # $$
-# \omega_k = \frac{r_k}{\hat n_k + d - 1}, \qquad \hat n_k = \sqrt{S_k}\; \frac{\mathrm{K}_{\nu+1}(\sqrt{S_k})}{\mathrm{K}_\nu(\sqrt{S_k})}, \qquad \nu = \frac{n_k - d}{2} .
+# \begin{gathered}
+# \omega_k = \frac{r_k}{\hat n_k + d - 1}, \qquad \nu = \frac{n_k - d}{2}, \\
+# \hat n_k = \sqrt{S_k}\; \frac{\mathrm{K}_{\nu+1}(\sqrt{S_k})}{\mathrm{K}_\nu(\sqrt{S_k})} .
+# \end{gathered}
 # $$
 #
 # Then $\hat n_k$ increases strictly with $S_k$; so if $r \ne 0$ the risk is below that of the best fixed weights, $\omega_k = r_k / (n_k + d + 1)$.
@@ -549,11 +552,14 @@ assert np.isclose(floor, 8.04e-5, rtol=0.01) and energy + floor < lowest < fixed
 share = (fixed - lowest) / (fixed - energy)
 assert np.isclose(share, 0.386, rtol=0.02)
 print(
-    f"8 means within {np.abs(zs).max():.1f} standard errors; risk/d of fixed weights {fixed / d:.4f}, best sigmoid gate {lowest / d:.4f}, labels at best {energy / d:.4f}: it takes {share:.0%} of the gain (slope {at[2]:.2f})"
+    f"8 means within {np.abs(zs).max():.1f} standard errors; "
+    f"risk/d of fixed weights {fixed / d:.4f}, best sigmoid gate {lowest / d:.4f}, "
+    f"labels at best {energy / d:.4f}: it takes {share:.0%} of the gain "
+    f"(slope {at[2]:.2f})"
 )
 
 # %% [markdown]
-# The trained layer at the top (triangle) has every weight free. It passes below the line, and stops short of the best sigmoid gate. Its gates may read features too, so the ceiling need not hold for it.
+# The trained layer at the top (triangle) has every weight free. It passes below the line, and stops short of the best sigmoid gate. Its gates may read features too, so the ceiling need not hold for it. How far such layers go, over dimensions and seeds: {doc}`below_the_line`.
 
 # %% tags=["check"]
 predicted = sigmoids[5][0]
@@ -662,7 +668,8 @@ assert np.isclose(reads / ceiling, 0.541, rtol=0.02)
 #
 #
 # gains = [noisy_gain(20, 5, s2**0.5) for s2 in (0.0, 1.0, 5.0)]
-# assert np.isclose(gains[0], gain(20, 5), rtol=1e-6) and gains[0] > gains[1] > gains[2] > 0
+# assert np.isclose(gains[0], gain(20, 5), rtol=1e-6)
+# assert gains[0] > gains[1] > gains[2] > 0
 # assert np.isclose(gains[2] / gains[0], 0.395, rtol=0.01)
 # ```
 # ````

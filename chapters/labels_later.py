@@ -89,7 +89,10 @@ plotting.FigureData("who_meets_whom", record, tokens="x1 y1 x2 y2 x", seed="none
 # The prompt reads $x_1, y_1, x_2, y_2, \dots, x_n, y_n, x$. Its $T = 2n + 1$ tokens are
 #
 # $$
-# z_{2i-1} = (x_i, 0, c_x), \qquad z_{2i} = (0, y_i, c_y), \qquad z_{2n+1} = (x, 0, c_q).
+# \begin{gathered}
+# z_{2i-1} = (x_i, 0, c_x), \qquad z_{2i} = (0, y_i, c_y), \\
+# z_{2n+1} = (x, 0, c_q).
+# \end{gathered}
 # $$
 #
 # The vectors $c_x, c_y, c_q$ are fixed context. They are one-hot: they tell the three kinds of tokens apart, and nothing else.
@@ -397,7 +400,10 @@ print(
 # tokens and $g_q$ at the query, and let feature tokens alone write, $1$ to the label row with key $x_i$, and $q = P^\top x$. Then with $g_0 = \operatorname{sigmoid}(b)$
 #
 # $$
-# \frac{d}{dw} \E[y_{n+1} f] \Big|_{w=0} = g_q (1 - g_0) \tr(\Sigma_x P\, \Sigma_x C) \sum_{i=1}^n r_i\, g_x^{\,n-i}\, g_0^{\,n-i+1} .
+# \begin{aligned}
+# \frac{d}{dw} \E[y_{n+1} f] \Big|_{w=0} = {} & g_q (1 - g_0) \tr(\Sigma_x P\, \Sigma_x C) \\
+# & {} \times \sum_{i=1}^n r_i\, g_x^{n-i}\, g_0^{n-i+1} .
+# \end{aligned}
 # $$
 # ```
 #
@@ -729,7 +735,7 @@ plotting.FigureData(
 #
 # for n, p in ((6, 1.0), (6, 0.5), (24, 0.5), (24, 0.25)):
 #     law = p**2 * n / (4 + 2 * p + p**2 * (n - 1))
-#     assert abs(share_sampled(n, 4, p) / law - 1) < 0.1
+#     assert abs(share_sampled(n, 4, p) / law - 1) < 0.03  # one per cent is chance
 # assert share_sampled(6, 4, 0.0) < 1e-3
 # ```
 # ````

@@ -105,7 +105,10 @@ plotting.FigureData(
 # Let direction $l = 1, \dots, k$ have the weights $b_l(1), \dots, b_l(K)$, not all zero, and $b_l(0) = 0$. A layer with $m$ key channels **reaches** them if there are $k \times m$ matrices $U, V$ and diagonal $0 \le \Theta_1 \le \dots \le \Theta_K \le I$ with
 #
 # $$
-# U \Theta_j V^\top = \diag\bigl( b_1(j), \dots, b_k(j) \bigr), \qquad j = 1, \dots, K,
+# \begin{gathered}
+# U \Theta_j V^\top = \diag\bigl( b_1(j), \dots, b_k(j) \bigr), \\
+# j = 1, \dots, K,
+# \end{gathered}
 # $$
 #
 # and it reaches them **in the limit** if it comes as near as you like. The *steps* are $b_l(j) - b_l(j-1)$. A direction *turns* if its steps have both signs, that is if its weights both rise and fall, from zero on.
@@ -257,7 +260,10 @@ print(
 # 2. *A layer.* In part 2 of {prf:ref}`prop-price-of-channels`, with $k + 1$ channels and $0 < e < \delta/2$,
 #
 #    $$
-#    \norm{P_q} \norm{P_k} \ge \delta\, \mu\, (2 - \eta) \left( 2\, \frac{2 - \eta}{\eta} \right)^{k-1}, \qquad \eta = \frac{4e}{\delta} :
+#    \begin{gathered}
+#    \norm{P_q} \norm{P_k} \ge \delta\, \mu\, (2 - \eta) \left( 2\, \frac{2 - \eta}{\eta} \right)^{k-1}, \\
+#    \eta = \frac{4e}{\delta} :
+#    \end{gathered}
 #    $$
 #
 #    which is $2^{k-1}$ times what stands there.

@@ -113,7 +113,10 @@ plotting.FigureData("cancelling_terms", bars, directions=3, seed="none")
 # $0 < \varepsilon < 1$, $i, j = 1, \dots, k$ and $c = 0, \dots, k$
 #
 # $$
-# U_{ic} = \varepsilon^{i-1} \prod_{b=1}^{i-1} (t_c - t_b), \qquad V_{jc} = \varepsilon^{1-j}\, \alpha_c \prod_{b=j+1}^{k} (t_c - t_b).
+# \begin{gathered}
+# U_{ic} = \varepsilon^{i-1} \prod_{b=1}^{i-1} (t_c - t_b), \\
+# V_{jc} = \varepsilon^{1-j}\, \alpha_c \prod_{b=j+1}^{k} (t_c - t_b).
+# \end{gathered}
 # $$
 #
 # This is a reversal: $U \Theta V^\top = I$ exactly, and $\norm{U V^\top} \le \varepsilon/(1 - \varepsilon)$.
@@ -355,7 +358,10 @@ print(
 # 1. For every $0 < \varepsilon \le 1/2$ there are $P_q, P_k$ with $m$ columns and gates in $[0, 1]$ with
 #
 #    $$
-#    \max_j \norm{P_q \Theta_j P_k^\top - \omega_j P} \le 2 \varepsilon\, \omega^\downarrow_K \norm{P} \quad \text{and} \quad \norm{P_q} \norm{P_k} \le \tfrac83\, \nu \norm{P} \left( \frac4\varepsilon \right)^{p} .
+#    \begin{gathered}
+#    \max_j \norm{P_q \Theta_j P_k^\top - \omega_j P} \le 2 \varepsilon\, \omega^\downarrow_K \norm{P} \\
+#    \text{and} \quad \norm{P_q} \norm{P_k} \le \tfrac83\, \nu \norm{P} \left( \frac4\varepsilon \right)^{p} .
+#    \end{gathered}
 #    $$
 #
 # 2. Conversely, let $\mu$ be as in {prf:ref}`prop-limit-channels` and $\delta$ the smaller of the largest rise and the largest fall. If $\max_j \norm{P_q \Theta_j P_k^\top - \omega_j P} \le e\, \mu$ with $0 < e < \delta/2$ (or $e = 0$, where $p = 0$), put $\eta = 4e/\delta$. Then

@@ -355,7 +355,10 @@ print(
 # 4. For $d = 1$ and $\Sigma = 1$, with $w = 1 + 2u + 2t$ and $\theta^2 = w / \bigl( (1 + 2u)(1 + 2t) \bigr)$,
 #
 # $$
-# \text{price} = \sigma^2 \int_0^\infty \!\! \int_0^\infty e^{-(u + t) \sigma^2}\, w^{-(n+2)/2} \sum_{i=0}^{n-1} \bigl( 1 - \theta^i \bigr)\, du\, dt .
+# \begin{aligned}
+# \text{price} = {} & \sigma^2 \int_0^\infty \!\! \int_0^\infty e^{-(u + t) \sigma^2}\, w^{-(n+2)/2} \\
+# & \quad {} \times \sum_{i=0}^{n-1} \bigl( 1 - \theta^i \bigr)\, du\, dt .
+# \end{aligned}
 # $$
 # ```
 #
@@ -620,8 +623,11 @@ print("equal steps without the mask, 1, 2, 4, 8:", *(f"{e:.3f}" for e in without
 # Where the noise is as large as the smaller eigenvalues of $S$: at $\sigma$ between $1$ and $1.7$. At $\sigma = 2$ prompts of about ten examples pay most.
 #
 # ```python
-# of_noise = {s: price(10, 5, s**2, 4000, np.random.default_rng(0))[0] for s in (0.3, 1, 1.7, 4)}
-# assert np.allclose(list(of_noise.values()), [0.0308, 0.1172, 0.1104, 0.0271], rtol=0.05)
+# of_noise = {
+#     s: price(10, 5, s**2, 4000, np.random.default_rng(0))[0] for s in (0.3, 1, 1.7, 4)
+# }
+# floors_by_noise = [0.0308, 0.1172, 0.1104, 0.0271]
+# assert np.allclose(list(of_noise.values()), floors_by_noise, rtol=0.05)
 # of_length = {m: price(m, 5, 4.0, 4000, np.random.default_rng(0))[0] for m in (2, 10, 40)}
 # assert np.allclose(list(of_length.values()), [0.0103, 0.0969, 0.0273], rtol=0.08)
 # ```

@@ -81,7 +81,10 @@ plotting.FigureData(
 # its query are jointly Gaussian vectors in $\R^d$ with mean zero and
 #
 # $$
-# \E[\beta_k \beta_l^\top] = R_{kl}\, C, \qquad \E[\beta_k \beta^\top] = r_k\, C, \qquad R_{kk} = 1,
+# \begin{gathered}
+# \E[\beta_k \beta_l^\top] = R_{kl}\, C, \qquad R_{kk} = 1, \\
+# \E[\beta_k \beta^\top] = r_k\, C,
+# \end{gathered}
 # $$
 #
 # where $\begin{pmatrix} R & r \\ r^\top & 1 \end{pmatrix}$ is positive semidefinite. The paper takes $C = I$; other
@@ -98,7 +101,10 @@ plotting.FigureData(
 # *Definition 2 of the paper, as derived here.* An example of task $k$ is a pair $(x_i, y_i)$ with
 #
 # $$
-# x_i \sim \N(0, \Sigma_x), \qquad y_i = x_i^\top \beta_k + \sigma \varepsilon_i, \qquad \varepsilon_i \sim \N(0, 1).
+# \begin{gathered}
+# x_i \sim \N(0, \Sigma_x), \qquad \varepsilon_i \sim \N(0, 1), \\
+# y_i = x_i^\top \beta_k + \sigma \varepsilon_i .
+# \end{gathered}
 # $$
 #
 # The prompt holds $n_k$ examples of task $k$, block after block, and a query $x \sim \N(0, \Sigma_x)$. The label to
@@ -326,7 +332,10 @@ plotting.FigureData(
 # missed = ((many.x_query[:, 0] * guess).sum(-1) - many.y_query[:, 0]) ** 2
 # assert abs(missed.mean() - floor) < 5 * missed.std() / len(missed) ** 0.5
 #
-# risks = [optimal_wpgd(PromptDistribution(20, (n, n), (0.2, 0.8))).risk for n in (60, 6000, 600_000)]
+# risks = [
+#     optimal_wpgd(PromptDistribution(20, (n, n), (0.2, 0.8))).risk
+#     for n in (60, 6000, 600_000)
+# ]
 # assert risks[0] > risks[1] > risks[2] > floor and risks[2] < 1.001 * floor
 # ```
 # ````

@@ -353,7 +353,8 @@ assert gain(dist) > 1e-4 * dist.M  # so gating helps
 # ```python
 # for K in (1, 2, 5, 20):
 #     for sigma in (0.0, 3.0):
-#         needle = PromptDistribution(10, (50,) * K, (0.0,) * (K - 1) + (1.0,), sigma=sigma)
+#         relevance = (0.0,) * (K - 1) + (1.0,)
+#         needle = PromptDistribution(10, (50,) * K, relevance, sigma=sigma)
 #         risks = [optimal_wpgd(needle, kind).risk for kind in ("uniform", "free")]
 #         equal, best = needle.M - np.array(risks)
 #         assert np.isclose(equal / best, 1 / K, rtol=1e-10)
