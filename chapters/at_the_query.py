@@ -282,7 +282,7 @@ print(
 #
 # 1. Let $S_i = g_i S_{i-1} + u_i v_i k_i^\top$ and $m_i = g_i m_{i-1} + u_i k_i$, with the output $S_{n+1} q / \max(\lvert m_{n+1}^\top q \rvert, 1)$, $u_{n+1} = 0$, and otherwise a layer of {prf:ref}`def-construction`. If its weights are $\omega / c$, then $c$ times its prediction is $f_c$.
 # 2. $\lvert f_c \rvert \le \lvert f \rvert$, and as $c \to \infty$ the risk of $f_c$ tends to $\risk(P, \omega)$.
-# 3. Let $\omega \ne 0$, $Q = \Sigma_x^{1/2} P\, \Sigma_x^{1/2} \neq 0$, and $\sigma > 0$ or $\rank \Sigma \ge 2$. Then the risk of $f_c$ is below $\risk(P, \omega)$ for all large $c$. So the infimum of such layers' risks is below $\risk^\star$ wherever some best $\omega$ is not negative and $r \neq 0$.
+# 3. Let $\omega \ne 0$, $Q = \Sigma_x^{1/2} P\, \Sigma_x^{1/2} \neq 0$, and $\sigma > 0$ or $\rank \Sigma \ge 2$. Then the risk of $f_c$ is below $\risk(P, \omega)$ for all large $c$. So the infimum of such layers' risks is below $\risk^\star$ wherever some best $\omega$ is not negative, $r \neq 0$ and $\Sigma \ne 0$.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -310,7 +310,7 @@ print(
 # $$
 #
 # so the risk changes by at most $-\frac{\nu}{4n} c^2\, \E b + 2\, \E[\eta\, ;\, \eta > \epsilon c^2]$. The last term is at most $e^{-\text{const} \cdot c^2}$ for large $c$, as $\eta$ is a quadratic form of Gaussians. But $\E b \ge \frac12 \Pr(\lvert \delta \rvert > 2c)$, and given $x$, $\delta$ is normal with standard deviation $\norm{\omega}\, \norm{\Sigma_x^{1/2} P^\top x}$, whose last factor is the norm of a
-# Gaussian vector with covariance $Q^\top Q \ne 0$. Both this norm and the normal variable exceed a multiple of $\sqrt c$ with probability $e^{-\text{const} \cdot c}$ at least: a product of two Gaussians has the heavier tail. So the first term wins. If some best $\omega \ge 0$, its $Q$ is not zero.
+# Gaussian vector with covariance $Q^\top Q \ne 0$. Both this norm and the normal variable exceed a multiple of $\sqrt c$ with probability $e^{-\text{const} \cdot c}$ at least: a product of two Gaussians has the heavier tail. So the first term wins. If $r \ne 0$ and $\Sigma \neq 0$, then $\risk^\star < M$, and a best pair has $\omega \ne 0$ and $Q \ne 0$.
 # ```
 # ````
 #

@@ -128,7 +128,7 @@ plotting.FigureData(
 # ````
 #
 # A layer with two heads does the same with scalar gates, if the heads share keys and queries and the read-out subtracts one from the other: its output is the
-# same difference.
+# same difference ({doc}`writes_and_heads` has heads with keys of their own).
 #
 # `signed_weights_to_gates` returns the gates of the proposition and $\nu$, and `GLA.from_weights` builds the layer:
 

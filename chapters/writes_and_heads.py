@@ -131,7 +131,7 @@ plotting.FigureData(
 #    - *coupled above a floor*, $u_i = 1 - g_i$ and $g_i \ge \theta$ with $0 \le \theta < 1$: those $\omega \ge 0$ with $\omega_i \le (1 - \theta) \bigl( 1 - \sum_{j > i} \omega_j \bigr)$ for all $i$;
 #    - *step-tied*, $u_i = \Delta_i \ge 0$ and $g_i = e^{-A \Delta_i}$ with one $A > 0$: all $\omega \ge 0$.
 # 2. So all but the first reach every $\omega \ge 0$ up to a positive factor; and if gates are confined to $(0, 1)$, or $(\theta, 1)$, and $u_i$ to $(0, \infty)$, every $\omega > 0$ and no others. A largest step does not change this.
-# 3. Over $P$ and the gates of any tie but the first the infimum of the risk is the minimum over $P$ and $\omega \ge 0$, also if gates are the same for all examples of a block, and also if they are confined as in 2. It is the least risk $\risk^\star$ of WPGD if and only if some best weights have no two entries of opposite signs. For independent tasks of any sizes, $R_K = I$, this is so if
+# 3. Over $P$ and the gates of any tie but the first the infimum of the risk is the minimum over $P$ and $\omega \ge 0$, also if gates are the same for all examples of a block, and also if they are confined as in 2. It is the least risk $\risk^\star$ of WPGD if and only if some best weights have no two entries of opposite signs. For independent tasks of any sizes, $R_K = I$, and $\Sigma \ne 0$, this is so if
 #    and only if no two $r_k$ have opposite signs. If some have, the infimum is that of the prompt in which the relevances of one sign are put to zero, of whichever sign leaves less risk, and at least half of the gain $M - \risk^\star$ is kept.
 # ```
 #
@@ -153,9 +153,9 @@ plotting.FigureData(
 # with $t$.
 #
 # **3.** The factor is part of $P$, and the risk is continuous in $\omega$, so the infimum over each of the sets, open or closed, is that over $\omega \ge 0$, $\omega \ne 0$, where the minimum exists as in {prf:ref}`thm-scalar-gate`, part 2; as there, block averages, which are not negative either, are no worse. Let gates be the same within blocks, and let block $k$ write $u = \epsilon w_k$, with
-# the tie's gate, $1 - \epsilon w_k$ or $e^{-A \epsilon w_k}$ (free: gates $1$), the query's gate being one. As $\epsilon \to 0$ the weights divided by $\epsilon$ tend to $w$; if gates are confined, move $w$ and the gates of one a little.
+# the tie's gate, $1 - \epsilon w_k$ or $e^{-A \epsilon w_k}$ (free: gates $1$), the gates of the query and of delimiters, which write nothing, being one. As $\epsilon \to 0$ the weights divided by $\epsilon$ tend to $w$; if gates are confined, move $w$ and the gates of one a little.
 #
-# The sign of $P$ is free, so the minimum is $\risk^\star$ if and only if a best $\omega$ or its negative is $\ge 0$. For $R_K = I$ the weights of all non-trivial stationary points are multiples of $r_k / (1 + h\, n_k)$ on block $k$, $h \ge 0$ ({prf:ref}`thm-stationary-points`): their signs are those of $r$. (For $r = 0$ or $\Sigma = 0$ all is $M$.)
+# The sign of $P$ is free, so the minimum is $\risk^\star$ if and only if a best $\omega$ or its negative is $\ge 0$. For $R_K = I$ the weights of all non-trivial stationary points are multiples of $r_k / (1 + h\, n_k)$ on block $k$, $h \ge 0$ ({prf:ref}`thm-stationary-points`): their signs are those of $r$. (For $r = 0$ all is $M$.)
 #
 # For the last sentence fix $Q$ with $\tr(\Sigma Q) \neq 0$. With the best scale the risk of {prf:ref}`prop-population-risk` is $M - c_Q\, (r^\top \omega)^2 / \omega^\top (I + h_Q R)\, \omega$ with $c_Q > 0$ and $h_Q \ge 0$ that do not depend on $\omega$ or $r$. If $w \ge 0$ is constant on blocks and $r^\top w > 0$, then $r^\top w \le r_+^\top w$ with $r_+ = \max(r, 0)$, so the gain is at most the best for
 # $r_+$ in the place of $r$; and this is attained by $w_k = \max(r_k, 0) / (1 + h_Q n_k)$, for which $r^\top w = r_+^\top w$. In the same way for $r^\top w < 0$. Now minimise over $Q$. At the $Q$ of $\risk^\star$ the best gain, $c_Q \sum_k n_k r_k^2/(1 + h_Q n_k)$, is the sum of those of the two signs.
@@ -460,7 +460,7 @@ print(
 # A head with its own $P_j$ needs no new code. It is $d$ key channels with equal gates, so $m$ heads are one layer with a key gate:
 
 
-# %%
+# %% tags=["hide-input"]
 def layer_of_heads(P, omega, dist):
     """Heads P (m, d, d) with rising weights omega (m, K), as one key-gated layer."""
     scale = omega.max(1)
