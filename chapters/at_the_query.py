@@ -318,7 +318,8 @@ print(
 
 # %%
 low, high, never = (clipped_risk(c) for c in (0.1, 1.0, 100.0))
-assert np.isclose(never, 1.75, rtol=1e-6)  # M - 1 / (M + 2), the best weighted step
+best_step = optimal_wpgd(PromptDistribution(1, (1,), (1.0,), sigma=1.0)).risk
+assert np.allclose([never, unclipped], best_step, rtol=1e-6)  # M - 1 / (M + 2)
 assert high < never < low
 
 
@@ -401,6 +402,10 @@ for d, counts, r, sigma in ((1, (5,), (1.0,), 1.0), (2, (3, 3), (0.8, 0.2), 0.5)
     )
     assert mean < -5 * error  # about ten of them
     seen.append(mean)
+one = PromptDistribution(1, (1,), (1.0,), sigma=1.0)
+mean, error = change_of_risk(one, 3, 400_000, rng)
+exact = (clipped_risk(3 / 4) - never) / one.M
+assert abs(mean - exact) < 5 * error < 0.4 * abs(exact)
 c = np.linspace(0.2, 3, 57)
 curve = np.array([clipped_risk(v, points=500) for v in c])
 assert (curve[c > 1] < never).all() and curve.min() > 0.9 * never
