@@ -106,7 +106,7 @@ plotting.FigureData(
 # ```{prf:theorem} The query names its task
 # :label: thm-named-query
 #
-# **Where the query names one of $K$ equal tasks, each head up to $K$ buys one $K$th of the gain, if gates at the query read the name; if none does, all heads together buy one.**
+# **If the query names one of $K$ equal tasks, each of as many heads buys one $K$th of the gain, as long as gates at the query read the name. If none does, all heads together buy one.**
 #
 # *New here.* Let the query's task be that of block $k$, with $k$ uniform on $1, \dots, K$, independent of all else, and told by the query's context; $r^{(k)}$ is the column of $R$ that belongs to task $k$. A layer of $m$ heads predicts $\sum_{j=1}^m g_j(k)\, x^\top P_j X^\top (\omega^{(j)} \odot y)$: the query's gates $g_j(k) \in [0, 1]$ may read $k$, the weights of the examples cannot.
 #
