@@ -110,7 +110,7 @@ plotting.FigureData(
 #
 # *New here.* Let the query's task be that of block $k$, with $k$ uniform on $1, \dots, K$, independent of all else, and told by the query's context; $r^{(k)}$ is the column of $R$ that belongs to task $k$. A layer of $m$ heads predicts $\sum_{j=1}^m g_j(k)\, x^\top P_j X^\top (\omega^{(j)} \odot y)$: the query's gates $g_j(k) \in [0, 1]$ may read $k$, the weights of the examples cannot.
 #
-# 1. If no $g_j$ depends on $k$, the layer's risk is that on prompts whose query has the correlations $\bar r = \frac1K \sum_k r^{(k)}$ with the tasks. One head then has at least the WPGD optimum of these prompts.
+# 1. If no $g_j$ depends on $k$, the layer's risk is that on prompts whose query has the correlations $\bar r = \frac1K \sum_k r^{(k)}$ with the tasks. The risk of one head is then at least the WPGD optimum of these prompts.
 # 2. For any number of heads the risk is at least the mean over $k$ of the $\risk^{\text{key}}$ of {prf:ref}`thm-heads` at $r^{(k)}$.
 # 3. Let tasks be independent, of one size $n_1$, and $\tau = n_1 \sum_l s_l^2 / \bigl( M + (1 + n_1)\, s_l \bigr)$. With gates on the writes, the infimum over layers of $m$ heads is
 #
@@ -417,7 +417,7 @@ print(
 # %% [markdown]
 # ## Break it
 #
-# **The name comes first.** If the prompt begins with the question, the gates on the writes can read it. Then one head is enough: it writes the block that is asked for and nothing else.
+# **The name comes first.** If the question comes before the examples, so that each of them can carry its name, gates on the writes can read it. Then one head is enough: it writes the block that is asked for and nothing else.
 
 # %%
 for relevance in np.eye(4):

@@ -17,7 +17,7 @@
 #
 # A forget gate can only lower what has been written: what do a gate on the write and a second head add to it?
 #
-# The wrong order of {doc}`scalar_gates` stops a head that writes every example at full strength and then forgets. Many layers do more. Mamba-2 scales each write by the
+# A head that writes every example at full strength and then forgets fails where relevance comes in the wrong order ({doc}`scalar_gates`). Many layers do more. Mamba-2 scales each write by the
 # step that also sets its decay, mLSTM has an input gate, and nearly all have several heads. This page finds exactly what each of these reaches, and what it does not.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-writes", "caption": "A gate on the write undoes the wrong order in one head. Two tasks of 50 examples, the better hint first ($r = (0.8, 0.2)$, $d = 10$). Thin: what is written; dashed: what later gates leave of it; wide: the weight, their product, each as a share of its largest value. Last panel: one head minus another, neither with a gate on the write. In all panels but the first the wide line is that of the best weights."}}
@@ -114,7 +114,7 @@ plotting.FigureData(
 # $$
 #
 # What can one choose? In real layers $u_i$ and $g_i$ are often not two choices but one. A running average forgets as much as it takes in, $u_i = 1 - g_i$: the gates are *coupled*. Mamba-2 {cite}`dao2024transformers` has a
-# step $\Delta_i$ for each token and one rate $A$ for each head: $u_i = \Delta_i$ and $g_i = e^{-A \Delta_i}$. Is one choice for each token enough? To write more of a token is then to forget more of what came before. Yes, it is.
+# step $\Delta_i$ for each token and one rate $A$ for each head: $u_i = \Delta_i$ and $g_i = e^{-A \Delta_i}$. To write more of a token is then to forget more of what came before. Is this one choice for each token enough? It is.
 #
 # ```{prf:theorem} Gates on the write
 # :label: thm-writes
