@@ -68,6 +68,7 @@ def predictions(prompts, beta, alpha):
 
 
 # CLAIM
+@pytest.mark.claim("thm-delta-risk")
 def test_it_is_the_recursion_of_whole_matrices():
     rng = np.random.default_rng(0)
     for _ in range(300):
@@ -79,6 +80,7 @@ def test_it_is_the_recursion_of_whole_matrices():
 
 
 # CLAIM
+@pytest.mark.claim("thm-delta-risk")
 def test_it_is_the_risk_of_the_loop():
     """200 distributions. Of as many normal numbers the largest is above 4.5 once in seven hundred times, and the mean
     square is one to 0.1; a formula that is off by more than its error on a few of them would show in either."""

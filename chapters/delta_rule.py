@@ -1,0 +1,545 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+#   settles: 'the delta rule: its exact risk, its best steps, and the order it wants'
+# ---
+
+# %% [markdown]
+# # A layer that erases
+#
+# A gate forgets by a number that it has to know. What does a layer gain that erases what it sees to be wrong?
+#
+# The delta rule keeps an estimate of the task. At each example it looks at its own error and corrects that. It needs no mark in the prompt to tell it what is stale.
+#
+# Its risk on multitask prompts is exact, like that of a weighted step. So the two can be compared without a simulation. The delta rule wins. And it wants the opposite order: the task that matters most should come *first*, where a gate wants it last.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-delta-rule", "caption": "The delta rule is below the best weighted step, and it is lower if the task that matters more comes first. Two independent tasks of equal size without noise, white features, $d = 10$; relevances $0.2$ and $0.8$; one step for each task."}}
+import matplotlib.pyplot as plt
+import numpy as np
+from glalib import (
+    PromptDistribution,
+    delta_rule_risk,
+    optimal_delta_rule,
+    optimal_wpgd,
+    plotting,
+)
+
+plotting.use_style()
+sizes = [1, 2, 4, 7, 12, 20, 32, 50]
+
+
+def two_tasks(n, r=(0.2, 0.8), d=10, sigma=0.0):
+    return PromptDistribution(d, (n, n), r, sigma=sigma)
+
+
+curves = {
+    "linear attention": [optimal_wpgd(two_tasks(n), "uniform").risk for n in sizes],
+    "weighted step": [optimal_wpgd(two_tasks(n)).risk for n in sizes],
+    "delta rule best last": [optimal_delta_rule(two_tasks(n)).risk for n in sizes],
+    "delta rule best first": [
+        optimal_delta_rule(two_tasks(n, (0.8, 0.2))).risk for n in sizes
+    ],
+}
+fig, ax = plt.subplots(figsize=(6.4, 3.8))
+styles = {"linestyle": ["-", "--", "-.", "-"], "linewidth": [1.2, 2.4, 2.4, 2.8]}
+places = ((46, 0.665), (46, 0.5), (46, 0.405), (37, 0.315))
+for k, (name, risks) in enumerate(curves.items()):
+    color = "0.35" if k == 0 else plotting.TASKS[k - 1]
+    ax.plot(
+        2 * np.array(sizes),
+        np.array(risks) / 10,
+        color=color,
+        linestyle=styles["linestyle"][k],
+        linewidth=styles["linewidth"][k],
+    )
+    ax.text(100, risks[-1] / 10 + (-0.035 if k == 3 else 0.012), name, ha="right")
+_ = ax.set(xlabel="examples $n$", ylabel="risk / $d$", ylim=(0.28, 1.02))
+
+# %% tags=["remove-input"]
+plotting.FigureData(
+    "delta-rule",
+    {
+        "curve": np.repeat(list(curves), len(sizes)),
+        "n": np.tile(2 * np.array(sizes), len(curves)),
+        "risk_over_d": np.concatenate(list(curves.values())) / 10,
+    },
+    figure=fig,
+    d=10,
+    sigma=0,
+    relevances="0.2 and 0.8",
+    seed="none",
+)
+
+# %% [markdown]
+# ```{note}
+# Steps on this page do not read the data; what is erased does.
+# ```
+#
+# ```{symbols}
+# beta beta_query R r C Sx sigma M N d K n counts x y G P omega risk
+# ```
+#
+# ## Two ways to learn from a pair
+#
+# Let $\hat\beta_i$ be the estimate after $i$ examples, the label row of a layer's state. With a decay $g_i$ and a step $\eta_i$ (`alpha` and `beta` in code) and a
+# scale $c$ the **gated delta rule** {cite:p}`yang2025gated` is
+#
+# $$
+# \hat\beta_i = g_i \hat\beta_{i-1} + \eta_i \bigl( y_i - g_i\, x_i^\top \hat\beta_{i-1} \bigr) x_i, \qquad \hat\beta_0 = 0, \qquad \text{prediction } c\, x^\top \hat\beta_n .
+# $$
+#
+# With $g_i = 1$ it is the delta rule {cite:p}`schlag2021linear`. Both it and linear attention learn online, by a gradient step at each example. Linear attention descends $-y_i\, x_i^\top \hat\beta$, the
+# delta rule the squared error $\frac12 (y_i - x_i^\top \hat\beta)^2$. The first gradient does not see what is known already, the second does.
+
+# %%
+import torch
+
+
+def step(loss, b, eta):
+    b = b.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(loss(b), b)
+    return (b - eta * slope).detach()
+
+
+torch.manual_seed(0)
+x, b = torch.randn(2, 5, dtype=torch.float64)
+y, eta = 0.7, 0.3
+write = step(lambda b: -y * (x @ b), b, eta)
+erase = step(lambda b: (y - x @ b) ** 2 / 2, b, eta)
+assert torch.allclose(write, b + eta * y * x, atol=1e-15)
+assert torch.allclose(erase, b + eta * (y - x @ b) * x, atol=1e-15)
+
+
+# %% [markdown]
+# ## The exact risk
+#
+# ```{prf:theorem} The risk of the delta rule
+# :label: thm-delta-risk
+#
+# **The risk follows from a recursion that never looks off the diagonal.**
+#
+# *New here.* Let $\xi_j$ be the distinct positive eigenvalues of $\Sigma_x$, $m_j$ their multiplicities, $\Pi_j$ the projections on their eigenspaces, and $\tau_j = \tr(\Pi_j C)$. Let $g_i$, $\eta_i$ be
+# any numbers. Put $u_j = \E \norm{\Pi_j \hat\beta}^2$, and let $c_{jk}$ start at zero, as $u_j$ does. At an example of task $k$
+#
+# $$
+# \begin{aligned}
+# e_j &= \tau_j (1 - 2 g_i c_{jk}) + g_i^2 u_j, \\
+# u_j &\leftarrow g_i^2 u_j + 2 g_i \eta_i \xi_j (\tau_j c_{jk} - g_i u_j) + \eta_i^2 \xi_j \Bigl( 2 \xi_j e_j + m_j \bigl( \textstyle\sum_l \xi_l e_l + \sigma^2 \bigr) \Bigr), \\
+# c_{jl} &\leftarrow g_i (1 - \eta_i \xi_j)\, c_{jl} + \eta_i R_{lk}\, \xi_j \qquad \text{for every task } l,
+# \end{aligned}
+# $$
+#
+# and for the query's task $\beta$ likewise, with $r_k$ for $R_{lk}$. At the end the risk is $M - 2 c \sum_j \xi_j \tau_j c_{j\beta} + c^2 \sum_j \xi_j u_j$. So of $C$ it knows the traces $\tau_j$ alone.
+# ```
+#
+# ````{dropdown} Why it is true
+# (proof-thm-delta-risk)=
+# ```{prf:proof}
+# Write $\tilde\beta = g_i \hat\beta_{i-1}$ and $w = \beta_k - \tilde\beta$. Then $\hat\beta_i = \tilde\beta + \eta_i x x^\top w + \eta_i \sigma \varepsilon x$, where $x$ and the noise $\varepsilon$ are independent of $\tilde\beta$ and of the tasks.
+#
+# *Overlaps.* $\E[\hat\beta_i \beta_l^\top] = (I - \eta_i \Sigma_x)\, \E[\tilde\beta \beta_l^\top] + \eta_i \Sigma_x R_{kl} C$. By induction this matrix is $\sum_j c_{jl} \Pi_j C$, plus nothing on the kernel of $\Sigma_x$, with the recursion for $c_{jl}$. The query's task is one of them, with $r_k$.
+#
+# *Energies.* Isserlis' formula gives $\E[x x^\top J x x^\top] = 2 \Sigma_x J \Sigma_x + \tr(\Sigma_x J) \Sigma_x$ for symmetric $J$. With $J = \E w w^\top$, $A = \E \tilde\beta \tilde\beta^\top$ and $H = \E[\tilde\beta w^\top]$
+#
+# $$
+# \E \hat\beta_i \hat\beta_i^\top = A + \eta_i (H \Sigma_x + \Sigma_x H^\top) + \eta_i^2 \bigl( 2 \Sigma_x J \Sigma_x + \tr(\Sigma_x J) \Sigma_x + \sigma^2 \Sigma_x \bigr) .
+# $$
+#
+# Take the trace with $\Pi_j$. As $\Pi_j \Sigma_x = \xi_j \Pi_j$, only $\tr(\Pi_j A) = g_i^2 u_j$, $\tr(\Pi_j H) = g_i c_{jk} \tau_j - g_i^2 u_j$ and $\tr(\Pi_j J) = \tau_j - 2 g_i c_{jk} \tau_j + g_i^2 u_j = e_j$ occur, and
+# $\tr(\Sigma_x J) = \sum_l \xi_l e_l$. That is the recursion: it closes.
+#
+# *Risk.* The query's $x$ and noise are independent of all that, so the risk is $\sigma^2 + \tr \Sigma_x \E (\beta - c \hat\beta_n)(\beta - c \hat\beta_n)^\top$.
+# ```
+# ````
+#
+# The cost of `delta_rule_risk` does not depend on $d$, only on the number of distinct eigenvalues. A weighted step can use all of $C$, through its matrix $P$; the delta rule has no such matrix. Keys and queries $W x$ give it one: they are features with
+# covariance $W \Sigma_x W^\top$ and tasks with $W^{-\top} C\, W^{-1}$.
+
+
+# %% tags=["check", "asserts-thm-delta-risk"]
+def loop(prompts, steps, decays):
+    """x^T b_n, as a layer computes it."""
+    b = torch.zeros_like(prompts.beta_query)
+    for i, (eta, g) in enumerate(zip(steps, decays)):
+        x, b = prompts.x[:, i], g * b
+        b = b + eta * (prompts.y[:, i] - (x * b).sum(1))[:, None] * x
+    return (prompts.x_query[:, 0] * b).sum(1)
+
+
+rng, generator, z = np.random.default_rng(0), torch.Generator().manual_seed(0), []
+for _ in range(20):
+    f = rng.normal(size=(4, 4))
+    f /= np.linalg.norm(f, axis=1, keepdims=True)
+    joint = f @ f.T
+    np.fill_diagonal(joint, 1.0)
+    Sx, C = (m @ m.T / 4 for m in rng.normal(size=(2, 4, 4)))
+    options = {"R": joint[:3, :3], "Sx": Sx, "C": C, "sigma": rng.random()}
+    dist = PromptDistribution(4, (3, 1, 4), joint[:3, 3], **options)
+    steps = rng.uniform(-0.1, 1, size=dist.n) / (np.trace(Sx) + 2)
+    decays = rng.uniform(0.5, 1, size=dist.n)
+    prompts = dist.sample(20_000, generator, dtype=torch.float64)
+    losses = (prompts.y_query[:, 0] - loop(prompts, steps, decays)) ** 2
+    off = losses.mean().item() - delta_rule_risk(dist, steps, decays, scale=1.0)
+    z.append(off / (losses.std().item() / 20_000**0.5))
+    # What C does between eigenspaces of Sx is not seen.
+    basis = np.linalg.eigh(Sx)[1]
+    seen = dist.replace(C=(basis * np.sum(basis * (C @ basis), axis=0)) @ basis.T)
+    whole = delta_rule_risk(dist, steps, decays)
+    assert np.isclose(delta_rule_risk(seen, steps, decays), whole, rtol=1e-10)
+assert np.abs(z).max() < 4 and np.mean(np.square(z)) < 2.5
+print(
+    f"20 random distributions: simulations are off by {np.std(z):.1f} standard errors, {np.abs(z).max():.1f} at most"
+)
+
+# %% [markdown]
+# ## One task: Bayes' rate
+#
+# ```{prf:proposition} The delta rule on one task
+# :label: prop-delta-one-task
+#
+# **One task: the delta rule beats every weighted step from the second example on.**
+#
+# *New here.* Let $\Sigma_x = C = I$ and $K = 1$, and let steps $\eta_i$, decays $g_i$ and the scale $c$ be any numbers. Put $e_0 = 1$ and
+#
+# $$
+# \eta_i = \frac{e_{i-1}}{(d + 2)\, e_{i-1} + \sigma^2}, \qquad e_i = (1 - \eta_i)\, e_{i-1} .
+# $$
+#
+# 1. The least risk is $M - r_1^2\, d\, (1 - e_n)$, attained by these steps with $g_i = 1$ and $c = r_1$.
+# 2. Without noise the steps are $\frac{1}{d + 2}$ and $e_n = \bigl( 1 - \frac{1}{d + 2} \bigr)^n$.
+# 3. The best weighted step has $\frac{d + 1 + \sigma^2}{n + d + 1 + \sigma^2}$ in place of $e_n$. That is $e_1$ for $n = 1$, and larger than $e_n$ for $n \ge 2$.
+# 4. With noise $\frac{\sigma^2}{e_n} + (d + 1) \ln \frac{1}{e_n} = n + O(1)$, so $n\, e_n \to \sigma^2$, where the weighted step has $d + 1 + \sigma^2$ in the limit. The Bayes predictor has $\sigma^2$, too.
+# ```
+#
+# ````{dropdown} Why it is true
+# (proof-prop-delta-one-task)=
+# ```{prf:proof}
+# 1\. Measure vectors by $\E \langle \cdot, \cdot \rangle / d$. As the query's task is $r_1 \beta_1$ and something independent of the prompt, the least risk is $M - r_1^2 d (1 - \epsilon)$ with $\epsilon$ the least $\E \norm{\beta_1 - c \hat\beta_n}^2 / d$ over $c$. For an estimate let $\epsilon$ be this least error.
+# We show that one step takes it to no less than $\Phi(\epsilon) = \epsilon - \epsilon^2 / ((d + 2) \epsilon + \sigma^2)$, which $\epsilon$ enters increasingly: $\Phi' = 1 - \frac{(d + 2) \epsilon^2 + 2 \epsilon \sigma^2}{((d + 2) \epsilon + \sigma^2)^2} > 0$. At the start $\epsilon = 1$.
+#
+# Let $\hat t$ be the estimate before the example at its best scale, so that $\beta_1 - \hat t \perp \hat t$, $\norm{\beta_1 - \hat t}^2 = \epsilon$, and $\norm{\hat t}^2 = 1 - \epsilon$. If $c = 0$ afterwards, the error is $1$. Else $c \hat\beta_i = t + \eta' x (y - \zeta x^\top t)$, $t = \vartheta \hat t$, with numbers $\vartheta, \zeta, \eta'$; here $\zeta = 1/c$, $\vartheta$ has $c g_i$ in it, and $\eta' = c \eta_i$.
+# By the moments of the last proof the new error is
+#
+# $$
+# \norm{\beta_1 - t}^2 - 2 \eta' \langle \beta_1 - t, \beta_1 - \zeta t \rangle + \eta'^2 \bigl( (d + 2) \norm{\beta_1 - \zeta t}^2 + \sigma^2 \bigr) .
+# $$
+#
+# The two differences are $(\beta_1 - \hat t) + (1 - \vartheta) \hat t$ and $(\beta_1 - \hat t) + (1 - \zeta \vartheta) \hat t$. With $\alpha = (1 - \vartheta) \norm{\hat t}$, $b = (1 - \zeta \vartheta) \norm{\hat t}$ and $S = (d + 2)(\epsilon + b^2) + \sigma^2$ the best $\eta'$ leaves $\epsilon + \alpha^2 - (\epsilon + \alpha b)^2 / S$; the best $\alpha$ leaves
+# $\epsilon - \epsilon^2 / (S - b^2)$ (note $S > b^2$ unless $\epsilon = b = \sigma = 0$, where nothing is left to show), and this is least at $b = 0$: $\Phi(\epsilon)$. There $\alpha = 0$, $\vartheta = \zeta = 1$ and $\eta' = \epsilon / S$: the step of the statement, with $g_i = 1$. By induction it leaves an estimate whose best scale is $1$ again: with $\norm{\hat t}^2 = \langle \hat t, \beta_1 \rangle$ before it, both grow by $\eta_i e_{i-1}$.
+#
+# 2\. is the case $\sigma = 0$. 3\. By {prf:ref}`thm-stationary-points` the best weights are equal, and the gain is $r_1^2 d\, n / (n + d + 1 + \sigma^2)$. With $p_i = 1/e_i$ the recursion is $p_i = p_{i-1} + 1 / \bigl( (d + 1)/p_{i-1} + \sigma^2 \bigr)$. The first increment is $1/(d + 1 + \sigma^2)$, later ones are larger, and
+# equal ones give $p_n = 1 + n/(d + 1 + \sigma^2)$, the weighted step.
+#
+# 4\. Let $H(p) = \sigma^2 p + (d + 1) \ln p$. From $p$ to $p + \Delta$, with $\Delta / p = 1/(d + 1 + \sigma^2 p)$, it grows by $\sigma^2 \Delta + (d + 1) \ln(1 + \Delta/p)$, which is at most $1$, and at least $1 - \frac{d + 1}{2 (d + 1 + \sigma^2 p)^2}$, as $t - t^2/2 \le \ln(1 + t) \le t$ for $t \ge 0$. So $p_i$ grows
+# at least linearly, the sum of what is missing is finite, and $H(p_n) = n + O(1)$. The Bayes predictor is ridge regression, with error $\frac1d \E \tr (I + X^\top X/\sigma^2)^{-1} \sim \sigma^2/n$.
+# ```
+# ````
+
+# %%
+d = 10
+for sigma in (0.0, 1.0):
+    for n in (1, 2, 10, 100):
+        one = PromptDistribution(d, (n,), (1.0,), sigma=sigma)
+        step, delta = optimal_wpgd(one), optimal_delta_rule(one, per="example")
+        gap = [(risk - sigma**2) / d for risk in (step.risk, delta.risk)]
+        print(f"sigma = {sigma}, n = {n:3}: {gap[0]:.4f}, erasing {gap[1]:.4f}")
+        assert (gap[1] < gap[0] - 1e-6) == (n >= 2)
+
+# %% tags=["check", "asserts-prop-delta-one-task"]
+worst = np.inf
+for d, n, sigma in ((1, 3, 0.0), (3, 6, 0.5), (10, 12, 2.0), (2, 5, 1.0)):
+    one = PromptDistribution(d, (n,), (0.7,), sigma=sigma)
+    e, steps = 1.0, []
+    for _ in range(n):
+        steps.append(e / ((d + 2) * e + sigma**2))
+        e -= steps[-1] * e
+    least = one.M - 0.49 * d * (1 - e)
+    assert np.isclose(delta_rule_risk(one, steps, scale=0.7), least, rtol=1e-12)
+    assert np.allclose(optimal_delta_rule(one, "example").beta, steps, rtol=1e-12)
+    for spread in 10.0 ** rng.uniform(-3, 0, size=200):  # near them and far
+        other = np.array(steps) * (1 + spread * rng.normal(size=n))
+        decays = 1 - spread * rng.random(n)
+        worst = min(worst, delta_rule_risk(one, other, decays) / least - 1)
+assert -1e-12 < worst < 1e-5  # none is better, and some come near
+e, sigma, d, n = 1.0, 2.0, 5, 10**5
+for _ in range(n):
+    e -= e**2 / ((d + 2) * e + sigma**2)
+assert abs(sigma**2 / e + (d + 1) * np.log(1 / e) - n - sigma**2) < 0.6
+print(
+    f"800 other steps and decays: the nearest is {worst:.0e} above; n e_n = {n * e:.3f} at n = {n}, noise {sigma**2}"
+)
+
+# %% [markdown]
+# ## Small steps are a weighted step
+#
+# Take steps $\epsilon\, \omega_i$ and the scale $1/\epsilon$. As $\epsilon \to 0$ nothing is erased, and the delta rule is the weighted step with weights $\omega$ and $P = I$. So its least risk is never above that of the best step whose $P$ is a multiple of $I$. For white features and tasks that is the best of all.
+# Does erasing help at once?
+#
+# ```{prf:proposition} Where erasing helps
+# :label: prop-delta-small
+#
+# **Erasing helps where tasks repeat, and nowhere if none does.**
+#
+# *New here.* Let $\Sigma_x = C = I$ and $r \ne 0$, index tasks by examples, let $\omega = (R + (d + 1 + \sigma^2) I)^{-1} r$ be the best weights, and $c$ be the best scale.
+#
+# 1. At steps $\eta_i = \epsilon\, \omega_i$ without decay the gain $M - \risk$ is the best weighted step's, times
+#
+#    $$
+#    1 + \epsilon\, \frac{2 (d + 1)}{r^\top \omega} \sum_{i < j} R_{ij}\, \omega_i\, \omega_j^2 + O(\epsilon^2) .
+#    $$
+#
+#    So if this sum is not zero, some delta rule is strictly better than every weighted step; with $\eta_i \ge 0$ if $\omega \ge 0$ and the sum is positive. For independent tasks it is $\sum_k \frac{n_k (n_k - 1)}2\, \omega_k^3$.
+# 2. If $R = I$, so that no task has two examples, no steps and no decays are better than the best weighted step.
+# ```
+#
+# ````{dropdown} Why it is true
+# (proof-prop-delta-small)=
+# ```{prf:proof}
+# 1\. All per dimension: with $N = M + 1$. To first and second order $\hat\beta_n = \sum_i \eta_i y_i x_i - \sum_{i < j} \eta_i \eta_j\, x_j x_j^\top x_i y_i$. So $\E \hat\beta_n^\top \beta / d = \epsilon\, r^\top \omega - \epsilon^2 p$ with $p = \sum_{i < j} \omega_i \omega_j r_i$. And $\E \norm{\hat\beta_n}^2 / d = \epsilon^2 \omega^\top (R + N I)\, \omega - 2 \epsilon^3 \Delta$, where $\Delta$ is the sum over $i < j$ and $l$ of $\omega_i \omega_j \omega_l$ times
+# $\E[y_l\, x_l^\top x_j\, x_j^\top x_i\, y_i] / d$. That is $R_{li}$ for $l \ne i, j$; it is $d + 2 + \sigma^2$ for $l = i$, and $(d + 2) R_{ij}$ for $l = j$, by the fourth moments. So
+#
+# $$
+# \Delta = \sum_{i < j} \omega_i \omega_j \bigl( ((R + N I)\, \omega)_i + (d + 1) R_{ij}\, \omega_j \bigr) = p + (d + 1) \sum_{i < j} R_{ij}\, \omega_i \omega_j^2,
+# $$
+#
+# as $(R + N I)\, \omega = r$. The gain per dimension is $(\epsilon\, r^\top \omega - \epsilon^2 p)^2 / (\epsilon^2 r^\top \omega - 2 \epsilon^3 \Delta) = r^\top \omega\, \bigl( 1 + 2 \epsilon (\Delta - p) / r^\top \omega + O(\epsilon^2) \bigr)$. If the sum is negative, take $\epsilon < 0$. For independent tasks $\omega$ is constant on blocks.
+#
+# 2\. $\hat\beta_n = \sum_i U_i\, \eta_i y_i x_i$, where $U_i$ is the product of later $g_j (I - \eta_j x_j x_j^\top)$ and of no more. Tasks are independent, so the terms are orthogonal: the overlap is $\sum_i r_i \alpha_i \eta_i$ and the energy $\sum_i \eta_i^2 b_i (d + 2 + \sigma^2)$, with $\alpha_i = \prod_{j > i} g_j (1 - \eta_j)$ and
+# $b_i = \prod_{j > i} g_j^2 \bigl( (1 - \eta_j)^2 + (d + 1) \eta_j^2 \bigr) \ge \alpha_i^2$. By Cauchy and Schwarz the gain is at most $d \sum_i r_i^2 \alpha_i^2/b_i / (d + 2 + \sigma^2) \le d \norm{r}^2 / (d + 2 + \sigma^2)$, which the weighted step has.
+# ```
+# ````
+#
+# For features that are not white a weighted step may choose its $P$ and the delta rule, as it stands, may not. With keys and queries $P^{1/2} x$ it may: then its infimum is never above the best weighted step's.
+
+# %% tags=["check", "asserts-prop-delta-small"]
+off, signs = 0.0, set()
+for _ in range(100):
+    d, n = int(rng.integers(1, 6)), int(rng.integers(2, 8))
+    f = rng.normal(size=(n + 1, n + 1))
+    f /= np.linalg.norm(f, axis=1, keepdims=True)
+    joint = f @ f.T
+    np.fill_diagonal(joint, 1.0)
+    for R in (joint[:n, :n], None):
+        r = joint[:n, n] if R is not None else joint[:n, n] / n
+        dist = PromptDistribution(d, (1,) * n, r, R=R, sigma=rng.random())
+        omega = np.linalg.solve(dist.R + (d + 1 + dist.sigma**2) * np.eye(n), r)
+        pairs = np.triu(dist.R, 1)
+        slope = 2 * (d + 1) * (omega @ pairs @ omega**2) / (r @ omega)
+        eps = 1e-4
+        up, down = (dist.M - delta_rule_risk(dist, t * omega) for t in (eps, -eps))
+        best = dist.M - optimal_wpgd(dist).risk
+        off = max(off, abs((up - down) / (2 * eps * best) - slope))
+        signs.add(np.sign(slope))
+        if R is None:
+            for _ in range(10):
+                steps = rng.normal(size=n) / (d + 2)
+                risk = delta_rule_risk(dist, steps, rng.random(n))
+                assert dist.M - risk <= best * (1 + 1e-12)
+assert off < 1e-5 and signs == {-1.0, 0.0, 1.0}
+print(f"200 random tasks, slopes of both signs: the formula holds to {off:.0e}")
+
+
+# %% [markdown]
+# ## Best first
+#
+# A gate must hold back what came early; {prf:ref}`thm-scalar-gate` asks for relevance that rises. What order does a layer want that erases?
+#
+# ```{prf:theorem} The order is reversed
+# :label: thm-delta-order
+#
+# **Erasing wants the task that matters most first.**
+#
+# *New here.* Let $\Sigma_x = C = I$, two independent tasks have $n_1 = n_2 \ge 2$ examples each, $\sigma \ge 0$, and let there be one step in $[0, 1]$ for each task, no decay, and any scale. Let $V(r_1, r_2)$ be the largest gain $M - \risk$. There is a $t > 0$, which depends on $n_1$, $d$ and $\sigma$ alone, such that $V(r_1, r_2) > V(r_2, r_1)$ whenever $0 < r_2 < t\, r_1$.
+# ```
+#
+# ````{dropdown} Why it is true
+# (proof-thm-delta-order)=
+# ```{prf:proof}
+# Let $l = n_1$. For one block with step $\eta$ put $\theta = (1 - \eta)^l$, $\mu = ((1 - \eta)^2 + (d + 1) \eta^2)^l$, and $\epsilon = 1 - 2 \theta + \mu + \nu$, where $\nu = \eta^2 \sigma^2 \sum_{i < l} \mu^{i/l}$. By {prf:ref}`thm-delta-risk` a block started at zero has the overlap $1 - \theta$ with its task and the energy $\epsilon$, per dimension; it multiplies what was there before by $\theta$ in overlap and by $\mu$ in energy; and the two do not mix, as tasks are independent. So with steps $\eta_1, \eta_2$
+#
+# $$
+# \frac{M - \risk}{d} = \frac{\bigl( r_1 \theta_2 (1 - \theta_1) + r_2 (1 - \theta_2) \bigr)^2}{\mu_2 \epsilon_1 + \epsilon_2} \le r_1^2\, \varphi_2\, \chi_1 + r_2^2\, \chi_2, \qquad \varphi = \frac{\theta^2}{\mu}, \quad \chi = \frac{(1 - \theta)^2}{\epsilon}, \tag{1}
+# $$
+#
+# by Cauchy and Schwarz. $\chi$ is continuous on $[0, 1]$ with $\chi = \chi_0 = l/(l + d + 1 + \sigma^2)$ at $\eta = 0$; let $\chi_\star$ be its maximum. By {prf:ref}`prop-delta-small` $\chi_\star > \chi_0$, as $l \ge 2$. We may scale $r$ such that the larger relevance is $1$; let $t$ be the smaller.
+#
+# *Best last.* Let $\eta_1, \eta_2$ be best for $(t, 1)$ and let $t \to 0$. The value is at least $\chi_\star$ (at $\eta_1 = 0$) and at most $t^2 \varphi_2 \chi_1 + \chi_2$, so $\chi_2 \to \chi_\star$. If $\epsilon_1$ stayed away from zero along a sequence, then by $\mu_2 > 0$ the value would stay below $\chi_\star$; so $\eta_1 \to 0$ and $\chi_1 \to \chi_0$. Hence along every sequence with $\eta_2 \to \eta_\star$, which is a maximiser of $\chi$, $\limsup\, (V(t, 1)/d - \chi_\star)/t^2 \le \varphi_\star \chi_0$.
+#
+# *Best first.* Take $\eta_1 = \eta_\star$ and let $\eta_2$ be of order $t$. Divide numerator and denominator by $\theta_2^2$ and put $z = 1/\theta_2 - 1$. As $\mu_2/\theta_2^2 = 1 + \frac{d + 1}{l} z^2 + O(z^3)$ and $\epsilon_2/\theta_2^2 = z^2/\chi_0 + O(z^3)$,
+#
+# $$
+# \frac{V(1, t)}d \ge \frac{(1 - \theta_\star + t z)^2}{\epsilon_\star + z^2 \bigl( 1/\chi_0 + \frac{d + 1}l \epsilon_\star \bigr)} + O(t^3) = \chi_\star + \frac{t^2}{1/\chi_0 + \frac{d + 1}{l} \epsilon_\star} + O(t^3)
+# $$
+#
+# at the best $z$, which is $t\, \epsilon_\star / \bigl( (1 - \theta_\star) (1/\chi_0 + \frac{d + 1}l \epsilon_\star) \bigr)$.
+#
+# *Compare.* We need $\varphi_\star \bigl( 1 + \frac{d + 1}{l} \chi_0\, \epsilon_\star \bigr) < 1$. As $\chi_\star \ge \chi_0$, $\chi_0\, \epsilon_\star \le (1 - \theta_\star)^2$. If $\eta_\star = 1$, $\varphi_\star = 0$. Else let $b = \eta_\star / (1 - \eta_\star) > 0$: then $1/\varphi_\star = (1 + (d + 1) b^2)^l \ge 1 + l (d + 1) b^2$, and $1 - \theta_\star = 1 - (1 + b)^{-l} < l b$, so
+# $1 + \frac{d + 1}l \chi_0\, \epsilon_\star < 1 + (d + 1)\, l\, b^2 \le 1/\varphi_\star$. If there were no such $t$, a sequence of $t \to 0$ with $V(1, t) \le V(t, 1)$ would contradict this.
+# ```
+# ````
+#
+# **Open: all relevances.** We think that $V(r_1, r_2) > V(r_2, r_1)$ for all $r_1 > r_2 > 0$, and cannot prove it. At $r_1 = r_2$ both are equal. In all cases computed below the difference is positive. Nor is anything proved here for more
+# than two tasks, for unequal sizes, or for correlated tasks. For three tasks falling relevance is not always best: see {ref}`the last exercise <ex-delta-three>`.
+
+
+# %% tags=["check", "asserts-thm-delta-order"]
+def block(steps, d, n, noise):
+    """theta, mu and the energy of the proof."""
+    shrink = (1 - steps) ** 2 + (d + 1) * steps**2
+    theta, mu = (1 - steps) ** n, shrink**n
+    kept = np.sum(shrink[:, None] ** np.arange(n), axis=1)
+    return theta, mu, 1 - 2 * theta + mu + noise * steps**2 * kept
+
+
+def value(r_first, r_last, d, n, noise):
+    """The largest gain / d by formula (1), over grids of steps that close in on the best."""
+    steps, width = np.full(2, 0.04 / (d + 2)), 1e3
+    for _ in range(14):
+        grid = np.geomspace(1 / width, width, 41)
+        first, last = (np.minimum(step * grid, 1) for step in steps)
+        theta, mu, energy = block(last, d, n, noise)
+        before, _, left = block(first, d, n, noise)
+        top = r_first * np.outer(1 - before, theta) + r_last * (1 - theta)
+        gain = top**2 / (np.outer(left, mu) + energy)
+        i, j = np.unravel_index(gain.argmax(), gain.shape)
+        steps, width = np.array([first[i], last[j]]), width**0.5
+    return gain.max()
+
+
+least, cases = np.inf, 0
+for d in (1, 2, 10, 40):
+    for n in (2, 10, 50):
+        for noise in (0.0, 0.3 * d, 3.0 * d):
+            for t in (0.1, 0.6, 0.99):
+                pairs = ((1, t), (t, 1))
+                first, last = (value(*pair, d, n, noise) for pair in pairs)
+                least, cases = min(least, first / last - 1), cases + 1
+two = two_tasks(50, (0.8, 0.2), sigma=1.0)
+gain = two.M - optimal_delta_rule(two).risk
+assert np.isclose(10 * value(0.8, 0.2, 10, 50, 1.0), gain, rtol=1e-8)
+assert least > 1e-9  # rounding is far below
+print(
+    f"{cases} cases: best first gains more than best last in all, by {least:.0e} at least"
+)
+
+# %% [markdown]
+# ## What is left for a gate, and for the order
+
+# %%
+for r in ((0.2, 0.8), (0.8, 0.2)):
+    for sigma in (0.0, 2.0):
+        dist = two_tasks(10, r, d=5, sigma=sigma)
+        risks = [optimal_wpgd(dist).risk]
+        for per, decay in (("prompt", False), ("task", False), ("task", True)):
+            risks.append(optimal_delta_rule(dist, per, decay).risk)
+        shown = ", ".join(f"{(risk - sigma**2) / 5:.4f}" for risk in risks)
+        print(f"r = {r}, noise {sigma**2:4.1f}: {shown}")
+        assert risks[2] < risks[0] and risks[3] <= risks[2] + 1e-9
+
+# %% [markdown]
+# Each line has the weighted step, then the delta rule with one step for the prompt, with one per task, and with decays as well. A decay adds little once there is a step for each task. With a single step for the whole prompt the last task is learnt best, whether one wants it or not: then best last is
+# better, and if the best comes first, the weighted step wins. What reverses the order is a step that knows its task. Noise makes all of them more alike.
+#
+# ## Break it
+#
+# The weighted step may win where features are uneven, and keys are the plain features: it has its $P$, and the delta rule has one step for all directions. Here three directions carry signal, and the largest one little of it.
+
+# %%
+uneven = PromptDistribution(
+    3, (20,), (1.0,), Sx=[1.0, 0.03, 0.03], C=[0.01, 30.0, 30.0], sigma=0.5
+)
+step = optimal_wpgd(uneven)
+plain = optimal_delta_rule(uneven, per="example")
+W = np.diag(np.sqrt(np.diag(step.P)))
+V = np.linalg.inv(W)
+keys = uneven.replace(Sx=W @ uneven.Sx @ W, C=V @ uneven.C @ V)
+helped = optimal_delta_rule(keys, per="example")
+for name, found in (("step", step), ("plain", plain), ("keys", helped)):
+    print(f"{name:5}: {found.risk / uneven.M:.4f} M")
+assert helped.risk < step.risk < plain.risk
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise} By hand: the second example
+# :label: ex-delta-second
+#
+# One task, white features, no noise, $r_1 = 1$. Compute the risk over $d$ after two examples for the best weighted step and for the delta rule. How large is the difference for large $d$?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# $\frac{d + 1}{d + 3}$ against $\bigl( \frac{d + 1}{d + 2} \bigr)^2$.
+# ```
+#
+# ````{solution} ex-delta-second
+# :class: dropdown
+#
+# The difference is $\frac{d + 1}{(d + 2)^2 (d + 3)} \bigl( (d + 2)^2 - (d + 1)(d + 3) \bigr) = \frac{d + 1}{(d + 2)^2 (d + 3)}$, about $1/d^2$: two features are nearly orthogonal then, and there is little to erase.
+# ````
+#
+# ```{exercise} Compute: how much noise
+# :label: ex-delta-noise
+#
+# One task, $d = 10$ and $n = 50$. How much lower is the delta rule's risk than that of the best weighted step, less $\sigma^2$ and relatively, for $\sigma^2 = 0.1$, $1$, $10$ and $100$?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# `optimal_delta_rule(dist, per="example")`.
+# ```
+#
+# ````{solution} ex-delta-noise
+# :class: dropdown
+#
+# With little noise nearly all is gained, with much noise nearly nothing: then no step may be large, and small steps are a weighted step.
+#
+# ```python
+# lower = []
+# for noise in (0.1, 1, 10, 100):
+#     one = PromptDistribution(10, (50,), (1.0,), sigma=noise**0.5)
+#     found = optimal_delta_rule(one, per="example").risk, optimal_wpgd(one).risk
+#     lower.append(1 - (found[0] - noise) / (found[1] - noise))
+# assert lower[0] > 0.8 and lower[-1] < 0.05
+# assert all(a > b for a, b in zip(lower, lower[1:]))
+# ```
+# ````
+#
+# ```{exercise} Explore: three tasks
+# :label: ex-delta-three
+#
+# Take three independent tasks of equal size with relevances $0.7$, $0.5$ and $0.3$. Which of the six orders is best for the delta rule with a step per task, and which worst?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# `itertools.permutations`.
+# ```
+#
+# ````{solution} ex-delta-three
+# :class: dropdown
+#
+# Best first, and then the least: the task in the middle suffers from both sides, by what is learnt before it and what erases it. So falling relevance is not
+# the rule for three tasks. Rising relevance, the order that a gate asks for, is worst.
+#
+# ```python
+# from itertools import permutations
+#
+# risks = {}
+# for r in permutations((0.7, 0.5, 0.3)):
+#     risks[r] = optimal_delta_rule(PromptDistribution(5, (10,) * 3, r)).risk
+# assert min(risks, key=risks.get) == (0.7, 0.3, 0.5)
+# assert max(risks, key=risks.get) == (0.3, 0.5, 0.7)
+# ```
+# ````

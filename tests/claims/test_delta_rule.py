@@ -1,0 +1,119 @@
+"""The delta rule: extremal cases of what its page proves."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize, minimize_scalar
+
+from glalib import PromptDistribution, delta_rule_risk, optimal_delta_rule, optimal_wpgd
+
+
+@pytest.mark.claim("thm-delta-risk")
+def test_tasks_are_seen_by_their_traces_alone():
+    """With white features a task of one direction is as hard as one of all; the weighted step tells them apart."""
+    one, all_ = (PromptDistribution(4, (3, 5), (0.3, 0.8), C=C, sigma=0.5) for C in ([4.0, 0, 0, 0], [1.0] * 4))
+    steps = [0.05, 0.15]
+    assert np.isclose(delta_rule_risk(one, steps, 0.9), delta_rule_risk(all_, steps, 0.9), rtol=1e-13)
+    assert optimal_wpgd(one).risk < 0.9 * optimal_wpgd(all_).risk
+
+
+@pytest.mark.claim("prop-delta-one-task")
+@pytest.mark.parametrize("d, n, sigma", [(1, 3, 0.0), (2, 4, 0.7), (6, 5, 3.0)])
+def test_nothing_is_better_on_one_task(d, n, sigma):
+    """Steps, decays and the scale by a search that knows nothing; it ends at the closed form and not below."""
+    dist, rng = PromptDistribution(d, (n,), (0.8,), sigma=sigma), np.random.default_rng(0)
+    e = 1.0
+    for _ in range(n):
+        e -= e**2 / ((d + 2) * e + sigma**2)
+    least = dist.M - 0.64 * d * (1 - e)
+
+    def loss(z):
+        return delta_rule_risk(dist, z[:n], np.clip(z[n:], 0, 1)) / dist.M
+
+    found = []
+    for _ in range(3):
+        start = np.concatenate([rng.random(n) / (d + 2), rng.uniform(0.6, 1, size=n)])
+        bounds = [(-1, 1)] * n + [(0, 1)] * n
+        found.append(minimize(loss, start, method="L-BFGS-B", bounds=bounds).fun * dist.M)
+    assert least <= min(found) * (1 + 1e-12)
+    assert min(found) <= least * (1 + 1e-3)
+
+
+@pytest.mark.claim("prop-delta-one-task")
+def test_the_rate_is_that_of_bayes():
+    """The constants sigma^2 and d + 1, from two long prompts."""
+    d, sigma, errors = 3, 1.5, {}
+    e = 1.0
+    for i in range(1, 400_001):
+        e -= e**2 / ((d + 2) * e + sigma**2)
+        if i in (4_000, 400_000):
+            errors[i] = e
+    assert np.isclose(400_000 * errors[400_000], sigma**2, rtol=1e-3)
+    grown = {n: n - sigma**2 / e for n, e in errors.items()}  # (d + 1) log(1/e) + a constant
+    fall = np.log(errors[4_000] / errors[400_000])
+    assert np.isclose((grown[400_000] - grown[4_000]) / fall, d + 1, rtol=0.01)
+
+
+@pytest.mark.claim("prop-delta-one-task")
+def test_equal_at_one_example_and_below_from_two_on():
+    gaps = {}
+    for d in (1, 4, 100):
+        for sigma in (0.0, 1.0, 30.0):
+            for n in (1, 2, 9):
+                dist = PromptDistribution(d, (n,), (1.0,), sigma=sigma)
+                erased, written = dist.M - optimal_delta_rule(dist, "example").risk, dist.M - optimal_wpgd(dist).risk
+                gaps[d, sigma, n] = erased / written - 1
+    assert all(abs(gap) < 1e-10 for (_, _, n), gap in gaps.items() if n == 1)
+    assert all(gap > 1e-7 for (_, _, n), gap in gaps.items() if n > 1)
+
+
+@pytest.mark.claim("prop-delta-small")
+def test_no_gain_where_no_task_repeats():
+    """The search ends at the weighted step, for every order; with two copies of a task it ends below."""
+    for r in ((0.1, 0.5, 0.8), (0.8, 0.5, 0.1), (-0.5, 0.3, 0.7)):
+        alone = PromptDistribution(3, (1, 1, 1), r, sigma=0.5)
+        assert np.isclose(optimal_delta_rule(alone, "example").risk, optimal_wpgd(alone).risk, rtol=1e-7)
+        twice = PromptDistribution(3, (1, 2, 1), r, sigma=0.5)
+        assert optimal_delta_rule(twice, "example").risk < optimal_wpgd(twice).risk * (1 - 1e-5)
+
+
+def block(eta, n, d, noise):
+    """theta, mu, energy of a block with one step."""
+    shrink = (1 - eta) ** 2 + (d + 1) * eta**2
+    theta, mu = (1 - eta) ** n, shrink**n
+    return theta, mu, 1 - 2 * theta + mu + noise * eta**2 * np.sum(shrink ** np.arange(n))
+
+
+@pytest.mark.claim("thm-delta-order")
+@pytest.mark.parametrize("d, n, sigma", [(10, 50, 0.0), (5, 20, 1.0), (3, 2, 0.0), (20, 10, 4.0)])
+def test_the_second_order_of_both_orders(d, n, sigma):
+    """At a small relevance t the gains exceed that of one task by t^2 times the two constants of the proof."""
+    noise = sigma**2
+
+    def chi(eta):
+        theta, _, energy = block(eta, n, d, noise)
+        return (1 - theta) ** 2 / energy
+
+    star = minimize_scalar(
+        lambda eta: -chi(eta), bounds=(1e-9, 2 / (d + 2)), options={"xatol": 1e-12}, method="bounded"
+    ).x
+    theta, mu, energy = block(star, n, d, noise)
+    low = n / (n + d + 1 + noise)
+    constants = {True: 1 / (1 / low + (d + 1) / n * energy), False: low * theta**2 / mu}
+    assert constants[True] > constants[False]
+    for first in (True, False):
+        t = 0.003
+        r = (0.99, 0.99 * t) if first else (0.99 * t, 0.99)
+        dist = PromptDistribution(d, (n, n), r, sigma=sigma)
+        found = optimal_delta_rule(dist)
+        above = ((dist.M - found.risk) / (0.99**2 * d) - chi(star)) / t**2
+        assert np.isclose(above, constants[first], atol=5e-3)
+
+
+@pytest.mark.claim("thm-delta-order")
+@pytest.mark.parametrize("t", [0.2, 0.7])
+def test_best_first_needs_a_step_for_each_task(t):
+    """One step for the prompt wants the best task last."""
+    for sigma in (0.0, 1.0):
+        first, last = (PromptDistribution(10, (30, 30), r, sigma=sigma) for r in ((0.8, 0.8 * t), (0.8 * t, 0.8)))
+        assert optimal_delta_rule(first).risk < optimal_delta_rule(last).risk * (1 - 1e-3)
+        assert optimal_delta_rule(first, "prompt").risk > optimal_delta_rule(last, "prompt").risk * (1 + 1e-3)
