@@ -258,8 +258,6 @@ MUTATIONS = [
     Mutation("the noise that a step writes", "delta_steps.py", "self.noise * w[..., 0] ** 2", "self.noise * w[..., 0]"),
     Mutation("the best steps for one task", "delta_steps.py", "e / ((m + 2) * e", "e / ((m + 1) * e"),
     Mutation("the weights of small steps", "delta_steps.py", "float(t3 / (t2 + t3))", "float(t3 / t2)"),
-    Mutation("what later gates do to a block", "label_energy.py", "one * g, two * gg", "one, two"),
-    Mutation("a start at the line", "reproduce/below.py", "* line.omega[-1] *", "*"),
     Mutation("the line of equal weights", "reproduce/inside.py", '(Layout(), "uniform")', '(Layout(), "free")'),
     Mutation("what a copy's gate does not see", "reproduce/below.py", "slice(d, d + 1)", "slice(d - 1, d)"),
     Mutation("who asks and who answers", "reproduce/contents.py", "(W_q @ W_k.mT)", "(W_k @ W_q.mT)"),
