@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from threading import Thread
 
 NAMES = "chromium", "chromium-browser", "google-chrome"
+# How long a tab waits for what never comes, in milliseconds: a machine may be busy with other things.
+PATIENCE = 600_000
 
 
 def found():

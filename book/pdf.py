@@ -2,6 +2,7 @@
 
 A browser prints one page after the other, as it prints them for a reader: assets/print.css. Then they are joined: a
 title and the contents before them, page numbers that run on, and links from page to page that lead within the book.
+What is a heading, a list or a table, and what a figure shows in words, is marked for those who hear it.
 """
 
 import sys
@@ -90,7 +91,7 @@ def on_paper(start, title):
 def to_paper(tab):
     from pypdf import PdfReader
 
-    return PdfReader(BytesIO(tab.pdf(format="A4", prefer_css_page_size=True)))
+    return PdfReader(BytesIO(tab.pdf(format="A4", prefer_css_page_size=True, tagged=True)))
 
 
 def printed(tab, origin, name, start):
@@ -125,11 +126,11 @@ class Binding:
 
         self.origin, self.pages = origin, {page.path: page for page in pages}
         self.writer, self.starts = PdfWriter(), {}
-        self.writer.append(front, import_outline=False)
+        self.printed = [front, *(page.printed for page in pages)]
         self.front = len(front.pages)
-        for page in pages:
-            self.starts[page.path] = len(self.writer.pages)
-            self.writer.append(page.printed, import_outline=False)
+        for path, printed in zip(["", *self.pages], self.printed, strict=True):
+            self.starts[path] = len(self.writer.pages)
+            self.writer.append(printed, import_outline=False)
         home = next((page.home for page in pages if page.path == "index.html"), "")
         self.home = home.removesuffix("index.html")
 
@@ -164,12 +165,20 @@ class Binding:
         return bool(place or self.home)
 
     def lead_all(self):
-        ends = [(0, ""), *((start, path) for path, start in self.starts.items())]
+        ends = [(start, path) for path, start in self.starts.items()]
         for i, page in enumerate(self.writer.pages):
             path = max(end for end in ends if end[0] <= i)[1]
             links = page.get("/Annots", [])
             for link in [link for link in links if not self.lead(link.get_object(), path)]:
                 links.remove(link)
+
+    def structure(self):
+        from book import tags
+
+        joined = tags.Structure(self.writer)
+        for printed, start in zip(self.printed, self.starts.values(), strict=True):
+            joined.take(printed, start)
+        joined.write()
 
     def outline(self, parts):
         """Parts, pages and their sections, at the side."""
@@ -200,6 +209,7 @@ def make(site, parts, cited, title, target, say=print):
     pages = {}
     with chromium.served(site) as origin, chromium.opened() as browser:
         tab = browser.new_context(color_scheme="light").new_page()
+        tab.set_default_timeout(chromium.PATIENCE)
         start = 1
         for name in (name for _, names in parts for name in names):
             pages[name] = printed(tab, origin, name, start)
@@ -209,6 +219,7 @@ def make(site, parts, cited, title, target, say=print):
         binding = Binding(origin, to_paper(tab), list(pages.values()))
     binding.lead_all()
     binding.outline(parts)
+    binding.structure()
     binding.write(target, title, frame.names(cited["authors"]) if cited else "")
     return len(binding.writer.pages)
 

@@ -341,7 +341,7 @@ print(
 # for another reason.
 
 # %%
-for exponent in (0, 2):
+for exponent, expected in ((0, (50, 0.2565)), (2, (4.514, -0.3062))):
     Sx = power_law(exponent).Sx
     dist = PromptDistribution(
         50, (5, 40), (0.3, 0.8), R=[[1, 0.5], [0.5, 1]], Sx=Sx
@@ -351,6 +351,7 @@ for exponent in (0, 2):
     first, second = best.omega / best.omega[1]
     assert first < second and (scalar.risk > best.risk + 1e-9) == (first < 0)
     assert (D < threshold) == (exponent == 2)
+    assert np.allclose((D, first), expected, rtol=1e-3)
     print(f"c = {exponent}: D = {D:.1f}, weights {first:.2f} : {second:.0f}")
 
 # %% [markdown]

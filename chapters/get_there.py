@@ -116,8 +116,8 @@ plotting.FigureData(
 # ````{dropdown} Why it is true
 # (proof-prop-wrong-way-round)=
 # ```{prf:proof}
-# By {prf:ref}`thm-ceiling` $P = w_y A_{xx} + A_{xy} w_x^\top$, and $\text{risk}(f) \ge \risk(P, \omega)$. For $\Sigma_x^{1/2} P\, \Sigma_x^{1/2} = u v^\top$ the formula of {prf:ref}`prop-population-risk` reads
-# $M - 2\, r^\top \omega\, v^\top \Sigma u + \norm{\omega}^2 \norm{u}^2\, v^\top (M I + \gamma \Sigma) v$. At its best scale it is $M - (r^\top \omega)^2 / \norm{\omega}^2$ times $(v^\top \Sigma u)^2 / (\norm{u}^2\, v^\top (M I + \gamma \Sigma) v)$. The best $u$ is $\Sigma v$, which leaves $v^\top \Sigma^2 v / v^\top (M I + \gamma \Sigma) v$, at most the largest $s_i^2 / (M + \gamma s_i)$; this grows with $s_i$.
+# By {prf:ref}`thm-ceiling` $P = w_y A_{xx} + A_{xy} w_x^\top$, and $\text{risk}(f) \ge \risk(P, \omega)$. For $\Sigma_x^{1/2} P\, \Sigma_x^{1/2} = u u'^\top$ the formula of {prf:ref}`prop-population-risk` reads
+# $M - 2\, r^\top \omega\, u'^\top \Sigma u + \norm{\omega}^2 \norm{u}^2\, u'^\top (M I + \gamma \Sigma) u'$. At its best scale it is $M - (r^\top \omega)^2 / \norm{\omega}^2$ times $(u'^\top \Sigma u)^2 / (\norm{u}^2\, u'^\top (M I + \gamma \Sigma) u')$. The best $u$ is $\Sigma u'$, which leaves $u'^\top \Sigma^2 u' / u'^\top (M I + \gamma \Sigma) u'$, at most the largest $s_i^2 / (M + \gamma s_i)$; this grows with $s_i$.
 # ```
 # ````
 #
@@ -191,7 +191,7 @@ print(
 # ```{prf:proof}
 # In the basis of eigenvectors, and at a suitable scale, $w_x = e_1$ and $A_{xy} = c\, e_1$; as outputs are divided by $n$, $f_P = c\, x_1\, \frac1n \sum_i y_i x_{i1}$ with $c = \bar r n / (M + \gamma s_1)$, $\bar r = \ones^\top r / n$.
 #
-# *Two blocks.* To first order a change of $(w_x, A_{xy})$ changes $f$ by terms odd in $y$, one of $(w_y, A_{xx})$ by terms even in $y$. The residual $y_{n+1} - f_P$ is odd. So the derivative in the second block is zero, and the blocks do not mix in the second derivative. In the first block $f = f_P$, of rank one, with the risk of the proof above: for given $v$ it is a positive definite quadratic in $u$, and what the best $u$ leaves is a Rayleigh quotient whose largest value is simple, as $s_1 > s_2$. So no direction leads down, and none is flat but the scale.
+# *Two blocks.* To first order a change of $(w_x, A_{xy})$ changes $f$ by terms odd in $y$, one of $(w_y, A_{xx})$ by terms even in $y$. The residual $y_{n+1} - f_P$ is odd. So the derivative in the second block is zero, and the blocks do not mix in the second derivative. In the first block $f = f_P$, of rank one, with the risk of the proof above: for given $u'$ it is a positive definite quadratic in $u$, and what the best $u$ leaves is a Rayleigh quotient whose largest value is simple, as $s_1 > s_2$. So no direction leads down, and none is flat but the scale.
 #
 # *The second block.* Change $w_y$ by $\epsilon$ and $A_{xx}$ by $E$. The risk changes, to second order, by $\E (\delta f)^2 - 2\, \E[(y_{n+1} - f_P)\, \epsilon\, \tfrac1n \sum_i y_i\, x^\top E x_i]$ with
 #
@@ -323,7 +323,7 @@ print(
 )
 
 # %% [markdown]
-# What this page does not show: which random starts fall in, how long training waits at the saddle, and whether gates add levels of their own. The runs are few, with one optimiser and one schedule.
+# What this page does not show: which random starts fall in, how long training waits at the saddle, and whether gates add levels of their own. The runs are few, with one optimiser and one schedule; {doc}`starts` counts many more.
 #
 # ## Exercises
 #

@@ -145,20 +145,20 @@ plotting.FigureData(
 # ```{prf:proof}
 # *Part 1.* By {prf:ref}`prop-unrolled` the prediction is $\sum_i \omega_i\, (w^\top z_i)(z_{n+1}^\top A\, z_i)$ over all tokens, with weight one for the query's own. The query's label is zero.
 #
-# *Part 2.* Write $\alpha_i = w_c^\top c_i$, $a = A_{cx}^\top c$, $b = c^\top A_{cy}$, $\kappa_i = A_{xc} c_i$ and $m_i = c^\top A_{cc} c_i$. Both sides are polynomials in features, tasks and noise, and agree on the support of a Gaussian law; so they agree for all features, with no noise, and with the task of any one example anywhere in the range of $C$. Take an example $i$ of positive weight, with task $\beta$, and let
+# *Part 2.* Write $\alpha_i = w_c^\top c_i$, $u = A_{cx}^\top c$, $b = c^\top A_{cy}$, $\theta_i = A_{xc} c_i$ and $m_i = c^\top A_{cc} c_i$. Both sides are polynomials in features, tasks and noise, and agree on the support of a Gaussian law; so they agree for all features, with no noise, and with the task of any one example anywhere in the range of $C$. Take an example $i$ of positive weight, with task $\beta$, and let
 # all other examples have $x_j = 0$, hence $y_j = 0$. Now $y_i = \beta^\top x_i$ and
 #
 # $$
 # \begin{aligned}
-# \omega_i\, (w_x^\top x_i + w_y y_i + \alpha_i)\, (x^\top A_{xx} x_i + y_i\, x^\top A_{xy} + x^\top \kappa_i + a^\top x_i + b\, y_i + m_i) & \\
+# \omega_i\, (w_x^\top x_i + w_y y_i + \alpha_i)\, (x^\top A_{xx} x_i + y_i\, x^\top A_{xy} + x^\top \theta_i + u^\top x_i + b\, y_i + m_i) & \\
 # {} + E(x) = \omega_i\, y_i\, x^\top P x_i & ,
 # \end{aligned}
 # $$
 #
 # where $E$, from the query's own write, the delimiters and the other examples, does not depend on $x_i$. Sort by the degree in $\beta$.
 #
-# Degree two: $w_y\, y_i^2\, (x^\top A_{xy} + b) = 0$. Degree one: $w_y (x^\top A_{xx} x_i + x^\top \kappa_i + a^\top x_i + m_i) + (w_x^\top x_i + \alpha_i)(x^\top A_{xy} + b) = x^\top P x_i$. If $w_y$ were zero, the terms of degree one in $x$ and in $x_i$ would say $P = A_{xy} w_x^\top$, of rank one. So $w_y \ne 0$, $A_{xy} = 0$, $b = 0$; then
-# $w_y A_{xx} = P$, $\kappa_i = 0$, $a = 0$, $m_i = 0$. Degree zero: $\omega_i (w_x^\top x_i + \alpha_i)\, x^\top P x_i / w_y + E(x) = 0$. The terms of degree two in $x_i$ give $w_x = 0$, as $P \ne 0$; those of degree one give $\alpha_i = 0$. What is left is $E(x) = 0$; its terms of degree two in $x$ are those of the query's own write, $(w_c^\top c)\, x^\top P x / w_y$, so $w_c^\top c = 0$. (What delimiters write sums to zero; each may be anything.)
+# Degree two: $w_y\, y_i^2\, (x^\top A_{xy} + b) = 0$. Degree one: $w_y (x^\top A_{xx} x_i + x^\top \theta_i + u^\top x_i + m_i) + (w_x^\top x_i + \alpha_i)(x^\top A_{xy} + b) = x^\top P x_i$. If $w_y$ were zero, the terms of degree one in $x$ and in $x_i$ would say $P = A_{xy} w_x^\top$, of rank one. So $w_y \ne 0$, $A_{xy} = 0$, $b = 0$; then
+# $w_y A_{xx} = P$, $\theta_i = 0$, $u = 0$, $m_i = 0$. Degree zero: $\omega_i (w_x^\top x_i + \alpha_i)\, x^\top P x_i / w_y + E(x) = 0$. The terms of degree two in $x_i$ give $w_x = 0$, as $P \ne 0$; those of degree one give $\alpha_i = 0$. What is left is $E(x) = 0$; its terms of degree two in $x$ are those of the query's own write, $(w_c^\top c)\, x^\top P x / w_y$, so $w_c^\top c = 0$. (What delimiters write sums to zero; each may be anything.)
 #
 # *Part 3.* By {prf:ref}`thm-ceiling` $\text{risk}(f) = \risk(P, \omega) + \E (f - f_P)^2$ with the layer's own step $f_P$. If this is the least value of $\risk$ over the weights in reach, then $f = f_P$ almost surely and $(P, \omega)$ is a best pair, with $r^\top \omega \ne 0$, as the risk is below $M$. So $P$ is the best for this $\omega$: by the first step in the proof of {prf:ref}`thm-stationary-points`, which holds for any weights, a multiple, not zero, of $C (M I + \gamma \Sigma_x C)^{-1} = C^{1/2} (M I + \gamma\, C^{1/2} \Sigma_x C^{1/2})^{-1} C^{1/2}$, symmetric, semidefinite, and of the rank of $C$. So part 2 applies.
 # ```

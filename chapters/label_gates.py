@@ -559,7 +559,7 @@ print(
 )
 
 # %% [markdown]
-# The trained layer at the top (triangle) has every weight free. It passes below the line, and stops short of the best sigmoid gate. Its gates may read features too, so the ceiling need not hold for it.
+# The trained layer at the top (triangle) has every weight free. It passes below the line, and stops short of the best sigmoid gate. Its gates may read features too, so the ceiling need not hold for it. How far such layers go, over dimensions and seeds: {doc}`below_the_line`.
 
 # %% tags=["check"]
 predicted = sigmoids[5][0]

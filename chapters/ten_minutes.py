@@ -176,7 +176,7 @@ glue("ten_less", float(1 - best.risk / equal.risk), display=False)
 # useful there is none. (If one task has more examples than the other, a gate can help even then: the many repeat each other.)
 #
 # **When they do not.** A gate can only forget. The weight of an example is a product of numbers up to 1, so weights can rise along the
-# prompt and never fall. (Mamba also scales what each token writes; that factor multiplies the weight and can make weights fall. Here writes have none.) If the better of two equally long tasks comes *first*, the best that one gate per
+# prompt and never fall. (Mamba also scales what each token writes; that factor multiplies the weight and [can make weights fall](writes_and_heads). Here writes have none.) If the better of two equally long tasks comes *first*, the best that one gate per
 # token can do is to leave everything alone. The picture shows it: swap the two tasks, and the gated layer falls back to linear attention.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-three-answers", "caption": "One gate per token helps if the better task comes last, and not at all if it comes first. Risk per dimension, 50 examples of each of two tasks, ten dimensions. Two value channels with gates of their own reach the optimum in either order."}}

@@ -525,6 +525,15 @@ nearest = {
     bound: max(near.get(bound, 0.0) for _, _, near in drawn)
     for bound in ("ranges", "cross-ratio", "rank")
 }
+# The special cases of Theorem A, where they are all but its condition.
+for c in (0.99, 1.01):
+    for name, s, lam, M in (
+        ("features", (1, 1 / (9 * c)), (1, 1e9), 1e4),
+        ("tasks", (1, 1e-12), (1e6 - 1, 9e6 * c - 1), 2),
+        ("eight", (1, 1e-12), (1, 1 + 8e6 * c), 1e6),
+    ):
+        holds = sufficient(s, lam, M)
+        assert holds[name] == holds["cross-ratio"] == (c < 1), name
 several = sum(count > 1 for _, count, _ in drawn)
 assert min(nearest.values()) > 0.95 and several > 50
 print(

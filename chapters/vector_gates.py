@@ -128,7 +128,7 @@ plotting.FigureData(
 # ````
 #
 # A layer with two heads does the same with scalar gates, if the heads share keys and queries and the read-out subtracts one from the other: its output is the
-# same difference.
+# same difference ({doc}`writes_and_heads` has heads with keys of their own).
 #
 # `signed_weights_to_gates` returns the gates of the proposition and $\nu$, and `GLA.from_weights` builds the layer:
 
@@ -541,6 +541,6 @@ assert np.abs(maps(layer, dist) - target).max() < 1e-12
 # for c in (*np.linspace(0, 0.9, 19), turn - 1e-3, turn + 1e-3):
 #     first, loss = shortfall(c)
 #     assert (first < 0) == (loss > 1e-9) == (c > turn)
-# assert shortfall(0.9)[1] > 0.5
+# assert np.isclose(shortfall(0.9)[1], 0.5682, rtol=1e-3)
 # ```
 # ````

@@ -135,6 +135,13 @@ def _add_reproduce(commands: Any) -> None:
         **WHOLE,
     )
     _add_run_options(below, seeds=5)
+    starts = what.add_parser(
+        "starts",
+        help="from which starts, step sizes and gate biases training gets there",
+        description=f"Train small layers from several starts, many seeds at once, and see which arrive. {again}",
+        **WHOLE,
+    )
+    _add_run_options(starts, seeds=10)
 
 
 def _add_run_options(parser: argparse.ArgumentParser, seeds: int) -> None:

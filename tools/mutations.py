@@ -260,6 +260,13 @@ MUTATIONS = [
     Mutation("the weights of small steps", "delta_steps.py", "float(t3 / (t2 + t3))", "float(t3 / t2)"),
     Mutation("the line of equal weights", "reproduce/inside.py", '(Layout(), "uniform")', '(Layout(), "free")'),
     Mutation("what a copy's gate does not see", "reproduce/below.py", "slice(d, d + 1)", "slice(d - 1, d)"),
+    Mutation("a start that is closed", "reproduce/plateau.py", "layers[0].W_k[dist.d] = 0", "layers[0].W_k[0] = 0"),
+    Mutation(
+        "a merged start is the same function",
+        "reproduce/starts.py",
+        "layer.W_q @ layer.W_k.mT",
+        "layer.W_k @ layer.W_q.mT",
+    ),
     Mutation("who asks and who answers", "reproduce/contents.py", "(W_q @ W_k.mT)", "(W_k @ W_q.mT)"),
     Mutation("the command's digits", "cli.py", "if 1e-3 <= value < 1e4 else", "if True else"),
     Mutation("negative numbers on the command line", "cli.py", 'out[-1] += "=" + word', "out.append(word)"),

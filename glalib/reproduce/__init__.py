@@ -14,6 +14,8 @@ The rooms:
     contents    what of a trained layer reaches a prediction
     inside      what trained layers have learned, over settings and seeds
     below       layers whose gates read labels: how far below the line, and what they use
+    starts      which runs arrive, over starts, step sizes and gate biases
+    plateau     how long a layer waits before it learns, over dimensions
     command     what the commands of `glalib reproduce` do
 """
 
@@ -25,7 +27,9 @@ from .depth import depth, depth_summary, start_stack, train_stack
 from .figure1 import figure1, figure1_summary, train_point
 from .inside import inside, inside_summary, train_inside
 from .panels import PANELS
+from .plateau import train_plateau
 from .provenance import load_average, processor, versions
+from .starts import starts, starts_summary, train_starts
 from .sweep import sweep
 from .table import AUTHORS, EVALUATION, RECIPES, start, summary, table, train_cell
 
@@ -49,13 +53,17 @@ __all__ = [
     "reproduce",
     "start",
     "start_stack",
+    "starts",
+    "starts_summary",
     "summary",
     "sweep",
     "table",
     "train_below",
     "train_cell",
     "train_inside",
+    "train_plateau",
     "train_point",
     "train_stack",
+    "train_starts",
     "versions",
 ]

@@ -14,6 +14,7 @@ from .depth import depth, depth_summary
 from .figure1 import figure1, figure1_summary
 from .inside import inside, inside_summary
 from .runs import Row
+from .starts import starts, starts_summary
 from .table import summary, table
 
 MOST_SEEDS = 10_000  # more is a slip: years of work
@@ -24,6 +25,7 @@ COMMANDS: dict[str, tuple[Callable[..., list[Row]], Callable[[list[Row]], str]]]
     "depth": (depth, depth_summary),
     "inside": (inside, inside_summary),
     "below": (below, below_summary),
+    "starts": (starts, starts_summary),
 }
 
 

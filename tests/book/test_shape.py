@@ -21,7 +21,6 @@ READ = sorted(set(PAGES) - set(LOOKED_UP))
 STATEMENT = re.compile(r"^(`{3,})\{prf:(?!proof)\w+\}[^\n]*\n:label: *(\S+)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 PROOF = re.compile(r"^(`{3,})\{prf:proof\}[^\n]*\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 EXERCISE = re.compile(r"^(`{3,})\{exercise\} *([^\n]*)\n:label: *(\S+)\n.*?^\1$", re.MULTILINE | re.DOTALL)
-TO_RENAME = {"inside": {"a", r"\kappa"}}  # letters of the table that a proof still has for something else
 KINDS = ("By hand", "Compute", "Explore")
 MOST_LINES = 25  # of a cell that is shown
 LONGEST_WAY = 2500  # characters that a reader passes before the first figure or table: about two screens
@@ -108,7 +107,6 @@ def test_letters_of_the_symbol_table_in_statements_and_proofs_are_listed_on_the_
     table = symbols.read(ROOT)
     listed = set().union(*(symbols.letters(table[key].symbol) for key in block.group(1).split()))
     reserved = set().union(*(symbols.letters(symbol.symbol) for symbol in table.values())) - symbols.RUNNING
-    reserved -= TO_RENAME.get(name, set())
     proofs = [("", "a proof", body) for _, body in PROOF.findall(text(name))]
     for _, label, body in STATEMENT.findall(text(name)) + proofs:
         unknown = symbols.letters(body) & reserved - listed

@@ -66,6 +66,14 @@ def test_correlated_tasks_read_energies_alone():
     e = d - law @ ((t - 0.25) / t)
     c = law @ (inner[:, 2, :2] / t)
     omega = np.linalg.solve(T * S[:, None] + e[:, :, None] * np.eye(2), c[..., None])[..., 0]
+    # The normal equations of one prompt's weights, one for each example, under the same law of tasks.
+    b, labels = drawn[:, index], y[0]
+    variance = (b**2).sum(2) + 0.5**2
+    mean = b * (labels / variance)[..., None]  # of x_i, given the tasks and y_i
+    products = np.einsum("g,gia,gja->ij", law[0], mean, mean) + np.diag(law[0] @ (d - (b**2).sum(2) / variance))
+    wanted = np.einsum("g,ga,gia->i", law[0], drawn[:, 2], mean)
+    exact = np.linalg.solve(np.outer(labels, labels) * products, labels * wanted)
+    assert np.allclose(omega[0, index], exact, rtol=1e-9)
     v = ((omega[:, index] * y)[..., None] * x).sum(1)
     for use in (y, y**3, y * y[:, ::-1] ** 2, np.sin(y) * (index == 0), y * (index == 1)):
         z = ((tasks[:, 2] - v) * (use[..., None] * x).sum(1)).sum(1)

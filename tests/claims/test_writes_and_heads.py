@@ -79,7 +79,17 @@ def test_the_best_weights_that_are_not_negative(seed):
     kept = [optimal_wpgd(PromptDistribution(3, counts, np.maximum(s * r, 0), **more)).risk for s in (1, -1)]
     assert found == pytest.approx(min(kept), abs=1e-7 * dist.M)
     free = optimal_wpgd(dist).risk
+    assert dist.M - min(kept) > 0.5 * (dist.M - free) * (1 - 1e-9)
     assert (min(kept) < free + 1e-10 * dist.M) == (r[0] * r[1] >= 0)
+
+
+@pytest.mark.claim("thm-writes")
+def test_a_gate_on_the_write_keeps_one_half_at_worst():
+    """Attained: white features, and as much relevance of one sign as of the other."""
+    dist = PromptDistribution(4, (3, 7), np.array([1.0, -1.0]) * 0.6 * np.sqrt([(5 + 3) / 3, (5 + 7) / 7]) / 2)
+    half = [optimal_wpgd(PromptDistribution(4, (3, 7), np.maximum(s * dist.r, 0))).risk for s in (1, -1)]
+    assert half[0] == pytest.approx(half[1], rel=1e-12)
+    assert dist.M - half[0] == pytest.approx((dist.M - optimal_wpgd(dist).risk) / 2, rel=1e-10)
 
 
 class Coupled(nn.Module):

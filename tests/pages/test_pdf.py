@@ -18,11 +18,14 @@ HEAD = """<!DOCTYPE html><html lang="en" data-theme="dark"><head><meta charset="
 <body><main class="bd-main"><div class="bd-content"><article class="bd-article">{text}</article></div></main></body>
 </html>"""
 ONE = """<section id="one"><h1>Page one<a class="headerlink" href="#one">#</a></h1>
-<p><a href="two.html#there">across</a> <a href="#here">below</a> <a href="two.html">next</a> <a href="x.csv">data</a>
-<a href="https://example.org/">away</a></p>
+<p><a href="two.html#there">across</a> <a href="#here">be<em>low</em></a> <a href="two.html">next</a>
+<a href="x.csv">data</a> <a href="https://example.org/">away</a></p>
+<img alt="A drawing" width="9" height="9" src="data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'
+viewBox='0 0 9 9'><path d='M0 0H9V9'/></svg>"><table><thead><tr><th>a</th></tr></thead><tr><td>b</td></tr></table>
 <details><summary>Why</summary>because of a proof</details></section>
 <section id="here" style="break-before: page"><h2>A section</h2></section>"""
-TWO = """<section id="two"><h1>Page two</h1></section>
+TWO = """<section id="two"><h1>Page two</h1>
+<table><thead><tr><th>c</th></tr></thead><tr><td>d</td></tr></table></section>
 <section id="there" style="break-before: page"><h2>Over there</h2></section>"""
 CITED = {"authors": [{"name": "Some One"}], "version": "1.2"}
 PARTS = [("", ["index"]), ("A part", ["two"])]
@@ -91,7 +94,9 @@ def test_a_small_book_is_bound(small):
 
 def test_its_links_lead_within_it_or_away(small):
     assert loose(small) == []
-    assert [(i, page) for i, page, _ in links(small) if page is not None] == [(1, 2), (1, 4), (2, 5), (2, 3), (2, 4)]
+    # What is set in another type is a link of its own.
+    within = [(1, 2), (1, 4), (2, 5), (2, 3), (2, 3), (2, 4)]
+    assert [(i, page) for i, page, _ in links(small) if page is not None] == within
     assert [address for *_, address in links(small) if address] == ["https://example.org/"]
 
 
@@ -108,6 +113,70 @@ def test_a_loose_link_is_seen(site, tmp_path, monkeypatch):
     assert len(loose(bind(site, tmp_path / "loose.pdf"))) > 3
 
 
+def kids(element):
+    """What an element holds, but for numbers of what is on its page."""
+    held = element.get("/K", [])
+    found = [kid.get_object() for kid in (held if isinstance(held, list) else [held])]
+    return [kid for kid in found if isinstance(kid, dict)]
+
+
+def structure(reader):
+    """The elements of structure; ends with an error where the book has none."""
+    from book import tags
+
+    return list(tags.elements(reader.trailer["/Root"]["/StructTreeRoot"]["/K"]))
+
+
+def test_it_can_be_heard(small):
+    assert small.trailer["/Root"]["/MarkInfo"]["/Marked"] and small.trailer["/Root"]["/Lang"] == "en"
+    found = structure(small)
+    kinds = [element["/S"] for element in found]
+    assert (kinds.count("/Document"), kinds.count("/Part"), kinds.count("/H1"), kinds.count("/Table")) == (1, 3, 3, 2)
+    assert [element["/Alt"] for element in found if element["/S"] == "/Figure"] == ["A drawing"]
+    heads = [element["/ID"] for element in found if "/ID" in element]
+    assert [said["/Headers"] for element in found for said in element.get("/A", []) if "/Headers" in said] == [
+        [head] for head in heads
+    ]
+    assert len(set(heads)) == 2
+
+
+def astray(reader):
+    """Pages and links that the structure has elsewhere, and what it has beside them."""
+    numbers = reader.trailer["/Root"]["/StructTreeRoot"]["/ParentTree"]["/Nums"]
+    held = dict(zip(numbers[::2], (element.get_object() for element in numbers[1::2]), strict=True))
+    linked = set()
+    for page in reader.pages:
+        for element in (element.get_object() for element in held[page["/StructParents"]]):
+            places = [part.raw_get("/Pg") for part in (element, *kids(element)) if "/Pg" in part]
+            if page.indirect_reference not in places:
+                yield element
+        for link in page.get("/Annots", []):
+            linked.add(link)
+            if link not in [kid.raw_get("/Obj") for kid in kids(held[link["/StructParent"]]) if "/Obj" in kid]:
+                yield link
+    objects = [kid.raw_get("/Obj") for element in structure(reader) for kid in kids(element) if "/Obj" in kid]
+    yield from (place for place in objects if place not in linked)
+
+
+def test_what_is_heard_is_in_its_place(small):
+    assert list(astray(small)) == []
+
+
+@pytest.mark.parametrize("left", ["/StructParents", "/StructParent"])
+def test_what_is_heard_out_of_its_place_is_seen(site, tmp_path, left):
+    reader = bind(site, tmp_path / "astray.pdf")
+    page = reader.pages[2]
+    place = page if left == "/StructParents" else page["/Annots"][0].get_object()
+    place[pypdf.generic.NameObject(left)] = pypdf.generic.NumberObject(0 if left == "/StructParents" else 2)
+    assert list(astray(reader))
+
+
+def test_a_book_that_cannot_be_heard_is_seen(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(pdf.Binding, "structure", lambda self: None)
+    with pytest.raises(KeyError, match="StructTreeRoot"):
+        structure(bind(site, tmp_path / "silent.pdf"))
+
+
 def colours(page):
     """All that a page of a PDF is filled with, as #rrggbb."""
     content = pypdf.generic.ContentStream(page.get_contents(), None)
@@ -121,6 +190,7 @@ def test_paper_is_white_in_the_dark(site, browser, planted):
     """And a page is as it was, once it is printed. planted: something turns it dark on paper, which is seen."""
     with chromium.served(site) as origin:
         tab = browser.new_page()
+        tab.set_default_timeout(chromium.PATIENCE)
         tab.goto(f"{origin}/index.html")
         tab.add_style_tag(content="html[data-theme=dark] article { background: #102030; print-color-adjust: exact }")
         if planted:
@@ -167,8 +237,13 @@ def test_the_whole_book_is_bound(whole):
     assert sum(page is not None for _, page, _ in leading) > 1000
     found = {words(title) for title in titles(whole.outline)}
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    for name in (name for _, names in pdf.plan(toc) for name in names):
+    names = [name for _, names in pdf.plan(toc) for name in names]
+    for name in names:
         assert title(name) in found
+    kinds = [element["/S"] for element in structure(whole)]
+    assert kinds.count("/H1") == len(names) + 2  # the title of the book, all statements
+    assert kinds.count("/Figure") > len(names) and kinds.count("/Table") > 10
+    assert list(astray(whole)) == []
 
 
 def test_proofs_and_formulas_are_in_it(whole):

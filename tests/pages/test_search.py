@@ -1,7 +1,8 @@
 """The search finds statements, and each result shows a line that can be read. On the built book, in a browser."""
 
 import pytest
-from browse import PATIENCE
+
+from book import chromium
 
 QUERIES = {
     "Theorem A": "Theorem A",
@@ -14,7 +15,7 @@ QUERIES = {
 def results(browser, origin, query, without=None):
     """Title and line of each result. without: a script that is kept from the page."""
     page = browser.new_page()
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(chromium.PATIENCE)
     if without:
         page.route(f"**/{without}*", lambda route: route.abort())
     try:

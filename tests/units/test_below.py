@@ -1,7 +1,9 @@
 """Layers below the line: what is shut is not seen, differences are paired, and the command trains and goes on."""
 
+import copy
 import json
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +17,10 @@ from glalib.layout import DELIMITED
 from glalib.reproduce import below_summary, train_below
 from glalib.reproduce.below import SHUT, begin, mean_and_error, shut, squared_errors
 from glalib.reproduce.figure1 import start
+from glalib.reproduce.runs import numbers
 
 room = import_module("glalib.reproduce.below")
+DATA = Path(__file__).parents[2] / "chapters" / "data" / "below.json"
 DIST = PromptDistribution(3, (4, 4), (0.2, 0.8))
 
 
@@ -79,6 +83,49 @@ def test_gates_that_read_nothing_are_forgetting_at_a_steady_rate():
     sampled = (beta * step).sum(1), (step * step).sum(1), gates.prod(1), (gates**2).prod(1)
     for values, exact in zip(sampled, block_sums(lambda y: 1 / (1 + np.exp(-0.5 - 0.8 * y)), 4, 3), strict=True):
         assert abs(values.mean() - exact) < 4 * values.std() / 100_000**0.5
+
+
+def test_what_is_stored_is_whole_and_passes_below_the_line():
+    """Lines recomputed; from the line every run is below up to d = 20, and none below what labels give at best."""
+    rows = json.loads(DATA.read_text(encoding="utf-8"))
+    places = [(row["beginning"], row["d"], row["seed"]) for row in rows]
+    seeds = max(place[2] for place in places) + 1
+    assert places == [(b, d, seed) for b in room.RECIPES for d in room.DIMENSIONS[b] for seed in range(seeds)]
+    for row in rows:
+        dist = PromptDistribution(row["d"], (2 * row["d"],) * 2, row["r"])
+        assert row["theory"] == pytest.approx(optimal_wpgd(dist, "monotone").risk / row["d"], rel=1e-12)
+        assert row["configuration"].items() >= numbers(room.RECIPES[row["beginning"]]).items()
+        assert {"versions", "provenance", "seconds"} <= set(row) and set(row["without"]) == set(SHUT)
+        if row["beginning"] == "line":
+            assert row["risk"] > energy_risk(row["d"], dist.counts, row["r"]) / row["d"] - 4 * row["stderr"]
+            assert row["d"] > 20 or row["risk"] < row["theory"]
+
+
+@pytest.mark.claim("prop-even-reading")
+@pytest.mark.parametrize("sigma", [0.0, 0.6])
+def test_the_risk_is_even_in_what_a_gate_reads(sigma):
+    """The layer itself, at Eq. (9): prompts whose tasks, or whose features, are turned, and a gate turned with them."""
+    dist = PromptDistribution(3, (2, 3), (0.4, 0.6), R=[[1, 0.3], [0.3, 1]], sigma=sigma)
+    net = start(dist, "gla", 0).double()
+    generator, width = torch.Generator().manual_seed(1), net.width
+    with torch.no_grad():
+        net.layers[0].construct(torch.randn(3, width, generator=generator), torch.eye(3, width), net.h)
+        net.layers[0].W_g.normal_(generator=generator)
+    Z, label, features = DELIMITED(dist.sample(50, generator, dtype=torch.float64)), slice(3, 4), slice(0, 3)
+
+    def turned(*parts):
+        """Predictions where these parts of tokens change sign, and with them the gate's rows for them."""
+        other, prompts = copy.deepcopy(net), Z.clone()
+        with torch.no_grad():
+            for part in parts:
+                prompts[..., part] *= -1
+                other.layers[0].W_g[part] *= -1
+            return other(prompts)
+
+    with torch.no_grad():
+        whole = net(Z)
+    assert torch.allclose(turned(label), -whole, rtol=1e-12)
+    assert torch.allclose(turned(label, features), -whole, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from glalib import GLA, Layout, PromptDistribution, Prompts, optimal_wpgd, population_risk, simulate_risk
+from glalib.gates import gates_to_weights
 from glalib.token_free import token_free_losses
 from glalib.training import Recipe, fit
 
@@ -364,9 +365,9 @@ def test_a_gate_on_the_write_scales_what_is_written(acts_on, layers):
         o = outputs(layer, tokens, acts_on, 0.3)
         tokens, wanted = tokens + o, wanted + o[:, -1] @ model.h
     torch.testing.assert_close(model(Z)[:, 0], wanted, **CLOSE)
-    weights = model.weights(Z) if layers == 1 else model.weights(Z)[0]
-    plain = randomised(GLA(4, Sigmoid(4, acts_on, channels), 1, 5, 4, generator=gen(), dtype=F64)).weights(Z)
+    weights, gates = (made if layers == 1 else made[0] for made in (model.weights(Z), model.gates(Z)))
     u = gate.write(Z)[:, None, :-1]
+    plain = gates_to_weights(gates, axis=1)[:, None]
     torch.testing.assert_close(weights, plain * (u if acts_on == "scalar" else u[..., None]), **CLOSE)
 
 
