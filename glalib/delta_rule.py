@@ -78,7 +78,7 @@ def delta_rule_risk(
             factor = overlap / energy if energy > 0 else 0.0
         else:
             factor = size * scale
-        risk = float(dist.M * (1 - 2 * factor * overlap + factor**2 * energy))
+        risk = float(dist.M * (1 - 2 * factor * overlap + factor * (factor * energy)))
     if not np.isfinite(risk):
         raise _check.fail("beta and scale", "small enough for a finite risk in float64", f"a risk of {risk}")
     return max(risk, dist.sigma**2)

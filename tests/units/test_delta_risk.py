@@ -183,7 +183,7 @@ def test_nothing_to_learn():
     for per in PER:
         found = optimal_delta_rule(dist, per)
         assert found.risk == dist.M and not found.beta.any()
-    assert delta_rule_risk(dist, 0.0) == dist.M
+    assert delta_rule_risk(dist, 0.0) == delta_rule_risk(dist, 0.0, scale=1e200) == dist.M
     assert found.to_dict()["beta"] == [0.0] * 4
 
 
