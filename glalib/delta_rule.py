@@ -58,8 +58,9 @@ def delta_rule_risk(
     - alpha: the decay, in [0, 1], before the example is read; the same shapes. 1 is the delta rule without decay.
     - scale: of the prediction; the best one if None.
 
-    The cost is proportional to n, to the number of tasks, and to the number of distinct eigenvalues of Sx. Rounding is
-    at the scale of M. For keys W x and queries W x take the distribution with W Sx W^T and W^-T C W^-1 for Sx and C.
+    Once Sx is diagonal, the cost is proportional to n, to the number of tasks, and to the number of distinct
+    eigenvalues of Sx. Rounding is at the scale of M. For keys and queries W x, W invertible, take the distribution with
+    W Sx W^T and W^-T C W^-1 for Sx and C.
 
     Raises ValueError or TypeError for wrong shapes, decays outside [0, 1], and steps so large that float64 overflows.
     This book's addition.
@@ -70,10 +71,14 @@ def delta_rule_risk(
     scale = None if scale is None else _check.real("scale", scale)
     law = Law(dist)
     with np.errstate(over="ignore", invalid="ignore"):  # complained of below
-        overlap, energy = law.moments(steps * law.top, steps * law.top, decays)
+        steps = steps * law.top
+        size = np.abs(steps).max() or 1.0  # what is written is divided by it, that tiny steps do not underflow
+        overlap, energy = law.moments(steps / size, steps, decays)
         if scale is None:
-            scale = float(overlap / energy) if energy > 0 else 0.0
-        risk = float(dist.M * (1 - 2 * scale * overlap + scale**2 * energy))
+            factor = overlap / energy if energy > 0 else 0.0
+        else:
+            factor = size * scale
+        risk = float(dist.M * (1 - 2 * factor * overlap + factor * (factor * energy)))
     if not np.isfinite(risk):
         raise _check.fail("beta and scale", "small enough for a finite risk in float64", f"a risk of {risk}")
     return max(risk, dist.sigma**2)

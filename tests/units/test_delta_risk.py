@@ -183,8 +183,16 @@ def test_nothing_to_learn():
     for per in PER:
         found = optimal_delta_rule(dist, per)
         assert found.risk == dist.M and not found.beta.any()
-    assert delta_rule_risk(dist, 0.0) == dist.M
+    assert delta_rule_risk(dist, 0.0) == delta_rule_risk(dist, 0.0, scale=1e200) == dist.M
     assert found.to_dict()["beta"] == [0.0] * 4
+
+
+def test_tiny_steps_are_a_weighted_step():
+    """However tiny: nothing underflows."""
+    wanted = optimal_wpgd(D, "uniform").risk
+    for step in (1e-100, 1e-160, 1e-200, 1e-300):
+        assert np.isclose(delta_rule_risk(D, step), wanted, rtol=1e-12)
+        assert np.isclose(delta_rule_risk(D, step, scale=0.1), D.M, rtol=1e-12)
 
 
 D = PromptDistribution(2, (3, 4), (0.2, 0.1))
@@ -197,6 +205,7 @@ BAD = {
     "a decay above one": (lambda: delta_rule_risk(D, 0.1, 1.1), r"alpha must be in \[0, 1\]"),
     "a scale in text": (lambda: delta_rule_risk(D, 0.1, scale="1"), "scale must be a finite number; got '1'"),
     "steps too large": (lambda: delta_rule_risk(D, 1e60), "beta and scale must be small enough for a finite risk"),
+    "a scale too large": (lambda: delta_rule_risk(D, 0.1, 1.0, 1e200), "beta and scale must be small enough"),
     "per token": (lambda: optimal_delta_rule(D, "token"), "per must be one of 'prompt', 'task', 'example'"),
     "decay a number": (lambda: optimal_delta_rule(D, decay=0.5), "decay must be one of True, False; got 0.5"),
 }
