@@ -542,7 +542,7 @@ print(best.certificate.replace(": ", ":\n"))
 # :class: dropdown
 #
 # The width is about proportional to $e$: half as much with each step. So a scan must be twice as fine each time. The certificate only needs
-# more halvings where the valley is: over all the steps the number of its values does not double.
+# more halvings where the valley is: over all the steps the number of its values grows by a fifth.
 #
 # ```python
 # widths, evaluations = [], []
@@ -554,7 +554,7 @@ print(best.certificate.replace(": ", ":\n"))
 #     widths.append((around < half).mean() * 0.6)
 #     evaluations.append(found.evaluations)
 # ratios = np.array(widths[:-1]) / widths[1:]
-# assert (ratios > 1.8).all() and (ratios < 2.5).all()
-# assert evaluations[-1] < 2 * evaluations[0]
+# assert np.allclose(ratios, 2, rtol=0.03)  # a step of the scan is a hundredth of a width
+# assert np.isclose(evaluations[-1] / evaluations[0], 1.19, rtol=0.05)
 # ```
 # ````

@@ -330,7 +330,9 @@ for k, (panel, (place, right, up)) in enumerate(ends.items()):
         names[panel],
         (
             place,
-            np.exp(np.interp(place, theta, np.log(np.maximum(excess[panel], 1e-12))))
+            np.exp(
+                np.interp(place, theta, np.log(np.maximum(excess[panel], 1e-12)))
+            )
             / 10,
         ),
         xytext=(right, up),
@@ -343,7 +345,8 @@ _ = ax.set(xlabel=r"size of the logits, $\theta$", ylabel="excess risk / $d$")
 # %% tags=["remove-input"]
 plotting.FigureData(
     "finite_logits",
-    {"theta": theta} | {f"excess_{panel}": values for panel, values in excess.items()},
+    {"theta": theta}
+    | {f"excess_{panel}": values for panel, values in excess.items()},
     figure=fig,
     d=10,
     n=100,

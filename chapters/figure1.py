@@ -30,7 +30,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from glalib import PromptDistribution, optimal_wpgd, plotting, simulate_risk
+from glalib import (
+    PromptDistribution,
+    optimal_wpgd,
+    plotting,
+    population_risk,
+    simulate_risk,
+)
 from glalib.baselines import bayes
 from glalib.reproduce import PANELS
 from glalib.reproduce.figure1 import LABEL_ROW, MODELS, start
@@ -464,6 +470,33 @@ for _ in range(300):
     least = min(least, (optimal_wpgd(dist, omega).risk - floor) / dist.M)
     assert (np.diff(omega) >= 0).all() and least > -1e-12  # rounding
     tried += 1
+
+
+# Part 2. At gates one P and the products are at their minimum, so it is local if the risk rises, to first order, as any
+# one gate falls. In one gate the risk is a parabola, so the difference from 1/2 to 3/2 is its slope exactly.
+def rises(r, share):
+    """Slopes of the risk as each gate falls, in a channel that has this share of the sum of the products."""
+    dist = PromptDistribution(3, (12, 12), r)
+    line = optimal_wpgd(dist, "uniform")
+    earlier = np.tril(np.ones((dist.n, dist.n)), -1)[1:]
+    omega = np.repeat(line.omega, 12)
+    falls, grows = (omega * (1 + e * share * earlier) for e in (-0.5, 0.5))
+    return np.array(
+        [
+            population_risk(dist, line.P, a) - population_risk(dist, line.P, b)
+            for a, b in zip(falls, grows, strict=True)
+        ]
+    )
+
+
+assert np.isclose(
+    optimal_wpgd(small, "uniform").risk,
+    optimal_wpgd(small, "monotone").risk,
+    rtol=1e-12,
+)
+assert (rises((0.8, 0.2), 0.5) > 0).all() and (rises((0.51, 0.49), 0.5) > 0).all()
+# Broken: with relevance that rises a little, or in a channel that is subtracted, a gate gains by falling.
+assert (rises((0.49, 0.51), 0.5) < 0).all() and (rises((0.8, 0.2), -0.5) < 0).all()
 
 one_sign = [end for (label, _), end in ends.items() if label == (0.5, 0.5)]
 both = [end for (label, _), end in ends.items() if label == (2.0, -1.0)]

@@ -467,10 +467,12 @@ print(
 # small = PromptDistribution(5, (20, 20), (0.2, 0.8))
 # net, own = start(small, "gla", 0), torch.Generator().manual_seed(0)
 # with torch.no_grad():
-#     prompts = small.sample(20_000, own)
+#     prompts = small.sample(100_000, own)
 #     drawn_query = (prompts.y_query - net(DELIMITED(prompts))) ** 2
-#     mean_query = token_free_losses(net, small, 20_000, own)
-# assert 5 < drawn_query.var() / mean_query.var() < 12
+#     mean_query = token_free_losses(net, small, 100_000, own)
+# # Other seeds give 8.2 to 8.5: the last per cents are chance.
+# ratio = float(drawn_query.var() / mean_query.var())
+# assert np.isclose(ratio, 8.3, rtol=0.06)
 # ```
 # ````
 #
