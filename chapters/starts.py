@@ -27,8 +27,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from glalib import PromptDistribution, plotting, population_risk
-from glalib.layout import Layout
+from glalib import GLA, PromptDistribution, optimal_wpgd, plotting, population_risk
+from glalib.layout import DELIMITED, Layout
 from glalib.many import fit_many
 from glalib.reproduce.contents import contents, step_inside
 from glalib.reproduce.plateau import (
@@ -39,13 +39,16 @@ from glalib.reproduce.plateau import (
 )
 from glalib.reproduce.starts import (
     DIST,
+    EVALUATION,
     MARGIN,
     PHASES,
     RECIPE,
     linear_gap,
     outcome,
+    turned,
 )
 from glalib.risk import best_P
+from glalib.token_free import losses_of_normals, normals
 from myst_nb import glue
 from scipy.stats import binomtest
 
@@ -131,6 +134,8 @@ plotting.FigureData(
 #
 # Five features, two tasks of twenty examples, $r = (0.2, 0.8)$, no noise. A run is *there* if its excess over the line is at most {glue:text}`margin` per cent of what the gate is worth, the gap between linear attention's line and the optimum. It has {glue:text}`first_steps` steps for that. If it is not there it gets as many again, the schedule begun anew; and then twice as many. If this helps it was *slow*; if not it is *stuck*, as far as these runs say.
 #
+# All are tried on one sample of prompts, the line beside them. Of those that were there, {glue:text}`other_sign` had come to values of the other sign, for which the same draws are other prompts. The excess of such layers was corrected after the runs, by the difference of the line between the two samples, {glue:text}`line_apart` per cent of the gap; the error stored beside it is the larger one from before (their rows say so).
+#
 # The starts are those of {doc}`get_there`: *random*, with $W_q$ and $W_k$ drawn apart; *closed*, the same with $w_x = 0$ and $A_{xy} = 0$, no features in values and no label in keys; and $W_q = W_k$ with orthonormal columns. Merged, one matrix $A$ is trained in place of $W_q W_k^\top$, from the same function. A gate bias of $-2$ is strong gating, a gate of {glue:text}`gate_low` at every token, so that a block of twenty leaves next to nothing of what came before; a bias of $8$ forgets nothing.
 
 
@@ -183,8 +188,25 @@ errors = [
 assert all(
     run["seen"][-1]["excess"] > -4 * run["seen"][-1]["stderr"] for run in everything
 )
-# The margin is many times the error with which most of them are known: of one draw of prompts, the same for all.
-assert np.median(errors) < 0.25 * MARGIN * gap
+# The margin is many times the error with which they are known: of one draw of prompts, the same for all. But where
+# values came to the other sign the stored error is that before the line was tried on the same prompts.
+other_sign = [error for error in errors if error > 0.5 * MARGIN * gap]
+assert (
+    max(error for error in errors if error not in other_sign) < 0.15 * MARGIN * gap
+)
+glue("other_sign", counts_of(len(other_sign), len(errors)), display=False)
+exact = GLA.from_wpgd(optimal_wpgd(DIST), DIST, tokens=DELIMITED)
+exact = exact.with_computed_gates(DIST).float()
+drawn = normals(
+    DIST, EVALUATION["draws"], torch.Generator().manual_seed(10**6), torch.float32
+)
+with torch.no_grad():
+    ours, theirs = (
+        losses_of_normals(net, DIST, drawn, DELIMITED).mean().item() / DIST.d
+        for net in (exact, turned(exact))
+    )
+assert 0 < theirs - ours < MARGIN * gap
+glue("line_apart", f"{100 * (theirs - ours) / gap:.1f}", display=False)
 print(
     f"{len(everything)} runs, none below the line; "
     + "; ".join(
@@ -343,9 +365,9 @@ print(
 
 
 # %% [markdown]
-# Of the {glue:text}`waiting` random starts that were late, {glue:text}`waiting_wrong_way` had values with more features than label: the wrong way round ({prf:ref}`prop-wrong-way-round`); {glue:text}`waiting_directions` held the right things, but missed directions of the task; and {glue:text}`waiting_gates`, {glue:text}`forgetful` of these with a gate bias of $-2$, had gates that let little through. {glue:text}`waiting_nearly` were nearly there, within twice the margin.
+# Of the {glue:text}`waiting` random starts that were late, {glue:text}`waiting_wrong_way` had values with more features than label: the wrong way round ({prf:ref}`prop-wrong-way-round`); {glue:text}`waiting_directions` held the right things, but had directions of the task still to learn, in part or whole; and {glue:text}`waiting_gates`, {glue:text}`forgetful` of these with a gate bias of $-2$, had gates that let little through. {glue:text}`waiting_nearly` were nearly there, within twice the margin.
 #
-# Nearly all runs that were stuck in the end, {glue:text}`strong_stuck` of {glue:text}`all_stuck`, began with strong gating. With three times the step, apart, and a bias of $-2$ {glue:text}`strong_fast` random starts were there in the end, with a bias of $0$ to $8$ {glue:text}`other_fast`. A likely reason: while the step is still wrong, forgetting lowers the risk; a large step of the optimiser shuts the gate, and through a shut gate hardly any gradient comes. Over all panels random starts were there at first in {glue:text}`bias_minus_2` cases with a bias of $-2$, with $0$ in {glue:text}`bias_0`, with $4$ in {glue:text}`bias_4`, with $8$ in {glue:text}`bias_8`: between the last three these runs show no difference that intervals would allow. Of the {glue:text}`closed_late` closed starts that were late, {glue:text}`closed_strong` had strong gating, too.
+# Nearly all runs that were stuck in the end, {glue:text}`strong_stuck` of {glue:text}`all_stuck`, began with strong gating. With three times the step, apart, and a bias of $-2$ {glue:text}`strong_fast` random starts were there in the end, with a bias of $0$ to $8$ {glue:text}`other_fast`. A likely reason: while the step is still wrong, forgetting lowers the risk; a large step of the optimiser shuts the gate, and through a shut gate hardly any gradient comes. Over all panels random starts were there at first in {glue:text}`bias_minus_2` cases with a bias of $-2$, with $0$ in {glue:text}`bias_0`, with $4$ in {glue:text}`bias_4`, with $8$ in {glue:text}`bias_8`. The last three differ by no more than chance can make, with ten starts a bias, each tried in six panels. Of the {glue:text}`closed_late` closed starts that were late, {glue:text}`closed_strong` had strong gating, too.
 #
 # ## What cures them
 
@@ -503,12 +525,17 @@ for d, R12, seed in ((1, 0.0, 0), (2, 0.3, 1), (3, 0.5, 2)):
     known = (prompts_to_see(dist, omega) + 1) * 4 * d * agree**2
     z = (size.mean() - known) / (size.std() / len(y) ** 0.5)
     worst = max(worst, abs(z.item()), error.abs().max().item())
+    # With the mean over the query in place of one query.
+    size = 4 * (drawn.beta_query**2).sum(-1).reshape(-1) * (u**2).sum(1)
+    z = (size.mean() - known / (d + 2)) / (size.std() / len(y) ** 0.5)
+    worst = max(worst, abs(z.item()))
 assert worst < 4  # standard errors
 for d in (5, 100):
     dist = plateau_distribution(d)
     ratios[d] = prompts_to_see(dist, [1.0, 1.0])
     assert ratios[d] > (d + 2) ** 2 - 1
     glue(f"see_{d}", f"{ratios[d]:.0f}", display=False)
+    glue(f"see_mean_{d}", f"{(ratios[d] + 1) / (d + 2) - 1:.0f}", display=False)
 print(
     f"moments of the gradient to {worst:.1f} standard errors; to see the way takes {ratios[5]:.0f} prompts at d = 5, {ratios[100]:.0f} at d = 100"
 )
@@ -632,9 +659,9 @@ print(
 )
 
 # %% [markdown]
-# It costs time, but it does not stop them: {glue:text}`came_closed` closed starts came half-way to the line, after {glue:text}`median_closed` steps (median), at $d = 100$ as at $d = 5$. Random starts need {glue:text}`median_random` (median). At $d = 5, 10, 30, 100$ {glue:text}`came_5`, {glue:text}`came_10`, {glue:text}`came_30` and {glue:text}`came_100` came so far in {glue:text}`plateau_steps` steps. Of the {glue:text}`far` that did not, {glue:text}`far_wrong` were the wrong way round at the end. No layer here was held back by many features; but five starts at each $d$ can miss much. What the wrong way round costs them fits {prf:ref}`prop-wrong-way-valley`: it is a saddle, $\theta / \tau$ is {glue:text}`valley_5` at $d = 5$, nearer to a valley, and {glue:text}`valley_100` at $d = 100$.
+# It costs time, but it does not stop them: {glue:text}`came_closed` closed starts came half-way to the line, after {glue:text}`median_closed` steps (median), at $d = 100$ as at $d = 5$; from $W_q = W_k$ it takes {glue:text}`median_orthogonal`. Random starts need {glue:text}`median_random` (median). At $d = 5, 10, 30, 100$ {glue:text}`came_5`, {glue:text}`came_10`, {glue:text}`came_30` and {glue:text}`came_100` came so far in {glue:text}`plateau_steps` steps. Of the {glue:text}`far` that did not, {glue:text}`far_wrong` were the wrong way round at the end. No layer here was held back by many features; but five starts at each $d$ can miss much. What the wrong way round costs them fits {prf:ref}`prop-wrong-way-valley`: it is a saddle, $\theta / \tau$ is {glue:text}`valley_5` at $d = 5$, nearer to a valley, and {glue:text}`valley_100` at $d = 100$.
 #
-# How would a layer look that is stuck at $d = 100$? A step of rank one gains one part in $d$ of what the best gains. Its level, {glue:text}`rank_one_100` per feature, cannot be told from that of predicting zero, which is {glue:text}`nothing_100` per cent above the line. These losses are exact means over the query, of sixty-four prompts a step; with a few sampled queries there is more noise, and these runs say nothing of it.
+# How would a layer look that is stuck at $d = 100$? A step of rank one gains one part in $d$ of what the best gains. Its level, {glue:text}`rank_one_100` per feature, cannot be told from that of predicting zero, which is {glue:text}`nothing_100` per cent above the line. These losses are exact means over the query, of sixty-four prompts a step, which divides the ratio of {prf:ref}`prop-first-gradient` by $d + 2$: $\norm{\beta}^2$ stands for $(\beta^\top x)^2 \norm{x}^2$. At $d = 100$ it takes {glue:text}`see_mean_100` prompts then. With a few sampled queries there is more noise, and these runs say nothing of it.
 #
 # {cite:t}`zhang2025training` study gradient flow of linear attention from small weights. With merged matrices they find two fixed points and one abrupt drop of the loss; with separate ones exponentially many fixed points, and a flow from saddle to saddle. Their flow has no noise; ours is Adam on fresh prompts, from starts that are not small, with labels in keys.
 #
