@@ -15,10 +15,10 @@
 # %% [markdown]
 # # At the query
 #
-# When the query comes, all weights are fixed: what can a layer still do?
+# When the query comes, all weights are fixed but for a common factor: what can a layer still do?
 #
 # Forget gates and gates on the write decide while the prompt is read. The query comes last, and may be the only one to know which of the tasks counts. Two things are left to do then: to open and close heads, and to divide
-# what they say by a norm, as an mLSTM does.
+# what they say by a normaliser, as an mLSTM does.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-at-the-query", "caption": "Each head with a gate at the query buys one share of the gain, and a normaliser clips a little off the risk. Left, four tasks of 25 examples ($d = 10$), of which the query names one. Right, the risk of the best weighted step of one example after its prediction is divided by $\\max(|\\delta|/c, 1)$ ($d = 1$, noise of variance one)."}}
 import matplotlib.pyplot as plt
@@ -106,11 +106,11 @@ plotting.FigureData(
 # ```{prf:theorem} The query names its task
 # :label: thm-named-query
 #
-# **If the query names its task, each head buys one $K$th of the gain, and only if its gate at the query reads the name.**
+# **If the query names one of $K$ equal tasks, each of as many heads buys one $K$th of the gain, as long as gates at the query read the name. If none does, all heads together buy one.**
 #
 # *New here.* Let the query's task be that of block $k$, with $k$ uniform on $1, \dots, K$, independent of all else, and told by the query's context; $r^{(k)}$ is the column of $R$ that belongs to task $k$. A layer of $m$ heads predicts $\sum_{j=1}^m g_j(k)\, x^\top P_j X^\top (\omega^{(j)} \odot y)$: the query's gates $g_j(k) \in [0, 1]$ may read $k$, the weights of the examples cannot.
 #
-# 1. If no $g_j$ depends on $k$, the layer's risk is that on prompts whose query has the correlations $\bar r = \frac1K \sum_k r^{(k)}$ with the tasks. One head then has at least the WPGD optimum of these prompts.
+# 1. If no $g_j$ depends on $k$, the layer's risk is that on prompts whose query has the correlations $\bar r = \frac1K \sum_k r^{(k)}$ with the tasks. The risk of one head is then at least the WPGD optimum of these prompts.
 # 2. For any number of heads the risk is at least the mean over $k$ of the $\risk^{\text{key}}$ of {prf:ref}`thm-heads` at $r^{(k)}$.
 # 3. Let tasks be independent, of one size $n_1$, and $\tau = n_1 \sum_l s_l^2 / \bigl( M + (1 + n_1)\, s_l \bigr)$. With gates on the writes, the infimum over layers of $m$ heads is
 #
@@ -118,7 +118,7 @@ plotting.FigureData(
 #    M - \frac{\min(m, K)}{K}\, \tau .
 #    $$
 #
-#    Forget gates alone, or none, reach it with one head, and $M - \tau$ with $2K - 1$ heads. If no $g_j$ depends on $k$ it is $M - \tau/K$ for every $m$.
+#    One head needs no gates for it, and $2K - 1$ heads with forget gates, and the $g_j$, reach $M - \tau$. If no $g_j$ depends on $k$ the infimum is $M - \tau/K$ for every $m$.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -130,7 +130,7 @@ plotting.FigureData(
 #
 # **2.** is {prf:ref}`prop-beyond-wpgd` for each $k$.
 #
-# **3.** Averaging weights over blocks lowers the risk, as it is the mean of quadratic forms that are invariant under exchange of the examples of a block, and keeps the form of the layer. Let $T^{lt}$ be the $K \times K$ matrix of the entries $(l, t)$, in the eigenbasis of $\Sigma$, of the $\Sigma_x^{1/2} B^{(k)} \Sigma_x^{1/2}$ for an example of block $i$: row $i$, column $k$. It is $\sum_j \omega^{(j)} g_j^\top$ times numbers,
+# **3.** Averaging weights over blocks does not raise the risk, as it is the mean of quadratic forms that are invariant under exchange of the examples of a block, and keeps the form of the layer. Let $T^{lt}$ be the $K \times K$ matrix of the entries $(l, t)$, in the eigenbasis of $\Sigma$, of the $\Sigma_x^{1/2} B^{(k)} \Sigma_x^{1/2}$ for an example of block $i$: row $i$, column $k$. It is $\sum_j \omega^{(j)} g_j^\top$ times numbers,
 # so its rank is at most $m$. With $r^{(k)}$ the indicator of block $k$ the risk is
 #
 # $$
@@ -314,11 +314,12 @@ print(
 # ```
 # ````
 #
-# When $\delta$ is huge, so is the prediction, and far too large: the examples happen to lie along the query. Any clip would help there. It does not help much, and set too low it harms.
+# When $\delta$ is huge, so is the prediction, and far too large: the examples happen to lie along the query. Any clip would help there. In this example it does not help much, and set too low it harms.
 
 # %%
 low, high, never = (clipped_risk(c) for c in (0.1, 1.0, 100.0))
-assert np.isclose(never, 1.75, rtol=1e-6)  # M - 1 / (M + 2), the best weighted step
+best_step = optimal_wpgd(PromptDistribution(1, (1,), (1.0,), sigma=1.0)).risk
+assert np.allclose([never, unclipped], best_step, rtol=1e-6)  # M - 1 / (M + 2)
 assert high < never < low
 
 
@@ -401,6 +402,10 @@ for d, counts, r, sigma in ((1, (5,), (1.0,), 1.0), (2, (3, 3), (0.8, 0.2), 0.5)
     )
     assert mean < -5 * error  # about ten of them
     seen.append(mean)
+one = PromptDistribution(1, (1,), (1.0,), sigma=1.0)
+mean, error = change_of_risk(one, 3, 400_000, rng)
+exact = (clipped_risk(3 / 4) - never) / one.M
+assert abs(mean - exact) < 5 * error < 0.4 * abs(exact)
 c = np.linspace(0.2, 3, 57)
 curve = np.array([clipped_risk(v, points=500) for v in c])
 assert (curve[c > 1] < never).all() and curve.min() > 0.9 * never
@@ -412,7 +417,7 @@ print(
 # %% [markdown]
 # ## Break it
 #
-# **The name comes first.** If the prompt begins with the question, the gates on the writes can read it. Then one head is enough: it writes the block that is asked for and nothing else.
+# **The name comes first.** If the question comes before the examples, so that each of them can carry its name, gates on the writes can read it. Then one head is enough: it writes the block that is asked for and nothing else.
 
 # %%
 for relevance in np.eye(4):

@@ -127,7 +127,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# d n K x y Z q k v psi G P omega gamma R r C Sx sigma Sigma M risk beta W
+# d n K x y Z q k v W psi G P omega gamma R r C Sx sigma Sigma M risk beta beta_query
 # ```
 #
 # ## What counts as there
@@ -220,7 +220,7 @@ print(
 #
 # ## What failures look like
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-where-they-wait", "caption": "Late runs are the wrong way round, miss directions of the task, or have shut their gates. Left, every random start that was not there after the first phase, by the label's share of a value and its excess, in units of the gap; filled marks were not there in the end either; the mark says the kind, as on the right, dots are nearly there. Dotted, the least risks of steps of rank 0, 1, ..., 4. Right, the eigenvalues of $P$, the best being one, of one run that is there and of the worst of each kind."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-where-they-wait", "caption": "Late runs are the wrong way round, miss directions of the task, or have shut their gates. Left, every random start that was not there after the first phase, by the label's share of a value and its excess, in units of the gap; blue, orange and green are the step sizes, the smallest first; filled marks were not there in the end either; the mark says the kind, as on the right, dots are nearly there. Dotted, the least risks of steps of rank 0, 1, ..., 4. Right, the eigenvalues of $P$, the best being one, of one run that is there and of the worst of each kind."}}
 kinds = {"wrong way": "o", "directions": "^", "gates": "X", "nearly": "."}
 
 

@@ -17,7 +17,7 @@
 #
 # A forget gate can only lower what has been written: what do a gate on the write and a second head add to it?
 #
-# The wrong order of {doc}`scalar_gates` stops a head that writes every example at full strength and then forgets. Many layers do more. Mamba-2 scales each write by the
+# A head that writes every example at full strength and then forgets fails where relevance comes in the wrong order ({doc}`scalar_gates`). Many layers do more. Mamba-2 scales each write by the
 # step that also sets its decay, mLSTM has an input gate, and nearly all have several heads. This page finds exactly what each of these reaches, and what it does not.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-writes", "caption": "A gate on the write undoes the wrong order in one head. Two tasks of 50 examples, the better hint first ($r = (0.8, 0.2)$, $d = 10$). Thin: what is written; dashed: what later gates leave of it; wide: the weight, their product, each as a share of its largest value. Last panel: one head minus another, neither with a gate on the write. In all panels but the first the wide line is that of the best weights."}}
@@ -113,13 +113,13 @@ plotting.FigureData(
 # \omega_i = u_i \prod_{j=i+1}^{n+1} g_j .
 # $$
 #
-# What can one choose? In real layers $u_i$ and $g_i$ are often not two choices but one. An average that forgets what it takes in has $u_i = 1 - g_i$: the gates are *coupled*. Mamba-2 {cite}`dao2024transformers` has a
-# step $\Delta_i$ for each token and one rate $A$ for each head: $u_i = \Delta_i$ and $g_i = e^{-A \Delta_i}$. One choice for each token might be one too few: to write more of a token is to forget more of what came before. It is not.
+# What can one choose? In real layers $u_i$ and $g_i$ are often not two choices but one. A running average forgets as much as it takes in, $u_i = 1 - g_i$: the gates are *coupled*. Mamba-2 {cite}`dao2024transformers` has a
+# step $\Delta_i$ for each token and one rate $A$ for each head: $u_i = \Delta_i$ and $g_i = e^{-A \Delta_i}$. To write more of a token is then to forget more of what came before. Is this one choice for each token enough? It is.
 #
 # ```{prf:theorem} Gates on the write
 # :label: thm-writes
 #
-# **A gate on the write gives all weights that are not negative, also where it is tied to the forget gate.**
+# **A gate on the write gives all weights that are not negative, up to a common factor, also where it is tied to the forget gate.**
 #
 # *New here.* Let keys and queries read features and values the label, as in {prf:ref}`def-construction`, let example $i$ write $u_i\, v_i k_i^\top$ with $u_i \ge 0$, and let the scalar gates $g_1, \dots, g_{n+1}$, the last of the query, lie in $[0, 1]$. The layer is WPGD with the weights
 # above.
@@ -130,7 +130,7 @@ plotting.FigureData(
 #    - *coupled*, $u_i = 1 - g_i$: all $\omega \ge 0$ with $\sum_i \omega_i \le 1$;
 #    - *coupled above a floor*, $u_i = 1 - g_i$ and $g_i \ge \theta$ with $0 \le \theta < 1$: those $\omega \ge 0$ with $\omega_i \le (1 - \theta) \bigl( 1 - \sum_{j > i} \omega_j \bigr)$ for all $i$;
 #    - *step-tied*, $u_i = \Delta_i \ge 0$ and $g_i = e^{-A \Delta_i}$ with one $A > 0$: all $\omega \ge 0$.
-# 2. So all but the first reach every $\omega \ge 0$ up to a positive factor; and if gates are confined to $(0, 1)$, or $(\theta, 1)$, and $u_i$ to $(0, \infty)$, every $\omega > 0$ and no others. A largest step does not change this.
+# 2. So all but the first reach every $\omega \ge 0$ up to a positive factor; and if gates are confined to $(0, 1)$, or $(\theta, 1)$, and $u_i$ to $(0, \infty)$, every $\omega > 0$ and no others. A largest step, $\Delta_i \le \Delta_{\max}$, does not change this.
 # 3. Over $P$ and the gates of any tie but the first the infimum of the risk is the minimum over $P$ and $\omega \ge 0$, also if gates are the same for all examples of a block, and also if they are confined as in 2. It is the least risk $\risk^\star$ of WPGD if and only if some best weights have no two entries of opposite signs. For independent tasks of any sizes, $R_K = I$, and $\Sigma \ne 0$, this is so if
 #    and only if no two $r_k$ have opposite signs. If some have, the infimum is that of the prompt in which the relevances of one sign are put to zero, of whichever sign leaves less risk, and at least half of the gain $M - \risk^\star$ is kept.
 # ```
@@ -337,7 +337,7 @@ print(
 
 
 # %% [markdown]
-# So a floor under the forget gate costs nothing but scale where the write is tied to it. Under a forget gate alone it is a loss: there $\omega_i \ge \theta\, \omega_{i+1}$, and what one token cannot forget takes several. And the obstruction of {prf:ref}`thm-scalar-gate`
+# So a floor under the forget gate costs nothing but scale where the write is tied to it. Under a forget gate alone it is a loss: there $\omega_i \ge \theta\, \omega_{i+1}$, and it takes several tokens to forget what one may not. And the obstruction of {prf:ref}`thm-scalar-gate`
 # is one of *writing without a gate*:
 #
 # | what a head has | weights, up to scale | reaches $\risk^\star$ for independent tasks | layers |
@@ -345,7 +345,7 @@ print(
 # | a forget gate | $0 \le \omega_1 \le \dots \le \omega_n$ | equal sizes: relevance in order ({prf:ref}`asm-order`) | RetNet, where constant |
 # | any gate on the write, tied or free | $\omega \ge 0$ | no two $r_k$ of opposite signs | Mamba-2; mLSTM but for its normaliser ({doc}`at_the_query`) |
 # | two heads that share keys, one subtracted | all $\omega$ ({prf:ref}`prop-two-value-channels`) | always | most layers have heads |
-# | heads with keys of their own | an $\omega$ for each direction | always, and may pass below ({prf:ref}`thm-heads`) | most layers have heads |
+# | enough heads with keys of their own | an $\omega$ for each direction | always, and may pass below ({prf:ref}`thm-heads`) | most layers have heads |
 #
 # ```{dropdown} What the table leaves out
 # Exact zero-order hold, by which Mamba turns a rate into a gate {cite}`gu2024mamba`, has $u = (1 - e^{-A \Delta})/A$: this is the coupled tie with another scale, while $u = \Delta$ is its first order. HGRN2
@@ -415,7 +415,7 @@ print(
 # %% [markdown]
 # ## How many heads
 #
-# Heads with keys and queries of their own add up their steps, each with its own $P_j$ and its own weights. That is a weight for each direction of the features, as on {doc}`beyond_wpgd`, and no number of heads passes below the risk found there ({prf:ref}`prop-ceiling-heads`). How many are enough?
+# Heads with keys and queries of their own add up their steps, each with its own $P_j$ and its own weights. Together they can give each direction of the features its own weights, as on {doc}`beyond_wpgd`, and no number of heads passes below the risk found there ({prf:ref}`prop-ceiling-heads`). How many are enough?
 #
 # ```{prf:theorem} How many heads
 # :label: thm-heads
@@ -426,7 +426,7 @@ print(
 # non-zero $s_l$, $k_R$ the number of distinct eigenvalues of $R$ to whose eigenspaces $r$ is not orthogonal, and $V$ the span of the vectors $A_l^{-1} r$, $s_l \ne 0$.
 #
 # 1. $\dim V = \min(k_\Sigma, k_R)$. With weights of any sign, $m$ heads reach $\risk^{\text{key}}$ if and only if $m \ge \dim V$; the infimum over fewer is larger.
-# 2. Let the weights of each head be confined to a closed convex cone $\mathcal K$ with interior points: those with $0 \le \omega_1 \le \dots \le \omega_n$, of forget gates, or those with $\omega \ge 0$. Then $\dim V + 1$ heads reach $\risk^{\text{key}}$. With $\dim V$ heads it is reached if and only if $V \cap \mathcal K$ spans $V$, and it is the infimum if and only if
+# 2. Let the weights of each head be confined to a closed convex cone $\mathcal K$ with interior points, such as $0 \le \omega_1 \le \dots \le \omega_n$ for forget gates, or $\omega \ge 0$ for gates on the write. (Where gates know the block only, interior is meant in the space of weights that are constant on blocks; $V$ lies in it.) Then $\dim V + 1$ heads reach $\risk^{\text{key}}$. With $\dim V$ heads it is reached if and only if $V \cap \mathcal K$ spans $V$, and it is the infimum if and only if
 #    $V \cap \mathcal K \neq \{0\}$.
 # 3. One head with weights $\omega \ne 0$ and the best $P$ for them has the risk
 #
@@ -455,7 +455,7 @@ print(
 # ```
 # ````
 #
-# For independent tasks $k_R$ is the number of distinct sizes $n_k$ among the tasks with $r_k \ne 0$. So if these are of one size, or if features are white, **one** weighting is best in all directions, and heads buy order and signs, nothing else: with forget gates one head if the best weights rise, and two if they do not. Heads of their own kind are wanted where sizes and directions are unequal.
+# For independent tasks $k_R$ is the number of distinct sizes $n_k$ among the tasks with $r_k \ne 0$. So if these are of one size, or if all non-zero $s_l$ are equal, **one** weighting is best in all directions, and more heads buy freedom of order and signs, nothing else. With forget gates it takes one head if the best weights, or their negatives, lie in the cone $0 \le \omega_1 \le \dots \le \omega_n$, and two if not. Heads with different weights pay only where both the sizes and the $s_l$ are unequal.
 #
 # A head with its own $P_j$ needs no new code. It is $d$ key channels with equal gates, so $m$ heads are one layer with a key gate:
 

@@ -140,7 +140,7 @@ plotting.FigureData(
 # - a `name`, for messages;
 # - `acts_on`, which is `"scalar"`, `"key"` or `"value"`;
 # - a `forward` from tokens $Z$ to values in $[0, 1]$: one for each token or, for a vector gate, one for each token and channel;
-# - and, if wanted, a `write` from tokens to numbers $\ge 0$, one for each token: what share of its value it writes ({doc}`writes_and_heads`).
+# - and, if wanted, a `write` from tokens to numbers $\ge 0$, one for each token: the factor of the value that it writes ({doc}`writes_and_heads`).
 #
 # The layer brings all the rest: weights, read-out, half precision, training. The simplest gate is a decay that does not look at its token. RetNet has one
 # in each head {cite}`sun2023retentive`.
