@@ -486,10 +486,10 @@ def prompts_to_see(dist, omega):
 
 worst, ratios = 0.0, {}
 for d, R12, seed in ((1, 0.0, 0), (2, 0.3, 1), (3, 0.5, 2)):
-    dist = PromptDistribution(d, (3, 5), (0.4, 0.8), R=[[1, R12], [R12, 1]])
+    dist = PromptDistribution(d, (1, 2), (0.55, 0.8), R=[[1, R12], [R12, 1]])
     omega = np.array([0.5, 1.0])
     drawn = dist.sample(
-        100_000, torch.Generator().manual_seed(seed), dtype=torch.float64
+        400_000, torch.Generator().manual_seed(seed), dtype=torch.float64
     )
     weighted = torch.tensor(dist.expand(omega)) * drawn.y
     u = (weighted[..., None] * drawn.x).sum(1)
