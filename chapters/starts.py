@@ -183,8 +183,8 @@ errors = [
 assert all(
     run["seen"][-1]["excess"] > -4 * run["seen"][-1]["stderr"] for run in everything
 )
-# The margin is many times the error with which most of them are known: of one draw of prompts, the same for all.
-assert np.median(errors) < 0.25 * MARGIN * gap
+# The margin is many times the error with which all that are there are known, of one draw of prompts, the same for all.
+assert max(errors) < 0.15 * MARGIN * gap
 print(
     f"{len(everything)} runs, none below the line; "
     + "; ".join(
@@ -343,9 +343,9 @@ print(
 
 
 # %% [markdown]
-# Of the {glue:text}`waiting` random starts that were late, {glue:text}`waiting_wrong_way` had values with more features than label: the wrong way round ({prf:ref}`prop-wrong-way-round`); {glue:text}`waiting_directions` held the right things, but missed directions of the task; and {glue:text}`waiting_gates`, {glue:text}`forgetful` of these with a gate bias of $-2$, had gates that let little through. {glue:text}`waiting_nearly` were nearly there, within twice the margin.
+# Of the {glue:text}`waiting` random starts that were late, {glue:text}`waiting_wrong_way` had values with more features than label: the wrong way round ({prf:ref}`prop-wrong-way-round`); {glue:text}`waiting_directions` held the right things, but had directions of the task still to learn, in part or whole; and {glue:text}`waiting_gates`, {glue:text}`forgetful` of these with a gate bias of $-2$, had gates that let little through. {glue:text}`waiting_nearly` were nearly there, within twice the margin.
 #
-# Nearly all runs that were stuck in the end, {glue:text}`strong_stuck` of {glue:text}`all_stuck`, began with strong gating. With three times the step, apart, and a bias of $-2$ {glue:text}`strong_fast` random starts were there in the end, with a bias of $0$ to $8$ {glue:text}`other_fast`. A likely reason: while the step is still wrong, forgetting lowers the risk; a large step of the optimiser shuts the gate, and through a shut gate hardly any gradient comes. Over all panels random starts were there at first in {glue:text}`bias_minus_2` cases with a bias of $-2$, with $0$ in {glue:text}`bias_0`, with $4$ in {glue:text}`bias_4`, with $8$ in {glue:text}`bias_8`: between the last three these runs show no difference that intervals would allow. Of the {glue:text}`closed_late` closed starts that were late, {glue:text}`closed_strong` had strong gating, too.
+# Nearly all runs that were stuck in the end, {glue:text}`strong_stuck` of {glue:text}`all_stuck`, began with strong gating. With three times the step, apart, and a bias of $-2$ {glue:text}`strong_fast` random starts were there in the end, with a bias of $0$ to $8$ {glue:text}`other_fast`. A likely reason: while the step is still wrong, forgetting lowers the risk; a large step of the optimiser shuts the gate, and through a shut gate hardly any gradient comes. Over all panels random starts were there at first in {glue:text}`bias_minus_2` cases with a bias of $-2$, with $0$ in {glue:text}`bias_0`, with $4$ in {glue:text}`bias_4`, with $8$ in {glue:text}`bias_8`. The last three differ by no more than chance can make, with ten starts a bias, each tried in six panels. Of the {glue:text}`closed_late` closed starts that were late, {glue:text}`closed_strong` had strong gating, too.
 #
 # ## What cures them
 
@@ -486,10 +486,10 @@ def prompts_to_see(dist, omega):
 
 worst, ratios = 0.0, {}
 for d, R12, seed in ((1, 0.0, 0), (2, 0.3, 1), (3, 0.5, 2)):
-    dist = PromptDistribution(d, (3, 5), (0.4, 0.8), R=[[1, R12], [R12, 1]])
+    dist = PromptDistribution(d, (1, 2), (0.55, 0.8), R=[[1, R12], [R12, 1]])
     omega = np.array([0.5, 1.0])
     drawn = dist.sample(
-        100_000, torch.Generator().manual_seed(seed), dtype=torch.float64
+        400_000, torch.Generator().manual_seed(seed), dtype=torch.float64
     )
     weighted = torch.tensor(dist.expand(omega)) * drawn.y
     u = (weighted[..., None] * drawn.x).sum(1)
@@ -503,12 +503,17 @@ for d, R12, seed in ((1, 0.0, 0), (2, 0.3, 1), (3, 0.5, 2)):
     known = (prompts_to_see(dist, omega) + 1) * 4 * d * agree**2
     z = (size.mean() - known) / (size.std() / len(y) ** 0.5)
     worst = max(worst, abs(z.item()), error.abs().max().item())
+    # With the mean over the query in place of one query.
+    size = 4 * (drawn.beta_query**2).sum(-1).reshape(-1) * (u**2).sum(1)
+    z = (size.mean() - known / (d + 2)) / (size.std() / len(y) ** 0.5)
+    worst = max(worst, abs(z.item()))
 assert worst < 4  # standard errors
 for d in (5, 100):
     dist = plateau_distribution(d)
     ratios[d] = prompts_to_see(dist, [1.0, 1.0])
     assert ratios[d] > (d + 2) ** 2 - 1
     glue(f"see_{d}", f"{ratios[d]:.0f}", display=False)
+    glue(f"see_mean_{d}", f"{(ratios[d] + 1) / (d + 2) - 1:.0f}", display=False)
 print(
     f"moments of the gradient to {worst:.1f} standard errors; to see the way takes {ratios[5]:.0f} prompts at d = 5, {ratios[100]:.0f} at d = 100"
 )
@@ -632,9 +637,9 @@ print(
 )
 
 # %% [markdown]
-# It costs time, but it does not stop them: {glue:text}`came_closed` closed starts came half-way to the line, after {glue:text}`median_closed` steps (median), at $d = 100$ as at $d = 5$. Random starts need {glue:text}`median_random` (median). At $d = 5, 10, 30, 100$ {glue:text}`came_5`, {glue:text}`came_10`, {glue:text}`came_30` and {glue:text}`came_100` came so far in {glue:text}`plateau_steps` steps. Of the {glue:text}`far` that did not, {glue:text}`far_wrong` were the wrong way round at the end. No layer here was held back by many features; but five starts at each $d$ can miss much. What the wrong way round costs them fits {prf:ref}`prop-wrong-way-valley`: it is a saddle, $\theta / \tau$ is {glue:text}`valley_5` at $d = 5$, nearer to a valley, and {glue:text}`valley_100` at $d = 100$.
+# It costs time, but it does not stop them: {glue:text}`came_closed` closed starts came half-way to the line, after {glue:text}`median_closed` steps (median), at $d = 100$ as at $d = 5$; from $W_q = W_k$ it takes {glue:text}`median_orthogonal`. Random starts need {glue:text}`median_random` (median). At $d = 5, 10, 30, 100$ {glue:text}`came_5`, {glue:text}`came_10`, {glue:text}`came_30` and {glue:text}`came_100` came so far in {glue:text}`plateau_steps` steps. Of the {glue:text}`far` that did not, {glue:text}`far_wrong` were the wrong way round at the end. No layer here was held back by many features; but five starts at each $d$ can miss much. What the wrong way round costs them fits {prf:ref}`prop-wrong-way-valley`: it is a saddle, $\theta / \tau$ is {glue:text}`valley_5` at $d = 5$, nearer to a valley, and {glue:text}`valley_100` at $d = 100$.
 #
-# How would a layer look that is stuck at $d = 100$? A step of rank one gains one part in $d$ of what the best gains. Its level, {glue:text}`rank_one_100` per feature, cannot be told from that of predicting zero, which is {glue:text}`nothing_100` per cent above the line. These losses are exact means over the query, of sixty-four prompts a step; with a few sampled queries there is more noise, and these runs say nothing of it.
+# How would a layer look that is stuck at $d = 100$? A step of rank one gains one part in $d$ of what the best gains. Its level, {glue:text}`rank_one_100` per feature, cannot be told from that of predicting zero, which is {glue:text}`nothing_100` per cent above the line. These losses are exact means over the query, of sixty-four prompts a step, which divides the ratio of {prf:ref}`prop-first-gradient` by $d + 2$: $\norm{\beta}^2$ stands for $(\beta^\top x)^2 \norm{x}^2$. At $d = 100$ it takes {glue:text}`see_mean_100` prompts then. With a few sampled queries there is more noise, and these runs say nothing of it.
 #
 # {cite:t}`zhang2025training` study gradient flow of linear attention from small weights. With merged matrices they find two fixed points and one abrupt drop of the loss; with separate ones exponentially many fixed points, and a flow from saddle to saddle. Their flow has no noise; ours is Adam on fresh prompts, from starts that are not small, with labels in keys.
 #
