@@ -387,6 +387,7 @@ print(f"200 random tasks, slopes of both signs: the formula holds to {off:.0e}")
 # ````
 #
 # **Not for all relevances.** Much noise can turn the order back. With $d = 7$, $n_1 = n_2 = 300$, $\sigma^2 = 150$ and $r_2 = 0.6\, r_1$ best last gains more, by three parts in a million. The best steps are small then, and by {prf:ref}`prop-delta-small` the order does not matter to first order in their size.
+#
 # **Open: no noise.** We found no such case with $\sigma = 0$, and cannot prove that there is none. Nor is anything proved here for more than two tasks, for unequal sizes, or for correlated tasks. For three tasks falling relevance is not always best: see {ref}`the last exercise <ex-delta-three>`.
 
 
