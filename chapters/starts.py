@@ -508,6 +508,17 @@ for d, R12, seed in ((1, 0.0, 0), (2, 0.3, 1), (3, 0.5, 2)):
     z = (size.mean() - known / (d + 2)) / (size.std() / len(y) ** 0.5)
     worst = max(worst, abs(z.item()))
 assert worst < 4  # standard errors
+# One feature, two examples: the moment exactly, by quadrature. Each of its terms counts.
+dist = PromptDistribution(1, (1, 1), (0.55, 0.8), R=[[1, 0.3], [0.3, 1]])
+node, weight = np.polynomial.hermite_e.hermegauss(3)
+grid = np.array(np.meshgrid(*[node] * 6)).reshape(6, -1)
+chance = np.prod(np.meshgrid(*[weight / weight.sum()] * 6), 0).ravel()
+joint = np.array([[1, 0.3, 0.55], [0.3, 1, 0.8], [0.55, 0.8, 1]])
+tasks, x = np.linalg.cholesky(joint) @ grid[:3], grid[3:]
+u = omega @ (tasks[:2] * x[:2] ** 2)
+size = chance @ (2 * tasks[2] * x[2] ** 2 * u) ** 2
+known = (prompts_to_see(dist, omega) + 1) * 4 * dist.moments(omega)[0] ** 2
+assert abs(known / size - 1) < 1e-12
 for d in (5, 100):
     dist = plateau_distribution(d)
     ratios[d] = prompts_to_see(dist, [1.0, 1.0])
