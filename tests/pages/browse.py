@@ -10,7 +10,8 @@ HERE = Path(__file__).resolve().parent
 SITE = HERE.parents[1] / "_build" / "html"
 FACTS = (HERE / "facts.js").read_text(encoding="utf-8")
 
-WIDTHS = DESK, TABLET, PHONE = 1440, 768, 360
+WIDTHS = (1440, 768, 360)
+DESK, _, PHONE = WIDTHS
 # The sizes of a page: of the first one, of any other, how many elements, and how far what is there may jump.
 LANDING, CHAPTER, ELEMENTS, SHIFT = 1.2e6, 2.8e6, 15_000, 0.1
 
@@ -75,10 +76,9 @@ class Visit:
 
     def __init__(self, tabs, axe, origin, path, theme):
         # A page is opened wide in the light and narrow in the dark, so that what jumps on opening is seen in both. In
-        # the dark it is seen on paper, too, where it has to turn light. All that the dark can move is the frame of an
-        # image, which the phone and the desk show at its narrowest and widest: a tablet is light. The structure of a
-        # page is the same in both themes: each width of it is looked at in one.
-        self.widths = {"light": WIDTHS, "dark": (PHONE, DESK)}[theme]
+        # the dark it is seen on paper, too, where it has to turn light. The structure of a page is the same in both
+        # themes: each width of it is looked at in one.
+        self.widths = {"light": WIDTHS, "dark": WIDTHS[::-1]}[theme]
         self.looks = {
             "light": [(PHONE, STRUCTURE), (DESK, COLOURS)],
             "dark": [(DESK, BOTH)],
