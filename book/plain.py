@@ -13,8 +13,8 @@ SIGNS = {
     "uparrow": "↑", "downarrow": "↓", "ones": "1", "varphi": "φ", "varepsilon": "ε", "lVert": "‖", "rVert": "‖",
     "lvert": "|", "rvert": "|", "langle": "⟨", "rangle": "⟩", "lceil": "⌈", "rceil": "⌉", "lfloor": "⌊", "rfloor": "⌋",
     "quad": " ", "qquad": " ", "mp": "∓", "succeq": "⪰", "preceq": "⪯", "varrho": "ϱ", "varsigma": "ς",
-    "limsup": "lim sup", "liminf": "lim inf",
-    **{name: name for name in ("min", "max", "inf", "sup", "lim", "log", "ln", "exp", "det")},
+    "limsup": "lim sup", "liminf": "lim inf", "leftarrow": "←", "Pr": "Pr", "tag": "",
+    **{name: name for name in ("min", "max", "inf", "sup", "lim", "log", "ln", "exp", "det", "dim")},
     **{name: name for name in ("sin", "cos", "tan", "cot", "arccos", "sinh", "cosh", "tanh")},
 }  # fmt: skip
 ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303", "dot": "\u0307"}
@@ -29,7 +29,7 @@ PART = rf"(?:{GROUP}|\d|\\[a-zA-Z]+)"
 RAISED = str.maketrans("0123456789+-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻")
 LOWERED = str.maketrans("0123456789+-", "₀₁₂₃₄₅₆₇₈₉₊₋")
 # Where a sentence ends: not after an abbreviation, and before what can begin the next one.
-END = re.compile(r"(?<!\be\.g\.)(?<!\bi\.e\.)(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])")
+END = re.compile(r"(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bEq\.)(?<!\bEqs\.)(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])")
 
 
 def command(match):

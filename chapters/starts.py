@@ -410,7 +410,7 @@ print(
 # ````{dropdown} Why it is true
 # (proof-prop-random-start)=
 # ```{prf:proof}
-# Rotate the features' rows of $W_q$ by an orthogonal $U$, and those of $W_k$ and $W_v$ by an orthogonal $V$. The law of the matrices stays (also with $\abs{w_y}$ for $w_y$, as in our starts), and with it that of $P$, which becomes $U P V^\top$. With $U$ and $V$ uniform and independent of $P$, the squared entries of $U P V^\top / \norm{P}_F$ all have the same mean, their sum is one, and products of two different entries have mean zero, as a row or a column changes its sign alone. So every unit vector of matrix space gets the mean $1/d^2$. (Almost surely $P \ne 0$.)
+# Rotate the features' rows of $W_q$ by an orthogonal $U$, and those of $W_k$ and $W_v$ by an orthogonal $V$. The law of the matrices stays (also with $\lvert w_y \rvert$ for $w_y$, as in our starts), and with it that of $P$, which becomes $U P V^\top$. With $U$ and $V$ uniform and independent of $P$, the squared entries of $U P V^\top / \norm{P}_F$ all have the same mean, their sum is one, and products of two different entries have mean zero, as a row or a column changes its sign alone. So every unit vector of matrix space gets the mean $1/d^2$. (Almost surely $P \ne 0$.)
 #
 # If $\Sigma = \Sigma_x = I$ the formula of {prf:ref}`prop-population-risk` is $\risk(cP, \omega) = M - 2 c\, r^\top \omega \tr P + c^2 \norm{\omega}^2 (M + \gamma) \norm{P}_F^2$. At its best $c$ it is $M - (r^\top \omega)^2 / (\norm{\omega}^2 (M + \gamma)) \cdot \tr(P)^2 / \norm{P}_F^2$, and $\tr(P)^2 \le d \norm{P}_F^2$, with equality at multiples of $I$. The share is the expression above at $H = I$. If $W_q = W_k$ has orthonormal rows then $A = I$, so $A_{xy} = 0$ and $w_y A_{xx} = w_y I$ is left.
 # ```

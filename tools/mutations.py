@@ -253,7 +253,7 @@ MUTATIONS = [
     ),
     Mutation("what later gates do to a block", "label_energy.py", "one * g, two * gg", "one, two"),
     Mutation("a start at the line", "reproduce/below.py", "* line.omega[-1] *", "*"),
-    Mutation("the scale of a delta rule", "delta_rule.py", "1 - 2 * scale * overlap", "1 - scale * overlap"),
+    Mutation("the scale of a delta rule", "delta_rule.py", "1 - 2 * factor * overlap", "1 - factor * overlap"),
     Mutation("the fourth moments of a feature", "delta_steps.py", "xi * (2 * xi * e +", "xi * (xi * e +"),
     Mutation("the noise that a step writes", "delta_steps.py", "self.noise * w[..., 0] ** 2", "self.noise * w[..., 0]"),
     Mutation("the best steps for one task", "delta_steps.py", "e / ((m + 2) * e", "e / ((m + 1) * e"),

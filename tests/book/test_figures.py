@@ -163,6 +163,7 @@ def test_every_command_of_the_book_is_known():
 
 def test_a_sentence_ends_where_it_ends():
     assert sentence("Two tasks ($d = 10$, e.g. One). Then") == "Two tasks ($d = 10$, e.g. One)."
+    assert sentence("The zeros of Eq. (9) stay. Then") == "The zeros of Eq. (9) stay."
     assert sentence("Up to 0.5 and no more") == "Up to 0.5 and no more"
     assert beginning("One. Two is longer. Three.", 19) == "One. Two is longer."
     assert beginning("The first is long. Two.", 5) == "The first is long."
