@@ -366,10 +366,10 @@ print(f"200 random tasks, slopes of both signs: the formula holds to {off:.0e}")
 # Let $l = n_1$. For one block with step $\eta$ put $\theta = (1 - \eta)^l$, $\mu = ((1 - \eta)^2 + (d + 1) \eta^2)^l$, and $\epsilon = 1 - 2 \theta + \mu + \nu$, where $\nu = \eta^2 \sigma^2 \sum_{i < l} \mu^{i/l}$. By {prf:ref}`thm-delta-risk` a block started at zero has the overlap $1 - \theta$ with its task and the energy $\epsilon$, per dimension; it multiplies what was there before by $\theta$ in overlap and by $\mu$ in energy; and the two do not mix, as tasks are independent. So with steps $\eta_1, \eta_2$
 #
 # $$
-# \frac{M - \risk}{d} = \frac{\bigl( r_1 \theta_2 (1 - \theta_1) + r_2 (1 - \theta_2) \bigr)^2}{\mu_2 \epsilon_1 + \epsilon_2} \le r_1^2\, \varphi_2\, \chi_1 + r_2^2\, \chi_2, \qquad \varphi = \frac{\theta^2}{\mu}, \quad \chi = \frac{(1 - \theta)^2}{\epsilon}, \tag{1}
+# \frac{M - \risk}{d} = \frac{\bigl( r_1 \theta_2 (1 - \theta_1) + r_2 (1 - \theta_2) \bigr)^2}{\mu_2 \epsilon_1 + \epsilon_2} \le r_1^2\, \varphi_2\, \chi_1 + r_2^2\, \chi_2 \tag{1}
 # $$
 #
-# by Cauchy and Schwarz. $\chi$ is continuous on $[0, 1]$ with $\chi = \chi_0 = l/(l + d + 1 + \sigma^2)$ at $\eta = 0$; let $\chi_\star$ be its maximum. By {prf:ref}`prop-delta-small` $\chi_\star > \chi_0$, as $l \ge 2$. We may scale $r$ such that the larger relevance is $1$; let $t$ be the smaller.
+# by Cauchy and Schwarz, with $\varphi = \theta^2 / \mu$ and $\chi = (1 - \theta)^2 / \epsilon$. $\chi$ is continuous on $[0, 1]$ with $\chi = \chi_0 = l/(l + d + 1 + \sigma^2)$ at $\eta = 0$; let $\chi_\star$ be its maximum. By {prf:ref}`prop-delta-small` $\chi_\star > \chi_0$, as $l \ge 2$. We may scale $r$ such that the larger relevance is $1$; let $t$ be the smaller.
 #
 # *Best last.* Let $\eta_1, \eta_2$ be best for $(t, 1)$ and let $t \to 0$. They exist for small $t$: near $(0, 0)$, the one point where (1) is not continuous, its bound is near $(1 + t^2)\, \chi_0 < \chi_\star$. The value is at least $\chi_\star$ (at $\eta_1 = 0$) and at most $t^2 \varphi_2 \chi_1 + \chi_2$, so $\chi_2 \to \chi_\star$. If $\epsilon_1$ stayed away from zero along a sequence, then by $\mu_2 > 0$ the value would stay below $\chi_\star$; so $\eta_1 \to 0$ and $\chi_1 \to \chi_0$. Hence along every sequence with $\eta_2 \to \eta_\star$, which is a maximiser of $\chi$, $\limsup\, (V(t, 1)/d - \chi_\star)/t^2 \le \varphi_\star \chi_0$.
 #

@@ -115,7 +115,7 @@ plotting.FigureData(
 
 # %% [markdown]
 # ```{symbols}
-# x y x_query beta beta_query r R C Sx sigma M P omega Z G q k v psi d n K counts W f B
+# x y x_query beta beta_query r R C Sx sigma M P omega G q v psi d counts W f B
 # ```
 #
 # ## The most that labels can tell

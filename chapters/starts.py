@@ -221,7 +221,7 @@ fig, (ax, right) = plt.subplots(1, 2, figsize=(7.2, 3.4), width_ratios=(1.7, 1))
 for rank in range(DIST.d):
     level = (1 - theory) * (1 - rank / DIST.d) / gap
     ax.hlines(level, -0.04, 1.03, color="0.5", linestyle=":", linewidth=1)
-    words = {"va": "center", "fontsize": 9, "color": "0.3"}
+    words = {"va": "center", "fontsize": 10, "color": "0.3"}
     ax.text(1.05, level, f"rank {rank}", **words)
 for (_, rate, _), run in waiting:
     seen = run["seen"][0]
