@@ -471,7 +471,7 @@ print(
 # %% [markdown]
 # ## What a causal gate gets
 #
-# A layer does not choose weights at will. Its gate at token $j$ reads $y_j$ and acts on all examples *before*, so $\omega_i$ is a product of functions of later labels. That has a price, and its risk is exact too.
+# A layer does not choose weights at will. A gate reads the label of its own token and acts on all examples *before*, so a weight is a product of functions of later labels. That has a price, and its risk is exact too.
 #
 # ```{prf:proposition} A causal gate that reads labels
 # :label: prop-causal-label-gate
@@ -509,7 +509,7 @@ print(
 # ```
 # ````
 #
-# A gate near one that reads its label with a small slope takes off part of the weight when labels are large, as a sigmoid is concave near one: labels of either sign, in the mean, close it. For $d = 10$, $50 + 50$ examples and $r = (0.2, 0.8)$ the best such gate gives nearly two fifths of what labels can give.
+# A gate near one that reads its label with a small slope takes off part of the weight when labels are large, as a sigmoid is concave near one: labels of either sign, in the mean, close it. In ten dimensions, with two blocks of fifty and relevances 0.2 and 0.8, the best such gate gives nearly two fifths of what labels can give.
 
 # %% tags=["check", "asserts-prop-causal-label-gate"]
 # Part 1 with all gates open is E |X^T X beta|^2 = n d (n + d + 1); with sigmoids by Monte
