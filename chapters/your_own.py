@@ -279,9 +279,10 @@ seasonal = optimal_wpgd(season)
 # %% tags=["check"]
 gated = optimal_wpgd(season, "monotone")
 simulated = simulate_risk(
-    seasonal, season, draws=8000, generator=torch.Generator().manual_seed(4)
+    seasonal, season, draws=16_000, generator=torch.Generator().manual_seed(4)
 )
-assert abs(simulated.risk - seasonal.risk) < 5 * simulated.stderr < 0.2 * season.M
+assert abs(simulated.risk - seasonal.risk) < 5 * simulated.stderr
+assert 5 * simulated.stderr < 0.1 * seasonal.risk  # so it sees a tenth
 negative = int((seasonal.omega * seasonal.omega[-1] < 0).sum())
 assert negative > 10 and seasonal.risk < 0.7 * gated.risk
 print(
