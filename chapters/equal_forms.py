@@ -161,7 +161,7 @@ def chunked(q, k, v, g, length):
     return torch.cat(outputs)
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-four-ways", "caption": "One matrix of weights, computed in four orders. The darker a cell, the later its turn. The recurrence goes row by row; the parallel form takes all at once; the chunked form takes a chunk at a time, and what lies before the chunk comes through the state (hatched); the read-out takes the last row alone."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-four-ways", "caption": "One matrix of weights, computed in four orders. The stronger the colour of a cell, the later its turn. The recurrence goes row by row; the parallel form takes all at once; the chunked form takes a chunk at a time, and what lies before the chunk comes through the state (hatched); the read-out takes the last row alone."}}
 size, length = 12, 4
 t, i = np.tril_indices(size)
 turns = {

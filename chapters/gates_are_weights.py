@@ -342,7 +342,7 @@ print(
 # A scalar gate gives every feature the same staircase. A vector gate gives each key channel its own. In the picture memory gets shorter
 # from channel to channel, and channel 4 forgets almost everything halfway.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-weights", "caption": "No staircase of a gate goes down along the prompt. Left, the one of a scalar gate. Right, those of a vector gate on the key side, one in each row; darker is higher."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-weights", "caption": "No staircase of a gate goes down along the prompt. Left, the one of a scalar gate. Right, those of a vector gate on the key side, one in each row; the stronger the colour, the higher."}}
 m = 6
 scalar_gates = np.ones(n + 1)
 scalar_gates[[6, 12, 18]] = 0.6

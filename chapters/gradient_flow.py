@@ -21,7 +21,7 @@
 # layer harder. This page proves it for the risk of WPGD, from almost every start, where the stationary point is unique. The picture is the smallest
 # case, where $P$ and $\omega$ are one number each. Every flow runs along a hyperbola, and each hyperbola meets the curve of best predictors.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-hyperbolas", "caption": "Every flow stays on its hyperbola and ends where that meets the minimisers. One feature, one example: gradient flows on $\\risk(P, \\omega)$ (black, from the dots), the minimisers (orange, two branches), and curves of constant $P^2 - \\omega^2$ (dotted). The origin is a saddle: only starts with $P = -\\omega$ end there."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-hyperbolas", "caption": "Every flow stays on its hyperbola and ends where that meets the minimisers. One feature, one example: gradient flows on $\\risk(P, \\omega)$ (solid, from the dots), the minimisers (orange, two branches), and curves of constant $P^2 - \\omega^2$ (dotted). The origin is a saddle: only starts with $P = -\\omega$ end there."}}
 import matplotlib.pyplot as plt
 import numpy as np
 from glalib import (

@@ -24,7 +24,7 @@
 # There are two answers. A theorem: where a scalar gate does not see the examples, or there is none, the best layers are Eq. (9), up to its symmetries, and nothing else. And a count, over seeds: how
 # near training comes, and what became of the layers that did not arrive.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-scores-learned", "caption": "Training turns random scores into those of Eq. (9). How a query scores an example, $A = W_q W_k^\\top$, in a layer with a scalar gate and every weight free, as drawn (left), as trained on tokens (middle), and by theory (right). Rows, what a query shows; columns, what an example shows: ten features, the label $y$, context $c$. Blue and red are the two signs, white is zero."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-scores-learned", "caption": "Training turns random scores into those of Eq. (9). How a query scores an example, $A = W_q W_k^\\top$, in a layer with a scalar gate and every weight free, as drawn (left), as trained on tokens (middle), and by theory (right). Rows, what a query shows; columns, what an example shows: ten features, the label $y$, context $c$. Blue and red are the two signs; at zero there is no colour."}}
 import itertools
 import json
 from collections import Counter
@@ -432,7 +432,7 @@ print(
 #
 # Where $P$ is not the identity, training finds that, too. With the features of the second setting the best $P$ divides by $M + \gamma s$, and gives a feature of small variance more:
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-three-inside", "caption": "Trained layers hold the theory's weights and its P. Three tasks of fifteen examples, five features of unlike variance; layers with a gate that reads everything. Left, the weight of each example by regression of the prediction, over the mean, one line for each seed; black, the best weights. Right, the diagonal of P over its mean, against the feature's variance; the line is the best P. Grey: layers that did not arrive."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-three-inside", "caption": "Trained layers hold the theory's weights and its P. Three tasks of fifteen examples, five features of unlike variance; layers with a gate that reads everything. Left, the weight of each example by regression of the prediction, over the mean, one line for each seed; the straight steps are the best weights. Right, the diagonal of P over its mean, against the feature's variance; the line is the best P. Grey: layers that did not arrive."}}
 three = SETTINGS["three"]
 line = best["three", "gla"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.9))

@@ -98,7 +98,7 @@ plotting.FigureData(
 # The delimiter is the right place to forget. A gate shrinks all that was written before its token. So the gate of a delimiter acts on whole blocks,
 # and changes nothing inside of one.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-token-strip", "caption": "A gate at a delimiter turns down every block before it. Top, the tokens of three blocks, the delimiters between them and the query, with their gates; the darker, the more is forgotten. Middle, what each gate reaches. Bottom, the weights: the product of the gates that come after."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-token-strip", "caption": "A gate at a delimiter turns down every block before it. Top, the tokens of three blocks, the delimiters between them and the query, with their gates; the stronger the colour, the more is forgotten. Middle, what each gate reaches. Bottom, the weights: the product of the gates that come after."}}
 counts, target = (3, 3, 3), np.array([0.2, 0.5, 1.0])
 gates = np.ones(13)
 gates[[3, 7]] = target[:-1] / target[1:]
