@@ -61,18 +61,16 @@ class Layout:
             if self.delimiters or self.context is not False:
                 raise _check.fail("prompts", "with counts, the examples of each block", "counts = None")
             counts = (prompts.x.shape[1],)
-        x, d = prompts.x, prompts.x.shape[2]
+        x, d, queries = prompts.x, prompts.x.shape[2], prompts.x_query.shape[1]
         _, is_delimiter = self.blocks(counts)
-        rows = x.new_zeros(len(x), len(is_delimiter), d + 1)
-        example = torch.from_numpy(~is_delimiter).to(x.device)
-        rows[:, example, :d], rows[:, example, d] = x, prompts.y
-        query = torch.nn.functional.pad(prompts.x_query, (0, 1))
-        Z = torch.cat([rows, query], dim=1)
-        vectors = self.vectors(len(counts))
-        if not vectors.size:
-            return Z
-        c = _check.cast("context", torch.tensor(vectors[self.kinds(counts, query.shape[1])]), Z.dtype).to(Z.device)
-        return torch.cat([Z, c.expand(len(Z), -1, -1)], dim=2)
+        n, vectors = len(is_delimiter), self.vectors(len(counts))
+        example = torch.from_numpy(np.flatnonzero(~is_delimiter)).to(x.device)
+        Z = x.new_zeros(len(x), n + queries, d + 1 + vectors.shape[1])  # filled in place: large parts are copied once
+        Z[:, example, :d], Z[:, example, d], Z[:, n:, :d] = x, prompts.y, prompts.x_query
+        if vectors.size:
+            of_kind = torch.tensor(vectors[self.kinds(counts, queries)])
+            Z[..., d + 1 :] = _check.cast("context", of_kind, Z.dtype).to(Z.device)
+        return Z
 
     def weights(self, dist: PromptDistribution, omega: ArrayLike) -> Array:
         """Weights of the context tokens, (T,): what `gates.weights_to_gates` needs.
