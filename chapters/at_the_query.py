@@ -403,12 +403,13 @@ for d, counts, r, sigma in ((1, (5,), (1.0,), 1.0), (2, (3, 3), (0.8, 0.2), 0.5)
     assert mean < -5 * error  # about ten of them
     seen.append(mean)
 one = PromptDistribution(1, (1,), (1.0,), sigma=1.0)
-mean, error = change_of_risk(one, 3, 400_000, rng)
-exact = (clipped_risk(3 / 4) - never) / one.M
-assert abs(mean - exact) < 5 * error < 0.4 * abs(exact)
+mean, error = change_of_risk(one, 0.5, 400_000, rng)  # where much is clipped
+exact = (clipped_risk(0.5 / 4) - never) / one.M
+assert abs(mean - exact) < 5 * error < 0.05 * abs(exact)
 c = np.linspace(0.2, 3, 57)
 curve = np.array([clipped_risk(v, points=500) for v in c])
-assert (curve[c > 1] < never).all() and curve.min() > 0.9 * never
+assert (curve[c > 1] < never).all()
+assert np.isclose(1 - curve.min() / never, 0.0080, rtol=0.03)
 print(
     f"a normaliser at three standard deviations: {-seen[0]:.2%} and {-seen[1]:.2%} of M lower; "
     f"at best {1 - curve.min() / never:.1%} lower for one example, d = 1"
@@ -503,7 +504,7 @@ assert abs(clipped_risk(0.3) - never - 0.0310) < 0.001
 #
 # kept = minimize(lambda v: clipped_risk(v[0], points=500), [1.0], method="Nelder-Mead")
 # free = minimize(lambda v: clipped_risk(v[0], v[1], points=500), [1.0, 0.25], method="Nelder-Mead")
-# assert abs(kept.x[0] - 0.72) < 0.03 and free.x[1] > 0.35
+# assert np.allclose([*kept.x, *free.x], [0.72, 0.61, 0.42], rtol=0.03)
 # gains = [1 - found.fun / never for found in (kept, free)]
 # assert np.allclose(gains, [0.00801, 0.0190], rtol=0.02)
 # ```

@@ -235,6 +235,11 @@ for d, sign in ((5, -1), (20, 1)):  # the same seeds, so the same prompts
     by_start = (table[name, d]["over"] for name in ("random", "line"))
     assert (sign * np.subtract(*by_start) > 0).all()
     assert (table["random", d]["over"] > least[d]).all()
+# The gain falls as 1 / d. Its errors leave the exponent unknown by a third: no sharper.
+few, many = (ends["line", d] for d in (5, 20))
+power = np.log(few["over"].mean() / many["over"].mean()) / np.log(20 / 5)
+unknown = np.hypot(1 / few["z"], 1 / many["z"]) / np.log(20 / 5)
+assert abs(power - 1) < 2 * unknown < 0.35
 shares = {
     d: float(entry["over"].mean() / predicted[d]) for (_, d), entry in ends.items()
 }
@@ -367,7 +372,7 @@ assert abs(kept) < 4 < abs(broken) / 2
 #
 # ```python
 # turns = [best_sigmoid(d, (2 * d, 2 * d), (0.2, 0.8))[1][2] * d**0.5 for d in (5, 10, 20, 50)]
-# assert 1.3 < min(turns) and max(turns) < 1.8
+# assert np.allclose(turns, [1.49, 1.44, 1.49, 1.63], rtol=0.03)
 # ```
 # ````
 #
@@ -396,6 +401,6 @@ assert abs(kept) < 4 < abs(broken) / 2
 #     gains.append(told / fixed)
 #     shares.append(told / (fixed - energy_risk(10, (n, n), (0.2, 0.8))))
 # assert np.argmax(gains) == 2
-# assert shares == sorted(shares) and shares[0] < 0.2 and shares[-1] > 0.5
+# assert shares == sorted(shares) and np.allclose(shares[::5], [0.134, 0.552], rtol=0.03)
 # ```
 # ````

@@ -608,26 +608,29 @@ with torch.no_grad():
 # ````{solution} ex-label-in-key
 # :class: dropdown
 #
-# $\E (u^\top x)^2 = 1$ and $\E (\sum y_i^2)^2 = n (n + 2)\, d (d + 2)$, so the term's mean square is $\epsilon^2 (1 + 2/n)\, d (d + 2)$. It is even in $y$, so this is added to the risk.
+# $\E (u^\top x)^2 = 1$ and $\E (\sum y_i^2)^2 = n (n + 2)\, d (d + 2)$, so the term's mean square is $\epsilon^2 (1 + 2/n)\, d (d + 2)$. It is even in $y$, so this is added to the risk. (In the simulation too, if each prompt comes once more with its labels turned; then only the term varies.)
 #
 # ```python
-# from glalib import simulate_risk
+# from glalib import wpgd_step
 #
-# d, n, epsilon = 3, 10, 0.3
+# d, n, epsilon = 3, 2, 0.3
 # dist = PromptDistribution(d, (n,), (1.0,))
-# net = GLA(d + 1, None, dtype=torch.float64)
+# net = GLA(d + 1, None)
 # with torch.no_grad():
 #     net.layers[0].W_q.copy_(torch.eye(d + 1))
 #     net.layers[0].W_k.copy_(torch.eye(d + 1))
 #     net.layers[0].W_k[d] = torch.tensor([epsilon, 0, 0, 0])
 #     net.layers[0].W_v.zero_()
 #     net.layers[0].W_v[d] = net.h / n
-# added = population_risk(dist, np.eye(d), np.ones(n) / n)
-# added += epsilon**2 * (1 + 2 / n) * d * (d + 2)
-# seen = simulate_risk(
-#     net, dist, 100_000, queries=4, generator=torch.Generator().manual_seed(0)
-# )
-# assert abs(seen.risk - added) < 4 * seen.stderr
+# added = epsilon**2 * (1 + 2 / n) * d * (d + 2)
+# p = dist.sample(400_000, torch.Generator().manual_seed(0))
+# step = wpgd_step(p.x, p.y, p.x_query, torch.eye(d), torch.ones(n) / n)
+# with torch.no_grad():
+#     found = net(Layout()(p))
+# errors = ((s * (p.y_query - step) - (found - step)) ** 2 for s in (1, -1))
+# rise = sum(errors)[:, 0] / 2 - (p.y_query - step)[:, 0] ** 2
+# error = rise.std() / len(rise) ** 0.5
+# assert abs(rise.mean() - added) < 3 * error < 0.04 * added
 # ```
 # ````
 #

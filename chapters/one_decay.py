@@ -193,7 +193,7 @@ print(
 from glalib import population_risk
 from glalib.risk import h2
 
-rng, trials, most = np.random.default_rng(0), 0, 0.0
+rng, trials, most, fullest = np.random.default_rng(0), 0, 0.0, 0.0
 for _ in range(60):
     d, n = int(rng.integers(1, 7)), int(rng.integers(1, 30))
     rho, sigma = rng.uniform(0.02, 0.99), rng.choice([0.0, 0.5, 3.0])
@@ -209,6 +209,10 @@ for _ in range(60):
         assert abs(p**2 + (N * eta - eta) * p - eta * N) < 1e-9 * N and eta < p < 1
         zeta = g ** (2 * n) * (1 - p) / (1 - p_minus)
         assert abs((p - zeta * p_minus) / (1 - zeta) - p_n) < 1e-9
+        if g ** (2 * n) > 1e-6:
+            share = (p_n - p) / ((1 - p) * g ** (2 * n))
+            assert 0 < share < 1
+            fullest = max(fullest, share)
         # Bounds hold up to rounding.
         excess = optimal_wpgd(dist, "constant-gate").risk - best.risk
         assert -1e-12 * dist.M < excess
@@ -219,6 +223,13 @@ for _ in range(60):
         alpha = (s @ Q) ** 2 / (s @ Q**2)
         bound = alpha * ((1 - p) * g ** (2 * n) - (p_n - p))
         assert loss < bound + 1e-11 * dist.M
+        # With the optimum's own P, for the weights of Kalman's last gain, it is the loss.
+        kalman = np.linalg.solve(dist.R + N * np.eye(n), dist.r)
+        steady = p / N * g ** np.arange(n, 0, -1.0)
+        there = population_risk(
+            dist, best.omega @ kalman / (kalman @ kalman) * best.P, steady
+        )
+        assert abs(there - best.risk - bound) < 1e-9 * dist.M
         if (Sx == np.eye(d)).all():
             powers = g ** np.arange(n, 0, -1.0)
             exact = sigma**2 + d * (p + (1 - p) * g ** (2 * n))
@@ -226,6 +237,9 @@ for _ in range(60):
             assert abs(with_P - exact) < 1e-9 * dist.M
         trials, most = trials + 1, max(most, excess / (dist.M - best.risk))
 assert most < 1e-3  # of the gain: in short prompts the bound says less
+assert fullest > 0.99  # so part 1 leaves no room either
+ends = np.linalg.eigvalsh(drifting(0.8, 200, 1).R)[[0, -1]]
+assert 1 / 9 < ends[0] < 1.01 / 9 and 8.9 < ends[1] < 9
 print(f"{trials} drifts: the constant gate loses at most {most:.0e} of the gain")
 
 

@@ -520,9 +520,13 @@ size = chance @ (2 * tasks[2] * x[2] ** 2 * u) ** 2
 known = (prompts_to_see(dist, omega) + 1) * 4 * dist.moments(omega)[0] ** 2
 assert abs(known / size - 1) < 1e-12
 for d in (5, 100):
+    # The bound is what a long prompt with one task leaves.
+    least = (d + 2) ** 2 - 1
+    long = prompts_to_see(PromptDistribution(d, (10**6,), (1.0,)), [1.0])
+    assert np.isclose(long, least + 1e-6 * (d + 1) * (d + 2) ** 2, rtol=1e-10)
     dist = plateau_distribution(d)
     ratios[d] = prompts_to_see(dist, [1.0, 1.0])
-    assert ratios[d] > (d + 2) ** 2 - 1
+    assert ratios[d] > least
     glue(f"see_{d}", f"{ratios[d]:.0f}", display=False)
     glue(f"see_mean_{d}", f"{(ratios[d] + 1) / (d + 2) - 1:.0f}", display=False)
 print(

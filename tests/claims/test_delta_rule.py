@@ -117,3 +117,46 @@ def test_best_first_needs_a_step_for_each_task(t):
         first, last = (PromptDistribution(10, (30, 30), r, sigma=sigma) for r in ((0.8, 0.8 * t), (0.8 * t, 0.8)))
         assert optimal_delta_rule(first).risk < optimal_delta_rule(last).risk * (1 - 1e-3)
         assert optimal_delta_rule(first, "prompt").risk > optimal_delta_rule(last, "prompt").risk * (1 + 1e-3)
+
+
+def on_a_grid(dist, steps, decays, scale):
+    """The risk of the loop that a layer runs, on a grid with the moments of Gaussian features up to the fifth: exact.
+
+    Given the features the error is linear in tasks and noise, so it runs once for each number that these are made of.
+    """
+    joint = np.block([[dist.R, dist.r[:, None]], [dist.r, 1.0]])
+    tasks = np.einsum("kl,ab->lbka", root(joint), root(dist.C)).reshape(-1, dist.K + 1, dist.d)
+    tasks = np.concatenate([tasks, np.zeros((dist.n, dist.K + 1, dist.d))])
+    noise = np.vstack([np.zeros((len(tasks) - dist.n, dist.n)), dist.sigma * np.eye(dist.n)])
+    at = np.indices((3,) * dist.d).reshape(dist.d, -1).T
+    points, chance = np.array([-(3**0.5), 0, 3**0.5])[at] @ root(dist.Sx).T, (np.array([1, 4, 1]) / 6)[at].prod(1)
+    b, weight = np.zeros((1, len(tasks), dist.d)), np.ones(1)
+    for i, k in enumerate(dist.task_index):
+        x, b = points[:, None], decays[i] * b[:, None]
+        y = points @ tasks[:, k].T + noise[:, i]
+        b = (b + steps[i] * (y - (b * x).sum(-1))[..., None] * x).reshape(-1, len(tasks), dist.d)
+        weight = np.outer(weight, chance).ravel()
+    off = tasks[:, -1] - scale * b
+    return dist.sigma**2 + weight @ np.einsum("psa,ab,psb->p", off, dist.Sx, off)
+
+
+def root(A):
+    values, vectors = np.linalg.eigh(A)
+    return vectors * np.sqrt(np.maximum(values, 0))
+
+
+@pytest.mark.claim("thm-delta-risk")
+@pytest.mark.parametrize("d, counts", [(1, (2, 3)), (2, (1, 2, 1)), (3, (2,)), (3, (1, 1))])
+def test_the_risk_of_a_layers_loop_without_draws(d, counts):
+    """So each constant of the recursion is held: two eigenvalues, one of them double if d = 3; or one that is zero."""
+    rng, K = np.random.default_rng(d + len(counts)), len(counts)
+    for values in ([1.0, 0.3, 0.3], [1.0, 0.0, 2.0]):
+        f = rng.normal(size=(K + 1, 4))
+        joint = (f / np.linalg.norm(f, axis=1, keepdims=True)) @ (f / np.linalg.norm(f, axis=1, keepdims=True)).T
+        np.fill_diagonal(joint, 1.0)
+        basis, m = np.linalg.qr(rng.normal(size=(d, d)))[0], rng.normal(size=(d, d))
+        more = {"Sx": (basis * values[:d]) @ basis.T, "C": m @ m.T, "sigma": 0.7}
+        dist = PromptDistribution(d, counts, joint[:K, K], R=joint[:K, :K], **more)
+        steps, decays = rng.uniform(0.1, 0.4, dist.n), rng.uniform(0.5, 1, dist.n)
+        wanted = on_a_grid(dist, steps, decays, 0.8)
+        assert np.isclose(delta_rule_risk(dist, steps, decays, 0.8), wanted, rtol=1e-12)
