@@ -102,9 +102,19 @@ rows = [x for x in rows if (x["beginning"], x["d"]) == ("random", d)]
 trained = [100 * (1 - x["risk"] / x["theory"]) for x in rows]
 errors = [100 * x["stderr"] / x["theory"] for x in rows]
 
+
+def a_sigmoid(b, slope):
+    return lambda y: 1 / (1 + np.exp(-b - slope * y))
+
+
+def gain_of(gates):
+    sums = [block_sums(g, n, d) for g, n in zip(gates, counts)]
+    return 100 * (1 - gate_risk(d, r, sums) / line)
+
+
 names = list(per_cent)
 names.insert(3, "trained: the whole token")
-fig, (top, low) = plt.subplots(2, 1, figsize=(6.4, 5.8))
+fig, (top, low) = plt.subplots(2, 1, figsize=(6.4, 5.0))
 for ax, rungs, places, ink in (
     (top, {k: v / d for k, v in ladder.items()}, range(6), plotting.TASKS[0]),
     (low, per_cent, (0, 1, 2, 4, 5, 6), plotting.TASKS[1]),
@@ -150,16 +160,16 @@ plotting.FigureData(
 # x y x_query beta beta_query r R C Sx sigma M n d K counts G P P_q P_k omega f
 # ```
 #
-# | what the gate reads | what is proved | what trained gates do | where |
+# | reads | what is proved | what trained gates do | page |
 # |---|---|---|---|
-# | nothing | one decay; its best value, with a certificate | not tried | {doc}`constant_gate` |
-# | marks and place | every weighting of blocks that does not fall ({prf:ref}`thm-scalar-gate`); no such layer is below the best weights ({prf:ref}`thm-ceiling`) | come to the line | {doc}`training`, {doc}`figure1` |
-# | the query's name | each head buys its share ({prf:ref}`thm-named-query`) | not tried | {doc}`at_the_query` |
-# | marks, on the write | all weights that are not negative ({prf:ref}`thm-writes`) | come within a per cent | {doc}`writes_and_heads` |
-# | its label | never below what all labels give ({prf:ref}`prop-label-ceiling`), which fades with $d$ ({prf:ref}`prop-label-gain`) | pass below the line in low dimension | {doc}`label_gates`, {doc}`below_the_line` |
-# | its features too | can pass below what all labels give ({prf:ref}`prop-reads-both`) | features make no difference | this page, {doc}`below_the_line` |
-# | a label that comes a token late | at most what one example teaches ({prf:ref}`prop-one-example`) | come near it, or into a trap | {doc}`labels_later`, {doc}`one_example` |
-# | the error of the state | the exact risk ({prf:ref}`thm-delta-risk`), Bayes' rate for one task ({prf:ref}`prop-delta-one-task`) | steps here are computed, not trained | {doc}`delta_rule` |
+# | nothing | one decay, its best value certified | not tried | [one decay](constant_gate) |
+# | marks | every weighting of blocks that does not fall ({prf:ref}`thm-scalar-gate`), none below the best weights ({prf:ref}`thm-ceiling`) | come to the line | [training](training), [Figure 1](figure1) |
+# | marks, on the write | all weights that are not negative ({prf:ref}`thm-writes`) | come within a per cent | [writes](writes_and_heads) |
+# | the query's name | each head buys its share ({prf:ref}`thm-named-query`) | not tried | [query](at_the_query) |
+# | its label | not below all labels ({prf:ref}`prop-label-ceiling`), whose gain fades with $d$ ({prf:ref}`prop-label-gain`) | below the line in low dimension | [labels](label_gates), [trained](below_the_line) |
+# | features too | can pass below all labels ({prf:ref}`prop-reads-both`) | make no use of them | [trained](below_the_line) |
+# | a label come late | at most one example ({prf:ref}`prop-one-example`) | come near it, or into a trap | [later](labels_later), [bound](one_example) |
+# | the state's error | the exact risk ({prf:ref}`thm-delta-risk`), Bayes' rate for one task ({prf:ref}`prop-delta-one-task`) | steps here are computed | [delta rule](delta_rule) |
 #
 # Two things depend on gates being blind. The ceiling is a theorem about such gates only. And errors can be [drawn without tokens](token_free) only if the gate reads no data, so the large runs of {doc}`training` are of gates that read context alone.
 #
@@ -204,21 +214,12 @@ plotting.FigureData(
 # ```
 # ````
 #
-# Nothing else of Gaussian laws was used but their signs. {prf:ref}`prop-even-reading` is the same symmetry, seen from a gate that has not begun to read. In code:
+# Nothing else of Gaussian laws was used but their signs. By such symmetries {prf:ref}`prop-even-reading` has it that to begin to read gains nothing to first order.
 
 
 # %%
 def even(gate):
     return lambda y: (gate(y) + gate(-y)) / 2
-
-
-def a_sigmoid(b, slope):
-    return lambda y: 1 / (1 + np.exp(-b - slope * y))
-
-
-def gain_of(gates):
-    sums = [block_sums(g, n, d) for g, n in zip(gates, counts)]
-    return 100 * (1 - gate_risk(d, r, sums) / line)
 
 
 as_it_is = [a_sigmoid(b, logits[2]) for b in logits[:2]]
@@ -346,28 +347,23 @@ print(
 #
 # A large label writes much along its task. What is stored of that task is then worth less beside it, and should be turned down. If the large label comes from a large task, old examples are as large, and nothing is to be done; so the gate has to guess the size of the task, and the more it reads the better it guesses. A function that is odd in the token has no first order: that is {prf:ref}`prop-even-gate` again.
 #
-# How much is each reading worth, to first order? The best $\varphi$ has the mean of the positive part of $\E[y^2 - \norm{\beta_k}^2 \mid \text{what it reads}]$.
+# The best $\varphi$ has for its mean that of the positive part of $\E[y^2 - \norm{\beta_k}^2 \mid \text{what it reads}]$. In five dimensions this is {glue:text}`reads_worth_features:.2f` $d$ for features, {glue:text}`reads_worth_label:.3f` $d$ for the label and {glue:text}`reads_worth_both:.3f` $d$ for both. So to first order features beside the label add next to nothing. In the ladder they add more: that is a gain of second order, and we have no formula for it but the sums below.
 
-# %%
+# %% tags=["check", "asserts-prop-where-to-close"]
+# What each reading is worth: a mean over tokens, with E[|beta|^2 | y] from bins.
 rng = np.random.default_rng(0)
 beta, x = rng.normal(size=(2, 400_000, d))
 y, q, sizes = (x * beta).sum(1), (x**2).sum(1), (beta**2).sum(1)
 bins = np.digitize(y**2, np.quantile(y**2, np.linspace(0, 1, 201)[1:-1]))
-by_label = np.bincount(bins, sizes) / np.bincount(bins)  # E[size | y^2]
+by_label = np.bincount(bins, sizes) / np.bincount(bins)
 guesses = {
     "features": q - d,
     "label": y**2 - by_label[bins],
     "both": y**2 - (y**2 / q + d - 1),
 }
 worth = {name: np.maximum(v, 0).mean() / d for name, v in guesses.items()}
-print(", ".join(f"{name} {value:.3f}" for name, value in worth.items()))
 
 
-# %% [markdown]
-# So the label is worth more than the features, and to first order features beside it add next to nothing. In the ladder they add more than that: it is a gain of second order, and we have no formula for it but the sums below.
-
-
-# %% tags=["check", "asserts-prop-where-to-close"]
 # Central differences of smooth sums, and the mean by a quadrature of its own; what they
 # err by is printed, and a limit of 1e-4 leaves room.
 def mean_of(phi, d):
@@ -427,11 +423,13 @@ print(
     f"first-order worth in d = {d}: "
     + ", ".join(f"{name} {value:.2f}" for name, value in worth.items())
 )
+for name, value in worth.items():
+    glue(f"reads_worth_{name}", float(value), display=False)
 
 # %% [markdown]
 # ## Below all that labels give
 #
-# No gate that reads labels alone passes below {prf:ref}`thm-label-energy`, even if it sees all labels before it starts. On {doc}`below_the_line` it was open whether one that reads features as well can. It can, and by a causal gate in one layer:
+# No gate that reads labels alone passes below {prf:ref}`thm-label-energy`, even if it sees all labels before it starts. One that reads features as well can, and in one layer:
 #
 # ```{prf:proposition} A gate that reads both
 # :label: prop-reads-both
@@ -491,7 +489,7 @@ for _ in range(10):
     V = two_dims((x**2).sum(1), y)[:, None] * V + y[:, None] * x
 for value, exact in (((beta * V).sum(1), told), ((V * V).sum(1), square)):
     assert abs(value.mean() - exact) < 4 * value.std() / draws**0.5
-glue("reads_both_gain", per_cent["label and features"], display=False)
+glue("reads_both_gain", float(per_cent["label and features"]), display=False)
 glue("reads_all_labels", per_cent["all labels, in advance"], display=False)
 print(
     f"d = 2, ten examples: fixed weights {2 - fixed:.3f}, all labels {2 - fixed - gain(10, 2):.3f}, "
@@ -503,7 +501,7 @@ print(
 #
 # ## What trained gates do
 #
-# Triangles in {numref}`fig-ladder`: layers from random starts, whose gates see the whole token, gain {glue:text}`reads_trained:.2f` per cent in the mean of three seeds (standard error over prompts {glue:text}`reads_trained_error:.2f`), about as much as the best sigmoid that reads labels. Shut out the label, and the risk rises by {glue:text}`reads_without_label:.2f` per cent; shut out the features, and it changes by {glue:text}`reads_without_features:.3f`. Now one sees why: what a linear logit can read of features is odd. The length of $x$ is what would help, and no sigmoid of $\theta^\top x$ tells it well.
+# Triangles in {numref}`fig-ladder`: layers from random starts, whose gates see the whole token, gain {glue:text}`reads_trained:.2f` per cent in the mean of three seeds (standard error over prompts {glue:text}`reads_trained_error:.2f`), about as much as the best sigmoid that reads labels. Shut out the label, and the risk rises by {glue:text}`reads_without_label:.2f` per cent; shut out the features, and it changes by {glue:text}`reads_without_features:.3f`. A linear logit sees them in one direction, with a sign that is noise; their length is what would help.
 #
 # So, to who builds a gate: marks come first, and most of the way is theirs. A gate that is to use its label or its features should get their squares. And do not expect much of it in high dimension. To pass all of these rungs the state has to read its own error, and that is no gate any more: {doc}`delta_rule`.
 
@@ -557,7 +555,7 @@ for name, gate in (
     )
 
 # %% [markdown]
-# **Values that hold a constant** break it too, for the same reason: $(y_i + 1)\, x_i$ notices a flip. That is how chance at a random start can push a gate to read ({doc}`below_the_line`).
+# Values that hold a constant break it too: $(y_i + 1)\, x_i$ notices a flip. So chance at a random start can push a gate to read ({doc}`below_the_line`).
 #
 # ## Exercises
 #

@@ -96,7 +96,7 @@ def test_gates_that_read_nothing_are_forgetting_at_a_steady_rate():
 
 
 def test_sums_of_gates_that_read_features_too():
-    """Of gates that read labels alone, the sums of those; of others by simulation; and later gates count for a block."""
+    """Of gates that read labels alone, the sums of those; of others by simulation; later gates count for a block."""
     soft = lambda y: 1 / (1 + np.exp(-2 - 0.4 * y)) / 2 + 1 / (1 + np.exp(-2 + 0.4 * y)) / 2  # noqa: E731
     for n, d in ((5, 2), (3, 6)):
         labels = block_sums(soft, n, d)
