@@ -18,7 +18,7 @@
 #
 # Most theorems of this book are about gates that do not look at the examples, and gates in use do: what is it worth to look?
 #
-# In Mamba, GLA or RWKV a gate is computed from its token, and the token holds data. Several pages of the book let gates read: marks, labels, features, the query, or the error that the state makes. This page puts them on one ladder, and says for each what is proved and what trained gates were seen to do.
+# In Mamba, GLA or RWKV a gate is computed from its token, and the token holds data. This page puts all that a gate may read on one ladder: marks, labels, features, the query, the error that the state makes. It says for each what is proved and what trained gates were seen to do.
 #
 # It adds three facts that a builder can use. Only the even part of a gate is of use, so a sigmoid of a linear logit gets about half of what an even gate gets from the same label. A gate should close where the label is larger than its task would have it. And to read features as well can be worth more than to see all labels in advance.
 
@@ -114,7 +114,7 @@ def gain_of(gates):
 
 names = list(per_cent)
 names.insert(3, "trained: the whole token")
-fig, (top, low) = plt.subplots(2, 1, figsize=(6.4, 5.0))
+fig, (top, low) = plt.subplots(2, 1, figsize=(6.4, 4.8))
 for ax, rungs, places, ink in (
     (top, {k: v / d for k, v in ladder.items()}, range(6), plotting.TASKS[0]),
     (low, per_cent, (0, 1, 2, 4, 5, 6), plotting.TASKS[1]),
@@ -152,7 +152,7 @@ plotting.FigureData(
 
 
 # %% [markdown]
-# All rungs but the triangles are computed, not sampled. Those for features, for the label read evenly and for both are each the best of a simple form with two numbers; these, the sigmoid and the steps of the delta rule were found by local searches. Here relevance rises, so the best weights that gates can give from marks are the best of all fixed weights.
+# All rungs but the triangles are computed, not sampled; the best gates that read examples, each of a simple form, and the steps of the delta rule by local searches. As relevance rises, marks give the best of all fixed weights.
 #
 # ## Who reads what
 #
@@ -162,14 +162,14 @@ plotting.FigureData(
 #
 # | reads | what is proved | what trained gates do | page |
 # |---|---|---|---|
-# | nothing | one decay, its best value certified | not tried | [one decay](constant_gate) |
-# | marks | every weighting of blocks that does not fall ({prf:ref}`thm-scalar-gate`), none below the best weights ({prf:ref}`thm-ceiling`) | come to the line | [training](training), [Figure 1](figure1) |
-# | marks, on the write | all weights that are not negative ({prf:ref}`thm-writes`) | come within a per cent | [writes](writes_and_heads) |
-# | the query's name | each head buys its share ({prf:ref}`thm-named-query`) | not tried | [query](at_the_query) |
-# | its label | not below all labels ({prf:ref}`prop-label-ceiling`), whose gain fades with $d$ ({prf:ref}`prop-label-gain`) | below the line in low dimension | [labels](label_gates), [trained](below_the_line) |
-# | features too | can pass below all labels ({prf:ref}`prop-reads-both`) | make no use of them | [trained](below_the_line) |
-# | a label come late | at most one example ({prf:ref}`prop-one-example`) | come near it, or into a trap | [later](labels_later), [bound](one_example) |
-# | the state's error | the exact risk ({prf:ref}`thm-delta-risk`), Bayes' rate for one task ({prf:ref}`prop-delta-one-task`) | steps here are computed | [delta rule](delta_rule) |
+# | nothing | one decay, its best value certified | not tried | {doc}`one decay <constant_gate>` |
+# | marks | every weighting of blocks that does not fall ({prf:ref}`thm-scalar-gate`), none below the best weights ({prf:ref}`thm-ceiling`) | come to the line | {doc}`training <training>`, {doc}`Figure 1 <figure1>` |
+# | marks, on the write | all weights that are not negative ({prf:ref}`thm-writes`) | come within a per cent | {doc}`writes <writes_and_heads>` |
+# | the query's name | each head buys its share ({prf:ref}`thm-named-query`) | not tried | {doc}`query <at_the_query>` |
+# | its label | not below all labels ({prf:ref}`prop-label-ceiling`), whose gain fades with $d$ ({prf:ref}`prop-label-gain`) | below the line in low dimension | {doc}`labels <label_gates>`, {doc}`trained <below_the_line>` |
+# | features too | can pass below all labels ({prf:ref}`prop-reads-both`) | make no use of them | {doc}`trained <below_the_line>` |
+# | a label come late | at most one example ({prf:ref}`prop-one-example`) | come near it, or into a trap | {doc}`later <labels_later>`, {doc}`bound <one_example>` |
+# | the state's error | the exact risk ({prf:ref}`thm-delta-risk`), Bayes' rate for one task ({prf:ref}`prop-delta-one-task`) | steps here are computed | {doc}`delta rule <delta_rule>` |
 #
 # Two things depend on gates being blind. The ceiling is a theorem about such gates only. And errors can be [drawn without tokens](token_free) only if the gate reads no data, so the large runs of {doc}`training` are of gates that read context alone.
 #
@@ -227,7 +227,7 @@ evened = [even(g) for g in as_it_is]
 print(f"best sigmoid {gain_of(as_it_is):.2f}, its even part {gain_of(evened):.2f}")
 
 # %% [markdown]
-# The best sigmoid of a label gains {glue:text}`reads_sigmoid:.2f` per cent over fixed weights, its even part {glue:text}`reads_evened:.2f`, and the even gate $\min(1, a - c\, y^2)$ with its best two numbers {glue:text}`reads_even:.2f`, {glue:text}`reads_even_share:.0f` per cent of what all labels give in advance. So let logits read squares. A gate with a linear logit cannot do that, however long it is trained.
+# The best sigmoid of a label gains {glue:text}`reads_sigmoid:.2f` per cent over fixed weights, its even part {glue:text}`reads_evened:.2f`, and the even gate $\min(1, a - c\, y^2)$ with its best two numbers {glue:text}`reads_even:.2f`, {glue:text}`reads_even_share:.0f` per cent of what all labels give in advance. So let logits read squares.
 
 # %% tags=["check", "asserts-prop-even-gate"]
 # On the flips of a prompt both sides are finite sums: 1e-12 of the largest leaves room.
@@ -503,7 +503,7 @@ print(
 #
 # Triangles in {numref}`fig-ladder`: layers from random starts, whose gates see the whole token, gain {glue:text}`reads_trained:.2f` per cent in the mean of three seeds (standard error over prompts {glue:text}`reads_trained_error:.2f`), about as much as the best sigmoid that reads labels. Shut out the label, and the risk rises by {glue:text}`reads_without_label:.2f` per cent; shut out the features, and it changes by {glue:text}`reads_without_features:.3f`. A linear logit sees them in one direction, with a sign that is noise; their length is what would help.
 #
-# So, to who builds a gate: marks come first, and most of the way is theirs. A gate that is to use its label or its features should get their squares. And do not expect much of it in high dimension. To pass all of these rungs the state has to read its own error, and that is no gate any more: {doc}`delta_rule`.
+# So, to who builds a gate: marks come first. A gate that is to use its label or its features should get their squares; do not expect much of it in high dimension. To pass all of these rungs the state has to read its own error, and that is no gate any more: {doc}`delta_rule`.
 
 # %% tags=["check"]
 without = {
@@ -542,17 +542,12 @@ print(
 
 # %%
 beta, x = np.random.default_rng(2).normal(size=(2, 200_000, 2))
-y = (x * beta).sum(1)
-for name, gate in (
-    ("sigmoid", a_sigmoid(0.5, 2.0)),
-    ("even part", even(a_sigmoid(0.5, 2.0))),
-):
-    told = y * gate(y)  # beta^T x_1 is the label
-    z = told.mean() / (told.std() / len(told) ** 0.5)
-    print(f"{name}: {told.mean():.3f}, {abs(z):.0f} standard errors from zero")
-    assert (abs(z) > 40) == (name == "sigmoid") and (abs(z) < 4) == (
-        name != "sigmoid"
-    )
+y, scores = (x * beta).sum(1), []  # beta^T x_1 is the label
+for gate in (a_sigmoid(0.5, 2.0), even(a_sigmoid(0.5, 2.0))):
+    told = y * gate(y)
+    scores.append(abs(told.mean()) / told.std() * len(told) ** 0.5)
+print("standard errors from zero: {:.0f}, its even part {:.1f}".format(*scores))
+assert scores[0] > 40 and scores[1] < 4
 
 # %% [markdown]
 # Values that hold a constant break it too: $(y_i + 1)\, x_i$ notices a flip. So chance at a random start can push a gate to read ({doc}`below_the_line`).
