@@ -114,7 +114,7 @@ def gain_of(gates):
 
 names = list(per_cent)
 names.insert(3, "trained: the whole token")
-fig, (top, low) = plt.subplots(2, 1, figsize=(6.4, 4.8))
+fig, (top, low) = plt.subplots(2, 1, figsize=(6.4, 4.5))
 for ax, rungs, places, ink in (
     (top, {k: v / d for k, v in ladder.items()}, range(6), plotting.TASKS[0]),
     (low, per_cent, (0, 1, 2, 4, 5, 6), plotting.TASKS[1]),
@@ -160,16 +160,16 @@ plotting.FigureData(
 # x y x_query beta beta_query r R C Sx sigma M n d K counts G P P_q P_k omega f
 # ```
 #
-# | reads | what is proved | what trained gates do | page |
-# |---|---|---|---|
-# | nothing | one decay, its best value certified | not tried | {doc}`one decay <constant_gate>` |
-# | marks | every weighting of blocks that does not fall ({prf:ref}`thm-scalar-gate`), none below the best weights ({prf:ref}`thm-ceiling`) | come to the line | {doc}`training <training>`, {doc}`Figure 1 <figure1>` |
-# | marks, on the write | all weights that are not negative ({prf:ref}`thm-writes`) | come within a per cent | {doc}`writes <writes_and_heads>` |
-# | the query's name | each head buys its share ({prf:ref}`thm-named-query`) | not tried | {doc}`query <at_the_query>` |
-# | its label | not below all labels ({prf:ref}`prop-label-ceiling`), whose gain fades with $d$ ({prf:ref}`prop-label-gain`) | below the line in low dimension | {doc}`labels <label_gates>`, {doc}`trained <below_the_line>` |
-# | features too | can pass below all labels ({prf:ref}`prop-reads-both`) | make no use of them | {doc}`trained <below_the_line>` |
-# | a label come late | at most one example ({prf:ref}`prop-one-example`) | come near it, or into a trap | {doc}`later <labels_later>`, {doc}`bound <one_example>` |
-# | the state's error | the exact risk ({prf:ref}`thm-delta-risk`), Bayes' rate for one task ({prf:ref}`prop-delta-one-task`) | steps here are computed | {doc}`delta rule <delta_rule>` |
+# | a gate reads | what is proved | what trained gates do |
+# |---|---|---|
+# | {doc}`nothing <constant_gate>` | one decay, its best value certified | not tried |
+# | {doc}`marks <scalar_gates>` | weights of blocks that do not fall ({prf:ref}`thm-scalar-gate`), none below the best weights ({prf:ref}`thm-ceiling`) | {doc}`come to the line <training>`, {doc}`all four panels <figure1>` |
+# | {doc}`marks, on the write <writes_and_heads>` | all weights that are not negative ({prf:ref}`thm-writes`) | come within a per cent |
+# | {doc}`the query's name <at_the_query>` | each head buys its share ({prf:ref}`thm-named-query`) | not tried |
+# | {doc}`its label <label_gates>` | not below all labels ({prf:ref}`prop-label-ceiling`), whose gain fades with $d$ ({prf:ref}`prop-label-gain`) | {doc}`below the line <below_the_line>` in low dimension |
+# | features too | can pass below all labels ({prf:ref}`prop-reads-both`) | {doc}`make no use of them <below_the_line>` |
+# | {doc}`a label come late <labels_later>` | at most one example ({prf:ref}`prop-one-example`) | {doc}`near it, or into a trap <one_example>` |
+# | {doc}`the state's error <delta_rule>` | the exact risk ({prf:ref}`thm-delta-risk`), Bayes' rate for one task ({prf:ref}`prop-delta-one-task`) | steps here are computed |
 #
 # Two things depend on gates being blind. The ceiling is a theorem about such gates only. And errors can be [drawn without tokens](token_free) only if the gate reads no data, so the large runs of {doc}`training` are of gates that read context alone.
 #
@@ -188,17 +188,13 @@ plotting.FigureData(
 # \bar g_i(x, y) = \tfrac12 \bigl( g_i(x, y) + g_i(-x, -y) \bigr), \qquad \bar g_{n+1}(x) = \tfrac12 \bigl( g_{n+1}(x) + g_{n+1}(-x) \bigr),
 # $$
 #
-# gates in $[0, 1]$ again. With $\bar f$ for the prediction with these,
+# gates in $[0, 1]$ again, with the prediction $\bar f$. Then
 #
 # $$
 # \text{risk}(f) = \text{risk}(\bar f) + \E\, (f - \bar f)^2 .
 # $$
 #
-# The same holds for gates on the write that read their example. For $g = \operatorname{sigmoid}(b + \theta^\top x + \eta y)$ the even part is
-#
-# $$
-# \bar g = \frac12 \Bigl( 1 + \frac{\sinh b}{\cosh b + \cosh(\theta^\top x + \eta y)} \Bigr) .
-# $$
+# The same holds for gates on the write that read their example.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -209,8 +205,6 @@ plotting.FigureData(
 # *The mean over flips.* By {prf:ref}`thm-gla-is-wpgd`, $f = x^\top P_q \sum_i \diag(g_{i+1} \odot \dots \odot g_{n+1})\, P_k^\top x_i\, y_i$. A flip leaves $x_i y_i$ alone, and it turns the arguments of one gate. Each gate occurs at most once in each product, so in the mean of $\epsilon(\tau)\, f \circ \tau$ over all $\tau$ each is averaged by itself: the mean is $\bar f$. A gate on the write of example $i$ is one more factor that occurs once in a product.
 #
 # *Orthogonal.* So $u = y_{n+1} - \bar f$ has $u \circ \tau = \epsilon(\tau)\, u$, and $\E\, u\, (f - \bar f) = \epsilon(\tau)\, \E\, u \cdot (f - \bar f) \circ \tau$ for every $\tau$. The mean over $\tau$ is $\E\, u$ times the mean of $\epsilon(\tau) (f - \bar f) \circ \tau$, which is zero. All second moments are finite, as gates are bounded.
-#
-# *Sigmoids.* With $\zeta$ for the argument, $2 \operatorname{sigmoid}(b \pm \zeta) = 1 + \tanh \tfrac12 (b \pm \zeta)$, and $\tanh \tfrac12 (b + \zeta) + \tanh \tfrac12 (b - \zeta) = \sinh b \,/ \bigl( \cosh \tfrac12 (b + \zeta) \cosh \tfrac12 (b - \zeta) \bigr)$, whose denominator is $\tfrac12 (\cosh b + \cosh \zeta)$.
 # ```
 # ````
 #
@@ -309,7 +303,7 @@ print(
 # %% [markdown]
 # ## Where a gate should close
 #
-# Open gates give the best fixed weights. Which gate should one close a little, and when?
+# Open gates give the best fixed weights. Which should one close a little, and when?
 #
 # ```{prf:proposition} Where a gate should close
 # :label: prop-where-to-close
@@ -345,7 +339,7 @@ print(
 # ```
 # ````
 #
-# A large label writes much along its task. What is stored of that task is then worth less beside it, and should be turned down. If the large label comes from a large task, old examples are as large, and nothing is to be done; so the gate has to guess the size of the task, and the more it reads the better it guesses. A function that is odd in the token has no first order: that is {prf:ref}`prop-even-gate` again.
+# A large label writes much along its task, so what is stored should be turned down beside it. If it comes from a large task, old examples are as large, and nothing is to be done; so the gate has to guess the size of the task.
 #
 # The best $\varphi$ has for its mean that of the positive part of $\E[y^2 - \norm{\beta_k}^2 \mid \text{what it reads}]$. In five dimensions this is {glue:text}`reads_worth_features:.2f` $d$ for features, {glue:text}`reads_worth_label:.3f` $d$ for the label and {glue:text}`reads_worth_both:.3f` $d$ for both. So to first order features beside the label add next to nothing. In the ladder they add more: that is a gain of second order, and we have no formula for it but the sums below.
 
@@ -436,24 +430,21 @@ for name, value in worth.items():
 #
 # **A causal gate that reads its label and the length of its features can pass below all that labels give.**
 #
-# *New here.* Let $\Sigma_x = C = I$, $\sigma = 0$, tasks independent and $d \ge 2$.
-#
-# 1. Let the gates of a block of $n$ examples be $g(\norm{x_j}^2, y_j)$, and given $\norm{\beta_k}^2 = \ell$ put $\mu_1 = \E g$, $\mu_2 = \E g^2$ and $\mu_3 = \E[g\, y^2]$. From $T_0 = U_0 = 0$ let
-#
-#    $$
-#    T_j = \mu_1 T_{j-1} + \ell, \qquad U_j = \mu_2\, U_{j-1} + 2 \mu_3\, T_{j-1} / \ell + (d + 2)\, \ell .
-#    $$
-#
-#    Then $\E T_n$ and $\E U_n$ are the two sums of {prf:ref}`prop-causal-label-gate`, and the risk follows as there.
-# 2. For one task of ten examples in two dimensions let $g = \min \bigl( 1, \max ( 0, 1.11 - 0.13\, t ) \bigr)$ with $t = y^2 / (y^2 / \norm{x}^2 + 1)$. At its best scale the risk is below that of {prf:ref}`thm-label-energy`, by more than $0.03\, r_1^2$.
+# *New here.* Let $\Sigma_x = C = I$ and $\sigma = 0$. For one task of ten examples in two dimensions let all gates be $g = \min \bigl( 1, \max ( 0, 1.11 - 0.13\, t ) \bigr)$ of their own example, with $t = y^2 / (y^2 / \norm{x}^2 + 1)$. At its best scale the risk is below that of {prf:ref}`thm-label-energy`, by more than $0.03\, r_1^2$.
 # ```
 #
 # ````{dropdown} Why it is true
 # (proof-prop-reads-both)=
 # ```{prf:proof}
-# 1\. Let $V_j = g_j V_{j-1} + y_j x_j$, the state without its matrix. Gate and example $j$ are independent of $V_{j-1}$ given $\beta_k$. So $T_j = \E[\beta_k^\top V_j \mid \beta_k]$ obeys its recursion, as $\E\, y_j\, \beta_k^\top x_j = \ell$, and $\E[V_j \mid \beta_k] = (T_j / \ell)\, \beta_k$, as all is invariant under rotations that keep $\beta_k$. For $U_j = \E[\norm{V_j}^2 \mid \beta_k]$, $\E\, y_j^2 \norm{x_j}^2 = (d + 2)\, \ell$, and the cross term is $2\, \E[g_j\, y_j\, x_j]^\top \beta_k\, T_{j-1} / \ell = 2 \mu_3 T_{j-1} / \ell$.
+# *The exact risk.* In a block of $n$ examples let gates be $g(\norm{x_j}^2, y_j)$, and given $\norm{\beta_k}^2 = \ell$ put $\mu_1 = \E g$, $\mu_2 = \E g^2$ and $\mu_3 = \E[g\, y^2]$. From $T_0 = U_0 = 0$ let
 #
-# 2\. By 1 the risk is a mean over $\norm{\beta_1}^2$, $x^\top \beta_1 / \norm{\beta_1}$ and the rest of $\norm{x}^2$, all three independent, and that of {prf:ref}`thm-label-energy` one over label energies. The cell below has both by quadrature, to far more than what is between them.
+# $$
+# T_j = \mu_1 T_{j-1} + \ell, \qquad U_j = \mu_2\, U_{j-1} + 2 \mu_3\, T_{j-1} / \ell + (d + 2)\, \ell .
+# $$
+#
+# Then $\E T_n$ and $\E U_n$ are the two sums of {prf:ref}`prop-causal-label-gate`, and the risk follows as there. For let $V_j = g_j V_{j-1} + y_j x_j$, the state without its matrix. Gate and example $j$ are independent of $V_{j-1}$ given $\beta_k$. So $T_j = \E[\beta_k^\top V_j \mid \beta_k]$ obeys its recursion, as $\E\, y_j\, \beta_k^\top x_j = \ell$, and $\E[V_j \mid \beta_k] = (T_j / \ell)\, \beta_k$, as all is invariant under rotations that keep $\beta_k$. For $U_j = \E[\norm{V_j}^2 \mid \beta_k]$, $\E\, y_j^2 \norm{x_j}^2 = (d + 2)\, \ell$, and the cross term is $2\, \E[g_j\, y_j\, x_j]^\top \beta_k\, T_{j-1} / \ell = 2 \mu_3 T_{j-1} / \ell$.
+#
+# *The numbers.* So the risk is a mean over $\norm{\beta_1}^2$, $x^\top \beta_1 / \norm{\beta_1}$ and the rest of $\norm{x}^2$, all three independent, and that of {prf:ref}`thm-label-energy` one over label energies. The cell below has both by quadrature, to far more than what is between them.
 # ```
 # ````
 
@@ -557,19 +548,19 @@ assert scores[0] > 40 and scores[1] < 4
 # ```{exercise} By hand: half of it is lost
 # :label: ex-half-is-lost
 #
-# A gate $\operatorname{sigmoid}(b + \eta y)$ reads its label by a small slope. To second order in $\eta$, what is its even part, and what is the part that is lost? Is the first of the order of what it could gain?
+# A gate $\operatorname{sigmoid}(b + \eta y)$ reads its label. What is its even part, in closed form and to second order in a small slope $\eta$? Of what order is the rest, which is lost?
 # ```
 #
 # ```{hint}
 # :class: dropdown
 #
-# With $g_0 = \operatorname{sigmoid}(b)$ the derivatives of a sigmoid at $b$ are $g_0 (1 - g_0)$ and $g_0 (1 - g_0)(1 - 2 g_0)$.
+# $2 \operatorname{sigmoid}(u) = 1 + \tanh \tfrac u2$. With $g_0 = \operatorname{sigmoid}(b)$ the derivatives of a sigmoid at $b$ are $g_0 (1 - g_0)$ and $g_0 (1 - g_0)(1 - 2 g_0)$.
 # ```
 #
 # ````{solution} ex-half-is-lost
 # :class: dropdown
 #
-# The even part is $g_0 - \tfrac12 g_0 (1 - g_0)(2 g_0 - 1)\, \eta^2 y^2$: near one it closes with the square of the label, as {prf:ref}`prop-where-to-close` asks. The odd part is $g_0 (1 - g_0)\, \eta y$, and its square costs at the order $\eta^2$, as does the gain. So the loss stays in proportion: there is no small slope at which it could be neglected. Near one it is the smaller the nearer $g_0$ is to one, as $(1 - g_0)^2$ against $1 - g_0$; but then a larger slope is best.
+# The sum of two hyperbolic tangents gives $\bar g = \tfrac12 \bigl( 1 + \sinh b / (\cosh b + \cosh \eta y) \bigr)$. For a small slope that is $g_0 - \tfrac12 g_0 (1 - g_0)(2 g_0 - 1)\, \eta^2 y^2$: near one it closes with the square of the label, as {prf:ref}`prop-where-to-close` asks. The odd part is $g_0 (1 - g_0)\, \eta y$, and its square costs at the order $\eta^2$, as does the gain. So no slope is so small that the loss could be neglected.
 #
 # ```python
 # s, g0, slope = 0.3, 0.95, 0.01
