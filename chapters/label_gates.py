@@ -575,7 +575,7 @@ print(
 )
 
 # %% [markdown]
-# How near a causal gate of any form can come is open; part 2 gives a floor that is small. For sigmoids the share of $\Delta$ that is left falls slowly with $d$ in the cases computed.
+# How near a causal gate of any form can come is open; part 2 gives a floor that is small, and [an even gate comes nearer](gates_that_read) than any sigmoid of a linear logit that we found. For sigmoids the share of $\Delta$ that is left falls slowly with $d$ in the cases computed.
 #
 # On prompts whose labels come a token later the same theorem is a ceiling, and there is a far lower one: see {doc}`one_example`.
 #

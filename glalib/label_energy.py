@@ -1,4 +1,4 @@
-"""What labels tell of a task's size, what the best use of that gains, and what a causal gate gets: white features.
+"""What labels tell of a task's size, what the best use of that gains, and what causal gates get: white features.
 
 S = sum y_i^2 over a block of n examples of one task in d dimensions, Sigma_x = C = I, no noise. S = V s with
 independent chi-squared V and s of n and d degrees of freedom.
@@ -69,14 +69,34 @@ def block_sums(gate: Callable[[Array], Array], n: int, d: int) -> list[float]:
     return [float(w @ v) for v in (s * once.sum(1), square, one**n, two**n)]
 
 
-def sigmoid_risk(d: int, counts: Sequence[int], r: Sequence[float], logits: Sequence[float], slope: float) -> float:
-    """The risk of gates sigmoid(logit_k + slope y) in block k; delimiters and P at best."""
+def both_sums(gate: Callable[[Array, Array], Array], n: int, d: int) -> list[float]:
+    """The same sums for g_j = gate(|x_j|^2, y_j), which is even in the label and d at least 2."""
+    s, w = nodes(d, 60)
+    at, weight = np.polynomial.hermite_e.hermegauss(60)  # x along the task; across it, chi-squared
+    at, weight = at[30:, None], 2 * weight[30:, None] / weight.sum()
+    across, share = nodes(d - 1, 60)
+    y, law = np.sqrt(s)[:, None, None] * at, weight * share
+    g = np.broadcast_to(gate(at**2 + across, y), (len(s), len(at), len(across)))
+    one, two, mixed = ((v * law).sum((1, 2)) for v in (g, g * g, g * y * y))
+    told, square = np.zeros_like(s), np.zeros_like(s)
+    for _ in range(n):  # the state meets a gate, then the example is written
+        told, square = one * told + s, two * square + 2 * mixed * told / s + (d + 2) * s
+    return [float(w @ v) for v in (told, square, one**n, two**n)]
+
+
+def gate_risk(d: int, r: Sequence[float], sums: Sequence[Sequence[float]]) -> float:
+    """The risk of causal gates with these sums in each block; delimiters and P at best."""
     risk, one, two = float(d), 1.0, 1.0  # one, two: what later gates do to a block, and to its square
-    for n, share, logit in reversed(list(zip(counts, r, logits, strict=True))):
-        told, square, g, gg = block_sums(partial(_sigmoid, logit, slope), n, d)
+    for share, (told, square, g, gg) in reversed(list(zip(r, sums, strict=True))):
         risk -= share**2 * (one * told) ** 2 / (two * square)
         one, two = one * g, two * gg
     return risk
+
+
+def sigmoid_risk(d: int, counts: Sequence[int], r: Sequence[float], logits: Sequence[float], slope: float) -> float:
+    """The risk of gates sigmoid(logit_k + slope y) in block k; delimiters and P at best."""
+    blocks = zip(counts, logits, strict=True)
+    return gate_risk(d, r, [block_sums(partial(_sigmoid, logit, slope), n, d) for n, logit in blocks])
 
 
 def _sigmoid(logit: float, slope: float, y: Array) -> Array:

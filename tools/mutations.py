@@ -252,6 +252,7 @@ MUTATIONS = [
         "U = count_hat(S, n, d) + d",
     ),
     Mutation("what later gates do to a block", "label_energy.py", "one * g, two * gg", "one, two"),
+    Mutation("what a gate that reads meets", "label_energy.py", "2 * mixed * told / s", "2 * mixed * told"),
     Mutation("a start at the line", "reproduce/below.py", "* line.omega[-1] *", "*"),
     Mutation("the scale of a delta rule", "delta_rule.py", "1 - 2 * factor * overlap", "1 - factor * overlap"),
     Mutation("the fourth moments of a feature", "delta_steps.py", "xi * (2 * xi * e +", "xi * (xi * e +"),

@@ -7,6 +7,7 @@ from scipy.integrate import quad
 from scipy.special import kv
 
 from glalib import GLA, PromptDistribution
+from glalib.label_energy import both_sums, energies
 
 
 def count_hat(S, n, d):
@@ -189,3 +190,68 @@ def test_no_gate_of_three_values_gains_more_than_one_example():
     told, square = (a * y).sum(1), (a**2).sum(1)  # beta^T x_i is y_i
     gained = told.mean() ** 2 / (told**2 / ell + (d - 1) * square).mean()
     assert 0.94 < gained < 1
+
+
+def product_rule(count, points=24):
+    """Nodes (count, points ** count) and weights for means over independent Gaussian numbers."""
+    at, w = np.polynomial.hermite_e.hermegauss(points)
+    grid = np.stack([v.ravel() for v in np.meshgrid(*[at] * count, indexing="ij")])
+    return grid, np.prod([v.ravel() for v in np.meshgrid(*[w / w.sum()] * count, indexing="ij")], 0)
+
+
+@pytest.mark.claim("prop-even-gate")
+def test_two_examples_in_one_dimension_and_their_even_gates():
+    """Integrals over the task, both features and the query's; the even part of a sigmoid in closed form."""
+    (beta, x_1, x_2, x), w = product_rule(4)
+    y_1, y_2 = beta * x_1, beta * x_2
+
+    def sigmoid(b, s):
+        return 1 / (1 + np.exp(-b - s))
+
+    def even(b, s):
+        return (1 + np.sinh(b) / (np.cosh(b) + np.cosh(s))) / 2
+
+    def errors(gate, query):
+        f = x * query(1.2, 0.4 * x) * 0.4 * (gate(0.5, 0.3 * x_2 - 0.5 * y_2) * x_1 * y_1 + x_2 * y_2)
+        return f, w @ (0.7 * beta * x - f) ** 2
+
+    f, whole = errors(sigmoid, sigmoid)
+    f_even, least = errors(even, even)
+    apart = w @ (f - f_even) ** 2
+    assert whole - least == pytest.approx(apart, rel=1e-6) and apart > 0.01
+    half, between = errors(even, sigmoid)  # one gate after the other
+    assert whole > between > least and between - least == pytest.approx(w @ (half - f_even) ** 2, rel=1e-6)
+
+
+@pytest.mark.claim("prop-where-to-close")
+@pytest.mark.parametrize("j", [1, 2, 3])
+def test_closing_one_gate_of_three_in_one_dimension(j):
+    """The derivative of the squared error itself, for a function that is not even, in a block of three."""
+    (beta, *x), w = product_rule(4)
+    writes, c = [beta * v * v for v in x], 0.8 / (3 + 1 + 1)
+    phi = 1 / (1 + np.exp(1 - (1 + beta) * x[j - 1]))  # of its features and its label
+    before = np.sum(writes[: j - 1], 0) if j > 1 else 0 * beta
+    derivative = w @ (-2 * (c * np.sum(writes, 0) - 0.8 * beta) * c * phi * before)
+    formula = -2 * (j - 1) * 0.8**2 / 5**2 * (w @ (phi * ((beta * x[j - 1]) ** 2 - beta**2)))
+    assert derivative == pytest.approx(formula, rel=1e-3, abs=1e-12)
+    assert j == 1 or abs(formula) > 1e-3
+
+
+@pytest.mark.claim("prop-reads-both")
+def test_a_causal_gate_that_reads_both_passes_below_all_labels():
+    """The gate of the proposition: its own simulation lies below what all labels give, by four standard errors."""
+    rng, draws = np.random.default_rng(3), 400_000
+    beta, V = rng.normal(size=(draws, 2)), np.zeros((draws, 2))
+    for _ in range(10):
+        x = rng.normal(size=(draws, 2))
+        y = (x * beta).sum(1)
+        t = y**2 / (y**2 / (x**2).sum(1) + 1)
+        V = np.clip(1.11 - 0.13 * t, 0, 1)[:, None] * V + y[:, None] * x
+    S, w = energies(10, 2)
+    labels = (w * S / (count_hat(S, 10, 2) + 1)).sum()
+    told, square, *_ = both_sums(lambda q, y: np.clip(1.11 - 0.13 * y**2 / (y**2 / q + 1), 0, 1), 10, 2)
+    scale = told / square
+    gained = 2 * scale * (beta * V).sum(1) - scale**2 * (V * V).sum(1)
+    error = gained.std() / draws**0.5
+    assert abs(gained.mean() - told**2 / square) < 4 * error
+    assert told**2 / square - labels > 0.03 > 4 * error

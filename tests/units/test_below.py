@@ -12,7 +12,17 @@ from scipy.special import kv
 
 from glalib import PromptDistribution, optimal_wpgd, population_risk, wpgd_step
 from glalib.cli import main
-from glalib.label_energy import best_sigmoid, block_sums, count_hat, energies, energy_risk, gain, sigmoid_risk
+from glalib.label_energy import (
+    best_sigmoid,
+    block_sums,
+    both_sums,
+    count_hat,
+    energies,
+    energy_risk,
+    gain,
+    gate_risk,
+    sigmoid_risk,
+)
 from glalib.layout import DELIMITED
 from glalib.reproduce import below_summary, train_below
 from glalib.reproduce.below import SHUT, begin, mean_and_error, shut, squared_errors
@@ -83,6 +93,31 @@ def test_gates_that_read_nothing_are_forgetting_at_a_steady_rate():
     sampled = (beta * step).sum(1), (step * step).sum(1), gates.prod(1), (gates**2).prod(1)
     for values, exact in zip(sampled, block_sums(lambda y: 1 / (1 + np.exp(-0.5 - 0.8 * y)), 4, 3), strict=True):
         assert abs(values.mean() - exact) < 4 * values.std() / 100_000**0.5
+
+
+def test_sums_of_gates_that_read_features_too():
+    """Of gates that read labels alone, the sums of those; of others by simulation; later gates count for a block."""
+    soft = lambda y: 1 / (1 + np.exp(-2 - 0.4 * y)) / 2 + 1 / (1 + np.exp(-2 + 0.4 * y)) / 2  # noqa: E731
+    for n, d in ((5, 2), (3, 6)):
+        labels = block_sums(soft, n, d)
+        assert np.allclose(both_sums(lambda q, y: soft(y), n, d), labels, rtol=1e-5)
+        blind = gate_risk(d, (0.3, 0.8), [labels] * 2)
+        told, square, one, two = labels
+        by_hand = d - (0.3**2 * one**2 / two + 0.8**2) * told**2 / square
+        assert blind == pytest.approx(by_hand, rel=1e-12)
+    rng, draws = np.random.default_rng(0), 100_000
+    beta, x = rng.normal(size=(draws, 3)), rng.normal(size=(draws, 4, 3))
+    y, q = np.einsum("bnd,bd->bn", x, beta), (x**2).sum(2)
+
+    def gate(q, y):
+        return 1 / (1 + 0.1 * q + 0.3 * y**2 / (1 + q))
+
+    gates = gate(q, y)
+    omega = np.cumprod(np.concatenate([np.ones((draws, 1)), gates[:, :0:-1]], 1), 1)[:, ::-1]
+    step = ((omega * y)[..., None] * x).sum(1)
+    sampled = (beta * step).sum(1), (step * step).sum(1), gates.prod(1), (gates**2).prod(1)
+    for values, exact in zip(sampled, both_sums(gate, 4, 3), strict=True):
+        assert abs(values.mean() - exact) < 4 * values.std() / draws**0.5
 
 
 def test_what_is_stored_is_whole_and_passes_below_the_line():
