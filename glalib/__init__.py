@@ -18,6 +18,7 @@ The rooms, in the order in which data flows through them:
     wpgd        one step of weighted preconditioned gradient descent
     gates       from weights to gate values and back; a layer makes its gates, by a sigmoid, in `layer`
     attention   the gated recurrence and its equal forms
+    delta_attention     the recurrence of the gated delta rule, token by token and in chunks
     own_gate    a gate of one's own, a torch module
     layer       one layer: its weights and gates, what it writes and what is read of it
     model       the recurrence as a module, and the construction of Eq. (9)
@@ -57,6 +58,7 @@ from .wpgd import wpgd_step
 
 if TYPE_CHECKING:  # so that a checker of types knows the options of what loads on first use
     from .attention import gla, gla_readout
+    from .delta_attention import gated_delta_rule
     from .model import GLA
     from .probe import effective_weights
     from .simulate import simulate_risk
@@ -66,6 +68,7 @@ __version__ = "0.1.0"
 _NEED_TORCH = {
     "GLA": "model",
     "effective_weights": "probe",
+    "gated_delta_rule": "delta_attention",
     "gla": "attention",
     "gla_readout": "attention",
     "simulate_risk": "simulate",
@@ -81,6 +84,7 @@ __all__ = [
     "Uniqueness",
     "delta_rule_risk",
     "effective_weights",
+    "gated_delta_rule",
     "gla",
     "gla_readout",
     "optimal_delta_rule",

@@ -104,7 +104,7 @@ def gla(
     """
     _check.option("form", form, tuple(FORMS))
     _check.option("output_final_state", output_final_state, (True, False))
-    dtype, inputs, gate = _arguments("q", q, k, v, gates, gate, initial_state)
+    dtype, inputs, gate = arguments("q", q, k, v, gates, gate, initial_state)
     with unrounded(k):
         o, S = FORMS[form](*inputs, gate, output_final_state)
     return (o.to(dtype), S) if output_final_state else o.to(dtype)
@@ -116,7 +116,7 @@ def gla_readout(q_last: Tensor, k: Tensor, v: Tensor, gates: Tensor | None = Non
     o_T = sum_i (Omega_i * v_i k_i^T) q, with Omega_i = prod_{j>i} G_j the weights of Theorem 1. Other arguments and
     errors as in `gla`.
     """
-    dtype, (q, k, v, g, _), gate = _arguments("q_last", q_last, k, v, gates, gate)
+    dtype, (q, k, v, g, _), gate = arguments("q_last", q_last, k, v, gates, gate)
     with unrounded(k):
         omega = later_products(g, -2)
         if gate == "key":
@@ -150,8 +150,8 @@ def _recurrent(
 def _parallel(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor, S: Tensor | None, gate: Gate, final: bool
 ) -> tuple[Tensor, Any]:
-    D, P, R, p = _decay(g)
-    o = _within(q, k, v, D, gate)
+    D, P, R, p = decays_of(g)
+    o = within(q, k, v, D, gate)
     after = writes(k, v, R, gate) if final else None
     if S is not None:
         o = o + apply_state(S, q, P, gate)
@@ -159,7 +159,7 @@ def _parallel(
     return o, after
 
 
-def _within(q: Tensor, k: Tensor, v: Tensor, D: Tensor, gate: Gate) -> Tensor:
+def within(q: Tensor, k: Tensor, v: Tensor, D: Tensor, gate: Gate) -> Tensor:
     """o_t = sum_i D[t, i] * (v_i k_i^T) q_t with decays D (..., T, T, m): every pair of tokens at once."""
     if gate == "scalar":
         return ((q @ k.mT) * D.squeeze(-1)) @ v
@@ -168,7 +168,7 @@ def _within(q: Tensor, k: Tensor, v: Tensor, D: Tensor, gate: Gate) -> Tensor:
     return ((q @ k.mT)[..., None, :] @ (D * v[..., None, :, :]))[..., 0, :]
 
 
-def _decay(g: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def decays_of(g: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gate products over a span of C tokens, from its gates (..., C, m): D, P, R and p.
 
     D[t, i] = prod_{i<j<=t} g_j   (..., C, C, m), zero for i > t: what token t sees of the write of token i
@@ -216,7 +216,7 @@ def chunked(
         q, k, v = (pad(x, (0, 0, 0, fill)) for x in (q, k, v))
         g = pad(g, (0, 0, 0, fill), value=1.0)
     q, k, v, g = (x.unflatten(-2, (-1, C)) for x in (q, k, v, g))
-    D, P, R, p = _decay(g)
+    D, P, R, p = decays_of(g)
 
     written, decays = writes(k, v, R, gate), _on_state(p, gate)
     S = v.new_zeros(v.shape[-1], k.shape[-1]) if S is None else S
@@ -227,7 +227,7 @@ def chunked(
         S = torch.addcmul(write, decay, S)
     before = torch.stack(seen, -3)
 
-    o = _within(q, k, v, D, gate) + apply_state(before, q, P, gate)
+    o = within(q, k, v, D, gate) + apply_state(before, q, P, gate)
     o = o.flatten(-3, -2)
     return (o[..., :T, :] if fill else o), S
 
@@ -236,7 +236,7 @@ FORMS: dict[str, Callable[..., Any]] = {"recurrent": _recurrent, "parallel": _pa
 
 
 def writes(k: Tensor, v: Tensor, R: Tensor, gate: Gate) -> Tensor:
-    """What is left of all writes of a span after it, (..., dv, dk), by R of `_decay`."""
+    """What is left of all writes of a span after it, (..., dv, dk), by R of `decays_of`."""
     return v.mT @ (R * k) if gate == "key" else (R * v).mT @ k
 
 
@@ -250,7 +250,7 @@ def _on_state(g: Tensor, gate: Gate) -> Tensor:
     return g[..., None, :] if gate == "key" else g[..., :, None]
 
 
-def _arguments(
+def arguments(
     name: str, q: Tensor, k: Tensor, v: Tensor, gates: Tensor | None, gate: Gate, S: Tensor | None = None
 ) -> tuple[torch.dtype, list[Any], Gate]:
     """Check all arguments. The dtype of the output; q, k, v, gates and S to compute with, and what the gates act on.
