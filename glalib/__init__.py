@@ -22,6 +22,7 @@ The rooms, in the order in which data flows through them:
     own_gate    a gate of one's own, a torch module
     layer       one layer: its weights and gates, what it writes and what is read of it
     model       the recurrence as a module, and the construction of Eq. (9)
+    delta_model     the gated delta rule as a module
     baselines   least squares, ridge, and the Bayes predictor
     simulate    Monte Carlo: the twin of every closed form
     probe       inside a model: the weighted step that its predictions are nearest to
@@ -59,6 +60,7 @@ from .wpgd import wpgd_step
 if TYPE_CHECKING:  # so that a checker of types knows the options of what loads on first use
     from .attention import gla, gla_readout
     from .delta_attention import gated_delta_rule
+    from .delta_model import DeltaRule
     from .model import GLA
     from .probe import effective_weights
     from .simulate import simulate_risk
@@ -66,6 +68,7 @@ if TYPE_CHECKING:  # so that a checker of types knows the options of what loads 
 __version__ = "0.1.0"
 
 _NEED_TORCH = {
+    "DeltaRule": "delta_model",
     "GLA": "model",
     "effective_weights": "probe",
     "gated_delta_rule": "delta_attention",
@@ -78,6 +81,7 @@ __all__ = [
     "GLA",
     "WPGD",
     "BestDeltaRule",
+    "DeltaRule",
     "Layout",
     "PromptDistribution",
     "Prompts",

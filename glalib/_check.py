@@ -196,19 +196,19 @@ def generator(value: object) -> None:
     instance("generator", value, (torch.Generator, type(None)), "a torch.Generator or None")
 
 
-def unit_interval(name: str, value: Any) -> None:
-    """Gates are numbers in [0, 1]; `value` is a numpy array or a torch tensor. NaN is not in [0, 1]."""
+def unit_interval(name: str, value: Any, most: float = 1.0) -> None:
+    """Gates are numbers in [0, 1], or [0, most]; `value` is a numpy array or a torch tensor. NaN is not in [0, 1]."""
     if 0 in value.shape:
         return
     if isinstance(value, np.ndarray):
         low, high = value.min().item(), value.max().item()
     else:
-        low, high = look(lambda: tuple(end.item() for end in value.detach().aminmax())) or (0, 1)
-    if low >= 0 and high <= 1:
+        low, high = look(lambda: tuple(end.item() for end in value.detach().aminmax())) or (0, most)
+    if low >= 0 and high <= most:
         return
     if math.isnan(low) or math.isnan(high):
         raise fail(name, "finite", "a tensor with NaN in it")
-    raise fail(name, "in [0, 1]", f"values from {low!r} to {high!r}")
+    raise fail(name, f"in [0, {most:g}]", f"values from {low!r} to {high!r}")
 
 
 def _computes(dtype: torch.dtype) -> bool:

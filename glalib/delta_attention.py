@@ -129,7 +129,7 @@ def chunked(
     a, w = (torch.linalg.solve_triangular(system, b * x, upper=False, unitriangular=True) for x in (v, P * k))
     kept, after = p[..., None] * torch.eye(dk, dtype=k.dtype, device=k.device) - w.mT @ (R * k), a.mT @ (R * k)
     S = v.new_zeros(dv, dk) if S is None else S
-    S = S.expand(torch.broadcast_shapes(S.shape, kept.shape[:-3] + (1, 1), after.shape[:-3] + (1, 1)))
+    S = S.expand(torch.broadcast_shapes(S.shape, *((*x.shape[:-3], 1, 1) for x in (kept, after))))
     seen = []
     for M, write in zip(kept.unbind(-3), after.unbind(-3), strict=True):
         seen.append(S)

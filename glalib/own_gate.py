@@ -53,8 +53,9 @@ class OwnGate(nn.Module):
     In a model of 16 bits its weights stay in float32, as it is asked for gates in float32 there.
     """
 
-    def __init__(self, gate: TokenGate, channels: int, like: Tensor) -> None:
+    def __init__(self, gate: TokenGate, channels: int, like: Tensor, most: float = 1.0) -> None:
         super().__init__()
+        self.most = most
         self.channels = () if gate.acts_on == "scalar" else (channels,)
         self.writes = hasattr(gate, "write")
         self.gate = copy.deepcopy(cast(nn.Module, gate)).to(like.device, widen(like).dtype)
@@ -63,7 +64,7 @@ class OwnGate(nn.Module):
         """Its gates (..., T, m), m = 1 for a scalar gate, of tokens (..., T, width)."""
         what = f"what gate {self.gate.name!r} returns"
         g = _fitting(what, self.gate(Z), Z, self.channels)
-        _check.unit_interval(what, g)
+        _check.unit_interval(what, g, self.most)
         return g if self.channels else g[..., None]
 
     def write(self, Z: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from tqdm import tqdm
 from . import _check
 from ._check import Array
 from .checkpoint import Run, state_fingerprint
+from .delta_model import DeltaRule
 from .distribution import PromptDistribution
 from .files import as_path, check_writable
 from .fingerprints import package_fingerprint
@@ -33,6 +34,7 @@ from .progress import said
 from .prompts import Sampler
 from .simulate import check_sampler
 
+Model = TypeVar("Model", GLA, DeltaRule)
 BETAS = (0.9, 0.99)  # Adam; a short memory of the squares, as gradients fall by orders of magnitude during a run
 
 
@@ -138,13 +140,13 @@ def fit(
     return run.history
 
 
-def orthogonal_start(model: GLA, generator: torch.Generator | None = None) -> GLA:
-    """Draw W_q = W_k with orthonormal columns (or rows) in every layer of a `GLA`; returns the model.
+def orthogonal_start(model: Model, generator: torch.Generator | None = None) -> Model:
+    """Draw W_q = W_k with orthonormal columns (or rows) in every layer of a `GLA` or `DeltaRule`; returns the model.
 
     Then P = W_q W_k^T starts as the identity on what tokens show. With W_q and W_k drawn apart, P starts with
     eigenvalues of both signs, and those that must pass through zero take long.
     """
-    _check.instance("model", model, GLA, "a GLA")
+    _check.instance("model", model, (GLA, DeltaRule), "a GLA or a DeltaRule")
     _check.generator(generator)
     with torch.no_grad():
         for layer in model.layers:

@@ -37,6 +37,8 @@ FIRST = {
     "cli.py": ["package"],
     "constant_gate.py": ["constant_gates"],
     "drift.py": ["constant_gates"],
+    "delta_attention.py": ["delta_attention", "delta_model"],
+    "delta_model.py": ["delta_model"],
     "delta_rule.py": ["delta_risk", "delta_rule"],
     "delta_steps.py": ["delta_risk", "delta_rule"],
     "files.py": ["training", "sweep"],

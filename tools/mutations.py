@@ -254,6 +254,15 @@ MUTATIONS = [
     Mutation("what later gates do to a block", "label_energy.py", "one * g, two * gg", "one, two"),
     Mutation("what a gate that reads meets", "label_energy.py", "2 * mixed * told / s", "2 * mixed * told"),
     Mutation("a start at the line", "reproduce/below.py", "* line.omega[-1] *", "*"),
+    Mutation(
+        "what a write erases", "delta_attention.py", "(b_i * error)[..., :, None]", "(0.9 * b_i * error)[..., :, None]"
+    ),
+    Mutation("what a chunk erases of its own", "delta_attention.py", "system = b * (D *", "system = 0.9 * b * (D *"),
+    Mutation("what a chunk erases of the past", "delta_attention.py", "for x in (v, P * k))", "for x in (v, k))"),
+    Mutation("a query's step", "delta_model.py", "v_q - g_q * (k_q", "v_q - 0.9 * g_q * (k_q"),
+    Mutation("the limit of a step", "delta_model.py", "x = self.most * torch", "x = 0.9 * self.most * torch"),
+    Mutation("keys of length one", "delta_model.py", "k, dim=-1) if", "k, dim=-2) if"),
+    Mutation("the scale of values", "delta_model.py", "best.scale * model.h", "0.9 * best.scale * model.h"),
     Mutation("the scale of a delta rule", "delta_rule.py", "1 - 2 * factor * overlap", "1 - factor * overlap"),
     Mutation("the fourth moments of a feature", "delta_steps.py", "xi * (2 * xi * e +", "xi * (xi * e +"),
     Mutation("the noise that a step writes", "delta_steps.py", "self.noise * w[..., 0] ** 2", "self.noise * w[..., 0]"),

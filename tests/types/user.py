@@ -11,12 +11,14 @@ from glalib import (
     GLA,
     WPGD,
     BestDeltaRule,
+    DeltaRule,
     Layout,
     PromptDistribution,
     Prompts,
     Uniqueness,
     delta_rule_risk,
     effective_weights,
+    gated_delta_rule,
     gla,
     gla_readout,
     optimal_delta_rule,
@@ -82,6 +84,12 @@ assert_type(gla(q, k, v, torch.ones(5), gate="scalar", form="chunked"), Tensor)
 o, S = gla(q, k, v, initial_state=torch.zeros(2, 3), output_final_state=True)
 assert_type(S, Tensor)
 assert_type(gla_readout(q[-1], k, v), Tensor)
+assert_type(gated_delta_rule(q, k, v, torch.ones(5), torch.ones(5), form="chunked", chunk=2), Tensor)
+o, S = gated_delta_rule(q, k, v, torch.ones(5), initial_state=S, output_final_state=True)
+erases = DeltaRule(tokens.width(dist), beta="context", alpha=0.9, context_width=5, most=2, normalised=True)
+assert_type(erases.forward(Z.float(), queries=2), Tensor)
+assert_type(DeltaRule.from_steps(erasing, dist, tokens), DeltaRule)
+assert_type(orthogonal_start(erases), DeltaRule)
 assert_type(wpgd_step(prompts.x, prompts.y, prompts.x_query, best.P, dist.expand(best.omega)), Tensor)
 
 estimate = simulate_risk(model, dist, draws=100, queries=2, tokens=tokens, against=best)

@@ -1,4 +1,4 @@
-"""The gated delta rule's forms against its products written out, in outputs, states and gradients; the layer; errors."""
+"""The gated delta rule's forms against its products written out, in outputs, states and gradients; errors."""
 
 import importlib.util
 import os
@@ -78,7 +78,9 @@ def assert_equal(found, wanted, tolerance=1e-10):
         assert (a - b).abs().max() <= tolerance * (1e-3 + b.abs().max())  # false for NaN
 
 
-leading = st.sampled_from([((),) * 6, ((2,),) * 6, ((2, 1), (3,), (), (1, 3), (2, 1), (3,)), ((), (), (), (2,), (), ())])
+leading = st.sampled_from(
+    [((),) * 6, ((2,),) * 6, ((2, 1), (3,), (), (1, 3), (2, 1), (3,)), ((), (), (), (2,), (), ())]
+)
 
 
 @given(
@@ -110,8 +112,8 @@ def test_no_chunk_is_too_long_and_no_sequence():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_orthogonal_keys_have_nothing_to_erase(form):
-    """Then the rule is gated linear attention with values beta v, and a key seen twice is overwritten where beta = 1."""
-    q, _, v, beta, S, g = problem("mild", "mild", 6, 6, 3)
+    """Then it is gated linear attention with values beta v; and at beta = 1 a key seen again is overwritten."""
+    q, _, v, beta, _, g = problem("mild", "mild", 6, 6, 3)
     wanted = gla(q, torch.eye(6, **F64), beta[:, None] * v, g, output_final_state=True)
     found = gated_delta_rule(q, torch.eye(6, **F64), v, beta, g, form, output_final_state=True)
     torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
