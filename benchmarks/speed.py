@@ -33,7 +33,7 @@ from time import perf_counter
 import torch
 from tqdm import tqdm
 
-from glalib import GLA, PromptDistribution, gla, gla_readout, optimal_wpgd, reproduce, simulate_risk
+from glalib import GLA, PromptDistribution, gated_delta_rule, gla, gla_readout, optimal_wpgd, reproduce, simulate_risk
 from glalib.attention import chunk_length
 from glalib.layout import DELIMITED, Layout
 from glalib.token_free import token_free_losses
@@ -259,8 +259,8 @@ def memory(quick):
     return out
 
 
-def reference(quick):
-    """flash-linear-attention's own reference functions in torch, from its wheel, against ours, forward and backward."""
+def fla_folder():
+    """Where flash-linear-attention's wheel lies unpacked, or None if it could not be downloaded."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glalib-benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     for wheel in WHEELS:
@@ -271,20 +271,28 @@ def reference(quick):
                 say(f"  skipped: {wheel} could not be downloaded")
                 return None
         zipfile.ZipFile(next(folder.glob(f"{name}-{version}-*.whl"))).extractall(folder)
-    return in_fresh_process(_reference, quick, str(folder))
+    return str(folder)
+
+
+def load(folder, op):
+    """Its reference functions of an operation; in a process of its own, as einops comes from there too."""
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    spec = importlib.util.spec_from_file_location(f"fla_{op}", Path(folder, "fla", "ops", op, "naive.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def reference(quick):
+    """flash-linear-attention's own reference functions in torch, from its wheel, against ours, forward and backward."""
+    folder = fla_folder()
+    return folder and in_fresh_process(_reference, quick, folder)
 
 
 def _reference(quick, folder):
     one_thread()
-    sys.path.insert(0, folder)  # for einops
-
-    def load(op):
-        spec = importlib.util.spec_from_file_location(f"fla_{op}", Path(folder, "fla", "ops", op, "naive.py"))
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    simple, full = load("simple_gla"), load("gla")
+    simple, full = load(folder, "simple_gla"), load(folder, "gla")
     theirs = {
         "recurrent, scalar": ("scalar", simple.naive_recurrent_simple_gla),
         "chunked, scalar": ("scalar", simple.naive_chunk_simple_gla),
@@ -324,6 +332,44 @@ def _reference(quick, folder):
             about = {"theirs": name, "gate": gate, "d": d, "n": n, "batch": batch}
             out.append(row(times, "theirs", "ours", positions="all", **about))
             out.append(row(times, "theirs", "readout", positions="last", **about))
+    return out
+
+
+def delta(quick):
+    """The gated delta rule in chunks against its recurrence and flash-linear-attention's chunked reference."""
+    return in_fresh_process(_delta, quick, None if quick else fla_folder())
+
+
+def _delta(quick, folder):
+    one_thread()
+    theirs = folder and load(folder, "gated_delta_rule").naive_chunk_gated_delta_rule
+    out = []
+    for d, n, batch in SIZES[quick]:
+        q, k, v, g = attention_problem(d, n, batch, "scalar", torch.float32)
+        k = torch.nn.functional.normalize(k.detach(), dim=-1).requires_grad_()
+        beta = g.detach().flip(1).requires_grad_()
+        inputs = [q, k, v, beta, g]
+
+        def their_chunks(q, k, v, beta, g):
+            """Their layout is [B, T, heads, width], gates are logs."""
+            q, k, v, beta, g = (x.unsqueeze(2) for x in (q, k, v, beta, g))
+            return theirs(q, k, v, g.log(), beta, scale=1.0)[0].squeeze(2)
+
+        def run(function, *more, inputs=inputs):
+            o = function(*inputs, *more)
+            return [o.detach(), *torch.autograd.grad(o, inputs, torch.ones_like(o))]
+
+        calls = {
+            "loop": lambda run=run: run(gated_delta_rule),
+            "ours": lambda run=run: run(gated_delta_rule, "chunked"),
+        }
+        if theirs:
+            calls["theirs"] = lambda run=run, function=their_chunks: run(function)
+        for call in calls.values():
+            hold_together(calls["loop"](), call(), 1e-3)  # float32; in float64 the tests hold them together
+        times = side_by_side(calls, quick)
+        for against in (name for name in calls if name != "ours"):
+            out.append(row(times, against, "ours", form="delta", d=d, n=n, batch=batch, against=against))
     return out
 
 
@@ -450,7 +496,7 @@ def tables(quick, recipes=reproduce.RECIPES):
     return out
 
 
-PARTS = {f.__name__: f for f in (forward_backward, memory, reference, task, sampling, floors, tables)}
+PARTS = {f.__name__: f for f in (forward_backward, memory, reference, delta, task, sampling, floors, tables)}
 
 
 def machine():

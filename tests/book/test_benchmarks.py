@@ -21,11 +21,11 @@ ABOUT_A_RATIO = {"ratio", "ratio_min", "ratio_max", "target", "above_seconds", "
 def quick(tmp_path_factory):
     """A quick run of the parts that compare forms, in a process of its own; it fails where two forms differ."""
     file = tmp_path_factory.mktemp("speed") / "speed.json"
-    parts = ["forward_backward", "sampling", "floors"]
+    parts = ["forward_backward", "delta", "sampling", "floors"]
     command = [sys.executable, "benchmarks/speed.py", "--quick", "--only", *parts, "--json", str(file)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
-    assert "[3/3] floors" in done.stderr
+    assert "[4/4] floors" in done.stderr
     return json.loads(file.read_text(encoding="utf-8"))
 
 
@@ -41,7 +41,8 @@ def test_every_form_is_compared(quick):
     compared = {(row["form"], row["gate"], row["against"]) for row in rows}
     forms = [("tokens", "loop"), ("tokens", "lean_loop"), ("readout", "loop"), ("readout", "lean_loop")]
     assert compared == {(f, g, a) for f, a in [*forms, ("chunked", "loop")] for g in ("scalar", "key")}
-    parts = [*rows, *quick["sampling"]["throughput"], *quick["sampling"]["token_free"]]
+    assert [(row["form"], row["against"]) for row in quick["delta"]] == [("delta", "loop")] * 2
+    parts = [*rows, *quick["delta"], *quick["sampling"]["throughput"], *quick["sampling"]["token_free"]]
     for row in parts:
         assert set(row) >= ABOUT_A_RATIO and row["ratio_min"] <= row["ratio"] <= row["ratio_max"]
         assert row["target"] is None  # a quick run measures nothing
@@ -52,7 +53,7 @@ def test_every_form_is_compared(quick):
 def test_stored_numbers_have_the_same_shape(quick):
     stored = json.loads((ROOT / "chapters" / "data" / "speed.json").read_text(encoding="utf-8"))
     assert stored["quick"] is False
-    assert set(stored) - {"tables"} == {*quick, "memory", "reference", "task"}
+    assert (set(stored) | {"delta"}) - {"tables"} == {*quick, "memory", "reference", "task"}
     for part in ("forward_backward", "memory", "reference", "task"):
         assert stored[part] and len({frozenset(row) for row in stored[part]}) == 1
     assert set(stored["forward_backward"][0]) == set(quick["forward_backward"][0])
