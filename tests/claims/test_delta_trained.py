@@ -24,6 +24,12 @@ def test_a_token_swaps_two_directions_of_the_state():
     torch.testing.assert_close(after(1 / 0.49), before[:, [1, 0, 2, 3, 4]], rtol=0, atol=1e-14)
     halfway = after(0.5 / 0.49)  # a projection: both hold the mean
     torch.testing.assert_close(halfway[:, :2], before[:, :2].mean(1, keepdim=True).expand(2, 2), rtol=0, atol=1e-14)
+    empty = S - torch.outer(S @ frame[1], frame[1])  # nothing along w, which is half as long
+    half = (u - w / 2)[None]
+    found = gated_delta_rule(half, half, v, torch.tensor([1 / 0.49], dtype=S.dtype), None, "chunked", empty, True)[1]
+    wanted = empty @ frame.mT
+    wanted[:, 0], wanted[:, 1] = 0, wanted[:, 0] / 2  # in units of w: a quarter of S u over half a length
+    torch.testing.assert_close(found @ frame.mT, wanted, rtol=0, atol=1e-14)
 
 
 def dense(steps, r, m, d, counts, noise):
