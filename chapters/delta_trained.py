@@ -375,9 +375,11 @@ print(
 
 # %%
 for beta in (0.05, 0.12, 0.5):
-    start = DeltaRule(d + 4, np.full(2 * n + 1, beta), context_width=3)
-    orthogonal_start(start, torch.Generator().manual_seed(0))
-    p = dist.sample(200, torch.Generator().manual_seed(0), dtype=torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    given = np.full(2 * n + 1, beta)
+    start = DeltaRule(d + 4, given, context_width=3, generator=generator)
+    orthogonal_start(start, generator)
+    p = dist.sample(200, generator, dtype=torch.float32)
     with torch.no_grad():
         loss = (start(PLAIN(p)) - p.y_query).square().mean().item() / d
     print(f"step {beta:.2f}: loss / d at the start {loss:.2g}")
