@@ -124,7 +124,7 @@ def test_orthogonal_keys_have_nothing_to_erase(form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_traced_batched_and_without_numbers(form):
-    inputs = problem("mild", "mild", 9, 3, 2, leads=((4,),) * 6)
+    inputs = problem("mild", "mild", 5, 3, 2, leads=((4,),) * 6)
 
     def f(q, k, v, beta, S, g):
         o, S = gated_delta_rule(q, k, v, beta, g, form, S, True)
