@@ -203,38 +203,33 @@ def problem(dist):
     Sigma = half @ dist.C @ half
 
     def split(flat):
-        return flat[: d * d].reshape(d, d), flat[d * d :]
+        return flat[..., : d * d].reshape(*flat.shape[:-1], d, d), flat[
+            ..., d * d :
+        ]
 
     def risk(flat):
         P, omega = split(flat)
         Q = half @ P @ half
-        square, agreement = omega @ omega, omega @ R @ omega
-        quadratic = M * square * np.sum(Q * Q) + (square + agreement) * np.sum(
-            (Q @ Sigma) * Q
-        )
-        return M - 2 * (r @ omega) * np.sum(Sigma * Q) + quadratic
+        square = (omega**2).sum(-1)
+        agreement = (omega @ R * omega).sum(-1)
+        norm, spread = (Q * Q).sum((-2, -1)), (Q @ Sigma * Q).sum((-2, -1))
+        gain = 2 * (omega @ r) * (Sigma * Q).sum((-2, -1))
+        return M - gain + M * square * norm + (square + agreement) * spread
 
     def gradient(flat):
         P, omega = split(flat)
-        Q = half @ P @ half
-        square, agreement = omega @ omega, omega @ R @ omega
-        trace, spread = np.sum(Sigma * Q), np.sum((Q @ Sigma) * Q)
-        dQ = (
-            -2 * (r @ omega) * Sigma
-            + 2 * M * square * Q
-            + 2 * (square + agreement) * Q @ Sigma
-        )
-        domega = (
-            -2 * trace * r
-            + 2 * (M * np.sum(Q * Q) + spread) * omega
-            + 2 * spread * R @ omega
-        )
-        return np.concatenate([(half @ dQ @ half).ravel(), domega])
+        Q, R_omega, square = half @ P @ half, R @ omega, omega @ omega
+        Q_Sigma, q = Q @ Sigma, Q.ravel()
+        trace, norm, spread = Sigma.ravel() @ q, q @ q, Q_Sigma.ravel() @ q
+        dQ = M * square * Q + (square + omega @ R_omega) * Q_Sigma
+        dQ -= (r @ omega) * Sigma
+        domega = (M * norm + spread) * omega + spread * R_omega - trace * r
+        return 2 * np.concatenate([(half @ dQ @ half).ravel(), domega])
 
     return split, risk, gradient
 
 
-def flow(gradient, start, tolerance=1e-7, time=1e9):
+def flow(gradient, start, tolerance=1e-7, time=1e9, **options):
     """Gradient flow until |gradient| |x| falls to the tolerance; that it does is asserted."""
 
     def still(t, x):
@@ -249,6 +244,7 @@ def flow(gradient, start, tolerance=1e-7, time=1e9):
         rtol=1e-9,
         atol=1e-12,
         events=still,
+        **options,
     )
     assert path.status == 1, "the flow has not converged"
     return path
@@ -264,7 +260,7 @@ split, risk, gradient = problem(dist)
 
 def conserved(flat):
     P, omega = split(flat)
-    return np.sum(P * P) - omega @ omega
+    return (P * P).sum((-2, -1)) - (omega**2).sum(-1)
 
 
 # %%
@@ -276,7 +272,7 @@ assert np.allclose(end, on_branch(sign, conserved(start)), atol=1e-5)
 # %% [markdown]
 # ## Many starts
 #
-# Twenty random starts, with sizes over two decades. Twenty more put the risk just below $M$ or well below it, on either side of the best size. Four have risk $M$ exactly, or to rounding, and are not critical. From every start the check sees that the conserved
+# Ten random starts, with sizes over two decades. Ten more put the risk just below $M$ or well below it, on either side of the best size. Four have risk $M$ exactly, or to rounding, and are not critical. From every start the check sees that the conserved
 # quantity stays, that the risk never rises, that the bound of the proof holds at every time, and that the end is the closed form, on its branch and at its scale.
 
 # %% tags=["check"]
@@ -314,16 +310,16 @@ def curvature(goal):
 
 def assert_converges(start):
     path = flow(gradient, start, tolerance=1e-7 * dist.M)
-    risks = np.array([risk(y) for y in path.y.T])
-    drift = [abs(conserved(y) - conserved(start)) for y in path.y.T]
-    assert max(drift) < 1e-6 * np.sum(path.y**2, 0).max()
+    risks = risk(path.y.T)
+    drift = np.abs(conserved(path.y.T) - conserved(start))
+    assert drift.max() < 1e-6 * np.sum(path.y**2, 0).max()
     assert (np.diff(risks) < 1e-9 * max(dist.M, risks[0])).all()
 
     # z = |omega| |Q| has M z^2 - 2 b z + M <= risk at the start.
-    pairs = [split(y) for y in path.y.T]
-    z = [np.linalg.norm(half @ P @ half) * np.linalg.norm(w) for P, w in pairs]
+    P, w = split(path.y.T)
+    z = np.linalg.norm(half @ P @ half, axis=(1, 2)) * np.linalg.norm(w, axis=1)
     root = b**2 + dist.M * (risks[0] - dist.M)
-    assert max(z) <= (b + np.sqrt(root)) / dist.M * (1 + 1e-6)
+    assert z.max() <= (b + np.sqrt(root)) / dist.M * (1 + 1e-6)
 
     end = path.y[:, -1]
     sign = np.sign(split(end)[1] @ r_n)
@@ -355,7 +351,7 @@ def scaled(start, share, side):
 
 
 signs = {
-    assert_converges(random_start(10 ** rng.uniform(-1.5, 0.5))) for _ in range(20)
+    assert_converges(random_start(10 ** rng.uniform(-1.5, 0.5))) for _ in range(10)
 }
 assert {-1.0, 1.0} == signs  # both branches are reached
 assert np.min(np.max(met, 0)) > 0.99
@@ -371,7 +367,7 @@ print(
 
 # %% tags=["check", "asserts-thm-gradient-flow"]
 for share in (1e-3, 0.1, 0.5, 0.9, 1.0):
-    for side in (-1, -1, 1, 1):
+    for side in (-1, 1):
         start = scaled(random_start(), share, side)
         assert dist.M * (1 - 1e-12) > risk(start)
         assert_converges(start)
@@ -380,11 +376,12 @@ for share in (1e-3, 0.1, 0.5, 0.9, 1.0):
 one_sided = random_start(), random_start()
 one_sided[0][: dist.d**2], one_sided[1][dist.d**2 :] = 0.0, 0.0
 ones = np.concatenate([np.zeros(dist.d**2), np.ones(dist.n)])
-for start in (ones, *one_sided, scaled(random_start(), 0.0, 1)):
+aligned = scaled(at + random_start(0.3), 0.0, 1)
+for start in (ones, *one_sided, aligned):
     assert abs(risk(start) - dist.M) < 1e-13 * dist.M
     assert np.linalg.norm(gradient(start)) > 1e-3
     assert_converges(start)
-print(f"{len(nearest) - 20} starts with risk at most M: all end at the minimiser")
+print(f"{len(nearest) - 10} starts with risk at most M: all end at the minimiser")
 
 # %% [markdown]
 # Near the minimum the excess of the risk should fall like $e^{-2 \mu t}$, where $\mu$ belongs to the conserved quantity: it is the smallest eigenvalue of the Hessian, the zero of the scale left out. {prf:ref}`thm-flow-rate` bounds it in closed form.
@@ -397,7 +394,7 @@ for k in (-30.0, -3.0, 0.0, 3.0, 30.0):
     for sign in (-1, 1):
         goal = on_branch(sign, k)
         mu, slowest = curvature(goal)
-        for direction in (slowest, *rng.normal(size=(3, goal.size))):
+        for direction in (slowest, rng.normal(size=goal.size)):
             length = 1e-3 * np.linalg.norm(goal) / np.linalg.norm(direction)
             path = solve_ivp(
                 lambda t, x: -gradient(x),
@@ -479,7 +476,7 @@ for k in range(12):
         rtol=1e-11,
         atol=1e-14,
     )
-    excess = np.array([risk(y) - best.risk for y in path.y.T]) / dist.M
+    excess = (risk(path.y.T) - best.risk) / dist.M
     style = {
         "color": plotting.TASKS[k % 3],
         "linestyle": ("-", "--", "-.")[k % 3],
@@ -532,16 +529,22 @@ assert [slope(two_wells, point.gamma) < 1 for point in points] == [
 s_two, times_two = np.array([1.0, s_small]), np.array([1.0, copies])
 
 
-def reduced_gradient(dist, x):
-    """In p (eigenvalues of P), v (block weights), each times root multiplicity."""
-    q, v, root = s_two * x[:2], x[2:], np.sqrt(times_two)  # Q = Sx^1/2 P Sx^1/2
-    lam, a, M = np.array(dist.counts), np.sqrt(dist.counts) * dist.r, dist.M
-    square, agreement = v @ v, v @ (lam * v)
-    trace, norm, spread = (root * s_two) @ q, q @ q, (s_two * q) @ q
-    dq = -2 * (a @ v) * root * s_two
-    dq += 2 * M * square * q + 2 * (square + agreement) * s_two * q
-    dv = -2 * trace * a + 2 * (M * norm + spread) * v + 2 * spread * lam * v
-    return np.concatenate([s_two * dq, dv])  # d/dp = s d/dq
+def reduced(dist):
+    """The gradient in p (eigenvalues of P), v (block weights), each times root multiplicity: (..., 4) to (..., 4)."""
+    weigh, lam, M = np.sqrt(times_two) * s_two, np.array(dist.counts), dist.M
+    a = np.sqrt(lam) * dist.r
+
+    def gradient(x):
+        q, v = s_two * x[..., :2], x[..., 2:]  # Q = Sx^1/2 P Sx^1/2
+        square, norm = (v**2).sum(-1), (q**2).sum(-1)
+        agreement, spread = v**2 @ lam, q**2 @ s_two
+        by_q = (M * square)[..., None] + (square + agreement)[..., None] * s_two
+        by_v = (M * norm + spread)[..., None] + spread[..., None] * lam
+        dq = by_q * q - (v @ a)[..., None] * weigh
+        dv = by_v * v - (q @ weigh)[..., None] * a
+        return 2 * np.concatenate([s_two * dq, dv], -1)  # d/dp = s d/dq
+
+    return gradient
 
 
 few = PromptDistribution(12, (1, 40), r_two, Sx=two_wells.Sx, sigma=sigma)
@@ -553,21 +556,23 @@ whole = problem(few)[2](
 )
 G, g = whole[:144].reshape(12, 12), whole[144:]
 lifted = [G[0, 0], G[1:, 1:].trace() / copies**0.5, g[0], g[1:].sum() / 40**0.5]
-assert np.allclose(lifted, reduced_gradient(few, x), rtol=1e-12)
+assert np.allclose(lifted, reduced(few)(x), rtol=1e-12)
 
 
-def limit_gamma(start):
-    def pull(x):
-        return reduced_gradient(two_wells, x)
-
-    v = flow(pull, start, tolerance=1e-7 * two_wells.M).y[2:, -1]
-    return 1 + v @ (np.array(counts) * v) / (v @ v)
-
-
+pull = reduced(two_wells)
 angles = np.linspace(0.01, np.pi / 2 - 0.01, 25)
-limits = np.array(
-    [limit_gamma(np.array([0.02, 0.02, np.cos(a), np.sin(a)])) for a in angles]
+beginnings = np.stack(
+    [0.02 + 0 * angles, 0.02 + 0 * angles, np.cos(angles), np.sin(angles)], 1
 )
+ends = flow(  # all at once; no start sees another
+    lambda x: pull(x.reshape(-1, 4)).ravel(),
+    beginnings.ravel(),
+    tolerance=1e-7 * two_wells.M,
+    lband=3,
+    uband=3,
+).y[:, -1]
+v = ends.reshape(-1, 4)[:, 2:]
+limits = 1 + (v**2 @ counts) / (v**2).sum(1)
 gammas = np.array([point.gamma for point in points])
 where = np.abs(np.log(limits[:, None] / gammas)).argmin(1)
 assert np.allclose(limits, gammas[where], rtol=1e-3)
@@ -606,6 +611,7 @@ _ = assert_converges(np.concatenate([1e-3 * np.eye(3).ravel(), 1e-3 * r_n]))
 
 # %% tags=["check"]
 import torch
+from glalib.adam import Adam
 
 gated = PromptDistribution(d=4, counts=(20, 20), r=(0.2, 0.8))
 lam, r_two_blocks, M = torch.tensor([20.0, 20.0]), torch.tensor(gated.r), gated.M
@@ -613,30 +619,33 @@ optimum = optimal_wpgd(gated)
 
 
 def layer_risk(P_q, P_k, logits):
-    change, query = torch.sigmoid(logits)
-    omega = torch.stack([change * query, query])
+    """Of each start: arrays (starts, 4, 4) and (starts, 2)."""
+    change, query = torch.sigmoid(logits).mT
+    omega = torch.stack([change * query, query], 1)
     P = P_q @ P_k.mT
-    rw, ww = (20 * omega) @ r_two_blocks, 20 * omega @ omega
-    wRw = (20 * omega) @ (20 * omega)
-    return M - 2 * rw * P.trace() + (M * ww + ww + wRw) * (P * P).sum()
+    rw, ww = 20 * omega @ r_two_blocks, 20 * (omega**2).sum(1)
+    trace, squares = P.diagonal(dim1=1, dim2=2).sum(1), (P * P).sum((1, 2))
+    return M - 2 * rw * trace + (M * ww + ww + 20 * ww) * squares
 
 
-def train(seed, steps=1000):
-    generator = torch.Generator().manual_seed(seed)
-    size = 0.02 * 10 ** torch.rand(1, generator=generator, dtype=torch.float64)
-    P_q, P_k = size * torch.randn(2, 4, 4, generator=generator, dtype=torch.float64)
-    logits = torch.randn(2, generator=generator, dtype=torch.float64)
+def train(starts, steps=1000):
+    """The risks at the end; the starts do not see each other."""
+    generator = torch.Generator().manual_seed(0)
+    draw = {"generator": generator, "dtype": torch.float64}
+    size = 0.02 * 10 ** torch.rand(starts, 1, 1, **draw)
+    P_q, P_k = size * torch.randn(2, starts, 4, 4, **draw)
+    logits = torch.randn(starts, 2, **draw)
     parameters = [x.clone().requires_grad_() for x in (P_q, P_k, logits)]
-    adam = torch.optim.Adam(parameters, lr=0.01)
+    adam = Adam(parameters, lr=0.01)
     for _ in range(steps):
         adam.zero_grad()
-        loss = layer_risk(*parameters)
-        loss.backward()
+        losses = layer_risk(*parameters)
+        losses.sum().backward()
         adam.step()
-    return loss.item()
+    return losses.detach().numpy()
 
 
-excess = np.array([train(seed) / optimum.risk - 1 for seed in range(5)])
+excess = train(starts=5) / optimum.risk - 1
 assert excess.min() > -1e-9  # nothing is below the optimum
 assert (excess < 1e-3).all()
 assert np.allclose(optimum.omega, (0.25, 1.0))

@@ -556,20 +556,17 @@ def fit(data, to_theta, causal, depth):
     fitted = []
 
     def optimise(start):
-        raw = start.clone().requires_grad_()
-        optimiser = torch.optim.LBFGS(
-            [raw], max_iter=30, line_search_fn="strong_wolfe", history_size=20
-        )
-
-        def loss():
-            optimiser.zero_grad()
+        def loss(flat):
+            raw = torch.from_numpy(flat).view_as(start).requires_grad_()
             gap = stack(data, to_theta(raw), causal) - data["target"]
             value = gap.square().mean()
-            value.backward()
-            return value
+            (slope,) = torch.autograd.grad(value, raw)
+            return value.item(), slope.numpy().ravel()
 
-        optimiser.step(loss)
-        return loss().item(), raw.detach()
+        options = {"maxiter": 30, "maxcor": 20}
+        flat = start.numpy().ravel()
+        found = minimize(loss, flat, jac=True, method="L-BFGS-B", options=options)
+        return found.fun, torch.from_numpy(found.x).view_as(start)
 
     for _ in range(depth):
         new = torch.tensor((WEAK if fitted else FIRST)[to_theta]).double()

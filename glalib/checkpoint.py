@@ -13,6 +13,7 @@ import torch
 
 from . import _check
 from ._check import Array
+from .adam import Adam
 from .files import as_path, replacing
 from .fingerprints import fingerprint
 from .gates import widen
@@ -31,7 +32,7 @@ class Run:
     identity: dict[str, Any]
     model: torch.nn.Module
     weights: dict[str, torch.Tensor]
-    optimizer: torch.optim.Optimizer
+    optimizer: Adam
     generator: torch.Generator
     history: Array
     step: int = 0

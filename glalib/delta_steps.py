@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 
 from ._check import Array
 from .distribution import PromptDistribution
@@ -190,6 +189,8 @@ def _search(law: Law, per: str, start: Array) -> tuple[float, Array]:
     writing, and does nothing else. So the variables are what is written, beta / A (per task, at its first example), and
     decays, or per example the falls of A. Where later examples should erase nothing, A = 0 is a point like others then.
     """
+    from scipy.optimize import minimize  # here, as it takes a while to load
+
     size = {"prompt": 1, "task": law.dist.K, "example": law.dist.n}[per]
 
     def loss(z: Array) -> tuple[float, Array]:

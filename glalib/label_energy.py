@@ -10,9 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, kve
-from scipy.stats import chi2
+from scipy.special import expit, gammainccinv, gammaincinv, gammaln, kve
 
 from ._check import Array
 
@@ -31,10 +29,11 @@ def count_hat(S: Array, n: int, d: int) -> Array:
 @cache
 def nodes(k: int, points: int = 200) -> tuple[Array, Array]:
     """Values and weights for means over chi-squared with k degrees of freedom."""
-    low, high = np.log(chi2.ppf(1e-17, k)), np.log(chi2.isf(1e-17, k))
+    low, high = np.log(2 * gammaincinv(k / 2, 1e-17)), np.log(2 * gammainccinv(k / 2, 1e-17))
     t, w = np.polynomial.legendre.leggauss(points)
     x = np.exp(low + (high - low) * (t + 1) / 2)
-    return x, w * (high - low) / 2 * x * chi2.pdf(x, k)
+    density = np.exp(k / 2 * np.log(x / 2) - x / 2 - gammaln(k / 2))  # of log x
+    return x, w * (high - low) / 2 * density
 
 
 def energies(n: int, d: int, tilt: int = 0) -> tuple[Array, Array]:
@@ -106,6 +105,8 @@ def _sigmoid(logit: float, slope: float, y: Array) -> Array:
 
 def best_sigmoid(d: int, counts: Sequence[int], r: Sequence[float]) -> tuple[float, Array]:
     """The least risk over the logits and one slope, and where it is."""
+    from scipy.optimize import minimize  # here, as it takes a while to load
+
     start = [*(np.log(2 * n * d) + 1 for n in counts), 1.2 / np.sqrt(d)]
     options = {"xatol": 1e-4, "fatol": 1e-8, "maxiter": 600}
     found = minimize(lambda x: sigmoid_risk(d, counts, r, x[:-1], x[-1]), start, method="Nelder-Mead", options=options)

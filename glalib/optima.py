@@ -12,7 +12,6 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import nnls
 
 from . import _check
 from ._check import Array
@@ -101,6 +100,8 @@ def monotone_points(dist: PromptDistribution, r: Array) -> list[WPGD]:
     least squares in the increments z >= 0 of omega = L z. The map gamma -> 1 + w^T R w / |w|^2 does not decrease
     (as without the cone), so its fixed points can be enumerated in the same way.
     """
+    from scipy.optimize import nnls  # here, as it takes a while to load
+
     counts = np.array(dist.counts, dtype=np.float64)
     L = np.tril(np.ones((dist.K, dist.K)))
     gain = L.T @ (counts * r)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import numpy as np
-from scipy.linalg import get_lapack_funcs
 
 from . import _check
 from ._check import Array
@@ -52,6 +51,8 @@ def svd(matrix: Array, scales: Collection[float], rank: int) -> tuple[Array, Arr
         U, values, Vt = np.linalg.svd(matrix)
         V = Vt.T
     else:
+        from scipy.linalg import get_lapack_funcs  # here, as it is rare and takes a while to load
+
         # By LAPACK's letters: accuracy F (a matrix D1 A D2), U and V whole, range N, transpose N, perturb N.
         (gejsv,) = get_lapack_funcs(("gejsv",), (matrix,))
         values, U, V, work, _, info = gejsv(matrix, joba=2, jobu=0, jobv=0, jobr=0, jobt=1, jobp=1)

@@ -10,6 +10,7 @@ import copy
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -108,6 +109,7 @@ def _train(
     return seen, shown
 
 
+@cache
 def linear_gap() -> float:
     """What the gate is worth: linear attention's line less the optimum, / d."""
     return (optimal_wpgd(DIST, "uniform").risk - optimal_wpgd(DIST, "monotone").risk) / DIST.d
