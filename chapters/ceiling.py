@@ -39,7 +39,6 @@ from glalib import (
     population_risk,
     simulate_risk,
 )
-from glalib.adam import Adam
 from glalib.layout import DELIMITED
 from glalib.token_free import token_free_losses
 from myst_nb import glue
@@ -91,7 +90,7 @@ layer.layers[0].W_g.register_hook(  # features and labels stay out of the gate
     lambda gradient: torch.cat([torch.zeros_like(gradient[:6]), gradient[6:]])
 )
 seen = small.sample(4000, torch.Generator().manual_seed(1), **double)
-optimiser = Adam(layer.parameters(), lr=0.03)
+optimiser = torch.optim.Adam(layer.parameters(), lr=0.03)
 prompts_drawn, curve = torch.Generator().manual_seed(0), []
 marks = set(np.unique(np.geomspace(1, STEPS, 15).astype(int)) - 1)
 for step in range(STEPS):

@@ -611,7 +611,6 @@ _ = assert_converges(np.concatenate([1e-3 * np.eye(3).ravel(), 1e-3 * r_n]))
 
 # %% tags=["check"]
 import torch
-from glalib.adam import Adam
 
 gated = PromptDistribution(d=4, counts=(20, 20), r=(0.2, 0.8))
 lam, r_two_blocks, M = torch.tensor([20.0, 20.0]), torch.tensor(gated.r), gated.M
@@ -636,7 +635,7 @@ def train(starts, steps=1000):
     P_q, P_k = size * torch.randn(2, starts, 4, 4, **draw)
     logits = torch.randn(starts, 2, **draw)
     parameters = [x.clone().requires_grad_() for x in (P_q, P_k, logits)]
-    adam = Adam(parameters, lr=0.01)
+    adam = torch.optim.Adam(parameters, lr=0.01)
     for _ in range(steps):
         adam.zero_grad()
         losses = layer_risk(*parameters)

@@ -47,7 +47,7 @@ from glalib.reproduce.starts import (
 )
 from glalib.risk import best_P
 from myst_nb import glue
-from scipy.special import ndtri
+from scipy.stats import binomtest
 
 plotting.use_style()
 rows = json.loads(Path("data/starts.json").read_text())
@@ -65,10 +65,8 @@ looks = {  # kind of start: mark, ink, shift
 
 def interval(k, n):
     """Wilson's 95 per cent interval for a probability, from k of n."""
-    z = ndtri(0.975)
-    middle = (k + z**2 / 2) / (n + z**2)
-    half = z * np.sqrt(k * (n - k) / n + z**2 / 4) / (n + z**2)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    found = binomtest(int(k), int(n)).proportion_ci(method="wilson")
+    return found.low, found.high
 
 
 names = ("a third of the step", "the step", "three times it")

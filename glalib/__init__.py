@@ -28,8 +28,7 @@ The rooms, in the order in which data flows through them:
     probe       inside a model: the weighted step that its predictions are nearest to
     token_free  exact draws of a layer's error without drawing tokens
     objective   what a step of training makes small
-    adam        Adam, as torch has it
-    training    fitting a model to a distribution by a recipe; the rates of Adam, which `many` uses too
+    training    fitting a model to a distribution by a recipe; Adam and its rates, which `many` uses too
     many        many copies of a small model trained together
     checkpoint  a run that can be written down and gone on with
     fingerprints    short names for numbers and for the code of this package

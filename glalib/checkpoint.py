@@ -13,7 +13,6 @@ import torch
 
 from . import _check
 from ._check import Array
-from .adam import Adam
 from .files import as_path, replacing
 from .fingerprints import fingerprint
 from .gates import widen
@@ -32,7 +31,7 @@ class Run:
     identity: dict[str, Any]
     model: torch.nn.Module
     weights: dict[str, torch.Tensor]
-    optimizer: Adam
+    optimizer: torch.optim.Optimizer
     generator: torch.Generator
     history: Array
     step: int = 0

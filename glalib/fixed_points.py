@@ -95,30 +95,7 @@ def _crossing(F: Callable[[Array], Array], a: float, b: float) -> float:
 
 
 def root(f: Callable[[float], float], a: float, b: float, xtol: float) -> float:
-    """Where f is zero between a and b, to xtol or 4 EPS of it: by Chandrupatla's method, as in `scipy.optimize`.
+    """Where f is zero between a and b, by Brent's method, to xtol or 4 EPS of it."""
+    from scipy.optimize import root_scalar  # here, as it takes a while to load
 
-    That one takes as long to load as all the rest of glalib. Raises ValueError if f(a) and f(b) have one sign.
-    """
-    fa, fb = f(a), f(b)
-    if fa * fb > 0 or not np.isfinite([fa, fb]).all():
-        raise _check.fail("f", "of unlike signs at a and b", f"f({a:g}) = {fa:g} and f({b:g}) = {fb:g}")
-    if fa == 0 or fb == 0:
-        return a if fa == 0 else b
-    share = 0.5  # of the way from a, the newest place, to b, where f has the other sign; c came before
-    while True:
-        x = a + share * (b - a)
-        fx = f(x)
-        if np.sign(fx) == np.sign(fa):
-            c, fc = a, fa
-        else:
-            c, fc, b, fb = b, fb, a, fa
-        a, fa = x, fx
-        best, value = (a, fa) if abs(fa) < abs(fb) else (b, fb)
-        least = (xtol / 2 + 2 * EPS * abs(best)) / abs(b - a)
-        if value == 0 or least > 0.5:
-            return best
-        place, height = (a - b) / (c - b), (fa - fb) / (fc - fb)
-        share = 0.5
-        if height**2 < place and (1 - height) ** 2 < 1 - place:  # a parabola through all three is to be trusted
-            share = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
-        share = min(1 - least, max(least, share))
+    return float(root_scalar(f, bracket=(a, b), method="brentq", xtol=xtol, rtol=4 * EPS).root)

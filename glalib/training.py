@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from . import _check
 from ._check import Array
-from .adam import Adam
 from .checkpoint import Run, state_fingerprint
 from .delta_model import DeltaRule
 from .distribution import PromptDistribution
@@ -184,16 +183,16 @@ def _run(model: torch.nn.Module, trained: dict[str, torch.nn.Parameter], dist: A
     )
 
 
-def adam(weights: dict[str, torch.Tensor], recipe: Recipe) -> Adam:
+def adam(weights: dict[str, torch.Tensor], recipe: Recipe) -> torch.optim.Adam:
     """Adam on named weights; `set_rates` says how fast they learn, at every step."""
     groups = [
         {"params": [p], "factor": recipe.gate_lr if name.endswith(("W_g", "b_g")) or ".own.gate." in name else 1.0}
         for name, p in weights.items()
     ]
-    return Adam(groups, recipe.lr, BETAS)
+    return torch.optim.Adam(groups, recipe.lr, BETAS)
 
 
-def set_rates(optimizer: Adam, recipe: Recipe, step: int, steps: int) -> None:
+def set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
     """The learning rates of that step of a schedule over so many."""
     for group in optimizer.param_groups:
         group["lr"] = recipe.lr * group["factor"] * _schedule(step, steps, recipe.warmup)

@@ -77,7 +77,6 @@ FIRST = {
     "simulate.py": ["simulate"],
     "spectra.py": ["precision", "risk"],
     "token_free.py": ["token_free"],
-    "adam.py": ["training"],
     "training.py": ["training", "checkpoint"],
     "wpgd.py": ["wpgd"],
 }

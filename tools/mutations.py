@@ -49,7 +49,6 @@ MUTATIONS = [
         "fixed_points(F, 1.0, 1.0 + lam.max())",
         "fixed_points(F, 1.0, lam.max())",
     ),
-    Mutation("how near a root is taken", "fixed_points.py", "2 * EPS * abs(best)", "2 * EPS"),
     Mutation(
         "the cut of an interval",
         "fixed_points.py",
@@ -218,7 +217,6 @@ MUTATIONS = [
         "the state of a run", "checkpoint.py", 'self.generator.set_state(torch.from_numpy(arrays["generator"]))', "pass"
     ),
     Mutation("the phases of a run", "checkpoint.py", 'kept["phases"] + [', 'kept["phases"][:0] + ['),
-    Mutation("a step of Adam", "adam.py", "** 0.5).add_(EPS)", ").add_(EPS)"),
     Mutation("Adam's memory", "training.py", "BETAS = (0.9, 0.99)", "BETAS = (0.9, 0.999)"),
     Mutation("the schedule's cosine", "training.py", "return 0.5 * (1 + math.cos(", "return 0.5 * (1 - math.cos("),
     Mutation("how fast gates learn", "training.py", '"factor": recipe.gate_lr if name', '"factor": 1.0 if name'),

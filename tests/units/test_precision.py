@@ -9,7 +9,7 @@ from cases import correlations, covariance
 from scipy.optimize import brentq, minimize_scalar
 
 from glalib import PromptDistribution, optimal_wpgd, population_risk, stationary_points, uniqueness
-from glalib.fixed_points import fixed_points, root
+from glalib.fixed_points import fixed_points
 from glalib.risk import h1, h2, slope
 from glalib.spectra import eigh, signal_spectrum, svd, task_spectrum
 
@@ -298,31 +298,3 @@ def test_small_eigenvalues_keep_their_digits_beside_large_ones(seed):
     order = np.argsort(lam)
     assert lam[order] == pytest.approx([x for x, _ in wanted], rel=1e-12, abs=0)
     assert np.abs(ours[order]) == pytest.approx([x for _, x in wanted], rel=1e-12, abs=0)
-
-
-def test_a_root_is_where_brent_finds_it():
-    """Steep, flat and curved functions, and one whose root is far below its bracket; few looks each."""
-    looks = 0
-
-    def counted(f):
-        def g(x):
-            nonlocal looks
-            looks += 1
-            return f(x)
-
-        return g
-
-    cases = [
-        (lambda x: np.tanh(50 * (x - 0.3)), 0.0, 9.0, 0.3),
-        (lambda x: (x - 0.3) ** 3 + 1e-9 * (x - 0.3), -1.0, 2.0, 0.3),
-        (lambda x: 2.0 - np.exp(x), 0.0, 40.0, np.log(2.0)),
-        (lambda x: x - 1e-30, 0.0, 1.0, 1e-30),
-    ]
-    for f, a, b, place in cases:
-        for ends in ((a, b), (b, a)):
-            assert root(counted(f), *ends, 1e-300) == pytest.approx(place, rel=1e-13, abs=0)
-        assert brentq(f, a, b, xtol=1e-300, rtol=1e-15) == pytest.approx(place, rel=1e-13, abs=0)
-    assert looks < 60 * 2 * len(cases)
-    assert root(lambda x: x, 0.0, 1.0, 1e-9) == 0 and root(lambda x: x, -1.0, 0.0, 1e-9) == 0
-    with pytest.raises(ValueError, match="f must be of unlike signs"):
-        root(lambda x: x, 1.0, 2.0, 1e-9)

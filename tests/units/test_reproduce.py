@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+import torch
 
 from glalib import PromptDistribution
-from glalib.adam import Adam
 from glalib.checkpoint import seconds_spent
 from glalib.cli import main
 from glalib.reproduce import AUTHORS, EVALUATION, RECIPES, code_fingerprint, start, summary, table, train_cell
@@ -236,7 +236,7 @@ def test_each_cell_says_how_it_was_made(tiny, tmp_path, monkeypatch):
     assert set(made) == {"code", "date", "processor", "cores", "threads", "load_before", "load_after"}
     assert made["code"] == code_fingerprint(train_cell) and made["processor"] and made["cores"] >= 1
     assert datetime.strptime(made["date"], "%Y-%m-%d %H:%M UTC")
-    step, calls = Adam.step, iter(range(15))
+    step, calls = torch.optim.Adam.step, iter(range(15))
 
     def interrupted(self, *args, **options):
         next(calls)  # StopIteration after fifteen steps, of twenty
@@ -244,7 +244,7 @@ def test_each_cell_says_how_it_was_made(tiny, tmp_path, monkeypatch):
 
     recipe = TINY | {"every": 5, "checkpoint": tmp_path / "run.npz"}
     with monkeypatch.context() as patch, pytest.raises(StopIteration):
-        patch.setattr(Adam, "step", interrupted)
+        patch.setattr(torch.optim.Adam, "step", interrupted)
         train_cell("gla", 4, 8, 0, **recipe)
     before = seconds_spent(tmp_path / "run.npz")
     again = train_cell("gla", 4, 8, 0, **recipe)

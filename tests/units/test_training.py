@@ -6,7 +6,6 @@ import torch
 from runs import DIST, SHORT, new_model, train, weights
 
 from glalib import GLA, PromptDistribution, optimal_wpgd, simulate_risk
-from glalib.adam import Adam
 from glalib.checkpoint import seconds_spent
 from glalib.layout import DELIMITED, Layout
 from glalib.training import NonFiniteLoss, Recipe, fit, orthogonal_start
@@ -17,7 +16,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(token_free, tmp_path, mo
     whole, parts = new_model(), new_model()
     losses = train(whole, DIST, token_free=token_free, **SHORT)
     calls = 0
-    step = Adam.step
+    step = torch.optim.Adam.step
 
     def interrupted(self, *args, **options):
         nonlocal calls
@@ -27,7 +26,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(token_free, tmp_path, mo
         return step(self, *args, **options)
 
     path = tmp_path / "folder" / "run.npz"
-    monkeypatch.setattr(Adam, "step", interrupted)
+    monkeypatch.setattr(torch.optim.Adam, "step", interrupted)
     for _ in range(2):
         parts = new_model()
         with pytest.raises(KeyboardInterrupt):
@@ -74,27 +73,6 @@ def test_every_step_is_the_one_that_is_documented(gate):
     assert all((p - start[name]).abs().max() > 0.01 for name, p in twin.named_parameters())
     torch.testing.assert_close(weights(model), weights(twin), rtol=0, atol=1e-12)
     np.testing.assert_allclose(history, expected, rtol=1e-12)
-
-
-def test_adam_is_torchs_to_the_last_bit():
-    """Groups with rates of their own that change, a tensor without a gradient, one that gets its first late."""
-    F64 = torch.float64
-    start = [
-        torch.randn(size, generator=torch.Generator().manual_seed(i), dtype=F64) for i, size in enumerate((3, 2, 1))
-    ]
-    runs = []
-    for kind, betas in ((Adam, (0.9, 0.99)), (torch.optim.Adam, (0.9, 0.99)), (Adam, (0.9, 0.999))):
-        one, two, idle = (p.clone().requires_grad_() for p in start)
-        adam = kind([{"params": [one], "lr": 0.1}, {"params": [two, idle]}], lr=0.01, betas=betas)
-        for step in range(12):
-            adam.param_groups[0]["lr"] = 0.1 / (1 + step)
-            adam.zero_grad()
-            ((one - 1).pow(4).sum() + (two.prod() if step > 3 else 0.0)).backward()
-            adam.step()
-        assert adam.state[one]["step"] == 12 and adam.state[two]["step"] == 8 and idle not in adam.state
-        runs.append(torch.cat([one, two, idle]).detach())
-    assert torch.equal(runs[0], runs[1]) and not torch.allclose(runs[0], runs[2])
-    assert torch.equal(runs[0][-1:], start[2]) and not torch.equal(runs[0][3:5], start[1])
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
