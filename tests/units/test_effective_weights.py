@@ -173,8 +173,8 @@ def test_the_law_of_the_labels_counts(by):
 
 def test_few_prompts_do_not_bias_the_share():
     """Seven numbers from forty prompts: without the correction the mean share is 0.82, far below the truth of 0.98."""
-    found = [effective_weights(Gated(), PLAIN, 40, generator=gen(s), by="autograd").explained for s in range(20)]
-    assert abs(np.mean(found) - gated_truth()[2]) < 3.5 * np.std(found) / 20**0.5
+    found = [effective_weights(Gated(), PLAIN, 40, generator=gen(s), by="autograd").explained for s in range(35)]
+    assert abs(np.mean(found) - gated_truth()[2]) < 3.5 * np.std(found) / 35**0.5
 
 
 @pytest.mark.parametrize("dist", [PLAIN, BLOCKS, TURNED])
