@@ -83,7 +83,7 @@ TESTS = "# The tests\n\n```{claim-tests}\n```\n"
 
 @pytest.fixture(scope="module")
 def built(small_book, strictly):
-    """A book with a page of everything that is folded, and two whose checks do not say what they saw."""
+    """A book with a page of everything that is folded, and one whose two checks do not say what they saw."""
     book = small_book
     page = (book / "chapters" / "01_page.md").read_text()
     (book / "claims.yml").write_text(CLAIM)
@@ -92,9 +92,9 @@ def built(small_book, strictly):
     (book / "reference").mkdir()
     (book / "reference" / "ledger.md").write_text(LEDGER)
     (book / "reference" / "tests.md").write_text(TESTS)
-    for name, text in (("folded", FOLDED), ("silent", SILENT), ("talks", TALKS)):
+    for name, text in (("folded", FOLDED), ("wrong", SILENT + TALKS)):
         (book / "chapters" / f"{name}.md").write_text(page + text)
-    pages = ("chapters/folded", "chapters/silent", "chapters/talks", "reference/ledger", "reference/tests")
+    pages = ("chapters/folded", "chapters/wrong", "reference/ledger", "reference/tests")
     files = "".join(f"- file: {name}\n" for name in pages)
     (book / "_toc.yml").write_text(f"format: jb-book\nroot: chapters/01_page\nchapters:\n{files}")
     return book, strictly(book)
@@ -166,7 +166,7 @@ def test_a_check_that_does_not_print_one_line_fails_the_strict_build(built):
     assert done.returncode != 0
     told = build.COLOURS.sub("", done.stdout).rstrip().split("\nThe book was not built whole.\n")[1]
     found = re.findall(r"(\w+)\.md:(\d+): WARNING: a cell tagged `check` .*; got (\d) lines", told)
-    assert [(page, int(count)) for page, _, count in found] == [("silent", 0), ("talks", 2)]
+    assert [(page, int(count)) for page, _, count in found] == [("wrong", 0), ("wrong", 2)]
     assert told.count("WARNING") == 2  # and nothing else does
 
 

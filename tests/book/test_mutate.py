@@ -21,7 +21,8 @@ def test_there_are_many_and_everywhere():
 
 
 @pytest.fixture
-def tree(tmp_path):
+def tree(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # no test there needs any, and each run would read all
     for folder in ("glalib", "tests"):
         (tmp_path / folder).mkdir()
     (tmp_path / "glalib" / "__init__.py").write_text("")

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from bs4 import BeautifulSoup
-from test_freshness import build
+from builds import build
 
 FIRST = r"""
 ```{prf:theorem} Uniqueness by a cross-ratio (Theorem A)

@@ -334,8 +334,8 @@ def test_the_order_can_exchange_the_wells():
     assert np.count_nonzero(np.diff(np.sign(F - x))) == 3  # by another solver, and a scan
     best = optimal_wpgd(dist, "monotone")
     assert best.risk == points[0].risk
-    ratios = np.r_[0, np.geomspace(1e-4, 1, 300)]
-    grid = [optimal_wpgd(dist, (x * y, y, 1.0)).risk for x in ratios for y in (1.0, 0.99, 0.9, 0.5, 0.1)]
+    ratios = np.r_[0, np.geomspace(1e-4, 1, 100)]
+    grid = [optimal_wpgd(dist, (x * y, y, 1.0)).risk for x in ratios for y in (1.0, 0.9, 0.1)]
     assert best.risk <= min(grid) <= best.risk + 1e-4 * dist.M
 
 

@@ -2,11 +2,6 @@
 
 import importlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +9,7 @@ import torch
 from runs import status_of
 
 from glalib import PromptDistribution, optimal_wpgd
+from glalib.checkpoint import Run
 from glalib.cli import main
 from glalib.reproduce import PANELS, figure1, figure1_summary, train_point
 from glalib.reproduce.figure1 import EVALUATION, LENGTHS, MODELS, RECIPES, blinded, planned, start
@@ -216,30 +212,32 @@ def test_bad_arguments_of_the_figure(options, error, said):
         figure1(jobs=1, progress=False, **options)
 
 
-def test_an_interrupted_command_says_how_to_go_on_and_does(tmp_path):
-    """Ctrl-C in the middle, then the same command: what was finished is not run again, and no half file is left."""
+def test_an_interrupted_command_says_how_to_go_on_and_does(tiny, tmp_path, monkeypatch, capsys):
+    """Ctrl-C in the middle, then the same command: what was finished is not run again, and no half file is left.
+
+    It comes at the first checkpoint after a run has ended. A signal to a process of its own: see `test_cli.py`.
+    """
     file, folder = tmp_path / "figure.json", tmp_path / "runs"
     words = ["reproduce", "figure1", "--panels", "a", "--lengths", "6", "--seeds", "1", "--jobs", "1"]
     words += ["--json", str(file), "--folder", str(folder)]
-    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    code += "from glalib.reproduce.figure1 import RECIPES, EVALUATION; EVALUATION.update(draws=20, queries=2)\n"
-    code += "for m in RECIPES: RECIPES[m] = RECIPES[m].replace(steps=10 if m == 'linear' else 300, queries=2)\n"
-    code += "from glalib.cli import main; sys.exit(main())"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    whole = [sys.executable, "-c", code, *words]
-    process = subprocess.Popen(whole, env=environment, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 600  # this only ends what hangs
-    while not list(folder.glob("*.json")):  # one run is finished
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=600)
+    for name in RECIPES:
+        monkeypatch.setitem(RECIPES, name, RECIPES[name].replace(steps=10 if name == "linear" else 300))
+    save = Run.save
+
+    def save_and_stop(run, path):
+        save(run, path)
+        if list(folder.glob("*.json")):  # one run is finished
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", save_and_stop)
+        assert status_of(words) == 130
     kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
-    assert process.returncode == 130 and not file.exists() and 1 <= len(kept) < 3
-    assert "interrupted; the same command goes on where it stopped" in said
-    done = subprocess.run(whole, env=environment, text=True, capture_output=True, timeout=600)
-    assert done.returncode == 0 and len(json.loads(file.read_text())) == 3
+    assert not file.exists() and len(kept) == 1 and len(list(folder.glob("*.npz"))) == 1
+    assert "interrupted; the same command goes on where it stopped" in capsys.readouterr().err
+    assert status_of(words) == 0 and len(json.loads(file.read_text())) == 3
     assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
+    assert len(list(folder.iterdir())) == 3  # results alone
 
 
 def test_the_summary_is_of_means_over_seeds():

