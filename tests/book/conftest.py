@@ -1,10 +1,12 @@
 """Small books, with the settings of the real one."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from builds import build_strictly
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = """\
@@ -50,6 +52,13 @@ def make_book(folder):
     (folder / "chapters" / "01_page.md").write_text(PAGE)
     (folder / "_toc.yml").write_text("format: jb-book\nroot: chapters/01_page\n")
     return folder
+
+
+def build_strictly(book):
+    environment = os.environ | {"PYTHONPATH": str(book), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "book.build"], cwd=book, env=environment, capture_output=True, text=True, timeout=300
+    )
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Pages whose cells must run do so side by side, and what they give is what one page after another would give."""
 
 import pytest
-from builds import build_apart
 
 from book.execution import available
 
@@ -39,7 +38,7 @@ def test_two_pages_meet_and_are_kept_and_one_that_fails_is_told_as_ever(book, he
         (book / "chapters" / f"{me}.md").write_text(header + MEETING.format(me=me, other=other))
     (book / "chapters" / "three.md").write_text(header + FAILING)
     (book / "_toc.yml").write_text(PAGES)
-    run = build_apart(book)
+    run = strictly(book)
     assert run.returncode != 0 and "executing pages" in run.stdout
     assert "chapters/three.md, cell at line" in run.stdout and "assert total == 3" in run.stdout
     met = list((book / "chapters").glob("*.here"))

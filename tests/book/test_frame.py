@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from builds import build
 from sphinx.errors import ConfigError
+from test_freshness import build
 
 from book import frame, notebooks, published
 

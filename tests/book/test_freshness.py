@@ -1,9 +1,14 @@
 """No page shows a result of code, data or versions that have since changed."""
 
+import functools
+import json
 import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
-from builds import build
 
 from book.freshness import fingerprint, versions
 
@@ -38,6 +43,50 @@ def test_the_fingerprint_leaves_the_chapters_to_the_cache(book, page):
     (book / "glalib" / "__pycache__").mkdir()
     (book / "glalib" / "__pycache__" / "answer.pyc").touch()
     assert fingerprint(book) == before
+
+
+# Reads what a build needs, of this project nothing, once for many builds: that takes seconds. Each build branches off.
+BUILDER = """
+import json, os, signal, sys
+import jupyter_book.sphinx, myst_nb.sphinx_ext, sphinx.builders.html, sphinx_book_theme
+import sphinx_comments, sphinx_copybutton, sphinx_design, sphinx_exercise, sphinx_external_toc, sphinx_proof
+import sphinx_togglebutton, sphinx.ext.intersphinx
+import sphinxcontrib.bibtex, nbclient, sqlalchemy.dialects.sqlite, ipykernel, jupytext
+from jupyter_book.cli.main import main
+
+for line in sys.stdin:
+    folder, log, environment = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(120)  # seconds, which end what hangs
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.path.insert(0, folder)
+        sys.argv = ["jupyter-book", "build", "."]
+        for stream in (1, 2):
+            os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+        main()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@functools.cache
+def builder(folder):
+    """It ends with this process, which closes its input."""
+    command = [sys.executable, "-BP", "-c", BUILDER]
+    return subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def build(book):
+    log = book / "build.log"
+    log.unlink(missing_ok=True)
+    environment = os.environ | {"PYTHONPATH": str(book), "PYTHONDONTWRITEBYTECODE": "1"}
+    server = builder(Path(tempfile.gettempdir()))
+    print(json.dumps([str(book), str(log), environment]), file=server.stdin, flush=True)
+    code, told = server.stdout.readline(), log.read_text()
+    assert code == "0\n", told
+    return told, (book / "_build" / "html" / "chapters" / "01_page.html").read_text()
 
 
 def test_a_change_in_the_package_reaches_the_page_of_a_book_that_was_built_before(book):

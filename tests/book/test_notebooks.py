@@ -15,9 +15,9 @@ import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from builds import build
 from IPython.core.inputtransformer2 import TransformerManager
 from packaging.requirements import Requirement
+from test_freshness import build
 
 from book import pairs, published, release
 from book.notebooks import definitions, launches, preparation, prepared, requirement

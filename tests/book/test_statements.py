@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from bs4 import BeautifulSoup
-from builds import build
+from test_freshness import build
 
 FIRST = r"""
 ```{prf:theorem} Uniqueness by a cross-ratio (Theorem A)
