@@ -61,7 +61,7 @@ sync: .venv/ready
 # Interrupted, it goes on where it stopped.
 data: .venv/ready
 	"$(VENV)" -m glalib.cli reproduce table --seeds 3 --json chapters/data/table_context_gate.json
-	"$(VENV)" -m glalib.cli reproduce table --all-weights --json chapters/data/table_all_weights.json
+	"$(VENV)" -m glalib.cli reproduce table --all-weights --seeds 3 --json chapters/data/table_all_weights.json
 	"$(VENV)" -m glalib.cli reproduce figure1 --json chapters/data/figure1.json
 	"$(VENV)" -m glalib.cli reproduce depth --json chapters/data/depth.json
 	"$(VENV)" -m glalib.cli reproduce depth --models gla --layers 3 --panels cd --lengths 40,200 --seeds 1 --steps 1500 \

@@ -181,6 +181,8 @@ print(
 #
 # *From the line*: Eq. (9) with the best $P$, gates a little below one, so that they can learn, and a push: a label of one standard deviation moves the logit by {glue:text}`below_push`. Then every weight is set free, for {glue:text}`below_line_steps` steps on tokens, the matrices at a small step size. So whatever is left undone is small.
 #
+# These choices were not made blind. The step sizes of the matrices and of the gate, the push, and how far the gates start below one were settled by trying seed 0 of each dimension, and then left alone. So of the starts at the line seed 0 is no fresh trial. The other seeds are, and they are counted apart below.
+#
 # The command is `glalib reproduce below`. What a start at the line looks like:
 
 # %%
@@ -214,6 +216,10 @@ for beginning in LOOKS:
             "error": error,
             "z": over.mean() / error,
             "t": ttest_1samp(over, 0, alternative="less").pvalue,
+            "fresh": over[
+                1:
+            ].mean(),  # without seed 0, on which the start was tuned
+            "fresh_error": np.sqrt((errors[1:] ** 2).mean() / len(errors[1:])),
             **costs,
         }
         print(
@@ -229,6 +235,7 @@ for (_, d), entry in ends.items():
     assert (entry["over"] > least[d]).all()
     if d <= 20:  # below the line by far more than sampling can make
         assert entry["z"] < -4 and (entry["over"] < 0).all()
+        assert entry["fresh"] / entry["fresh_error"] < -4  # by fresh seeds alone
         assert entry["label"] > 0 and entry["context"] > 10 * entry["label"]
         assert abs(entry["features"]) < 0.3 * entry["label"]
 for d, sign in ((5, -1), (20, 1)):  # the same seeds, so the same prompts
@@ -258,6 +265,7 @@ for d in dims:
     for name, value in (
         ("over", -table["line", d]["over"].mean()),
         ("error", table["line", d]["error"]),
+        ("fresh", -table["line", d]["fresh"]),
         ("predicted", -predicted[d]),
         ("label", table["line", d]["label"]),
         ("features", table["line", d]["features"]),
@@ -294,7 +302,7 @@ print(
 )
 
 # %% [markdown]
-# **From the line they go below it,** every run up to $d = 20$: by {glue:text}`below_over_5:.2f` per cent of the risk at $d = 5$, {glue:text}`below_over_10:.2f` at $d = 10$ and {glue:text}`below_over_20:.3f` at $d = 20$ (standard errors over prompts {glue:text}`below_error_5:.2f`, {glue:text}`below_error_10:.3f` and {glue:text}`below_error_20:.3f`). The best sigmoid gate that reads labels and nothing else would gain {glue:text}`below_predicted_5:.2f`, {glue:text}`below_predicted_10:.2f` and {glue:text}`below_predicted_20:.2f`: the layers get {glue:text}`below_shares_low:.0f` to {glue:text}`below_shares_high:.0f` per cent of it. Within these errors the gain falls as $1/d$, as the theory has it.
+# **From the line they go below it,** every run up to $d = 20$: by {glue:text}`below_over_5:.2f` per cent of the risk at $d = 5$, {glue:text}`below_over_10:.2f` at $d = 10$ and {glue:text}`below_over_20:.3f` at $d = 20$ (standard errors over prompts {glue:text}`below_error_5:.2f`, {glue:text}`below_error_10:.3f` and {glue:text}`below_error_20:.3f`). The fresh seeds alone, without seed 0, gain {glue:text}`below_fresh_5:.2f`, {glue:text}`below_fresh_10:.2f` and {glue:text}`below_fresh_20:.3f`, each more than four standard errors. The best sigmoid gate that reads labels and nothing else would gain {glue:text}`below_predicted_5:.2f`, {glue:text}`below_predicted_10:.2f` and {glue:text}`below_predicted_20:.2f`: the layers get {glue:text}`below_shares_low:.0f` to {glue:text}`below_shares_high:.0f` per cent of it. Within these errors the gain falls as $1/d$, as the theory has it.
 #
 # **At $d = 50$ they stay on it,** at {glue:text}`below_over_50:.3f` per cent below ({glue:text}`below_error_50:.3f`), where the best sigmoid gate would gain {glue:text}`below_predicted_50:.3f`. Their gates have not settled: by the seed one standard deviation of a label counts for {glue:text}`below_slope_low_50:.2f` to {glue:text}`below_slope_high_50:.2f` in the logit, in either direction; the push was {glue:text}`below_push`, and {glue:text}`below_best_slope_50:.2f` would be best. What there is to gain seems too little for so short a training to feel.
 #

@@ -153,7 +153,7 @@ assert not stored["quick"]
 machine = stored["machine"]
 print(
     f"measured {stored['date']} on {machine['cpu']}, {machine['threads']} thread, torch"
-    f" {machine['torch']}; load average before {stored['load_before'][0]}, after"
+    f" {machine['torch']}, code {machine.get('code', 'not recorded')}; load average before {stored['load_before'][0]}, after"
     f" {stored['load_after'][0]}"
 )
 

@@ -246,6 +246,14 @@ def starts_summary(rows: Sequence[Row]) -> str:
         else:
             for beginning in STARTS:
                 steps = [half_way(run["losses"], row["theory"]) for run in row["runs"] if run["beginning"] == beginning]
-                said = ", ".join("never" if step is None else str(step) for step in steps)
-                lines.append(f"{place:12}{beginning:12}{row['rate']:6.2f}  half learned after {said}")
+                lines.append(f"{place:12}{beginning:12}{row['rate']:6.2f}  {_when(steps)}")
     return "\n".join(lines)
+
+
+def _when(steps: Sequence[int | None]) -> str:
+    """In words, after how many steps each run had learned half; None is a run that never had."""
+    reached = [str(step) for step in steps if step is not None]
+    if not reached:
+        return f"half learned by none of {len(steps)} runs"
+    never = f", never by {len(steps) - len(reached)} of {len(steps)} runs" if len(reached) < len(steps) else ""
+    return f"half learned after {', '.join(reached)} steps{never}"

@@ -11,6 +11,7 @@ import torch
 from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, simulate_risk
 from glalib.cli import main
 from glalib.layout import DELIMITED
+from glalib.many import fit_many
 from glalib.reproduce import starts_summary, train_plateau, train_starts
 from glalib.reproduce.contents import contents, step_inside
 from glalib.reproduce.plateau import WINDOW, begin_from, half_way, plateau_distribution
@@ -117,6 +118,19 @@ def test_outcomes():
     assert half_way([1.1, 0.9, 0.79, 0.7], 0.6) == 3 * WINDOW and half_way([1.0, 0.9], 0.6) is None
 
 
+def test_a_plateau_in_words():
+    """After how many steps, by run; how many never; and no "after" where there is none."""
+    curves = {"early": [0.7], "late": [1.0, 0.7], "never": [1.0, 0.9]}
+    for names, said in {
+        ("early", "late"): f"half learned after {WINDOW}, {2 * WINDOW} steps",
+        ("never", "late"): f"half learned after {2 * WINDOW} steps, never by 1 of 2 runs",
+        ("never", "never"): "half learned by none of 2 runs",
+    }.items():
+        runs = [{"beginning": "random", "losses": curves[name]} for name in names]
+        row = {"d": 5, "rate": 1.0, "theory": 0.6, "runs": runs}
+        assert starts_summary([row]).split("\n")[1].endswith(f"random        1.00  {said}")
+
+
 @pytest.mark.parametrize(
     ("function", "change", "said"),
     [
@@ -140,7 +154,7 @@ def test_bad_input(function, change, said):
         function(**good | change)
 
 
-def test_the_command_trains_and_goes_on(small, tmp_path, capsys):
+def test_the_command_trains_and_goes_on(small, tmp_path, capsys, monkeypatch):
     file, folder = tmp_path / "rows.json", tmp_path / "runs"
     words = ["reproduce", "starts", "--seeds", "2", "--jobs", "1", "--json", str(file), "--folder", str(folder)]
     assert main(words) == 0
@@ -156,9 +170,22 @@ def test_the_command_trains_and_goes_on(small, tmp_path, capsys):
         )
     for row in rows:
         assert {"versions", "provenance", "configuration", "seconds"} <= set(row)
-    sorted(folder.glob("*.json"))[0].unlink()  # as if it had been interrupted before this one
+    trained = []
+
+    def counted(nets, dist, *more, **options):
+        trained.append(dist.d)
+        return fit_many(nets, dist, *more, **options)
+
+    for room in (starts_room, plateau_room):
+        monkeypatch.setattr(room, "fit_many", counted)
+    lost = next(path for path in folder.glob("*.json") if "d" in json.loads(path.read_text())["result"])
+    lost.unlink()  # as if it had been interrupted before this one
     assert main(words) == 0
-    assert [row["runs"] for row in json.loads(file.read_text())] == [row["runs"] for row in rows]
+    again = json.loads(file.read_text())
+    assert trained == [3] and [row["runs"] for row in again] == [row["runs"] for row in rows]
+    assert sum(row == was for row, was in zip(again, rows, strict=True)) >= 3  # dates and seconds too
+    assert main(words) == 0
+    assert trained == [3] and json.loads(file.read_text()) == again  # all are read, and none is trained
 
 
 def test_a_run_that_breaks_off_is_said(small, monkeypatch, capsys, tmp_path):
