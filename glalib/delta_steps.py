@@ -11,7 +11,7 @@ from .delta_law import Law
 
 STARTS = 64  # random ones that are looked at; searches begin at the best few of all
 SEARCHES = 6
-MANY = 300  # numbers in all further starts of the search for decays per example
+MOST, MANY = 16, 300  # further starts of the search for decays per example, and numbers in all of them
 
 
 def best_steps(law: Law, per: str, decay: bool) -> tuple[tuple[Array, Array], int]:
@@ -29,14 +29,14 @@ def best_steps(law: Law, per: str, decay: bool) -> tuple[tuple[Array, Array], in
         size, rng = len(first), np.random.default_rng(0)
         if per == "example":  # erasing stays what it is, or falls to zero, in even steps
             more = [np.concatenate([first, share]) for share in (np.eye(size)[-1], np.ones(size) / size)]
-            for _ in range(MANY // size):  # where steps differ in sign, there are many maxima
-                more += [
-                    np.concatenate([10 ** rng.uniform(-2, 0.3) * rng.normal(size=size), 2 / size * rng.random(size)])
-                ]
+            shape, count = (16 * STARTS, size), min(MOST, MANY // size)  # where steps differ in sign, many maxima
+            steps = 10 ** rng.uniform(-2, 0.3, size=(shape[0], 1)) * rng.normal(size=shape)
+            tried = np.hstack([steps, 2 / size * rng.random(shape)])
+            more += [*_best_of(law, per, tried)[: count - count // 4], *tried[: count // 4]]
         else:
             more = [np.concatenate([first, np.full(size, share)]) for share in (1.0, 0.9)]
             tried = np.hstack([_random(law, per, 4 * STARTS), rng.random((4 * STARTS, size))])
-            more += [*_best_of(law, per, tried), *tried[:SEARCHES]]
+            more += [*_best_of(law, per, tried)[:SEARCHES], *tried[:SEARCHES]]
         found += [_search(law, per, start) for start in more]
     _, best = max(found, key=lambda pair: pair[0])
     return _steps_and_decays(law, per, best, len(starts[0])), len(found)
@@ -57,7 +57,7 @@ def _starts(law: Law, per: str) -> Array:
     """The best few of many steps, in units of law.unit: shares of the best weights of small steps, and random ones."""
     omega = np.ones(1) if per == "prompt" else law.limit()[0]
     tried = np.concatenate([np.outer((0.01, 0.1, 0.3, 1.0), omega), _random(law, per, STARTS)])
-    best = _best_of(law, per.replace("example", "task"), tried)
+    best = _best_of(law, per.replace("example", "task"), tried)[:SEARCHES]
     return best[:, law.dist.task_index] if per == "example" else best
 
 
@@ -69,10 +69,10 @@ def _random(law: Law, per: str, times: int) -> Array:
 
 
 def _best_of(law: Law, per: str, tried: Array) -> Array:
-    """Those of the largest gains; steps for the prompt or per task, and decays if there are any."""
-    size = 1 if per == "prompt" else law.dist.K
+    """The same, the largest gains first; steps for the prompt, per task or per example, and decays if there are any."""
+    size = {"prompt": 1, "task": law.dist.K, "example": law.dist.n}[per]
     gains = _gain(law, per, tried[:, :size] * law.unit, tried[:, size:])
-    return tried[np.argsort(-gains, kind="stable")[:SEARCHES]]
+    return tried[np.argsort(-gains, kind="stable")]
 
 
 def _gain(law: Law, per: str, write: Any, rest: Any) -> Any:
