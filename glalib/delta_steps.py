@@ -90,7 +90,8 @@ def _before(law: Law, per: str, decays: Any) -> Any:
     """A at the first example of each task, by which its step is divided where it writes."""
     if per == "prompt":
         return np.ones_like(decays)
-    return np.cumprod(decays ** np.array(law.dist.counts), axis=-1) / decays ** (np.array(law.dist.counts) - 1)
+    blocks = np.cumprod(decays[..., :-1] ** np.array(law.dist.counts[:-1]), axis=-1)
+    return decays * np.concatenate([np.ones_like(decays[..., :1]), blocks], axis=-1)
 
 
 def _expand(law: Law, per: str, z: Any) -> Any:
