@@ -100,7 +100,7 @@ plotting.FigureData(
 # ```
 #
 # ```{symbols}
-# beta beta_query R r C Sx sigma M K n x x_query k y G
+# beta beta_query R r C Sx sigma M d K n x x_query y G
 # ```
 #
 # ## Two ways to learn from a pair

@@ -89,7 +89,9 @@ def best_two_blocks(r: Pair, n: Pair, d: ArrayLike, noise: ArrayLike = 0.0) -> t
     """
     block(0.5, n[0], d, noise)
     block(0.5, n[1], d, noise)
-    r1, r2, n1, n2, D, s = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (*r, *n, d, noise)))
+    names = ("r", "r", "n", "n", "d", "noise")
+    values = [_check.array(name, value) for name, value in zip(names, (*r, *n, d, noise), strict=True)]
+    r1, r2, n1, n2, D, s = np.broadcast_arrays(*values)
 
     def gain(z: Array) -> Array:
         """z (2, ...): logarithms of steps / (1 - steps)."""

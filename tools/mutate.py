@@ -42,7 +42,7 @@ FIRST = {
     "delta_rule.py": ["delta_risk", "delta_rule"],
     "delta_law.py": ["delta_risk", "delta_rule"],
     "delta_steps.py": ["delta_risk", "delta_rule"],
-    "delta_blocks.py": ["delta_rule"],
+    "delta_blocks.py": ["delta_blocks", "delta_rule"],
     "files.py": ["training", "sweep"],
     "fingerprints.py": ["sweep", "training"],
     "gates.py": ["gates", "model"],
