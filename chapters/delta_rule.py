@@ -51,7 +51,7 @@ for ax, noise in zip(axes, (0, 1)):
     ):
         ax.loglog(sizes, curves[name, noise], dash, color=color, linewidth=2.4)
     _ = ax.set(xlabel="examples $n$", title=f"noise $\\sigma^2 = {noise}$")
-axes[0].text(190, 0.4, "weighted step", ha="right")
+axes[0].text(220, 0.62, "weighted step", ha="right")
 axes[0].text(28, 0.02, "delta rule", ha="right")
 axes[1].text(60, 0.006, "Bayes' rate", ha="right")
 _ = axes[0].set(ylabel="unknown, $e_n$", ylim=(2e-3, 1.2))

@@ -120,8 +120,9 @@ plotting.FigureData(
 #
 #    $$
 #    \begin{aligned}
-#    u_j &\leftarrow g_i^2 u_j + 2 g_i \eta_i (\theta_j \tau_j c_{jk} - g_i p_j u_j) + \eta_i^2 \Bigl( \textstyle\sum_l \bigl( \Psi^{(2)}_{jl} \tau_l - 2 g_i \Psi^{(1)}_{jl} \tau_l c_{lk} + g_i^2 \Psi^{(0)}_{jl} u_l \bigr) + \sigma^2 m_j p_j \Bigr), \\
-#    c_{jl} &\leftarrow g_i (1 - \eta_i p_j)\, c_{jl} + \eta_i R_{lk}\, \theta_j,
+#    e_j &= \textstyle\sum_l \bigl( \Psi^{(2)}_{jl} \tau_l - 2 g_i \Psi^{(1)}_{jl} \tau_l c_{lk} + g_i^2 \Psi^{(0)}_{jl} u_l \bigr), \\
+#    u_j &\leftarrow g_i^2 u_j + 2 g_i \eta_i (\theta_j \tau_j c_{jk} - g_i p_j u_j) + \eta_i^2 \bigl( e_j + \sigma^2 m_j p_j \bigr), \\
+#    c_{jl} &\leftarrow g_i (1 - \eta_i p_j)\, c_{jl} + \eta_i R_{lk}\, \theta_j \qquad \text{for every task } l,
 #    \end{aligned}
 #    $$
 #
@@ -137,7 +138,7 @@ plotting.FigureData(
 # ````{dropdown} Why it is true
 # (proof-thm-delta-unit)=
 # ```{prf:proof}
-# 1\. The law of $x$ does not change if $x$ is turned within an eigenspace of $\Sigma_x$, or if its part there changes sign; so $\E \norm{x}^t \bar x \bar x^\top$ is a multiple of $\Pi_j$ on each. With $w = \norm{x} \beta_k - \tilde\beta$ the rule is $\hat\beta_i = \tilde\beta + \eta_i \bar x \bar x^\top w + \eta_i \sigma \varepsilon \bar x$. Where the proof of {prf:ref}`thm-delta-risk` has $\Sigma_x$ between $x$ and $\tilde\beta$, we have $\E \bar x \bar x^\top$ or $\E \norm{x} \bar x \bar x^\top$. The last term is $\eta_i^2$ times
+# 1\. The law of $x$ does not change if $x$ is turned within an eigenspace of $\Sigma_x$, or if its part there changes sign; so $\E \norm{x}^t \bar x \bar x^\top$ is a multiple of $\Pi_j$ on each. With $w = \norm{x} \beta_k - \tilde\beta$ the rule is $\hat\beta_i = \tilde\beta + \eta_i \bar x \bar x^\top w + \eta_i \sigma \varepsilon \bar x$. Where the proof of {prf:ref}`thm-delta-risk` has $\Sigma_x$ between $x$ and $\tilde\beta$, we have $\E \bar x \bar x^\top$ or $\E \norm{x} \bar x \bar x^\top$. The term of $e_j$ is $\eta_i^2$ times
 #
 # $$
 # \E\, \norm{\Pi_j \bar x}^2 \bigl( \bar x^\top w \bigr)^2 = \sum_l \frac1{m_l} \E \bigl[ \norm{\Pi_j \bar x}^2 \norm{\Pi_l \bar x}^2 \tr(\Pi_l\, w w^\top) \bigr],
