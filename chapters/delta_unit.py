@@ -98,7 +98,7 @@ plotting.FigureData(
 # ```
 #
 # ```{symbols}
-# beta beta_query R r C Sx sigma M d K n x x_query y G
+# beta beta_query R r C Sx sigma M d K n x x_query y G P omega risk
 # ```
 #
 # ## The exact risk
