@@ -15,7 +15,7 @@ SIGNS = {
     "quad": " ", "qquad": " ", "mp": "∓", "succeq": "⪰", "preceq": "⪯", "varrho": "ϱ", "varsigma": "ς",
     "limsup": "lim sup", "liminf": "lim inf", "leftarrow": "←", "Pr": "Pr", "tag": "",
     **{name: name for name in ("min", "max", "inf", "sup", "lim", "log", "ln", "exp", "det", "dim")},
-    **{name: name for name in ("sin", "cos", "tan", "cot", "arccos", "sinh", "cosh", "tanh")},
+    **{name: name for name in ("sin", "cos", "tan", "cot", "coth", "arccos", "sinh", "cosh", "tanh")},
 }  # fmt: skip
 ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303", "dot": "\u0307"}
 # Commands that say how something is set, and nothing else.

@@ -9,7 +9,8 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
-#   settles: 'the delta rule: its exact risk, its best steps, and the order it wants'
+#   settles: 'the delta rule: its exact risk, its best steps for one task, and where
+#     erasing helps'
 # ---
 
 # %% [markdown]
@@ -19,9 +20,9 @@
 #
 # The delta rule keeps an estimate of the task. At each example it looks at its own error and corrects that. For this it needs no mark in the prompt that tells it what is stale.
 #
-# Its risk on multitask prompts is exact, like that of a weighted step. So the two can be compared without a simulation. The delta rule wins, with white features and a step for each task. And of two tasks it wants the one that matters more *first*, where a gate wants it last.
+# Its risk on multitask prompts is exact, like that of a weighted step. So the two can be compared without a simulation. On one task with white features the delta rule wins from the second example on, and with noise it learns as fast as Bayes does in the end.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-delta-rule", "caption": "The delta rule is below the best weighted step, and it is lower if the task that matters more comes first. Two independent tasks of equal size without noise, white features, $d = 10$; relevances $0.2$ and $0.8$; one step for each task."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-delta-rule", "caption": "The delta rule leaves less unknown of one task than the best weighted step, exponentially less if there is no noise. What is left unknown after $n$ examples, at the best steps, for $d = 10$ and white features; dotted, $\\sigma^2 / n$, the rate of the Bayes predictor."}}
 import matplotlib.pyplot as plt
 import numpy as np
 from glalib import (
@@ -33,48 +34,38 @@ from glalib import (
 )
 
 plotting.use_style()
-sizes = [1, 2, 4, 7, 12, 20, 32, 50]
-
-
-def two_tasks(n, r=(0.2, 0.8), d=10, sigma=0.0):
-    return PromptDistribution(d, (n, n), r, sigma=sigma)
-
-
-curves = {
-    "linear attention": [optimal_wpgd(two_tasks(n), "uniform").risk for n in sizes],
-    "weighted step": [optimal_wpgd(two_tasks(n)).risk for n in sizes],
-    "delta rule best last": [optimal_delta_rule(two_tasks(n)).risk for n in sizes],
-    "delta rule best first": [
-        optimal_delta_rule(two_tasks(n, (0.8, 0.2))).risk for n in sizes
-    ],
-}
-fig, ax = plt.subplots(figsize=(6.4, 3.8))
-styles = {"linestyle": ["-", "--", "-.", "-"], "linewidth": [1.2, 2.4, 2.4, 2.8]}
-heights = (0.65, 0.5, 0.408, 0.3)
-for k, (name, risks) in enumerate(curves.items()):
-    color = "0.35" if k == 0 else plotting.TASKS[k - 1]
-    ax.plot(
-        2 * np.array(sizes),
-        np.array(risks) / 10,
-        color=color,
-        linestyle=styles["linestyle"][k],
-        linewidth=styles["linewidth"][k],
-    )
-    ax.text(100, heights[k], name, ha="right")
-_ = ax.set(xlabel="examples $n$", ylabel="risk / $d$", ylim=(0.28, 1.02))
+d, sizes = 10, np.arange(1, 201)
+fig, axes = plt.subplots(1, 2, figsize=(6.4, 3.6), sharey=True)
+curves = {}
+for ax, noise in zip(axes, (0, 1)):
+    e = [1.0]
+    for _ in sizes:
+        e.append(e[-1] - e[-1] ** 2 / ((d + 2) * e[-1] + noise))
+    curves["weighted step", noise] = (d + 1 + noise) / (sizes + d + 1 + noise)
+    curves["delta rule", noise] = np.array(e[1:])
+    curves["Bayes' rate", noise] = noise / sizes if noise else np.full(200, np.nan)
+    for name, color, dash in (
+        ("weighted step", plotting.TASKS[0], "--"),
+        ("delta rule", plotting.TASKS[1], "-"),
+        ("Bayes' rate", "0.35", ":"),
+    ):
+        ax.loglog(sizes, curves[name, noise], dash, color=color, linewidth=2.4)
+    _ = ax.set(xlabel="examples $n$", title=f"noise $\\sigma^2 = {noise}$")
+axes[0].text(220, 0.62, "weighted step", ha="right")
+axes[0].text(28, 0.02, "delta rule", ha="right")
+axes[1].text(60, 0.006, "Bayes' rate", ha="right")
+_ = axes[0].set(ylabel="unknown, $e_n$", ylim=(2e-3, 1.2))
 
 # %% tags=["remove-input"]
 plotting.FigureData(
     "delta-rule",
     {
-        "curve": np.repeat(list(curves), len(sizes)),
-        "n": np.tile(2 * np.array(sizes), len(curves)),
-        "risk_over_d": np.concatenate(list(curves.values())) / 10,
+        "curve": np.repeat([f"{name}, noise {v}" for name, v in curves], 200),
+        "n": np.tile(sizes, 6),
+        "unknown": np.concatenate([*curves.values()]),
     },
     figure=fig,
     d=10,
-    sigma=0,
-    relevances="0.2 and 0.8",
     seed="none",
 )
 
@@ -346,113 +337,7 @@ for _ in range(100):
 assert off < 1e-5 and signs == {-1.0, 0.0, 1.0}
 print(f"200 random tasks, slopes of both signs: the formula holds to {off:.0e}")
 
-
 # %% [markdown]
-# ## Best first
-#
-# A gate must hold back what came early; {prf:ref}`thm-scalar-gate` asks for relevance that rises. What order does a layer want that erases?
-#
-# ```{prf:theorem} The order is reversed
-# :label: thm-delta-order
-#
-# **If one of two tasks matters far more, erasing wants it first.**
-#
-# *New here.* Let $\Sigma_x = C = I$, two independent tasks have $n_1 = n_2 \ge 2$ examples each, $\sigma \ge 0$, and let there be one step in $[0, 1]$ for each task, no decay, and any scale. Let $V(r_1, r_2)$ be the supremum of the gain $M - \risk$. There is a $t > 0$, which depends on $n_1$, $d$ and $\sigma$ alone, such that $V(r_1, r_2) > V(r_2, r_1)$ whenever $0 < r_2 < t\, r_1$.
-# ```
-#
-# ````{dropdown} Why it is true
-# (proof-thm-delta-order)=
-# ```{prf:proof}
-# Let $l = n_1$. For one block with step $\eta$ put $\theta = (1 - \eta)^l$, $\mu = ((1 - \eta)^2 + (d + 1) \eta^2)^l$, and $\epsilon = 1 - 2 \theta + \mu + \nu$, where $\nu = \eta^2 \sigma^2 \sum_{i < l} \mu^{i/l}$. By {prf:ref}`thm-delta-risk` a block started at zero has the overlap $1 - \theta$ with its task and the energy $\epsilon$, per dimension; it multiplies what was there before by $\theta$ in overlap and by $\mu$ in energy; and the two do not mix, as tasks are independent. So with steps $\eta_1, \eta_2$
-#
-# $$
-# \frac{M - \risk}{d} = \frac{\bigl( r_1 \theta_2 (1 - \theta_1) + r_2 (1 - \theta_2) \bigr)^2}{\mu_2 \epsilon_1 + \epsilon_2} \le r_1^2\, \varphi_2\, \chi_1 + r_2^2\, \chi_2 \tag{1}
-# $$
-#
-# by Cauchy and Schwarz, with $\varphi = \theta^2 / \mu$ and $\chi = (1 - \theta)^2 / \epsilon$. $\chi$ is continuous on $[0, 1]$ with $\chi = \chi_0 = l/(l + d + 1 + \sigma^2)$ at $\eta = 0$; let $\chi_\star$ be its maximum. By {prf:ref}`prop-delta-small` $\chi_\star > \chi_0$, as $l \ge 2$. We may scale $r$ such that the larger relevance is $1$; let $t$ be the smaller.
-#
-# *Best last.* Let $\eta_1, \eta_2$ be best for $(t, 1)$ and let $t \to 0$. They exist for small $t$: near $(0, 0)$, the one point where (1) is not continuous, its bound is near $(1 + t^2)\, \chi_0 < \chi_\star$. The value is at least $\chi_\star$ (at $\eta_1 = 0$) and at most $t^2 \varphi_2 \chi_1 + \chi_2$, so $\chi_2 \to \chi_\star$. If $\epsilon_1$ stayed away from zero along a sequence, then by $\mu_2 > 0$ the value would stay below $\chi_\star$; so $\eta_1 \to 0$ and $\chi_1 \to \chi_0$. Hence along every sequence with $\eta_2 \to \eta_\star$, which is a maximiser of $\chi$, $\limsup\, (V(t, 1)/d - \chi_\star)/t^2 \le \varphi_\star \chi_0$.
-#
-# *Best first.* Take $\eta_1 = \eta_\star$ and let $\eta_2$ be of order $t$. Divide numerator and denominator by $\theta_2^2$ and put $z = 1/\theta_2 - 1$. As $\mu_2/\theta_2^2 = 1 + \frac{d + 1}{l} z^2 + O(z^3)$ and $\epsilon_2/\theta_2^2 = z^2/\chi_0 + O(z^3)$,
-#
-# $$
-# \frac{V(1, t)}d \ge \frac{(1 - \theta_\star + t z)^2}{\epsilon_\star + z^2 \bigl( 1/\chi_0 + \frac{d + 1}l \epsilon_\star \bigr)} + O(t^3) = \chi_\star + \frac{t^2}{1/\chi_0 + \frac{d + 1}{l} \epsilon_\star} + O(t^3)
-# $$
-#
-# at the best $z$, which is $t\, \epsilon_\star / \bigl( (1 - \theta_\star) (1/\chi_0 + \frac{d + 1}l \epsilon_\star) \bigr)$.
-#
-# *Compare.* We need $\varphi_\star \bigl( 1 + \frac{d + 1}{l} \chi_0\, \epsilon_\star \bigr) < 1$. As $\chi_\star \ge \chi_0$, $\chi_0\, \epsilon_\star \le (1 - \theta_\star)^2$. If $\eta_\star = 1$, $\varphi_\star = 0$. Else let $b = \eta_\star / (1 - \eta_\star) > 0$: then $1/\varphi_\star = (1 + (d + 1) b^2)^l \ge 1 + l (d + 1) b^2$, and $1 - \theta_\star = 1 - (1 + b)^{-l} < l b$, so
-# $1 + \frac{d + 1}l \chi_0\, \epsilon_\star < 1 + (d + 1)\, l\, b^2 \le 1/\varphi_\star$. If there were no such $t$, a sequence of $t \to 0$ with $V(1, t) \le V(t, 1)$ would contradict this.
-# ```
-# ````
-#
-# **Not for all relevances.** Much noise can turn the order back. With $d = 7$, $n_1 = n_2 = 300$, $\sigma^2 = 150$ and $r_2 = 0.6\, r_1$ best last gains more, by three parts in a million. The best steps are small then, and by {prf:ref}`prop-delta-small` the order does not matter to first order in their size.
-#
-# **Open: no noise.** We found no such case with $\sigma = 0$, and cannot prove that there is none. Nor is anything proved here for more than two tasks, for unequal sizes, or for correlated tasks. For three tasks falling relevance is not always best: see {ref}`the last exercise <ex-delta-three>`.
-
-
-# %% tags=["check", "asserts-thm-delta-order"]
-def block(steps, d, n, noise):
-    """theta, mu and the energy of the proof."""
-    shrink = (1 - steps) ** 2 + (d + 1) * steps**2
-    theta, mu = (1 - steps) ** n, shrink**n
-    kept = np.sum(shrink[:, None] ** np.arange(n), axis=1)
-    return theta, mu, 1 - 2 * theta + mu + noise * steps**2 * kept
-
-
-def value(r_first, r_last, d, n, noise):
-    """The largest gain / d by formula (1), over grids of steps that close in on the best."""
-    steps, width = np.full(2, 0.04 / (d + 2)), 1e3
-    for _ in range(14):
-        grid = np.geomspace(1 / width, width, 41)
-        first, last = (np.minimum(step * grid, 1) for step in steps)
-        theta, mu, energy = block(last, d, n, noise)
-        before, _, left = block(first, d, n, noise)
-        top = r_first * np.outer(1 - before, theta) + r_last * (1 - theta)
-        gain = top**2 / (np.outer(left, mu) + energy)
-        i, j = np.unravel_index(gain.argmax(), gain.shape)
-        steps, width = np.array([first[i], last[j]]), width**0.5
-    return gain.max()
-
-
-least, cases = np.inf, 0
-for d in (1, 2, 10, 40):
-    for n in (2, 10, 50):
-        for noise in (0.0, 0.3 * d, 3.0 * d):
-            for t in (0.1, 0.6, 0.99):
-                pairs = ((1, t), (t, 1))
-                first, last = (value(*pair, d, n, noise) for pair in pairs)
-                least, cases = min(least, first / last - 1), cases + 1
-two = two_tasks(50, (0.8, 0.2), sigma=1.0)
-gain = two.M - optimal_delta_rule(two).risk
-assert np.isclose(10 * value(0.8, 0.2, 10, 50, 1.0), gain, rtol=1e-8)
-assert least > 1e-9  # rounding is far below
-back = 1 - value(1, 0.6, 7, 300, 150.0) / value(0.6, 1, 7, 300, 150.0)
-assert np.isclose(back, 3.2468e-6, rtol=1e-3)
-print(
-    f"best first gains more in {cases} cases, by {least:.0e} at least; best last in one, by {back:.1e}"
-)
-
-# %% [markdown]
-# ## What is left for a gate, and for the order
-
-# %%
-lines = []
-for r in ((0.2, 0.8), (0.8, 0.2)):
-    for sigma in (0.0, 2.0):
-        dist = two_tasks(10, r, d=5, sigma=sigma)
-        risks = [optimal_wpgd(dist).risk]
-        for per, decay in (("prompt", False), ("task", False), ("task", True)):
-            risks.append(optimal_delta_rule(dist, per, decay).risk)
-        shown = ", ".join(f"{(risk - sigma**2) / 5:.4f}" for risk in risks)
-        lines.append(f"r = {r}, noise {sigma**2:.0f}: {shown}")
-        assert risks[2] < risks[0] and risks[3] <= risks[2] + 1e-9
-print(*lines, sep="\n")
-
-# %% [markdown]
-# Each line has the weighted step, then the delta rule with one step for the prompt, with one per task, and with decays as well. A decay adds little once there is a step for each task. With a single step for the whole prompt the last task is learnt best, whether one wants it or not: then best last is
-# better, and if the best comes first, the weighted step wins. What reverses the order is a step that knows its task. Noise makes all of them more alike.
-#
 # ## Break it
 #
 # The weighted step may win where features are uneven, and keys are the plain features: it has its $P$, and the delta rule has one step for all directions. Here three directions carry signal, and the largest one little of it.
@@ -520,31 +405,29 @@ assert helped.risk < step.risk < plain.risk
 # ```
 # ````
 #
-# ```{exercise} Explore: three tasks
-# :label: ex-delta-three
+# ```{exercise} Explore: one step for all examples
+# :label: ex-delta-equal
 #
-# Take three independent tasks of equal size with relevances $0.7$, $0.5$ and $0.3$. Which of the six orders is best for the delta rule with a step per task, and which worst?
+# With noise the best steps fall from example to example. What does a layer lose that has one step for the whole prompt, the best one for its length? Take $d = 5$, $\sigma^2 = 1$ and up to $1000$ examples.
 # ```
 #
 # ```{hint}
 # :class: dropdown
 #
-# `itertools.permutations`.
+# `optimal_delta_rule(dist, "prompt")` and `"example"`. A long step forgets noise and errors alike.
 # ```
 #
-# ````{solution} ex-delta-three
+# ````{solution} ex-delta-equal
 # :class: dropdown
 #
-# Best first, and then the least: the task in the middle suffers from both sides, by what is learnt before it and what erases it. So falling relevance is not
-# the rule for three tasks. Rising relevance, the order that a gate asks for, is worst.
+# Little, and slowly more: a ten times longer prompt costs a further fraction of what is left unknown. A step that is small enough to average the noise away in the end is too small to begin with.
 #
 # ```python
-# from itertools import permutations
-#
-# risks = {}
-# for r in permutations((0.7, 0.5, 0.3)):
-#     risks[r] = optimal_delta_rule(PromptDistribution(5, (10,) * 3, r)).risk
-# assert min(risks, key=risks.get) == (0.7, 0.3, 0.5)
-# assert max(risks, key=risks.get) == (0.3, 0.5, 0.7)
+# times = []
+# for n in (10, 100, 1000):
+#     dist = PromptDistribution(5, (n,), (1.0,), sigma=1.0)
+#     one, each = (optimal_delta_rule(dist, per).risk - 1 for per in ("prompt", "example"))
+#     times.append(one / each)
+# assert 1 < times[0] < 1.1 < times[1] < times[2] < 2
 # ```
 # ````

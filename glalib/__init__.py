@@ -12,7 +12,9 @@ The rooms, in the order in which data flows through them:
     constant_gate   the best constant gate, by branch and bound
     drift       prompts whose task drifts, and the decay that suits them
     optima      stationary points and the best of each class of weights (Theorems 2 to 4, Corollaries 1 to 3)
-    delta_steps     how far the steps of the delta rule lead, and a search for the best
+    delta_law   how far the steps of the delta rule lead, for keys that are features or of length one
+    delta_steps     a search for the best of them
+    delta_blocks    the same for two tasks and one step each: a formula
     delta_rule  the exact risk of the delta rule, and its best steps
     label_energy    what labels tell of a task's size, and what that gains
     wpgd        one step of weighted preconditioned gradient descent

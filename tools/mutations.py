@@ -264,10 +264,19 @@ MUTATIONS = [
     Mutation("keys of length one", "delta_model.py", "k, dim=-1) if", "k, dim=-2) if"),
     Mutation("the scale of values", "delta_model.py", "best.scale * model.h", "0.9 * best.scale * model.h"),
     Mutation("the scale of a delta rule", "delta_rule.py", "1 - 2 * factor * overlap", "1 - factor * overlap"),
-    Mutation("the fourth moments of a feature", "delta_steps.py", "xi * (2 * xi * e +", "xi * (xi * e +"),
-    Mutation("the noise that a step writes", "delta_steps.py", "self.noise * w[..., 0] ** 2", "self.noise * w[..., 0]"),
-    Mutation("the best steps for one task", "delta_steps.py", "e / ((m + 2) * e", "e / ((m + 1) * e"),
-    Mutation("the weights of small steps", "delta_steps.py", "float(t3 / (t2 + t3))", "float(t3 / t2)"),
+    Mutation(
+        "the fourth moments of a feature", "delta_law.py", "self.xi * (2 * self.xi * e +", "self.xi * (self.xi * e +"
+    ),
+    Mutation("the noise that a step writes", "delta_law.py", "self.noise * w**2 *", "self.noise * w *"),
+    Mutation("the best steps for one task", "delta_law.py", "p * e / (fourth * e", "p * e / (1.1 * fourth * e"),
+    Mutation("the weights of small steps", "delta_law.py", "float(t3 / (t4 - t3))", "float(t3 / t4)"),
+    Mutation("keys of length one", "delta_law.py", "2 * np.diag(w @ f**2)", "np.diag(w @ f**2)"),
+    Mutation("what a length does to a label", "delta_law.py", "2 * (both @ one.T)", "2 * (both @ none.T)"),
+    Mutation("starts with decays", "delta_steps.py", "for start in more]", "for start in more[:1]]"),
+    Mutation(
+        "what a block does to the one before", "delta_blocks.py", "decay**2 * mu2 * energy1", "decay**2 * energy1"
+    ),
+    Mutation("the energy of a block", "delta_blocks.py", "mu * np.expm1(-n * grow)", "mu * np.expm1(-grow)"),
     Mutation("the line of equal weights", "reproduce/inside.py", '(Layout(), "uniform")', '(Layout(), "free")'),
     Mutation("what a copy's gate does not see", "reproduce/below.py", "slice(d, d + 1)", "slice(d - 1, d)"),
     Mutation("a start that is closed", "reproduce/plateau.py", "layers[0].W_k[dist.d] = 0", "layers[0].W_k[0] = 0"),

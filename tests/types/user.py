@@ -30,6 +30,7 @@ from glalib import (
     wpgd_step,
 )
 from glalib.baselines import bayes, least_squares, ridge
+from glalib.delta_blocks import best_two_blocks, block, two_block_gain
 from glalib.drift import drifting, right_decay
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
 from glalib.probe import EffectiveWeights
@@ -61,7 +62,9 @@ assert_type(uniqueness(dist).holds_sharp, bool)
 assert_type(population_risk(dist, best.P, best.omega), float)
 erasing = optimal_delta_rule(dist, per="task", decay=False)
 assert_type(erasing, BestDeltaRule)
-assert_type(delta_rule_risk(dist, erasing.beta, alpha=[1.0, 0.9], scale=None), float)
+assert_type(delta_rule_risk(dist, erasing.beta, alpha=[1.0, 0.9], scale=None, normalised=True), float)
+assert_type(float(two_block_gain((0.2, 0.8), best_two_blocks((0.2, 0.8), (5, 5), d=3)[1:], (5, 5), d=3)), float)
+assert_type(float(block(0.1, 5, d=3, noise=0.5)[0]), float)
 curve = h1(dist, h2(dist, np.linspace(1, 2, 5)))
 assert_type(slope(dist, best.gamma), float)
 
