@@ -270,7 +270,7 @@ MUTATIONS = [
     Mutation("the noise that a step writes", "delta_law.py", "self.noise * w**2 *", "self.noise * w *"),
     Mutation("the best steps for one task", "delta_law.py", "p * e / (fourth * e", "p * e / (1.1 * fourth * e"),
     Mutation("the weights of small steps", "delta_law.py", "float(t3 / (t4 - t3))", "float(t3 / t4)"),
-    Mutation("keys of length one", "delta_law.py", "2 * np.diag(w @ f**2)", "np.diag(w @ f**2)"),
+    Mutation("fourth moments of keys of length one", "delta_law.py", "2 * np.diag(w @ f**2)", "np.diag(w @ f**2)"),
     Mutation("what a length does to a label", "delta_law.py", "2 * (both @ one.T)", "2 * (both @ none.T)"),
     Mutation("starts with decays", "delta_steps.py", "for start in more]", "for start in more[:1]]"),
     Mutation(
