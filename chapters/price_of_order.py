@@ -187,7 +187,7 @@ plotting.FigureData(
 # 1 + 2 \sum_{i=1}^{K-1} (-1)^i \cos^2 i\theta = 1 + \sum_{i=1}^{K-1} (-1)^i + \sum_{i=1}^{K-1} (-1)^i \cos \frac{i\pi}{K} .
 # $$
 #
-# For even $K$ the sums are $-1$ and, as $i$ and $K - i$ cancel, $0$. For odd $K$ they are $0$ and $-1$: the second is the real part of $\sum_{i=1}^{K-1} z^i$ with $z = e^{\mathrm i \pi (K+1)/K}$, $z^K = 1 \ne z$. As $\norm{r}^2 = \sum (\sin m\theta + \sin(m-1)\theta)^2 = 4 \cos^2(\theta/2) \sum \sin^2 (m - \tfrac12)\theta = 2K \cos^2(\theta/2)$, the share is
+# For even $K$ the sums are $-1$ and, as $i$ and $K - i$ cancel, $0$. For odd $K$ they are $0$ and $-1$: the second is the real part of $\sum_{i=1}^{K-1} z^i$ with $z = e^{\mathrm i \pi (K+1)/K}$, $z^K = 1 \ne z$. As $\sin m\theta + \sin(m-1)\theta = 2 \cos(\theta/2) \sin (m - \tfrac12)\theta$, $\norm{r}^2 = 4 \cos^2(\theta/2) \sum \sin^2 (m - \tfrac12)\theta = 2K \cos^2(\theta/2)$, and the share is
 # $\tfrac12 K \sin^2\theta / (2K \cos^2(\theta/2)) = \sin^2(\theta/2)$.
 #
 # *3.* For any $Q = \Sigma_x^{1/2} P\, \Sigma_x^{1/2}$ with $\tr(\Sigma Q) \ne 0$ the risk of {prf:ref}`prop-population-risk` with the best scale is
