@@ -207,10 +207,10 @@ plotting.FigureData(
 # *The mean over flips.* By {prf:ref}`thm-gla-is-wpgd`, $f = x^\top P_q \sum_i \diag(g_{i+1} \odot \dots \odot g_{n+1})\, P_k^\top x_i\, y_i$. A flip leaves $x_i y_i$ alone, and it turns the arguments of one gate. Each gate occurs at most once in each product, so in the mean of $\epsilon(\tau)\, f \circ \tau$ over all $\tau$ each is averaged by itself: the mean is $\bar f$. A gate on the write of example $i$ is one more factor that occurs once in a product.
 #
 # *Orthogonal.* So $u = y_{n+1} - \bar f$ has $u \circ \tau = \epsilon(\tau)\, u$, and $\E\, u\, (f - \bar f) = \epsilon(\tau)\, \E\, u \cdot (f - \bar f) \circ \tau$ for every $\tau$. The mean over $\tau$ is $\E\, u$ times the mean of $\epsilon(\tau) (f - \bar f) \circ \tau$, which is zero. All second moments are finite, as gates are bounded.
-# ```
-# ````
 #
 # Nothing else of Gaussian laws was used but their signs. By such symmetries {prf:ref}`prop-even-reading` has it that to begin to read gains nothing to first order.
+# ```
+# ````
 
 
 # %% tags=["hide-input"]
