@@ -20,9 +20,9 @@
 #
 # In Mamba, GLA or RWKV a gate is computed from its token, and the token holds data. This page puts all that a gate may read on one ladder: marks, labels, features, the query, the error that the state makes. It says for each what is proved and what trained gates were seen to do.
 #
-# It adds three facts that a builder can use. Only the even part of a gate is of use, so a sigmoid of a linear logit gets about half of what an even gate gets from the same label. A gate should close where the label is larger than its task would have it. And to read features as well can be worth more than to see all labels in advance.
+# It adds three facts. At Eq. (9) only the even part of a gate is of use; in the case below a sigmoid of a linear logit gets about half of what an even gate gets from the same label. To first order a gate should close where the label is larger than its task would have it. And to read features as well can be worth more than to see all labels in advance.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ladder", "caption": "Of gates, those that read marks gain most, to read examples as well gives one or two per cent more, and a state that reads its own error passes them all. Top, the least risk by what is read. Bottom, the part between the two bars, enlarged: the gain over the best fixed weights in per cent of their risk. Triangles: three layers trained from random starts with every weight free, bars of two standard errors. Two independent tasks of ten examples, $r = (0.2, 0.8)$, $d = 5$, no noise."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ladder", "caption": "Of the gates tried, those that read marks gain most, to read examples as well gives two per cent more at the most, and a state that reads its own error passes them all. Top, the least risk by what is read. Bottom, the part between the two bars, enlarged: the gain over the best fixed weights in per cent of their risk. Triangles: three layers trained from random starts with every weight free, bars of two standard errors. Two independent tasks of ten examples, $r = (0.2, 0.8)$, $d = 5$, no noise."}}
 import itertools
 import json
 from pathlib import Path
@@ -160,6 +160,7 @@ plotting.FigureData(
 # x y x_query beta beta_query r R C Sx sigma M n d K counts G P P_q P_k omega f
 # ```
 #
+# ````{dropdown} What is proved of each, and what trained gates do
 # | a gate reads | what is proved | what trained gates do |
 # |---|---|---|
 # | {doc}`nothing <constant_gate>` | one decay, its best value certified | not tried |
@@ -167,11 +168,12 @@ plotting.FigureData(
 # | {doc}`marks, on the write <writes_and_heads>` | all weights that are not negative ({prf:ref}`thm-writes`) | come within a per cent |
 # | {doc}`the query's name <at_the_query>` | each head buys its share ({prf:ref}`thm-named-query`) | not tried |
 # | {doc}`its label <label_gates>` | not below all labels ({prf:ref}`prop-label-ceiling`), whose gain fades with $d$ ({prf:ref}`prop-label-gain`) | {doc}`below the line <below_the_line>` in low dimension |
-# | features too | can pass below all labels ({prf:ref}`prop-reads-both`) | {doc}`make no use of them <below_the_line>` |
+# | features too | can pass below all labels, one task in two dimensions ({prf:ref}`prop-reads-both`) | {doc}`make no use of them <below_the_line>` |
 # | {doc}`a label come late <labels_later>` | at most one example ({prf:ref}`prop-one-example`) | {doc}`near it, or into a trap <one_example>` |
 # | {doc}`the state's error <delta_rule>` | the exact risk ({prf:ref}`thm-delta-risk`), Bayes' rate for one task ({prf:ref}`prop-delta-one-task`) | steps here are computed |
 #
 # Two things depend on gates being blind. The ceiling is a theorem about such gates only. And errors can be [drawn without tokens](token_free) only if the gate reads no data, so the large runs of {doc}`training` are of gates that read context alone.
+# ````
 #
 # ## Only the even part counts
 #
@@ -180,9 +182,9 @@ plotting.FigureData(
 # ```{prf:proposition} Only the even part counts
 # :label: prop-even-gate
 #
-# **A layer gets better if each gate is replaced by its even part.**
+# **A layer gets better, or stays as good, if each gate is replaced by its even part.**
 #
-# *New here.* Let prompts be as in Definitions 1 and 2, with any $\Sigma_x$, $C$, $R$, $r$ and $\sigma$. Let a layer hold Eq. (9), with any $P_q$ and $P_k$ and with gates of scalars or vectors that are any functions $g_i(x_i, y_i)$ of their own example, different ones at different places, the query's gate $g_{n+1}(x)$. Put, entry by entry,
+# *New here.* Let prompts be as in Definitions 1 and 2, with any $\Sigma_x$, $C$, $R$, $r$ and $\sigma$. Let a layer hold Eq. (9), with any $P_q$ and $P_k$ and with gates of scalars or vectors in $[0, 1]$ that are any functions $g_i(x_i, y_i)$ of their own example, different ones at different places, the query's gate $g_{n+1}(x)$. Put, entry by entry,
 #
 # $$
 # \bar g_i(x, y) = \tfrac12 \bigl( g_i(x, y) + g_i(-x, -y) \bigr), \qquad \bar g_{n+1}(x) = \tfrac12 \bigl( g_{n+1}(x) + g_{n+1}(-x) \bigr),
@@ -205,13 +207,13 @@ plotting.FigureData(
 # *The mean over flips.* By {prf:ref}`thm-gla-is-wpgd`, $f = x^\top P_q \sum_i \diag(g_{i+1} \odot \dots \odot g_{n+1})\, P_k^\top x_i\, y_i$. A flip leaves $x_i y_i$ alone, and it turns the arguments of one gate. Each gate occurs at most once in each product, so in the mean of $\epsilon(\tau)\, f \circ \tau$ over all $\tau$ each is averaged by itself: the mean is $\bar f$. A gate on the write of example $i$ is one more factor that occurs once in a product.
 #
 # *Orthogonal.* So $u = y_{n+1} - \bar f$ has $u \circ \tau = \epsilon(\tau)\, u$, and $\E\, u\, (f - \bar f) = \epsilon(\tau)\, \E\, u \cdot (f - \bar f) \circ \tau$ for every $\tau$. The mean over $\tau$ is $\E\, u$ times the mean of $\epsilon(\tau) (f - \bar f) \circ \tau$, which is zero. All second moments are finite, as gates are bounded.
-# ```
-# ````
 #
 # Nothing else of Gaussian laws was used but their signs. By such symmetries {prf:ref}`prop-even-reading` has it that to begin to read gains nothing to first order.
+# ```
+# ````
 
 
-# %%
+# %% tags=["hide-input"]
 def even(gate):
     return lambda y: (gate(y) + gate(-y)) / 2
 
@@ -308,7 +310,7 @@ print(
 # ```{prf:proposition} Where a gate should close
 # :label: prop-where-to-close
 #
-# **Close a gate where its label is larger than the size of its task, as told by what it reads.**
+# **From open gates, begin to close where a label is larger than the size of its task, as told by what the gate reads.**
 #
 # *New here.* Let $\Sigma_x = C = I$, $\sigma = 0$ and tasks be independent. Take the best fixed weights, given by open gates and factors for the blocks. At example $j$ of block $k$ let the gate be $1 - \delta\, \varphi(x, y)$ with its own $x$, $y$ and any bounded function $\varphi$. Then at $\delta = 0$
 #
@@ -316,7 +318,7 @@ print(
 # \frac{d\, \text{risk}}{d \delta} = - \frac{2\, (j - 1)\, r_k^2}{(n_k + d + 1)^2}\; \E \Bigl[ \varphi(x, y)\, \bigl( y^2 - \norm{\beta_k}^2 \bigr) \Bigr] .
 # $$
 #
-# So for $j \ge 2$ and $r_k \ne 0$, among $0 \le \varphi \le 1$ the best closes the gate where $y^2 > \E[\norm{\beta_k}^2 \mid \text{what it reads}]$ and nowhere else. For a gate that reads both that is where $y^2 > y^2/\norm{x}^2 + d - 1$; for one that reads features alone, where $\norm{x}^2 > d$.
+# So for $j \ge 2$ and $r_k \ne 0$, of all $0 \le \varphi \le 1$ the one with the steepest fall closes the gate where $y^2 > \E[\norm{\beta_k}^2 \mid \text{what it reads}]$ and nowhere else. For a gate that reads both that is where $y^2 > y^2/\norm{x}^2 + d - 1$; for one that reads features alone, where $\norm{x}^2 > d$.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -356,6 +358,10 @@ guesses = {
     "both": y**2 - (y**2 / q + d - 1),
 }
 worth = {name: np.maximum(v, 0).mean() / d for name, v in guesses.items()}
+# What the guess from both leaves has the mean zero, at four standard errors.
+left = sizes - (y**2 / q + d - 1)
+for v in (left, left * y**2 / q):
+    assert abs(v.mean()) < 4 * v.std() / len(v) ** 0.5
 
 
 # Central differences of smooth sums, and the mean by a quadrature of its own; what they
@@ -430,7 +436,7 @@ for name, value in worth.items():
 #
 # **A causal gate that reads its label and the length of its features can pass below all that labels give.**
 #
-# *New here.* Let $\Sigma_x = C = I$ and $\sigma = 0$. For one task of ten examples in two dimensions let all gates be $g = \min \bigl( 1, \max ( 0, 1.11 - 0.13\, t ) \bigr)$ of their own example, with $t = y^2 / (y^2 / \norm{x}^2 + 1)$. At its best scale the risk is below that of {prf:ref}`thm-label-energy`, by more than $0.03\, r_1^2$.
+# *New here.* Let $\Sigma_x = C = I$ and $\sigma = 0$. For one task, $r_1 \ne 0$, of ten examples in two dimensions let all gates be $g = \min \bigl( 1, \max ( 0, 1.11 - 0.13\, t ) \bigr)$ of their own example, with $t = y^2 / (y^2 / \norm{x}^2 + 1)$. At its best scale the risk is below that of {prf:ref}`thm-label-energy`, by more than $0.03\, r_1^2$.
 # ```
 #
 # ````{dropdown} Why it is true
@@ -444,13 +450,15 @@ for name, value in worth.items():
 #
 # Then $\E T_n$ and $\E U_n$ are the two sums of {prf:ref}`prop-causal-label-gate`, and the risk follows as there. For let $V_j = g_j V_{j-1} + y_j x_j$, the state without its matrix. Gate and example $j$ are independent of $V_{j-1}$ given $\beta_k$. So $T_j = \E[\beta_k^\top V_j \mid \beta_k]$ obeys its recursion, as $\E\, y_j\, \beta_k^\top x_j = \ell$, and $\E[V_j \mid \beta_k] = (T_j / \ell)\, \beta_k$, as all is invariant under rotations that keep $\beta_k$. For $U_j = \E[\norm{V_j}^2 \mid \beta_k]$, $\E\, y_j^2 \norm{x_j}^2 = (d + 2)\, \ell$, and the cross term is $2\, \E[g_j\, y_j\, x_j]^\top \beta_k\, T_{j-1} / \ell = 2 \mu_3 T_{j-1} / \ell$.
 #
-# *The numbers.* So the risk is a mean over $\norm{\beta_1}^2$, $x^\top \beta_1 / \norm{\beta_1}$ and the rest of $\norm{x}^2$, all three independent, and that of {prf:ref}`thm-label-energy` one over label energies. The cell below has both by quadrature, to far more than what is between them.
+# *The numbers.* So the risk is a mean over $\norm{\beta_1}^2$, $x^\top \beta_1 / \norm{\beta_1}$ and the rest of $\norm{x}^2$, all three independent, and that of {prf:ref}`thm-label-energy` one over label energies. The cell below has both by quadrature.
+#
+# *A bound without quadrature of kinks.* Given $\ell$ and the angle of $x$ and the task, $t$ is a multiple of $\norm{x}^2$, which is exponential: means over it are elementary. $g$ falls in $\ell$ and in the square of the cosine. So $\mu_1$, $\mu_2$ and $\mu_3 / \ell$, hence $T_n / \ell$ and $U_n / \ell$, fall in $\ell$. The end of each cell of a grid in $\ell$ and the angle bounds $\E T_n$ from below or $\E U_n$ from above. A test takes a fine grid, and the margin of the statement holds for these bounds.
 # ```
 # ````
 
 # %% tags=["check", "asserts-prop-reads-both"]
 # Of a gate that reads labels both_sums must agree with block_sums, which is tested on its own: smooth
-# functions, 1e-5. The clipped gate has kinks: the difference, 0.038, is far above what they cost.
+# functions, 1e-5. The clipped gate has kinks, which cost 1e-4 at most; the difference is 0.0388.
 worst = 0.0
 for n, size in ((4, 5), (10, 3)):
     soft = even(a_sigmoid(4.0, 0.7))
@@ -470,7 +478,7 @@ def two_dims(q, y):
 told, square, *_ = both_sums(two_dims, 10, 2)
 reached, fixed = told**2 / square, 10 * 2 / 13
 below_labels = reached - fixed - gain(10, 2)
-assert below_labels > 0.03 and np.isclose(below_labels, 0.0379, rtol=0.05)
+assert below_labels > 0.03 and np.isclose(below_labels, 0.03877, rtol=0.01)
 # The same by Monte Carlo, at four standard errors; they are a thousandth.
 rng, draws = np.random.default_rng(1), 200_000
 beta, V = rng.normal(size=(draws, 2)), np.zeros((draws, 2))
@@ -492,9 +500,9 @@ print(
 #
 # ## What trained gates do
 #
-# Triangles in {numref}`fig-ladder`: layers from random starts, whose gates see the whole token, gain {glue:text}`reads_trained:.2f` per cent in the mean of three seeds (standard error over prompts {glue:text}`reads_trained_error:.2f`), about as much as the best sigmoid that reads labels. Shut out the label, and the risk rises by {glue:text}`reads_without_label:.2f` per cent; shut out the features, and it changes by {glue:text}`reads_without_features:.3f`. A linear logit sees them in one direction, with a sign that is noise; their length is what would help.
+# Triangles in {numref}`fig-ladder`: layers from random starts, whose gates see the whole token, gain {glue:text}`reads_trained:.2f` per cent in the mean of three seeds (standard error over prompts {glue:text}`reads_trained_error:.2f`), about as much as the best sigmoid that reads labels. Shut out the label, and the risk rises by {glue:text}`reads_without_label:.2f` per cent; shut out the features, and it changes by {glue:text}`reads_without_features:.3f`. A linear logit sees them in one direction, with a sign that is noise; by {prf:ref}`prop-where-to-close` their length would help.
 #
-# So, to who builds a gate: marks come first. A gate that is to use its label or its features should get their squares; do not expect much of it in high dimension. To pass all of these rungs the state has to read its own error, and that is no gate any more: {doc}`delta_rule`.
+# So, to who builds a gate: marks come first. A gate that is to use its label or its features should get their squares; do not expect much of it in high dimension. A state that reads its own error passes all of these rungs, and that is no gate any more: {doc}`delta_rule`.
 
 # %% tags=["check"]
 without = {
@@ -531,7 +539,7 @@ print(
 #
 # **Labels that come a token later.** Then the odd part is all that helps. A gate at the token of $y_1$ multiplies the label with what the features wrote before, and that is how the pair is made ({prf:ref}`prop-label-gates`). A flip no longer leaves the write alone, as it holds $x_1$ without $y_1$. One example, and $\E\, \beta^\top x_1\, g(y_1)$:
 
-# %%
+# %% tags=["hide-input"]
 beta, x = np.random.default_rng(2).normal(size=(2, 200_000, 2))
 y, scores = (x * beta).sum(1), []  # beta^T x_1 is the label
 for gate in (a_sigmoid(0.5, 2.0), even(a_sigmoid(0.5, 2.0))):

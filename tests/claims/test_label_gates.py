@@ -255,3 +255,37 @@ def test_a_causal_gate_that_reads_both_passes_below_all_labels():
     error = gained.std() / draws**0.5
     assert abs(gained.mean() - told**2 / square) < 4 * error
     assert told**2 / square - labels > 0.03 > 4 * error
+
+
+def mean_gates(start, fall, ell, cosine):
+    """E g, E g^2, E g q of g = clip(start - fall q h) for an exponential q of mean two, h from ell and cos^2."""
+    b = np.maximum(fall * ell[:, None] * cosine / (ell[:, None] * cosine + 1), 1e-300)
+    low, high = np.minimum((start - 1) / b, 1e4), np.minimum(start / b, 1e5)  # where it leaves one, comes to zero
+    one = 1 - 2 * b * (np.exp(-low / 2) - np.exp(-high / 2))
+    two, told = 1.0, 2.0
+    for q, sign in ((high, -1), (low, 1)):
+        two = two + sign * 2 * b * (4 * b - 2 * (start - b * q)) * np.exp(-q / 2)
+        told = told - sign * b * (2 * q + 8) * np.exp(-q / 2)
+    return one, two, told
+
+
+@pytest.mark.claim("prop-reads-both")
+def test_the_margin_by_bounds_from_cells():
+    """Ends of cells bound the first sum from below and the second from above, so no error of a quadrature enters."""
+    ends = np.concatenate([[0], np.geomspace(1e-4, 60, 4000), [np.inf]])
+    mass = np.diff(np.append(-(ends[:-1] + 2) * np.exp(-ends[:-1] / 2), 0))  # E ell on each cell
+    angle = np.linspace(0, np.pi / 2, 401)
+    cosine, cells = np.cos(angle) ** 2, np.diff(angle / 2 + np.sin(2 * angle) / 4) / angle[1]
+    least = mean_gates(1.11, 0.13, ends[1:-1], cosine[:-1])[0].mean(1)
+    most = mean_gates(1.11, 0.13, ends[:-1], cosine[1:])
+    one, two, told = most[0].mean(1), most[1].mean(1), (most[2] * cells).mean(1)
+    T_low, T, U = 0.0, 0.0, 0.0
+    for _ in range(10):
+        T_low, T, U = least * T_low + 1, one * T + 1, two * U + 2 * told * T + 4
+    reached = (T_low @ mass[:-1]) ** 2 / (U @ mass)
+    S, w = energies(10, 2)
+    labels = (w * S / (count_hat(S, 10, 2) + 1)).sum()  # a smooth integrand
+    assert reached > 1.618 and reached - labels > 0.03
+    exact = both_sums(lambda q, y: np.clip(1.11 - 0.13 * y**2 / (y**2 / q + 1), 0, 1), 10, 2)
+    assert T_low @ mass[:-1] < exact[0] and exact[1] < U @ mass
+    assert exact[0] ** 2 / exact[1] < reached + 0.006
