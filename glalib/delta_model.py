@@ -52,6 +52,14 @@ class PerToken(nn.Module):
                 _check.unit_interval(name, given)
         self.register_buffer("given", given)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> PerToken:
+        """`.half()` and `.bfloat16()` leave given numbers in float32: decays near one would become one."""
+        given = self.given
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if given is not None and self.given is not None and self.given.dtype.itemsize < 4:
+            self.given = given.to(self.given.device, torch.float32)
+        return self
+
     def forward(self, Z: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """Those of the context (..., n, 1) and of the queries (..., queries, 1), each of which is alone."""
         if self.own is not None:

@@ -153,6 +153,18 @@ def test_models_are_traced_batched_and_moved():
     assert DeltaRule(5, layers=2, alpha=0.5, device="meta")(torch.ones(3, 9, 5, device="meta")).is_meta
 
 
+@pytest.mark.parametrize("narrow", [torch.float16, torch.bfloat16])
+def test_sixteen_bits_round_no_given_number(narrow):
+    """A decay of 1 - 1e-4 would become one."""
+    beta, alpha = np.linspace(0.01, 0.2, 9), np.full(9, 1 - 1e-4)
+    model = DeltaRule(5, beta, alpha, generator=torch.Generator().manual_seed(0))
+    doors = model.to(narrow).layers[0]
+    for door, given in ((doors.beta, beta), (doors.alpha, alpha)):
+        assert door.given.dtype == torch.float32
+        assert np.abs(door.given.numpy() - given).max() < 1e-7
+    assert model(TOKENS.to(narrow)).dtype == narrow and model.double().layers[0].alpha.given.dtype == torch.float64
+
+
 def test_what_it_is_can_be_read():
     assert repr(layer_of(DOORS["of context"])).startswith("DeltaRule(beta=2 sigmoid(2), alpha=1 sigmoid(2), width=5,")
     assert "beta=0.3, alpha=None" in repr(layer_of(DOORS["no decay"]))
