@@ -117,7 +117,7 @@ def test_the_construction_is_the_rule_and_has_its_risk():
 @pytest.mark.claim("thm-delta-risk")
 @pytest.mark.parametrize("r", [(0.2, 0.8), (0.8, 0.2)])
 def test_training_comes_to_the_best_steps(r):
-    """Every weight is free and steps read the block alone: two per cent from the best step per task, in both orders.
+    """Every weight is free and steps read the block alone: six per cent from the best step per task, in both orders.
 
     On the prompts on which the best is tried too; the difference is known to 0.2 per cent.
     """
@@ -131,7 +131,7 @@ def test_training_comes_to_the_best_steps(r):
         ours, line = (m.float()(tokens(p), 16) for m in (model, DeltaRule.from_steps(best, dist, tokens)))
     more = ((ours - p.y_query) ** 2 - (line - p.y_query) ** 2).mean(1).double()
     assert more.std() / len(more) ** 0.5 < 0.003 * best.risk
-    assert abs(more.mean()) < 0.02 * best.risk
+    assert abs(more.mean()) < 0.06 * best.risk  # seen: a tenth of it; weighted steps are at a fifth and more
     assert best.risk < 0.85 * dist.M * 0.4769  # far below every weighted step
 
 
