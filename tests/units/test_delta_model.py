@@ -177,6 +177,7 @@ class Key(Own):
 
 
 DIST = PromptDistribution(3, (4,), (1.0,))
+GIVEN, ABOVE = "layers.0.alpha.given", torch.tensor([1.1])
 
 
 @pytest.mark.parametrize(
@@ -188,6 +189,11 @@ DIST = PromptDistribution(3, (4,), (1.0,))
         (lambda: DeltaRule(5, [[1.0]]), ValueError, r"beta must be of shape \(T or d\); got shape \(1, 1\)"),
         (lambda: DeltaRule(5, np.nan), ValueError, "beta must be finite"),
         (lambda: DeltaRule(5, alpha=1.1), ValueError, r"alpha must be in \[0, 1\]; got"),
+        (
+            lambda: DeltaRule(5, alpha=0.5).load_state_dict(DeltaRule(5, alpha=0.5).state_dict() | {GIVEN: ABOVE}),
+            ValueError,
+            r"alpha must be in \[0, 1\]; got",
+        ),
         (lambda: DeltaRule(5, most=3), ValueError, "most must be a number from .* to 2, such as 1 or 2; got 3"),
         (lambda: DeltaRule(5, normalised="yes"), ValueError, "normalised must be one of True, False; got 'yes'"),
         (lambda: DeltaRule(5, context_width=4), ValueError, "context_width must be at most width - 2 = 3; got 4"),
