@@ -66,8 +66,8 @@ def gain(steps, r, m, d=d, counts=(n, n), noise=0.0):
     return told**2 / ((d - m) * e1 * u2 + d * e2) + m * (r[0] * (1 - t1)) ** 2 / e1
 
 
-def best_gain(r, m):
-    """V_m by a search from several starts."""
+def best_steps(r, m):
+    """Where V_m is reached, by a search from several starts."""
     found = [
         minimize(
             lambda z: -gain(np.exp(z), r, m),
@@ -77,7 +77,7 @@ def best_gain(r, m):
         )
         for start in ((0.02, 0.13), (0.14, 0.01), (0.14, 0.14))
     ]
-    return -min(result.fun for result in found)
+    return np.exp(min(found, key=lambda result: result.fun).x)
 
 
 def excess_of(layer, dist, tokens):
@@ -105,23 +105,9 @@ def train(r):
     return excess_of(layer, dist, PLAIN)
 
 
-def built(r, m=1):
+def built(r):
     """The layer whose first delimiter swaps one direction with a spare one, at its best."""
-    starts = ((0.02, 0.13), (0.14, 0.01), (0.14, 0.14))
-    steps = max(
-        (
-            np.exp(
-                minimize(
-                    lambda z: -gain(np.exp(z), r, m),
-                    np.log(start),
-                    method="L-BFGS-B",
-                    bounds=[(-9, 0)] * 2,
-                ).x
-            )
-            for start in starts
-        ),
-        key=lambda steps: gain(steps, r, m),
-    )
+    steps = best_steps(r, 1)
     (t1, _, e1), (t2, u2, e2) = (block(step, d, n) for step in steps)
     scale = (r[0] * (1 - t1) * t2 * (d - 1) + r[1] * (1 - t2) * d) / (
         (d - 1) * e1 * u2 + d * e2
@@ -144,7 +130,9 @@ def built(r, m=1):
 trained = {r: train(r) for r in (LAST, FIRST)}
 swapped = built(LAST)
 aside = np.arange(d + 1)
-curves = {r: [1 - best_gain(r, m) / d for m in aside] for r in (LAST, FIRST)}
+curves = {
+    r: [1 - gain(best_steps(r, m), r, m) / d for m in aside] for r in (LAST, FIRST)
+}
 marks = {r: curves[r][0] * (1 + excess) for r, (excess, _) in trained.items()}
 open_mark = curves[LAST][0] * (1 + swapped[0])
 weighted = optimal_wpgd(PromptDistribution(d, (n, n), LAST)).risk / d
