@@ -20,9 +20,9 @@
 #
 # The page {doc}`delta_rule` has the least risk of steps that know the task of an example. There keys are the features and values the labels. A layer is freer: its keys and values may read whatever a token shows.
 #
-# Trained on prompts without delimiters it comes to that least risk, in both orders of two tasks. With a delimiter between the tasks it gets lower, if the task that matters more comes last. The reason: one token can carry one direction of the memory to where later examples erase nothing.
+# Trained on prompts without delimiters it comes to that least risk, in both orders of two tasks. A delimiter between the tasks can take it lower, most where the task that matters more comes last. The reason: one token can carry one direction of the memory to where later examples erase nothing.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-delta-trained", "caption": "A trained layer reaches the best steps (0 directions), and a delimiter takes it lower where the better task comes last. Lines, the least risk if so many directions are put aside between the tasks, by the formula. Filled marks, layers trained without delimiters; open mark, one trained with them. Dashed, the best weighted step. Two independent tasks of 20 examples, $d = 5$, no noise; relevances $0.2$ and $0.8$."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-delta-trained", "caption": "A trained layer reaches the best steps (0 directions), and a delimiter can take it lower where the better task comes last. Lines, the least risk if so many directions are put aside between the tasks, by the formula. Filled marks, layers trained without delimiters; open mark, one built whose delimiter swaps. Dashed, the best weighted step. Two independent tasks of 20 examples, $d = 5$, no noise; relevances $0.2$ and $0.8$."}}
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -66,8 +66,8 @@ def gain(steps, r, m, d=d, counts=(n, n), noise=0.0):
     return told**2 / ((d - m) * e1 * u2 + d * e2) + m * (r[0] * (1 - t1)) ** 2 / e1
 
 
-def best_gain(r, m):
-    """V_m by a search from several starts."""
+def best_steps(r, m):
+    """Where V_m is reached, by a search from several starts."""
     found = [
         minimize(
             lambda z: -gain(np.exp(z), r, m),
@@ -77,21 +77,11 @@ def best_gain(r, m):
         )
         for start in ((0.02, 0.13), (0.14, 0.01), (0.14, 0.14))
     ]
-    return -min(result.fun for result in found)
+    return np.exp(min(found, key=lambda result: result.fun).x)
 
 
-def train(r, tokens, steps):
-    """Every weight free, from a random start; its risk over that of the best steps."""
-    dist, generator = (
-        PromptDistribution(d, (n, n), r),
-        torch.Generator().manual_seed(0),
-    )
-    width = tokens.width(dist)
-    layer = DeltaRule(
-        width, "context", context_width=width - d - 1, generator=generator
-    )
-    orthogonal_start(layer, generator)
-    fit(layer, dist, Recipe(steps, batch=128, queries=8, lr=0.03), tokens=tokens)
+def excess_of(layer, dist, tokens):
+    """Its risk over that of the best steps, on the same prompts, and the standard error."""
     best = optimal_delta_rule(dist)
     known = DeltaRule.from_steps(best, dist, tokens).float()
     p = dist.sample(4000, torch.Generator().manual_seed(1), 16, torch.float32)
@@ -100,22 +90,51 @@ def train(r, tokens, steps):
             (model(tokens(p), 16) - p.y_query) ** 2 for model in (layer, known)
         )
     more = (ours - theirs).mean(1).double() / best.risk
-    return layer, more.mean().item(), more.std().item() / len(more) ** 0.5
+    return more.mean().item(), more.std().item() / len(more) ** 0.5
 
 
-runs = {
-    (r, tokens): train(r, tokens, steps)
-    for r, tokens, steps in (
-        (LAST, PLAIN, 150),
-        (FIRST, PLAIN, 150),
-        (LAST, DELIMITED, 300),
+def train(r):
+    """Every weight free, from a random start."""
+    dist, generator = (
+        PromptDistribution(d, (n, n), r),
+        torch.Generator().manual_seed(0),
     )
-}
+    layer = DeltaRule(d + 4, "context", context_width=3, generator=generator)
+    orthogonal_start(layer, generator)
+    fit(layer, dist, Recipe(150, batch=128, queries=8, lr=0.03), tokens=PLAIN)
+    return excess_of(layer, dist, PLAIN)
+
+
+def built(r):
+    """The layer whose first delimiter swaps one direction with a spare one, at its best."""
+    steps = best_steps(r, 1)
+    (t1, _, e1), (t2, u2, e2) = (block(step, d, n) for step in steps)
+    scale = (r[0] * (1 - t1) * t2 * (d - 1) + r[1] * (1 - t2) * d) / (
+        (d - 1) * e1 * u2 + d * e2
+    )
+    dist = PromptDistribution(d, (n, n), r)
+    width = DELIMITED.width(dist)
+    beta = np.repeat([steps[0], 1.0, steps[1], 0.0], [n, 1, n, 2])
+    layer = DeltaRule(width, beta, key_width=d + 1, context_width=width - d - 1)
+    W = layer.layers[0]
+    with torch.no_grad():
+        for weight in (W.W_q, W.W_k, W.W_v):
+            weight.zero_()
+        W.W_q[:d, :d] = W.W_k[:d, :d] = torch.eye(d)
+        W.W_k[d + 3, 0], W.W_k[d + 3, d] = 1.0, -1.0  # the delimiter's key
+        W.W_q[0, d] = r[0] * (1 - t1) / e1 / scale  # the factor
+        W.W_v[d] = scale * layer.h
+    return excess_of(layer, dist, DELIMITED)
+
+
+trained = {r: train(r) for r in (LAST, FIRST)}
+swapped = built(LAST)
 aside = np.arange(d + 1)
-curves = {r: [1 - best_gain(r, m) / d for m in aside] for r in (LAST, FIRST)}
-marks = {
-    key: curves[key[0]][0] * (1 + excess) for key, (_, excess, _) in runs.items()
+curves = {
+    r: [1 - gain(best_steps(r, m), r, m) / d for m in aside] for r in (LAST, FIRST)
 }
+marks = {r: curves[r][0] * (1 + excess) for r, (excess, _) in trained.items()}
+open_mark = curves[LAST][0] * (1 + swapped[0])
 weighted = optimal_wpgd(PromptDistribution(d, (n, n), LAST)).risk / d
 fig, ax = plt.subplots(figsize=(6.4, 3.6))
 for color, r, word in (
@@ -123,16 +142,14 @@ for color, r, word in (
     (plotting.TASKS[1], FIRST, "first"),
 ):
     ax.plot(aside, curves[r], "-" if r == LAST else "-.", color=color, lw=1.8)
-    ax.plot([0], [marks[r, PLAIN]], "o" if r == LAST else "s", color=color, ms=8)
+    ax.plot([0], [marks[r]], "o" if r == LAST else "s", color=color, ms=8)
     ax.text(
         2.2,
         curves[r][2] + (0.006 if r == LAST else -0.013),
         f"better task {word}",
         color=color,
     )
-ax.plot(
-    [1], [marks[LAST, DELIMITED]], "o", color=plotting.TASKS[0], mfc="none", ms=10
-)
+ax.plot([1], [open_mark], "o", color=plotting.TASKS[0], mfc="none", ms=10)
 ax.axhline(weighted, color="0.4", linestyle=(0, (4, 1.4)), lw=1.4)
 ax.text(
     d, weighted - 0.004, "best weighted step", ha="right", va="top", color="0.35"
@@ -149,9 +166,10 @@ plotting.FigureData(
     {
         "curve": ["better last"] * (d + 1)
         + ["better first"] * (d + 1)
-        + ["trained"] * 3,
+        + ["trained"] * 2
+        + ["built"],
         "aside": [*aside, *aside, 0, 0, 1],
-        "risk_over_d": [*curves[LAST], *curves[FIRST], *marks.values()],
+        "risk_over_d": [*curves[LAST], *curves[FIRST], *marks.values(), open_mark],
     },
     figure=fig,
     best_weighted_step=weighted,
@@ -186,24 +204,20 @@ print(layer(Z.float()).shape, known)
 
 # %% tags=["check"]
 lines = []
-for (r, tokens), (_, excess, error) in runs.items():
-    word = "with" if tokens is DELIMITED else "without"
-    lines.append(f"r = {r}, {word} delimiters: {excess:+.2%} (error {error:.2%})")
-    assert error < 0.003
-    if tokens is PLAIN:
-        assert abs(excess) < 0.02  # seen: a third of it
-    else:
-        assert excess < -0.005  # seen: three times as low
-    glue(f"trained_{r[0]}_{word}", 100 * excess, display=False)
+for r, (excess, error) in trained.items():
+    lines.append(f"r = {r}: {excess:+.2%} (error {error:.2%})")
+    assert abs(excess) < 0.06  # seen: a tenth of it
+    assert (1 + excess) * curves[r][0] < 0.9 * weighted
+    glue(f"trained_{r[0]}", 100 * excess, display=False)
 print("risk over that of the best steps: " + "; ".join(lines))
 
 
 # %% [markdown]
-# Without delimiters it ended {glue:text}`trained_0.2_without:.1f`% above the least risk where the better task is last, and {glue:text}`trained_0.8_without:.1f`% where it is first. What it took: $W_q = W_k$ orthogonal at the start ({doc}`training`), small first steps (see {ref}`below <break-delta-trained>`), and 150 steps of Adam.
+# Without delimiters it ended {glue:text}`trained_0.2:.1f`% above the least risk where the better task is last, and {glue:text}`trained_0.8:.1f`% where it is first. What it took: $W_q = W_k$ orthogonal at the start ({doc}`training`), small first steps (see {ref}`below <break-delta-trained>`), and 150 steps of Adam.
 #
 # ## What a delimiter can do
 #
-# With delimiters the same layer ended {glue:text}`trained_0.2_with:+.1f`% from the best steps where the better task is last. Delimiters show no features. But they have keys, which read their context coordinates, and steps of their own. So a delimiter erases along its key. It can do better than that:
+# Delimiters show no features. But they have keys, which read their context coordinates, and steps of their own. So a delimiter erases along its key. It can do better than that:
 #
 # ```{prf:proposition} Put aside
 # :label: prop-put-aside
@@ -341,32 +355,18 @@ for r, word in ((LAST, "last"), (FIRST, "first")):
     print(f"better task {word}: one direction {one:+.2%}, all {all_:+.2%}")
 
 # %% [markdown]
-# Where the better task comes first a single direction is worth little, as there is little to protect: the second task is hardly learnt. Is a swap what the trained layer does? Take the key from its delimiter, and leave all else:
+# Where the better task comes first a single direction is worth little, as there is little to protect: the second task is hardly learnt. Can a delimiter of our own prompts do it? The open mark above is a layer built so, on prompts with delimiters, tried beside the layer of the best steps:
 
 # %% tags=["check"]
-layer, _, _ = runs[LAST, DELIMITED]
-W_k, delimiter = layer.layers[0].W_k, d + 3  # the row of the first one's key
-p = dist.sample(4000, torch.Generator().manual_seed(2), 16, torch.float32)
-Z = DELIMITED(p)
-with torch.no_grad():
-    steps, _ = layer.layers[0].beta(Z[:1], 2 * n + 2)
-    basis, _ = torch.linalg.qr(W_k[:d].T)  # of the keys of features
-    carried = (steps[0, n, 0] * (W_k[delimiter] @ basis).square().sum()).item()
-    whole = (layer(Z, 16) - p.y_query) ** 2
-    W_k[delimiter] = 0
-    more = ((layer(Z, 16) - p.y_query) ** 2 - whole).mean(1) / (d * curves[LAST][0])
-lost, error = more.mean().item(), more.std().item() / len(more) ** 0.5
-assert lost > 0.005  # seen: three times as much
-glue("carried", carried, display=False)
+(found, error), exact = swapped, curves[LAST][1] / curves[LAST][0] - 1
+assert abs(found - exact) < 4 * error and found < -5 * error
 print(
-    f"without the delimiter's key the risk is {lost:.2%} higher (error {error:.2%}); its step "
-    f"is {carried:.2f} of what carries a direction away"
+    f"a delimiter that swaps: {found:+.2%} from the best steps (error {error:.2%}), "
+    f"by the formula {exact:+.2%}"
 )
 
 # %% [markdown]
-# So it was the delimiter. Its step, times $\norm{u}^2$ for the part $u$ of its key along keys of features, was {glue:text}`carried:.2f`; at one that direction is carried away whole.
-#
-# **Open.** Starts differ: from some seeds the layer stayed at the line for as long as we looked, and from others it fell further than one direction explains, by up to two and a half per cent. There keys of the first block carried a constant as well, which erases along one more direction at each example. How low can one layer go whose keys read context?
+# **Open.** Does training find the swap? Starts differ. From some seeds a layer trained with delimiters came as low as one direction explains, and without its delimiter's key it lost that again; from others it stayed at the line for as long as we looked, or fell further, by up to two and a half per cent. There keys of the first block carried a constant as well, which erases along one more direction at each example. How low can one layer go whose keys read context?
 #
 # (break-delta-trained)=
 # ## Break it

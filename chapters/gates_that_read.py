@@ -170,7 +170,7 @@ plotting.FigureData(
 # | {doc}`its label <label_gates>` | not below all labels ({prf:ref}`prop-label-ceiling`), whose gain fades with $d$ ({prf:ref}`prop-label-gain`) | {doc}`below the line <below_the_line>` in low dimension |
 # | features too | can pass below all labels, one task in two dimensions ({prf:ref}`prop-reads-both`) | {doc}`make no use of them <below_the_line>` |
 # | {doc}`a label come late <labels_later>` | at most one example ({prf:ref}`prop-one-example`) | {doc}`near it, or into a trap <one_example>` |
-# | {doc}`the state's error <delta_rule>` | the exact risk ({prf:ref}`thm-delta-risk`), Bayes' rate for one task ({prf:ref}`prop-delta-one-task`) | steps here are computed |
+# | {doc}`the state's error <delta_rule>` | the exact risk ({prf:ref}`thm-delta-risk`), Bayes' rate for one task ({prf:ref}`prop-delta-one-task`) | steps here are computed; a layer [comes to them](delta_trained) when trained |
 #
 # Two things depend on gates being blind. The ceiling is a theorem about such gates only. And errors can be [drawn without tokens](token_free) only if the gate reads no data, so the large runs of {doc}`training` are of gates that read context alone.
 # ````

@@ -34,7 +34,7 @@ class PerToken(nn.Module):
 
     def __init__(self, name: str, source: Any, model: DeltaRule, most: float, bias: float, like: Tensor) -> None:
         super().__init__()
-        self.most, self.own, given = most, None, None
+        self.door, self.most, self.own, given = name, most, None, None
         self.W_g: nn.Parameter | None = None
         self.b_g: nn.Parameter | None = None
         if isinstance(source, str):
@@ -51,6 +51,19 @@ class PerToken(nn.Module):
             if name == "alpha":
                 _check.unit_interval(name, given)
         self.register_buffer("given", given)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> PerToken:
+        """`.half()` and `.bfloat16()` leave given numbers in float32: decays near one would become one."""
+        given = self.given
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if given is not None and self.given is not None and self.given.dtype.itemsize < 4:
+            self.given = given.to(self.given.device, torch.float32)
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **options: Any) -> None:
+        super()._load_from_state_dict(*args, **options)
+        if self.given is not None and self.door == "alpha":
+            _check.unit_interval("alpha", self.given)
 
     def forward(self, Z: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """Those of the context (..., n, 1) and of the queries (..., queries, 1), each of which is alone."""

@@ -117,7 +117,7 @@ def test_the_construction_is_the_rule_and_has_its_risk():
 @pytest.mark.claim("thm-delta-risk")
 @pytest.mark.parametrize("r", [(0.2, 0.8), (0.8, 0.2)])
 def test_training_comes_to_the_best_steps(r):
-    """Every weight is free and steps read the block alone: two per cent from the best step per task, in both orders.
+    """Every weight is free and steps read the block alone: six per cent from the best step per task, in both orders.
 
     On the prompts on which the best is tried too; the difference is known to 0.2 per cent.
     """
@@ -131,7 +131,7 @@ def test_training_comes_to_the_best_steps(r):
         ours, line = (m.float()(tokens(p), 16) for m in (model, DeltaRule.from_steps(best, dist, tokens)))
     more = ((ours - p.y_query) ** 2 - (line - p.y_query) ** 2).mean(1).double()
     assert more.std() / len(more) ** 0.5 < 0.003 * best.risk
-    assert abs(more.mean()) < 0.02 * best.risk
+    assert abs(more.mean()) < 0.06 * best.risk  # seen: a tenth of it; weighted steps are at a fifth and more
     assert best.risk < 0.85 * dist.M * 0.4769  # far below every weighted step
 
 
@@ -153,6 +153,18 @@ def test_models_are_traced_batched_and_moved():
     assert DeltaRule(5, layers=2, alpha=0.5, device="meta")(torch.ones(3, 9, 5, device="meta")).is_meta
 
 
+@pytest.mark.parametrize("narrow", [torch.float16, torch.bfloat16])
+def test_sixteen_bits_round_no_given_number(narrow):
+    """A decay of 1 - 1e-4 would become one."""
+    beta, alpha = np.linspace(0.01, 0.2, 9), np.full(9, 1 - 1e-4)
+    model = DeltaRule(5, beta, alpha, generator=torch.Generator().manual_seed(0))
+    doors = model.to(narrow).layers[0]
+    for door, given in ((doors.beta, beta), (doors.alpha, alpha)):
+        assert door.given.dtype == torch.float32
+        assert np.abs(door.given.numpy() - given).max() < 1e-7
+    assert model(TOKENS.to(narrow)).dtype == narrow and model.double().layers[0].alpha.given.dtype == torch.float64
+
+
 def test_what_it_is_can_be_read():
     assert repr(layer_of(DOORS["of context"])).startswith("DeltaRule(beta=2 sigmoid(2), alpha=1 sigmoid(2), width=5,")
     assert "beta=0.3, alpha=None" in repr(layer_of(DOORS["no decay"]))
@@ -165,6 +177,7 @@ class Key(Own):
 
 
 DIST = PromptDistribution(3, (4,), (1.0,))
+GIVEN, ABOVE = "layers.0.alpha.given", torch.tensor([1.1])
 
 
 @pytest.mark.parametrize(
@@ -176,6 +189,11 @@ DIST = PromptDistribution(3, (4,), (1.0,))
         (lambda: DeltaRule(5, [[1.0]]), ValueError, r"beta must be of shape \(T or d\); got shape \(1, 1\)"),
         (lambda: DeltaRule(5, np.nan), ValueError, "beta must be finite"),
         (lambda: DeltaRule(5, alpha=1.1), ValueError, r"alpha must be in \[0, 1\]; got"),
+        (
+            lambda: DeltaRule(5, alpha=0.5).load_state_dict(DeltaRule(5, alpha=0.5).state_dict() | {GIVEN: ABOVE}),
+            ValueError,
+            r"alpha must be in \[0, 1\]; got",
+        ),
         (lambda: DeltaRule(5, most=3), ValueError, "most must be a number from .* to 2, such as 1 or 2; got 3"),
         (lambda: DeltaRule(5, normalised="yes"), ValueError, "normalised must be one of True, False; got 'yes'"),
         (lambda: DeltaRule(5, context_width=4), ValueError, "context_width must be at most width - 2 = 3; got 4"),
