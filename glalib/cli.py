@@ -131,7 +131,7 @@ def _add_reproduce(commands: Any) -> None:
     below = what.add_parser(
         "below",
         help="how far gates that read labels go below the line, and what they use",
-        description=f"Train layers whose gates read features and labels, at d = 5 to 50, from two starts. {again}",
+        description=f"Train layers whose gates read features and labels, at d = 5 to 100, from two starts. {again}",
         **WHOLE,
     )
     _add_run_options(below, seeds=5)

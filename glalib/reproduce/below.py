@@ -34,7 +34,7 @@ from .sweep import Backend
 Beginning = Literal["random", "line"]
 
 R = (0.2, 0.8)
-DIMENSIONS = {"random": (5, 10, 20), "line": (5, 10, 20, 50)}
+DIMENSIONS = {"random": (5, 10, 20), "line": (5, 10, 20, 50, 100)}
 SHUT = ("label", "features", "context")  # what a copy's gate no longer sees
 RECIPES = {
     "random": Recipe(steps=1000, batch=128, queries=32, lr=0.01),
