@@ -22,7 +22,7 @@
 #
 # So here is the count: layers of several dimensions, several seeds, every weight free, each tried on the same prompts as the line.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-below-the-line", "caption": "Trained layers pass below the line in low dimension, by what falls as one over it; at $d = 50$ so short a training finds nothing. Excess over the line in per cent of it, times $d$; one mark for each seed, bars of two standard errors over prompts. Circles: from a random start. Triangles: from the line. Curves: the best sigmoid gate that reads labels, and the most that labels can give. Two tasks of $2d$ examples, $r = (0.2, 0.8)$, no noise."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-below-the-line", "caption": "Trained layers pass below the line in low dimension, by what falls as one over it; at $d = 50$ and $100$ so short a training finds nothing. Excess over the line in per cent of it, times $d$; one mark for each seed, bars of two standard errors over prompts. Circles: from a random start. Triangles: from the line. Curves: the best sigmoid gate that reads labels, and the most that labels can give. Two tasks of $2d$ examples, $r = (0.2, 0.8)$, no noise."}}
 import json
 from pathlib import Path
 
@@ -256,9 +256,10 @@ slopes = {
 }
 best_slopes = {d: sigmoid[d][1][2] * d**0.5 for d in dims}
 small = [d for d in dims if d <= 20]
-turns = [abs(r["gate"]["W_g"][50]) * 50**0.5 for r in runs_of("line", 50)]
-glue("below_slope_low_50", min(turns), display=False)
-glue("below_slope_high_50", max(turns), display=False)
+for d in (50, 100):
+    turns = [abs(r["gate"]["W_g"][d]) * d**0.5 for r in runs_of("line", d)]
+    glue(f"below_slope_low_{d}", min(turns), display=False)
+    glue(f"below_slope_high_{d}", max(turns), display=False)
 glue("below_shares_low", 100 * min(shares[d] for d in small), display=False)
 glue("below_shares_high", 100 * max(shares[d] for d in small), display=False)
 for d in dims:
@@ -290,9 +291,9 @@ glue("below_missing_high", 100 * (1 - min(shares[d] for d in small)), display=Fa
 for name, recipe in RECIPES.items():
     glue(f"below_{name}_steps", recipe.steps, display=False)
 glue("below_push", PUSH, display=False)
-hundred = optimal_wpgd(below_distribution(100)).risk
-gain_there = 1 - best_sigmoid(100, (200, 200), (0.2, 0.8))[0] / hundred
-glue("below_hundred", float(100 * gain_there), display=False)
+at_hundred = ends["line", 100]["over"]
+assert (0 < at_hundred).all() and (at_hundred < 0.05).all()
+glue("below_above_100", float(at_hundred.mean()), display=False)
 worst = max(norm.cdf(table["line", d]["z"]) for d in small)
 across = max(table["line", d]["t"] for d in small)
 print(
@@ -304,13 +305,13 @@ print(
 # %% [markdown]
 # **From the line they go below it,** every run up to $d = 20$: by {glue:text}`below_over_5:.2f` per cent of the risk at $d = 5$, {glue:text}`below_over_10:.2f` at $d = 10$ and {glue:text}`below_over_20:.3f` at $d = 20$ (standard errors over prompts {glue:text}`below_error_5:.2f`, {glue:text}`below_error_10:.3f` and {glue:text}`below_error_20:.3f`). The fresh seeds alone, without seed 0, gain {glue:text}`below_fresh_5:.2f`, {glue:text}`below_fresh_10:.2f` and {glue:text}`below_fresh_20:.3f`, each more than four standard errors. The best sigmoid gate that reads labels and nothing else would gain {glue:text}`below_predicted_5:.2f`, {glue:text}`below_predicted_10:.2f` and {glue:text}`below_predicted_20:.2f`: the layers get {glue:text}`below_shares_low:.0f` to {glue:text}`below_shares_high:.0f` per cent of it. Within these errors the gain falls as $1/d$, as the theory has it.
 #
-# **At $d = 50$ they stay on it,** at {glue:text}`below_over_50:.3f` per cent below ({glue:text}`below_error_50:.3f`), where the best sigmoid gate would gain {glue:text}`below_predicted_50:.3f`. Their gates have not settled: by the seed one standard deviation of a label counts for {glue:text}`below_slope_low_50:.2f` to {glue:text}`below_slope_high_50:.2f` in the logit, in either direction; the push was {glue:text}`below_push`, and {glue:text}`below_best_slope_50:.2f` would be best. What there is to gain seems too little for so short a training to feel.
+# **At $d = 50$ they stay on it, and at $d = 100$ they end above:** {glue:text}`below_over_50:.3f` per cent below the line ({glue:text}`below_error_50:.3f`), and {glue:text}`below_above_100:.3f` per cent above ({glue:text}`below_error_100:.3f`), where the best sigmoid gate would gain {glue:text}`below_predicted_50:.3f` and {glue:text}`below_predicted_100:.3f`. Their gates have not settled: by the seed one standard deviation of a label counts for {glue:text}`below_slope_low_50:.2f` to {glue:text}`below_slope_high_50:.2f` in the logit at $d = 50$, and for {glue:text}`below_slope_low_100:.2f` to {glue:text}`below_slope_high_100:.2f` at $d = 100$, in either direction; the push was {glue:text}`below_push`, and about {glue:text}`below_best_slope_100:.1f` would be best. What there is to gain seems too little for so short a training to feel, and at $d = 100$ what the matrices lose, set free, outweighs it.
 #
 # **A random start goes further at $d = 5$, and falls behind at $d = 20$,** with each of the three seeds. It ends {glue:text}`below_random_5:.2f` ({glue:text}`below_random_error_5:.2f`), {glue:text}`below_random_10:.2f` ({glue:text}`below_random_error_10:.2f`) and {glue:text}`below_random_20:.3f` ({glue:text}`below_random_error_20:.3f`) per cent below the line at $d = 5$, $10$ and $20$, at $d = 10$ as far as from the line, at $d = 20$ no further than chance over prompts can make: longer training with larger steps may take it nearer to the best sigmoid gate where there is little to learn, and leave more undone where there is much.
 #
 # **What the gates use.** Shut one part of the token out of a trained gate, keep the rest, and try the layer on the same prompts. Context is what it lives by: without it the gate does not find the end of a task, and at $d = 10$ the risk rises by {glue:text}`below_context_10:.0f` per cent. Without the label it rises by {glue:text}`below_label_10:.2f` per cent. Without features it changes by {glue:text}`below_features_10:.3f` per cent, about as much as chance does. (The label's number is not the gain from reading it: the gate's bias was learned together with it.) A label of one standard deviation moves the logit by {glue:text}`below_slope_5:.2f`, {glue:text}`below_slope_10:.2f`, {glue:text}`below_slope_20:.2f` at $d = 5$, $10$, $20$; for the best sigmoid gate it is {glue:text}`below_best_slope_5:.2f`, {glue:text}`below_best_slope_10:.2f`, {glue:text}`below_best_slope_20:.2f`.
 #
-# **What is not explained.** Why those from the line stop where they do: the slope is near that of the best gate, and {glue:text}`below_missing_low:.0f` to {glue:text}`below_missing_high:.0f` per cent of its gain are missing. The step size of the matrices, the length of training and the shape that a sigmoid gives to the weights inside a block may each have a part. A gate that reads features might go below every curve here ({prf:ref}`prop-label-ceiling` does not hold for it); none of these is below what labels can give. A gate of another form can be, one that reads squares of both ({prf:ref}`prop-reads-both`). And $d = 100$, the size of the authors' table, was not run: the best sigmoid gate would gain {glue:text}`below_hundred:.3f` per cent there, and to learn and to measure so little takes more prompts than this page has paid for.
+# **What is not explained.** Why those from the line stop where they do: the slope is near that of the best gate, and {glue:text}`below_missing_low:.0f` to {glue:text}`below_missing_high:.0f` per cent of its gain are missing. The step size of the matrices, the length of training and the shape that a sigmoid gives to the weights inside a block may each have a part. A gate that reads features might go below every curve here ({prf:ref}`prop-label-ceiling` does not hold for it); none of these is below what labels can give. A gate of another form can be, one that reads squares of both ({prf:ref}`prop-reads-both`). And whether a longer training goes below at $d = 100$, the size of the authors' table, is not known: so small a gain takes more prompts to learn, and to measure, than this page has paid for.
 #
 # ## Break it
 #
