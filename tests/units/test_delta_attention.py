@@ -1,8 +1,8 @@
 """The gated delta rule's forms against its products written out, in outputs, states and gradients; errors."""
 
-import importlib.util
 import os
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -179,35 +179,49 @@ def test_bad_arguments_are_named(change, error, words):
         gated_delta_rule(**{**good, **change})
 
 
+REFERENCE = """
+import importlib.util, sys, torch
+
+folder, file = sys.argv[1:]
+sys.path.insert(0, folder)
+
+
+def load(op):
+    spec = importlib.util.spec_from_file_location(f"fla_{op}", f"{folder}/fla/ops/{op}/naive.py")
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    return module
+
+
+plain, gated = load("delta_rule"), load("gated_delta_rule")
+q, k, v, beta, g, state = torch.load(file)
+found = {"plain": plain.delta_rule_recurrence(q, k, v, beta, state)}
+if q.shape[-2] % 32 == 0:
+    found["plain in chunks"] = plain.delta_rule_chunkwise(q, k, v, beta)
+q, k, v, beta, g = (x.transpose(1, 2) for x in (q, k, v, beta, g.log()))  # tokens before heads
+options = {"initial_state": state, "output_final_state": True}
+for name, (o, last) in {
+    "gated": gated.naive_recurrent_gated_delta_rule(q, k, v, beta=beta, g=g, **options),
+    "gated in chunks": gated.naive_chunk_gated_delta_rule(q, k, v, beta=beta, g=g, **options),
+}.items():
+    found[name] = o.transpose(1, 2), last
+torch.save(found, file)
+"""
+
+
 @pytest.mark.skipif(not os.environ.get("GLALIB_FLA"), reason="GLALIB_FLA: a folder with fla and einops, unpacked")
 @pytest.mark.parametrize("T", [1, 64, 128])
-def test_flash_linear_attention_agrees(T, monkeypatch):
-    """Its reference functions, which compute in float32: recurrent and in chunks, with decays and without."""
-    folder = Path(os.environ["GLALIB_FLA"])
-    monkeypatch.syspath_prepend(str(folder))
-
-    def load(op):
-        spec = importlib.util.spec_from_file_location(f"fla_{op}", folder / "fla" / "ops" / op / "naive.py")
-        spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
-        return module
-
-    plain, gated = load("delta_rule"), load("gated_delta_rule")
+def test_flash_linear_attention_agrees(T, tmp_path):
+    """Its reference functions, in a process of their own in float32: recurrent and in chunks, with decays or not."""
     q, k, v, beta, S, g = (x.float() for x in problem("long", "mild", T, 8, 6, leads=((2, 3),) * 6))
-    scaled, state = q * 8**0.5, S.mT  # it divides queries by sqrt(dk), and its state is key x value
-
-    def agree(theirs, gates, first):
-        o, last = theirs
+    file = tmp_path / "told.pt"
+    torch.save((q * 8**0.5, k, v, beta, g, S.mT.contiguous()), file)  # it divides queries by sqrt(dk); key x value
+    subprocess.run([sys.executable, "-c", REFERENCE, os.environ["GLALIB_FLA"], str(file)], check=True, timeout=300)
+    found = torch.load(file)
+    assert len(found) == 3 + (T % 32 == 0)
+    for name, (o, last) in found.items():
+        first = None if name == "plain in chunks" else S.double()
         for form in FORMS:
+            gates = g.double() if "gated" in name else None
             ours = gated_delta_rule(*(x.double() for x in (q, k, v, beta)), gates, form, first, True)
             for a, b in zip((o, last.mT), ours, strict=True):
                 assert (a.double() - b).abs().max() < 1e-4 * b.abs().max()  # some hundred roundings of float32
-
-    agree(plain.delta_rule_recurrence(scaled, k, v, beta, state), None, S.double())
-    tokens_first = [x.transpose(1, 2) for x in (scaled, k, v, beta, g.log())]
-    o, last = gated.naive_recurrent_gated_delta_rule(*tokens_first, initial_state=state, output_final_state=True)
-    agree((o.transpose(1, 2), last), g.double(), S.double())
-    swapped = [*tokens_first[:3], tokens_first[4], tokens_first[3]]
-    o, last = gated.naive_chunk_gated_delta_rule(*swapped, initial_state=state, output_final_state=True)
-    agree((o.transpose(1, 2), last), g.double(), S.double())
-    if T % 32 == 0:
-        agree(plain.delta_rule_chunkwise(scaled, k, v, beta), None, None)
