@@ -295,6 +295,11 @@ for nu in (0.0, 1.0, 10.0):
         limit = 2 * short[1] - short[0]  # of what falls like 1/l
         off = np.maximum(off, abs(limit / shortfall(*r, nu) - 1))
 assert off < 2e-3
+for nu in (0.0, 3.0):
+    sigma = (5 * nu) ** 0.5
+    two = PromptDistribution(4, (10**4, 10**4), (0.8, 0.5), sigma=sigma)
+    short = 0.89 - (two.M - optimal_wpgd(two).risk) / 4
+    assert np.isclose(short * 10**4 / 5, (nu + 1) * 0.89, rtol=5e-3)
 for t in (0.3, 0.6, 0.9):
     ends = [
         nu**2 * (shortfall(1, t, nu) - shortfall(t, 1, nu)) for nu in (500, 1000)
@@ -372,6 +377,7 @@ for r, n, d, noise in (
     ((0.08, 0.8), (100, 100), 5, 0.0),
     ((0.7, 0.5), (8, 8), 5, 2.0),
     ((0.5, 0.5), (1, 6), 4, 0.0),
+    ((0.5, 0.5), (1, 6), 4, 2.0),
 ):
     gain, *steps = best_two_blocks(r, n, d, noise)
     blocks = [block(step, count, d, noise) for step, count in zip(steps, n)]
@@ -392,6 +398,11 @@ for r, n, d, noise in (
     assert helps[-1] == (rise > 0)
     if noise == 0:
         assert helps[-1] == (steps[0] < 1 / (d + 2))
+        theta, _, energy = block(
+            np.array([0.99, 0.995, 1.005, 1.01]) / (d + 2), n[0], d
+        )
+        rises = np.diff((1 - theta) ** 2 / energy)
+        assert rises[0] > 0 > rises[2]
     if helps[-1]:
         own = [(1 - theta) ** 2 / energy for theta, _, energy in blocks]
         top = r[0] ** 2 * theta2**2 / mu2 * own[0] + r[1] ** 2 * own[1]
