@@ -137,6 +137,13 @@ most = max(
     for title in ("best last", "best first")
 )
 glue("delta_decay_most", float(100 * most), display=False)
+full = np.broadcast_arrays(theta, mu, energy)
+alone = [np.take_along_axis(v, lone.argmax(0)[None], 0) for v in full]
+for r in ((0.2, 0.8), (0.8, 0.2)):  # the decays of the dotted lines are below one
+    best = (r[0] ** 2 * theta**2 / mu * lone.max(0) + r[1] ** 2 * lone).argmax(0)
+    last = [np.take_along_axis(v, best[None], 0) for v in full]
+    g = r[0] * last[0] * (1 - alone[0]) * last[2]
+    assert (g < r[1] * (1 - last[0]) * last[1] * alone[2]).all()
 
 # %% [markdown]
 # Without noise erasing lowers the risk by up to {glue:text}`delta_gain_last:.0f` per cent if the best task is last, and by {glue:text}`delta_gain_first:.0f` per cent if it is first, a few times $d$ examples into each task. In longer prompts a weighted step catches up, as both learn all there is to learn. It never wins back: small steps are a weighted step, so the infimum cannot be above it. With $\sigma^2 = 10\, d$ less than {glue:text}`delta_gain_noise:.1f` per cent is left to gain. Where the decay of the dotted lines comes from is said below ({prf:ref}`thm-delta-switch`).
