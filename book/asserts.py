@@ -4,6 +4,9 @@ A cell of a chapter that fails says only `AssertionError`. `Explain` rewrites th
 so that every comparison on the way to the verdict goes through a recorder: on failure the message shows what it saw.
 The kernels of tests and book load it (`freshness.use_own_kernel`); readers' own kernels run the plain statements.
 
+It sees to `max` and `min` as well. Python's lose a NaN that is not the first: max(0.0, nan) is 0.0, and a check of the
+largest error would then pass whatever the others are. In these kernels the NaN stays, and no comparison holds of it.
+
 With GLALIB_MARGINS=FILE in the environment each comparison also writes a line to FILE, and tests are rewritten, too:
 `margins` reads such files.
 """
@@ -21,10 +24,14 @@ NAME = "__saw__"  # under which rewritten code finds the recorder
 OPERATORS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 CLOSE = {"isclose", "allclose"}
 QUANTIFIERS = {"all", "any"}
+EXTREMES = {"max", "min"}
 
 
 class Explain(ast.NodeTransformer):
-    """`assert a < b and all(x < y for ...)` with every comparison recorded; its truth and its order are unchanged."""
+    """`assert a < b and all(x < y for ...)` with every comparison recorded; its truth and its order are unchanged.
+
+    And max and min, wherever they are called, that no NaN slips through.
+    """
 
     def __init__(self, where=""):
         self.where = where
@@ -32,12 +39,20 @@ class Explain(ast.NodeTransformer):
     def visit_Assert(self, node):
         where = ast.Constant(f"{self.where}:{node.lineno}")
         text = ast.unparse(node.test)
-        test = self.followed(node.test)
+        test = self.visit(self.followed(node.test))
         message = [node.msg] if node.msg is not None else []
         begin = self.call("begin", where, ast.Constant(text))
         said = self.call("said", *message)
         new = ast.Assert(test=ast.BoolOp(ast.And(), [begin, test]), msg=said)
         return ast.fix_missing_locations(ast.copy_location(new, node))
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id in EXTREMES:
+            seen = self.call("extreme", node.func, *node.args)
+            seen.keywords = node.keywords
+            return ast.copy_location(seen, node)
+        return node
 
     def call(self, name, *args):
         function = ast.Attribute(ast.Name(NAME, ast.Load()), name, ast.Load())

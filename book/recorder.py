@@ -26,6 +26,16 @@ class Recorder:
         self.false, self.where, self.text = [], where, text
         return True
 
+    @staticmethod
+    def extreme(function, *values, **options):
+        """max or min, or NaN where one of the numbers is."""
+        if len(values) == 1:
+            values = (list(values[0]),)
+        found = function(*values, **options)
+        several = values[0] if len(values) == 1 else values
+        lost = (x for x in several if isinstance(x, (float, np.floating)) and x != x)
+        return next(lost, found)
+
     def compared(self, symbol, left_text, right_text, left, right):
         verdict = SYMBOLS[symbol](left, right)
         if not _holds(verdict):

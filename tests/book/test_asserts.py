@@ -68,6 +68,26 @@ def test_what_holds_still_holds(source):
     run(source)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "worst = 0.0\nfor x in (1e-9, math.nan, 1e-8):\n    worst = max(worst, x)\nassert worst < 1",
+        "assert max(abs(x) for x in (0.5, np.float64(np.nan))) < 1",
+        "def least(found):\n    return min(found, key=lambda x: -x)\nassert least([0.5, math.nan, 0.1]) < 1",
+        "assert all(max(0.0, *row) < 1 for row in ((0.5,), (0.2, math.nan)))",
+    ],
+)
+def test_no_nan_slips_through_an_extreme(source):
+    """Python's own max and min lose it, so that the plain assertions hold."""
+    exec(source, {"np": np, "math": math})
+    with pytest.raises(AssertionError, match="nan"):
+        run(source)
+
+
+def test_extremes_are_what_they_were():
+    run("assert max([], default=3) == 3 and min('ab', 'b', key=len) == 'b' and max(x for x in (1, 4, 2)) == 4")
+
+
 def test_margins_are_listed(tmp_path):
     log = tmp_path / "margins.jsonl"
     source = """

@@ -68,7 +68,7 @@ def test_each_step_of_the_proof_in_exact_fractions():
         over, fact = phi[0] - (B + sum(p**3 for p in phi)) / p2, sum(xi) - (Fraction(N, 4) - 1) * gamma
         if case == 1:
             assert max(brackets) <= -Fraction(1, 70)
-            highest = max(highest, float(max(brackets)))
+            highest = np.maximum(highest, float(max(brackets)))
             added, most = [4 * (nu * p2 - 2 * S / 3) * over, phi[0] ** 2 * fact], sum(brackets)
         else:
             assert max(brackets) <= 0
@@ -77,7 +77,7 @@ def test_each_step_of_the_proof_in_exact_fractions():
         assert min(added) >= 0 and T + sum(added) == phi[0] ** 2 * most
         assert T < 0
         cases[case - 1] += 1
-        nearest = max(nearest, float(T / (gamma * p2 + S)))
+        nearest = np.maximum(nearest, float(T / (gamma * p2 + S)))
     assert min(cases) > 50 and nearest > -1e-4
     # With all that ties them the brackets stay below this; by themselves they reach -1/70, see the grid below.
     assert highest == pytest.approx(-0.16, rel=0.02)
@@ -203,7 +203,7 @@ def test_adversarial_draws_at_the_bound_have_one_point():
             assert len(stationary_points(dist)) == 1
         else:  # an equality of floats is not claimed
             assert rank == pytest.approx(found.bound_rank, abs=1e-9)
-        top = max(top, slope(dist, gamma))
+        top = np.maximum(top, slope(dist, gamma))
     assert top > 0.99
 
 
@@ -243,7 +243,7 @@ def test_eigenvalues_that_do_not_count():
                 dist, gamma = crossing(1e3, np.r_[np.ones(8), factor * tiny], 9 + tail, 1.0, 1e-3, n2)
                 assert uniqueness(dist).rank == rank and uniqueness(dist).holds_sharp == (rank == 9)
                 assert len(stationary_points(dist)) == 1 and slope(dist, gamma) < 1
-                top = max(top, slope(dist, gamma))
+                top = np.maximum(top, slope(dist, gamma))
     assert top > 0.99
 
 

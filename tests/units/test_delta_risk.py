@@ -212,7 +212,7 @@ def by_grid(law, per, points, seed=0):
     for start in tried[np.argsort(-gain(tried))[:6]]:
         bounds = [(-5, 5)] * size + [(1e-6, 1 - 1e-6)] * size
         found = minimize(loss, np.clip(start, *np.transpose(bounds)), jac=True, method="L-BFGS-B", bounds=bounds)
-        best = max(best, -found.fun)
+        best = np.maximum(best, -found.fun)
     return best
 
 
