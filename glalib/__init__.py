@@ -13,11 +13,11 @@ The rooms, in the order in which data flows through them:
     drift       prompts whose task drifts, and the decay that suits them
     optima      stationary points and the best of each class of weights (Theorems 2 to 4, Corollaries 1 to 3)
     delta_law   how far the steps of the delta rule lead, for keys that are features or of length one
-    delta_steps     a search for the best of them
-    delta_blocks    the same for two tasks and one step each: a formula
+    delta_steps     the search for the best steps
+    delta_blocks    two tasks and one step each: risk and best steps by formulas
     delta_rule  the exact risk of the delta rule, and its best steps
     label_energy    what labels tell of a task's size, and what that gains
-    wpgd        one step of weighted preconditioned gradient descent
+    wpgd        one step of weighted preconditioned gradient descent, taken on prompts
     gates       from weights to gate values and back; a layer makes its gates, by a sigmoid, in `layer`
     attention   the gated recurrence and its equal forms
     delta_attention     the recurrence of the gated delta rule, token by token and in chunks
@@ -25,12 +25,12 @@ The rooms, in the order in which data flows through them:
     layer       one layer: its weights and gates, what it writes and what is read of it
     model       the recurrence as a module, and the construction of Eq. (9)
     delta_model     the gated delta rule as a module
-    baselines   least squares, ridge, and the Bayes predictor
+    baselines   least squares, ridge, and the Bayes predictor; its risk without noise is in `reproduce/depth`
     simulate    Monte Carlo: the twin of every closed form
-    probe       inside a model: the weighted step that its predictions are nearest to
+    probe       inside a model: `effective_weights`, the weighted step that its predictions are nearest to
     token_free  exact draws of a layer's error without drawing tokens
     objective   what a step of training makes small
-    training    fitting a model to a distribution by a recipe; Adam and its rates, which `many` uses too
+    training    `fit`: a model, a distribution and a `Recipe`; Adam and its rates, which `many` uses too
     many        many copies of a small model trained together
     checkpoint  a run that can be written down and gone on with
     fingerprints    short names for numbers and for the code of this package
