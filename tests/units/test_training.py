@@ -374,7 +374,7 @@ def test_a_start_is_orthogonal_in_every_precision():
         W = model.layers[0].W_q.detach().double()
         assert torch.equal(model.layers[0].W_k, model.layers[0].W_q)
         assert (W.T @ W - torch.eye(W.shape[1])).abs().max() < rounding
-    with pytest.raises(TypeError, match="model must be a GLA; got Linear"):
+    with pytest.raises(TypeError, match="model must be a GLA or a DeltaRule; got Linear"):
         orthogonal_start(torch.nn.Linear(2, 2))
     with pytest.raises(TypeError, match=r"generator must be a torch\.Generator or None; got int"):
         orthogonal_start(new_model(), 0)
