@@ -495,7 +495,7 @@ print(
 
 
 # %% tags=["check"]
-def train(dist, reads_labels, seed, steps=400, rate=0.03):
+def train(dist, reads_labels, seed, steps=300, rate=0.03):
     generator = torch.Generator().manual_seed(seed)
     options = {"generator": generator, "dtype": torch.float64}
     model = GLA(dist.d + 4, context_width=3, gate_bias=1.0, **options)
@@ -510,7 +510,7 @@ def train(dist, reads_labels, seed, steps=400, rate=0.03):
         optimiser, rate, total_steps=steps
     )
     for _ in range(steps):
-        p = dist.sample(250, generator, queries=4, dtype=torch.float64)
+        p = dist.sample(125, generator, queries=4, dtype=torch.float64)
         predictions = model(sequential(p), queries=4)
         loss = ((predictions - p.y_query) ** 2).mean()
         optimiser.zero_grad()
@@ -530,7 +530,7 @@ def risk_over_M(predict, dist, p):
 
 
 dist = PromptDistribution(d=2, counts=(4, 4), r=(0.3, 0.9))
-test = dist.sample(80_000, torch.Generator().manual_seed(2), 8, torch.float64)
+test = dist.sample(40_000, torch.Generator().manual_seed(2), 8, torch.float64)
 optimum = optimal_wpgd(dist)
 blind = [train(dist, False, seed) for seed in range(2)]
 reading = [train(dist, True, seed) for seed in range(2)]
@@ -635,8 +635,8 @@ plotting.FigureData(
     record,
     figure=fig,
     distribution=dist,
-    trained="400 steps of Adam, 250 prompts with 4 queries each, rate 0.03",
-    tested="80,000 prompts with 8 queries each",
+    trained="300 steps of Adam, 125 prompts with 4 queries each, rate 0.03",
+    tested="40,000 prompts with 8 queries each",
     seed="training 0, 1, 2; test 2",
 )
 

@@ -545,34 +545,44 @@ print(
     "p = 0, 1, 2"
 )
 
-
 # %% tags=["check", "asserts-prop-key-side-reversal", "asserts-prop-price-of-channels"]
+from scipy.optimize import minimize
+
+
+def descend(loss, start, steps):
+    """Where L-BFGS from start comes to rest, after so many steps at most."""
+
+    def value_and_slope(at):
+        free = torch.from_numpy(at).requires_grad_()
+        value = loss(free)
+        return value.item(), torch.autograd.grad(value, free)[0].numpy()
+
+    options = {"maxiter": steps, "maxcor": 20, "ftol": 1e-12, "gtol": 1e-7}
+    found = minimize(
+        value_and_slope, start.numpy(), jac=True, method="L-BFGS-B", options=options
+    )
+    return torch.from_numpy(found.x)
+
+
 def try_hard(k, m, omega, seed, size=4.0):
     """The least error found for weights omega, P = I and |P_q| |P_k| = size."""
     draw, w = torch.Generator().manual_seed(seed), torch.as_tensor(omega)
     shapes = (k, m), (k, m), (len(omega) + 1, m)
-    free = [
-        torch.randn(s, generator=draw, dtype=torch.float64).requires_grad_()
-        for s in shapes
-    ]
-    search = torch.optim.LBFGS(
-        free, max_iter=400, line_search_fn="strong_wolfe", history_size=20
-    )
+    start = [torch.randn(s, generator=draw, dtype=torch.float64) for s in shapes]
+    target = w[:, None, None] * torch.eye(k, dtype=torch.float64)
 
-    def errors():
-        U, V = (X / torch.linalg.matrix_norm(X, 2) * size**0.5 for X in free[:2])
-        Theta = torch.softmax(free[2], 0).cumsum(0)[:-1]  # rising, and at most one
-        off = torch.einsum("ac,kc,bc->kab", U, Theta, V)
-        return off - w[:, None, None] * torch.eye(k, dtype=torch.float64)
+    def errors(free):
+        U, V, logits = (
+            part.view(s) for part, s in zip(free.split(sizes), shapes, strict=True)
+        )
+        U, V = (X / torch.linalg.matrix_norm(X, 2) * size**0.5 for X in (U, V))
+        Theta = torch.softmax(logits, 0).cumsum(0)[:-1]  # rising, and at most one
+        return (U * Theta[:, None]) @ V.T - target
 
-    def loss():
-        search.zero_grad()
-        value = (errors() ** 2).sum()
-        value.backward()
-        return value
-
-    search.step(loss)
-    return torch.linalg.matrix_norm(errors().detach(), 2).max().item()
+    sizes = [part.numel() for part in start]
+    start = torch.cat([part.flatten() for part in start])
+    end = descend(lambda free: (errors(free) ** 2).sum(), start, 400)
+    return torch.linalg.matrix_norm(errors(end), 2).max().item()
 
 
 # Weights of a given size: with one channel less than two a direction, p = 1, and part 2
@@ -644,26 +654,17 @@ bowl = n * (dist.M + 1 + n)
 def train(seed, m):
     """The risk after L-BFGS over P_q, P_k and the gates of two tasks."""
     draw = torch.Generator().manual_seed(seed)
-    U, V, logits = (
-        torch.randn(2, m, generator=draw, dtype=torch.float64).requires_grad_()
-        for _ in range(3)
-    )
-    search = torch.optim.LBFGS(
-        [U, V, logits], max_iter=600, line_search_fn="strong_wolfe"
-    )
+    start = torch.randn(3, 2, m, generator=draw, dtype=torch.float64)
+    target = torch.from_numpy(b)[:, None, None] * torch.eye(2)
 
-    def risk():
-        search.zero_grad()
+    def risk(free):
+        U, V, logits = free.view(3, 2, m)
         g_1, g_2 = torch.sigmoid(3 * logits)
         Theta = torch.stack([g_1 * g_2, g_2])
-        off = torch.einsum("ac,kc,bc->kab", U / 10, Theta, V)
-        off = off - torch.from_numpy(b)[:, None, None] * torch.eye(2)
-        value = best.risk + (bowl * (off**2).sum((1, 2))).sum()
-        value.backward()
-        return value
+        off = (U / 10 * Theta[:, None]) @ V.T - target
+        return best.risk + (bowl * (off**2).sum((1, 2))).sum()
 
-    search.step(risk)
-    return risk().item()
+    return risk(descend(risk, start.flatten(), 600)).item()
 
 
 found = {m: min(train(seed, m) for seed in range(12)) for m in (2, 4)}

@@ -478,7 +478,7 @@ def draw_dangerous(rng):
 
 
 rng = np.random.default_rng(0)
-drawn = [examine(draw_dangerous(rng)) for _ in range(500)]
+drawn = [examine(draw_dangerous(rng)) for _ in range(250)]
 by_paper = sum(found.holds_paper for found, _, _ in drawn)
 by_ours = sum(found.holds_sharp for found, _, _ in drawn)
 small = sum("rank" in near for _, _, near in drawn)
@@ -520,7 +520,7 @@ def draw_extremal(rng):
 
 
 rng = np.random.default_rng(0)
-drawn = [examine(draw_extremal(rng)) for _ in range(500)]
+drawn = [examine(draw_extremal(rng)) for _ in range(200)]
 nearest = {
     bound: max(near.get(bound, 0.0) for _, _, near in drawn)
     for bound in ("ranges", "cross-ratio", "rank")
@@ -535,7 +535,7 @@ for c in (0.99, 1.01):
         holds = sufficient(s, lam, M)
         assert holds[name] == holds["cross-ratio"] == (c < 1), name
 several = sum(count > 1 for _, count, _ in drawn)
-assert min(nearest.values()) > 0.95 and several > 50
+assert min(nearest.values()) > 0.95 and several > 30
 print(
     f"{len(drawn)} extremal draws: {several} have several minima and meet no "
     f"condition; slopes reach {100 * min(nearest.values()):.1f} per cent of each bound"
