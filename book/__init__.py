@@ -29,8 +29,8 @@ In the order in which a page meets them:
     release      what is handed out of the package: built, checked, installed, tested
     outside      links to other places, and whether they answer
     build        the strict build: every warning of Sphinx is a failure, of citations and references too, told in lines
-    pdf          the whole book as one PDF; chromium is the browser that prints it, tags what is marked in it; how a page
-                 prints: `assets/print.css`
+    pdf          the whole book as one PDF; chromium is the browser that prints it, tags what is marked in it; how a
+                 page prints: `assets/print.css`
     check_book   the HTML that was built: all pages there, no failed cell, no dead link, no other host
     lock         the locked versions, and `lowest` the lowest
 
