@@ -7,7 +7,7 @@ are given.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from .delta_attention import chunked
 from .delta_rule import BestDeltaRule
 from .distribution import PromptDistribution
 from .gates import widen
-from .layer import copied
+from .layer import Given, copied
 from .layout import Layout
 from .own_gate import OwnGate, TokenGate, acts_on
 
@@ -27,10 +27,8 @@ Reads = Literal["tokens", "context"]
 READS = ("tokens", "context")
 
 
-class PerToken(nn.Module):
+class PerToken(Given):
     """A number for every token: most * sigmoid(W_g^T z + b_g), that of a module of one's own, or given ones."""
-
-    given: Tensor | None
 
     def __init__(self, name: str, source: Any, model: DeltaRule, most: float, bias: float, like: Tensor) -> None:
         super().__init__()
@@ -44,21 +42,13 @@ class PerToken(nn.Module):
         elif isinstance(source, nn.Module):
             if acts_on(source) != "scalar":
                 raise _check.fail(f"{name}.acts_on", "'scalar'", repr(acts_on(source)))
-            self.own = OwnGate(source, 1, like, most)  # type: ignore[arg-type]
+            self.own = OwnGate(cast(TokenGate, source), 1, like, most)
         else:
             number = getattr(source, "ndim", int(isinstance(source, Sequence))) == 0
             given = copied(name, [source] if number else source, (None,)).to(widen(like))
             if name == "alpha":
                 _check.unit_interval(name, given)
         self.register_buffer("given", given)
-
-    def _apply(self, fn: Any, recurse: bool = True) -> PerToken:
-        """`.half()` and `.bfloat16()` leave given numbers in float32: decays near one would become one."""
-        given = self.given
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if given is not None and self.given is not None and self.given.dtype.itemsize < 4:
-            self.given = given.to(self.given.device, torch.float32)
-        return self
 
     def _load_from_state_dict(self, *args: Any, **options: Any) -> None:
         super()._load_from_state_dict(*args, **options)

@@ -19,10 +19,22 @@ if TYPE_CHECKING:
     from .model import GLA
 
 
-class Layer(nn.Module):
-    """W_q, W_k, W_v, and W_o if more layers follow; gates given, of W_g and b_g, or of `own`. See `model.GLA`."""
+class Given(nn.Module):
+    """A module with given numbers, such as gates, or None, in the buffer `given`."""
 
     given: Tensor | None
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Given:
+        """`.half()` and `.bfloat16()` leave given numbers in float32: gates near one would become one."""
+        given = self.given
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if given is not None and self.given is not None and self.given.dtype.itemsize < 4:
+            self.given = given.to(self.given.device, torch.float32)
+        return self
+
+
+class Layer(Given):
+    """W_q, W_k, W_v, and W_o if more layers follow; gates given, of W_g and b_g, or of `own`. See `model.GLA`."""
 
     def __init__(
         self,
@@ -53,14 +65,6 @@ class Layer(nn.Module):
             given = given.to(widen(self.W_q)).reshape(-1, channels)
         self.register_buffer("given", given)
         self.own = None if own is None else OwnGate(own, channels, self.W_q)
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Layer:
-        """`.half()` and `.bfloat16()` leave given gates in float32: those near one would become one."""
-        given = self.given
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if given is not None and self.given is not None and self.given.dtype.itemsize < 4:
-            self.given = given.to(self.given.device, torch.float32)
-        return self
 
     def _load_from_state_dict(self, *args: Any, **options: Any) -> None:
         super()._load_from_state_dict(*args, **options)

@@ -1,10 +1,12 @@
 """Small runs, which the tests of training, of sweeps and of the command line share."""
 
 import contextlib
+import json
 
 import torch
 
 from glalib import GLA, PromptDistribution
+from glalib.checkpoint import Run
 from glalib.cli import main
 from glalib.layout import DELIMITED
 from glalib.training import Recipe, fit
@@ -46,3 +48,23 @@ def status_of(words):
         return main(words)
     except SystemExit as stop:  # argparse's own
         return stop.code
+
+
+def goes_on_where_it_stopped(words, file, folder, runs, monkeypatch, capsys):
+    """Assert that a command of so many runs, interrupted after its first, says so, and when given again goes on."""
+    save = Run.save
+
+    def save_and_stop(run, path):
+        save(run, path)
+        if list(folder.glob("*.json")):  # one run is finished
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", save_and_stop)
+        assert status_of(words) == 130
+    kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+    assert not file.exists() and len(kept) == 1 and len(list(folder.glob("*.npz"))) == 1
+    assert "interrupted; the same command goes on where it stopped" in capsys.readouterr().err
+    assert status_of(words) == 0 and len(json.loads(file.read_text())) == runs
+    assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
+    assert len(list(folder.iterdir())) == runs  # results alone

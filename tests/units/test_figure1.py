@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import status_of
+from runs import goes_on_where_it_stopped, status_of
 
 from glalib import PromptDistribution, optimal_wpgd
-from glalib.checkpoint import Run
 from glalib.cli import main
 from glalib.reproduce import PANELS, figure1, figure1_summary, train_point
 from glalib.reproduce.figure1 import EVALUATION, LENGTHS, MODELS, RECIPES, blinded, planned, start
@@ -222,22 +221,7 @@ def test_an_interrupted_command_says_how_to_go_on_and_does(tiny, tmp_path, monke
     words += ["--json", str(file), "--folder", str(folder)]
     for name in RECIPES:
         monkeypatch.setitem(RECIPES, name, RECIPES[name].replace(steps=10 if name == "linear" else 300))
-    save = Run.save
-
-    def save_and_stop(run, path):
-        save(run, path)
-        if list(folder.glob("*.json")):  # one run is finished
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Run, "save", save_and_stop)
-        assert status_of(words) == 130
-    kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
-    assert not file.exists() and len(kept) == 1 and len(list(folder.glob("*.npz"))) == 1
-    assert "interrupted; the same command goes on where it stopped" in capsys.readouterr().err
-    assert status_of(words) == 0 and len(json.loads(file.read_text())) == 3
-    assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
-    assert len(list(folder.iterdir())) == 3  # results alone
+    goes_on_where_it_stopped(words, file, folder, 3, monkeypatch, capsys)
 
 
 def test_the_summary_is_of_means_over_seeds():

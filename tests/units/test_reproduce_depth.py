@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import status_of
+from runs import goes_on_where_it_stopped, status_of
 
 from glalib import GLA, Layout, PromptDistribution, optimal_wpgd, simulate_risk
 from glalib.baselines import bayes
-from glalib.checkpoint import Run
 from glalib.cli import main
 from glalib.reproduce import depth, depth_summary, start_stack, train_stack
 from glalib.reproduce.depth import EVALUATION, LENGTHS, MODELS, ONE_LAYER, RECIPE, bayes_risk, beside_bayes, recipe_for
@@ -270,19 +269,4 @@ def test_an_interrupted_command_says_how_to_go_on_and_does(tiny, tmp_path, monke
     room = importlib.import_module("glalib.reproduce.depth")
     recipe = RECIPE.replace(**TINY["recipe"])
     monkeypatch.setattr(room, "recipe_for", lambda L, n: recipe.replace(steps=20 if L == 2 else 300))
-    save = Run.save
-
-    def save_and_stop(run, path):
-        save(run, path)
-        if list(folder.glob("*.json")):  # one run is finished
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Run, "save", save_and_stop)
-        assert status_of(words) == 130
-    kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
-    assert not file.exists() and len(kept) == 1 and len(list(folder.glob("*.npz"))) == 1
-    assert "interrupted; the same command goes on where it stopped" in capsys.readouterr().err
-    assert status_of(words) == 0 and len(json.loads(file.read_text())) == 4
-    assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
-    assert len(list(folder.iterdir())) == 4  # results alone
+    goes_on_where_it_stopped(words, file, folder, 4, monkeypatch, capsys)
