@@ -1,0 +1,266 @@
+"""Layers in use, each from its own tensors in its own conventions, as settings of `gla` and its neighbours.
+
+Shapes are named by letters: B prompts, T tokens, H heads, K key channels, V value channels, N states of a channel, E
+channels of a layer without heads. A log gate is the logarithm of a gate in (0, 1]. `scale` multiplies queries, K^(-1/2)
+if None. What stands around the recurrence is outside: projections, convolutions, norms, output gates.
+
+| layer                    | runs on          | gate    | what is special                                          |
+|--------------------------|------------------|---------|----------------------------------------------------------|
+| linear_attention         | gla              | none    | a normaliser, if asked for                               |
+| retnet                   | gla              | scalar  | one constant for each head                               |
+| gated_linear_attention   | gla              | key     | log gates                                                |
+| hgrn2                    | gla              | key     | keys are 1 - gate                                        |
+| mamba                    | gla              | key     | each channel is a head with one value; writes times dt   |
+| mamba2                   | gla              | scalar  | heads of a group share B and C; writes times dt          |
+| mlstm                    | gla              | scalar  | an input gate; over max(abs(q . n), 1)                   |
+| rwkv4                    | gla              | scalar  | each channel is a head; keys are exp(k); over their sum  |
+| rwkv6                    | gla              | key     | reads the state before the token, and a bonus            |
+| h3                       | gla              | key     | shifted keys times values; constant gates                |
+| rg_lru                   | gla              | value   | one key, which is 1; writes times sqrt(1 - gate^2)       |
+| deltanet, gated_deltanet | gated_delta_rule | scalar  | erases                                                   |
+| kda                      | general_rule     | key     | erases; a gate for each key channel                      |
+| rwkv7                    | general_rule     | key     | erases along one vector what it read along another       |
+
+Errors: TypeError or ValueError for wrong types, shapes, dtypes, numbers that are not finite, or gates outside [0, 1].
+Tensors of one call have one dtype and device.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, pad, softplus
+
+from . import _check
+from .attention import gla
+from .delta_attention import gated_delta_rule
+from .general_rule import general_rule
+
+
+def linear_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None, normalise: bool = False) -> Tensor:
+    """Linear attention: o (B, T, H, V) from q, k (B, T, H, K) and v (B, T, H, V).
+
+    normalise divides by q . (k_1 + ... + k_t), which positive features keep from zero.
+    """
+    _shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"))
+    q, k, v = _heads_first(_scaled(q, scale), k, v)
+    if not _check.flag("normalise", normalise):
+        return _tokens_first(gla(q, k, v))
+    o, total = _with_total(gla(q, k, _and_one(v)))
+    return _tokens_first(o / total)
+
+
+def retnet(q: Tensor, k: Tensor, v: Tensor, decay: Tensor | None = None, scale: float | None = None) -> Tensor:
+    """RetNet's retention: o (B, T, H, V) from q, k (B, T, H, K), already rotated, and v (B, T, H, V).
+
+    decay: a number in [0, 1] for each head, (H,); RetNet's 1 - 2^(-5 - h), h = 0, 1, ..., if None. Lightning attention,
+    as in MiniMax, is decay = exp(-slope) and scale = 1.
+    """
+    size = _shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), decay=(decay, "H"))
+    if decay is None:
+        decay = 1 - 2 ** (-5 - torch.arange(size["H"], dtype=q.dtype, device=q.device))
+    _check.unit_interval("decay", decay)
+    q, k, v = _heads_first(_scaled(q, scale), k, v)
+    return _tokens_first(gla(q, k, v, decay[:, None].expand(-1, size["T"])))
+
+
+def gated_linear_attention(q: Tensor, k: Tensor, v: Tensor, log_g: Tensor, scale: float | None = None) -> Tensor:
+    """GLA: o (B, T, H, V) from q, k, log_g (B, T, H, K) and v (B, T, H, V)."""
+    _shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), log_g=(log_g, "BTHK"))
+    q, k, v, gates = _heads_first(_scaled(q, scale), k, v, _exp("log_g", log_g))
+    return _tokens_first(gla(q, k, v, gates, "key"))
+
+
+def hgrn2(q: Tensor, f: Tensor, v: Tensor, scale: float = 1.0) -> Tensor:
+    """HGRN-2: o (B, T, H, V) from q and forget gates f in [0, 1], (B, T, H, K), and v (B, T, H, V). Keys are 1 - f."""
+    _shapes(q=(q, "BTHK"), f=(f, "BTHK"), v=(v, "BTHV"))
+    _check.unit_interval("f", f)
+    q, f, v = _heads_first(_scaled(q, scale), f, v)
+    return _tokens_first(gla(q, 1 - f, v, f, "key"))
+
+
+def mamba(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None) -> Tensor:
+    """Mamba's selective scan: y (B, E, T) from u and steps dt > 0, (B, E, T), A < 0 (E, N), B, C (B, N, T), D (E,).
+
+    Each channel is a head of N key channels and one value: S_t = exp(dt A) S_{t-1} + dt u B, y = C . S + D u.
+    """
+    _shapes(u=(u, "BET"), dt=(dt, "BET"), A=(A, "EN"), B=(B, "BNT"), C=(C, "BNT"), D=(D, "E"))
+    gates = _exp("dt A", dt[..., None] * A[:, None])
+    y = gla(C.mT[:, None], B.mT[:, None], (dt * u)[..., None], gates, "key")[..., 0]
+    return y if D is None else y + D[:, None] * u
+
+
+def mamba2(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None) -> Tensor:
+    """Mamba-2: y (B, T, H, V) from x (B, T, H, V), steps dt > 0 (B, T, H), A < 0 (H,), B, C (B, T, G, K), D (H,).
+
+    G groups of H / G heads each share B and C: S_t = exp(dt A) S_{t-1} + dt x B^T, y = S C + D x.
+    """
+    size = _shapes(x=(x, "BTHV"), dt=(dt, "BTH"), A=(A, "H"), B=(B, "BTGK"), C=(C, "BTGK"), D=(D, "H"))
+    heads, groups = size["H"], size["G"]
+    if heads % groups:
+        raise _check.fail("B", f"of a number of groups that divides {heads} heads", f"{groups} groups")
+    k, q = (z.repeat_interleave(heads // groups, dim=2) for z in (B, C))
+    q, k, v, gates = _heads_first(q, k, dt[..., None] * x, _exp("dt A", dt * A))
+    y = _tokens_first(gla(q, k, v, gates))
+    return y if D is None else y + D[:, None] * x
+
+
+def mlstm(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor) -> Tensor:
+    """xLSTM's matrix memory: h (B, H, T, V) from q, k (B, H, T, K), v (B, H, T, V) and i, f (B, H, T).
+
+    i and f are what the gates are made of: exp(i) and sigmoid(f). With n the sum of keys, weighted as the state is,
+    h = S q / max(abs(n . q), 1), where q is scaled by K^(-1/2). Writes are divided by the largest exp(i), or 1 if that
+    is larger, and so is the 1 of the normaliser: the result is the same. So a write smaller than the largest by more
+    than the range of the dtype is lost.
+    """
+    _shapes(q=(q, "BHTK"), k=(k, "BHTK"), v=(v, "BHTV"), i=(i, "BHT"), f=(f, "BHT"))
+    m = i.detach().amax(-1, keepdim=True).clamp(min=0)
+    write = (i - m).exp()[..., None]
+    o, total = _with_total(gla(_scaled(q, None), write * k, _and_one(v), logsigmoid(f).exp()))
+    return o / torch.maximum(total.abs(), (-m).exp()[..., None])
+
+
+def rwkv4(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """RWKV-4: o (B, T, E) from k, v (B, T, E), a decay exp(-exp(w)) and a bonus u for each channel, (E,).
+
+    o_t = (S_{t-1} + exp(u + k_t) v_t) / (n_{t-1} + exp(u + k_t)), where S sums exp(k) v with the decay, and n exp(k).
+    Both are divided by the largest exp(k) of the channel; a token smaller by more than the range of the dtype is lost.
+    """
+    size = _shapes(k=(k, "BTE"), v=(v, "BTE"), w=(w, "E"), u=(u, "E"))
+    weight = (k - k.detach().amax(1, keepdim=True)).exp()
+    written = torch.stack([weight * v, weight], -1).transpose(1, 2)  # each channel a head, with the values v and 1
+    one = torch.ones_like(written[..., :1])
+    gates = (-w.exp()).exp()[:, None].expand(-1, size["T"])
+    o = _before(one, one, written, gates) + u.exp()[:, None, None] * written
+    return (o[..., 0] / o[..., 1]).mT
+
+
+def rwkv6(r: Tensor, k: Tensor, v: Tensor, w: Tensor, u: Tensor, scale: float = 1.0) -> Tensor:
+    """RWKV-6: o (B, T, H, V) from r, k, log gates w (B, T, H, K), v (B, T, H, V) and a bonus u (H, K).
+
+    o_t = (S_{t-1} + v_t (u k_t)^T) r_t: it reads the state before the token, and the token by the bonus.
+    """
+    _shapes(r=(r, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), w=(w, "BTHK"), u=(u, "HK"))
+    q, k, v, gates = _heads_first(_scaled(r, scale), k, v, _exp("w", w))
+    bonus = (q * k * u[:, None]).sum(-1, keepdim=True)
+    return _tokens_first(_before(q, k, v, gates, "key") + bonus * v)
+
+
+def h3(
+    q: Tensor, k: Tensor, v: Tensor, shift: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None
+) -> Tensor:
+    """H3: o (B, T, E) from q, k, v (B, T, E), a filter shift (E, L) and a state space A, B, C (E, N), D (E,).
+
+    With k' = sum_j shift_j k_{t-j} and z = k' v, o = q (C . S + D z), S_t = A S_{t-1} + B z_t. A is real, in [0, 1].
+    """
+    space = {"A": (A, "EN"), "B": (B, "EN"), "C": (C, "EN"), "D": (D, "E")}
+    size = _shapes(q=(q, "BTE"), k=(k, "BTE"), v=(v, "BTE"), shift=(shift, "EL"), **space)
+    _check.unit_interval("A", A)
+    taps = shift.flip(-1)[:, None]
+    moved = torch.nn.functional.conv1d(pad(k.mT, (size["L"] - 1, 0)), taps, groups=size["E"]).mT
+    z = moved * v
+    C, B, A = (x[:, None].expand(-1, size["T"], -1) for x in (C, B, A))  # each channel a head, with one value
+    y = gla(C, B, z.mT[..., None], A, "key")[..., 0].mT
+    return q * (y if D is None else y + D * z)
+
+
+def rg_lru(x: Tensor, r: Tensor, i: Tensor, Lambda: Tensor) -> Tensor:
+    """The RG-LRU of Griffin: h (B, T, E) from x, gates r and i in [0, 1], (B, T, E), and Lambda (E,).
+
+    The gate is g = exp(-8 softplus(Lambda) r), and h_t = g h_{t-1} + sqrt(1 - g^2) i x; the first x has no root.
+    """
+    _shapes(x=(x, "BTE"), r=(r, "BTE"), i=(i, "BTE"), Lambda=(Lambda, "E"))
+    _check.unit_interval("r", r)
+    _check.unit_interval("i", i)
+    log_g = -8 * softplus(Lambda) * r
+    write = pad((-torch.expm1(2 * log_g[:, 1:])).sqrt(), (0, 0, 1, 0), value=1.0)
+    one = torch.ones_like(x[..., :1])
+    return gla(one, one, write * i * x, log_g.exp(), "value")
+
+
+def deltanet(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, scale: float | None = None) -> Tensor:
+    """DeltaNet: o (B, T, H, V) from q, k (B, T, H, K), v (B, T, H, V) and steps beta (B, T, H). Keys as they are."""
+    _shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), beta=(beta, "BTH"))
+    q, k, v, beta = _heads_first(_scaled(q, scale), k, v, beta)
+    return _tokens_first(gated_delta_rule(q, k, v, beta))
+
+
+def gated_deltanet(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_g: Tensor, scale: float | None = None) -> Tensor:
+    """Gated DeltaNet: as `deltanet`, with log gates log_g (B, T, H)."""
+    _shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), beta=(beta, "BTH"), log_g=(log_g, "BTH"))
+    q, k, v, beta, gates = _heads_first(_scaled(q, scale), k, v, beta, _exp("log_g", log_g))
+    return _tokens_first(gated_delta_rule(q, k, v, beta, gates))
+
+
+def kda(q: Tensor, k: Tensor, v: Tensor, log_g: Tensor, beta: Tensor, scale: float | None = None) -> Tensor:
+    """Kimi delta attention: as `gated_deltanet`, with a log gate for each key channel, log_g (B, T, H, K). Slow."""
+    _shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), log_g=(log_g, "BTHK"), beta=(beta, "BTH"))
+    q, k, v, step, g = _heads_first(_scaled(q, scale), k, v, beta[..., None], _exp("log_g", log_g))
+    return _tokens_first(general_rule(q, k, step * v, g, step * g * k, k))
+
+
+def rwkv7(r: Tensor, w: Tensor, k: Tensor, v: Tensor, kk: Tensor, a: Tensor, scale: float = 1.0) -> Tensor:
+    """RWKV-7: o (B, T, H, V) from r, log gates w, k, kk and a (B, T, H, K), v (B, T, H, V). Slow.
+
+    S_t = S_{t-1} (diag(exp(w)) - kk (a kk)^T) + v k^T: what it holds along kk, of length one, is taken off along a kk,
+    with a in [0, 1]. What a layer hands over as k is its key times 1 + (a - 1) c, with a number c for each channel.
+    """
+    _shapes(r=(r, "BTHK"), w=(w, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), kk=(kk, "BTHK"), a=(a, "BTHK"))
+    q, k, v, g, read, erased = _heads_first(_scaled(r, scale), k, v, _exp("w", w), kk, a * kk)
+    return _tokens_first(general_rule(q, k, v, g, read, erased))
+
+
+def _before(q: Tensor, k: Tensor, v: Tensor, gates: Tensor, gate: str = "scalar") -> Tensor:
+    """`gla`, read before the token writes and forgets: its inputs come a token later, after one that writes nothing."""
+    k, v = (pad(x, (0, 0, 1, 0))[..., :-1, :] for x in (k, v))
+    if gate == "key":
+        return gla(q, k, v, pad(gates, (0, 0, 1, 0))[..., :-1, :], "key")
+    return gla(q, k, v, pad(gates, (1, 0))[..., :-1])
+
+
+def _and_one(v: Tensor) -> Tensor:
+    """Values with one more channel, of ones: its output is q . n."""
+    return pad(v, (0, 1), value=1.0)
+
+
+def _with_total(o: Tensor) -> tuple[Tensor, Tensor]:
+    return o[..., :-1], o[..., -1:]
+
+
+def _scaled(q: Tensor, scale: float | None) -> Tensor:
+    return q * (q.shape[-1] ** -0.5 if scale is None else _check.real("scale", scale))
+
+
+def _heads_first(*tensors: Tensor) -> list[Tensor]:
+    """(B, T, H, ...) as (B, H, T, ...)."""
+    return [x.transpose(1, 2) for x in tensors]
+
+
+def _tokens_first(o: Tensor) -> Tensor:
+    return o.transpose(1, 2)
+
+
+def _exp(name: str, log: Tensor) -> Tensor:
+    """Gates from their logarithms, or a complaint."""
+    if _check.look(lambda: log.detach().amax().item() > 0):
+        raise _check.fail(name, "a logarithm of gates in (0, 1], at most 0", f"values up to {log.detach().max():.3g}")
+    return log.exp()
+
+
+def _shapes(**tensors: tuple[Tensor | None, str]) -> dict[str, int]:
+    """The sizes that letters stand for, if all tensors that are given have their axes, and q's dtype and device, or
+    those of whichever is first."""
+    size: dict[str, int] = {}
+    first = example = None
+    for name, (given, axes) in tensors.items():
+        if given is None and name in ("decay", "D"):
+            continue
+        x = _check.tensor(name, given)
+        known = ", ".join(f"{letter} = {size[letter]}" for letter in axes if letter in size)
+        wrong = x.ndim != len(axes) or 0 in x.shape
+        if wrong or any(size.setdefault(letter, n) != n for letter, n in zip(axes, x.shape, strict=True)):
+            expected = f"of shape ({', '.join(axes)})" + (f" with {known}" if known else "")
+            raise _check.misshaped(name, expected, x)
+        first, example = first or name, x if example is None else example
+        _check.alike(name, x, f"{first}'s", (example.dtype,), example.device)
+    return size

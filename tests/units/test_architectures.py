@@ -1,0 +1,422 @@
+"""Layers in use against their own equations written out, token by token, in outputs and gradients; the table; errors.
+
+Each loop can be told to go wrong in a way that is easy to go wrong in: then it differs from the form by far.
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from scipy.signal import lfilter
+
+from glalib import architectures as forms
+from glalib import gated_delta_rule, gla
+from glalib.general_rule import general_rule
+
+F64 = torch.float64
+B, T, H, K, V, N, E = 2, 7, 4, 3, 5, 3, 4
+
+
+def outer(v, k):
+    """State (..., V, K)."""
+    return v[..., :, None] * k[..., None, :]
+
+
+def read(S, q):
+    return torch.einsum("...vk,...k->...v", S, q)
+
+
+def steps(*tensors, axis=1):
+    return zip(*(x.unbind(axis) for x in tensors), strict=True)
+
+
+def linear_attention(q, k, v, wrong=""):
+    S, n, o = 0, 0, []
+    for q_t, k_t, v_t in steps(q, k, v):
+        S, n = S + outer(v_t, k_t), n + k_t
+        whole = (q_t * n).sum(-1, keepdim=True) if wrong != "not normalised" else 1
+        o.append(read(S, q_t) / whole)
+    return torch.stack(o, 1)
+
+
+def retnet(q, k, v, wrong=""):
+    S, o, first = 0, [], 4 if wrong == "heads count from one less" else 5
+    for q_t, k_t, v_t in steps(q, k, v):
+        decay = torch.stack([torch.tensor(1 - 2.0 ** (-first - h), dtype=F64) for h in range(H)])[:, None, None]
+        S = decay * (S + outer(v_t, k_t)) if wrong == "decay after the write" else decay * S + outer(v_t, k_t)
+        o.append(read(S, q_t) * (1 if wrong == "no scale" else K**-0.5))
+    return torch.stack(o, 1)
+
+
+def gated_linear_attention(q, k, v, log_g, wrong=""):
+    S, o = 0, []
+    for q_t, k_t, v_t, g_t in steps(q, k, v, log_g):
+        g = g_t.exp()[..., None, :] if wrong != "one gate" else g_t.mean(-1).exp()[..., None, None]
+        S = g * (S + outer(v_t, k_t)) if wrong == "decay after the write" else g * S + outer(v_t, k_t)
+        o.append(read(S, q_t) * (1 if wrong == "no scale" else K**-0.5))
+    return torch.stack(o, 1)
+
+
+def hgrn2(q, f, v, wrong=""):
+    S, o = 0, []
+    for q_t, f_t, v_t in steps(q, f, v):
+        S = f_t[..., None, :] * S + outer(v_t, torch.ones_like(f_t) if wrong == "no tie" else 1 - f_t)
+        o.append(read(S, q_t))
+    return torch.stack(o, 1)
+
+
+def mamba(u, dt, A, B, C, D, wrong=""):
+    S, y = 0, []
+    for u_t, dt_t, B_t, C_t in steps(u, dt, B, C, axis=2):
+        write = (u_t if wrong == "no tie" else dt_t * u_t)[..., None] * B_t[:, None]
+        S = (dt_t[..., None] * A).exp() * S + write
+        y.append((S * C_t[:, None]).sum(-1) + (0 if wrong == "no skip" else D * u_t))
+    return torch.stack(y, 2)
+
+
+def mamba2(x, dt, A, B, C, D, wrong=""):
+    S, y, groups = 0, [], B.shape[2]
+    of = [h % groups if wrong == "groups take turns" else h * groups // H for h in range(H)]
+    for x_t, dt_t, B_t, C_t in steps(x, dt, B[:, :, of], C[:, :, of]):
+        S = (dt_t * A).exp()[..., None, None] * S + outer(x_t if wrong == "no tie" else dt_t[..., None] * x_t, B_t)
+        y.append(read(S, C_t) + (0 if wrong == "no skip" else D[:, None] * x_t))
+    return torch.stack(y, 1)
+
+
+def mlstm(q, k, v, i, f, wrong=""):
+    S, n, h = 0, 0, []
+    for q_t, k_t, v_t, i_t, f_t in steps(q, k, v, i, f, axis=2):
+        write, g = (1 if wrong == "no input gate" else i_t.exp()[..., None]), f_t.sigmoid()[..., None]
+        S, n = g[..., None] * S + outer(write * v_t, k_t), g * n + write * k_t
+        q_t = K**-0.5 * q_t
+        total = (q_t * n).sum(-1, keepdim=True)
+        total = total if wrong == "no absolute value" else total.abs()
+        h.append(read(S, q_t) / (total if wrong == "no floor" else total.clamp(min=1)))
+    return torch.stack(h, 2)
+
+
+def rwkv4(w, u, k, v, wrong=""):
+    above, below, o, g = 0, 0, [], (-w.exp()).exp()
+    for k_t, v_t in steps(k, v):
+        if wrong == "reads after the write":
+            above, below = g * above + k_t.exp() * v_t, g * below + k_t.exp()
+        bonus = (k_t if wrong == "no bonus" else u + k_t).exp()
+        o.append((above + bonus * v_t) / (below + bonus))
+        if wrong != "reads after the write":
+            above, below = g * above + k_t.exp() * v_t, g * below + k_t.exp()
+    return torch.stack(o, 1)
+
+
+def rwkv6(r, k, v, w, u, wrong=""):
+    S, o = torch.zeros(B, H, V, K, dtype=F64), []
+    for r_t, k_t, v_t, w_t in steps(r, k, v, w):
+        before = w_t.exp()[..., None, :] * S if wrong == "forgets before it reads" else S
+        o.append(read(before + outer(v_t, k_t if wrong == "no bonus" else u * k_t), r_t))
+        S = w_t.exp()[..., None, :] * S + outer(v_t, k_t)
+    return torch.stack(o, 1)
+
+
+def rwkv7(r, w, k, v, kk, a, wrong=""):
+    S, o = torch.zeros(B, H, V, K, dtype=F64), []
+    for r_t, w_t, k_t, v_t, kk_t, a_t in steps(r, w, k, v, kk, a):
+        kept = torch.diag_embed(w_t.exp())
+        one, other = (a_t * kk_t, kk_t) if wrong == "the two vectors exchanged" else (kk_t, a_t * kk_t)
+        S = S @ (kept + outer(one, other) if wrong == "a plus" else kept - outer(one, other)) + outer(v_t, k_t)
+        o.append(read(S, r_t))
+    return torch.stack(o, 1)
+
+
+def h3(q, k, v, shift, A, B, C, D, wrong=""):
+    """By scipy's filters, each channel by itself."""
+    order = shift.flip(-1) if wrong == "the filter turned" else shift
+    moved = torch.stack([filtered(order[e], k[:, :, e]) for e in range(E)], -1)
+    z = (k if wrong == "no shift" else moved) * v
+    y = 0 if wrong == "no skip" else D * z
+    for n in range(N):
+        y = y + torch.stack([filtered(B[e, n : n + 1] * C[e, n], z[:, :, e], A[e, n]) for e in range(E)], -1)
+    return q * y
+
+
+def filtered(taps, x, pole=None):
+    """What lfilter makes of x (B, T), which knows no gradients: so its matrix is written out beside it."""
+    y, poles = by_powers(taps, x, pole), [1.0] if pole is None else [1.0, -pole.item()]
+    wanted = lfilter(taps.detach().numpy(), poles, x.detach().numpy(), axis=1)
+    assert np.allclose(y.detach().numpy(), wanted, rtol=1e-12, atol=1e-12)
+    return y
+
+
+def by_powers(taps, x, pole):
+    ages = torch.arange(T)[:, None] - torch.arange(T)
+    if pole is None:
+        weights = torch.cat([taps, taps.new_zeros(T)])[ages.clamp(min=0)]
+    else:
+        weights = taps * pole ** ages.clamp(min=0)
+    return x @ (weights * (ages >= 0)).T
+
+
+def rg_lru(x, r, i, Lambda, wrong=""):
+    h, out = 0, []
+    for t, (x_t, r_t, i_t) in enumerate(steps(x, r, i)):
+        g = (-8 * torch.log1p(Lambda.exp()) * r_t).exp()
+        root = torch.sqrt(1 - g**2) if wrong != "coupled as in a GRU" else 1 - g
+        h = g * h + (root if t or wrong == "a root at the first token" else 1) * i_t * x_t
+        out.append(h)
+    return torch.stack(out, 1)
+
+
+def deltanet(q, k, v, beta, wrong=""):
+    return kda(q, k, v, torch.zeros_like(k), beta, wrong)
+
+
+def gated_deltanet(q, k, v, beta, log_g, wrong=""):
+    return kda(q, k, v, log_g[..., None].expand_as(k), beta, wrong)
+
+
+def kda(q, k, v, log_g, beta, wrong=""):
+    S, o = torch.zeros(B, H, V, K, dtype=F64), []
+    for q_t, k_t, v_t, g_t, b_t in steps(q, k, v, log_g, beta[..., None]):
+        g = g_t.exp()[..., None, :]
+        S = S if wrong == "decay after the step" else g * S
+        old = 0 if wrong == "nothing erased" else read(S, k_t)
+        S = S + outer(v_t - b_t * old if wrong == "the write without its step" else b_t * (v_t - old), k_t)
+        S = g * S if wrong == "decay after the step" else S
+        o.append(read(S, q_t) * (1 if wrong == "no scale" else K**-0.5))
+    return torch.stack(o, 1)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
+
+
+def unit(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
+
+
+def tensors(name):
+    """Own tensors of each layer. No number is near where a form is not smooth: gates between .05 and .95."""
+    q, k, k2 = normal(3, B, T, H, K).unbind()
+    v, row = normal(B, T, H, V, seed=1), 0.05 + 0.9 * unit(B, T, H, seed=2)
+    g, x, y, z = 0.05 + 0.9 * unit(B, T, H, K, seed=3), *normal(3, B, T, E, seed=4).unbind()
+    channel = 0.05 + 0.9 * unit(E, N, seed=5)
+    qkv = {"q": q, "k": k, "v": v}
+    return {
+        "linear_attention": lambda: {**qkv, "q": q.exp(), "k": k.exp()},
+        "retnet": lambda: qkv,
+        "gated_linear_attention": lambda: {**qkv, "log_g": g.log()},
+        "hgrn2": lambda: {"q": q, "f": g, "v": v},
+        "mamba": lambda: {
+            "u": x.mT,
+            "dt": y.mT.exp(),
+            "A": -channel,
+            "B": normal(B, N, T, seed=6),
+            "C": normal(B, N, T, seed=7),
+            "D": normal(E, seed=8),
+        },
+        "mamba2": lambda: {
+            "x": v,
+            "dt": row.exp(),
+            "A": -unit(H, seed=9),
+            "B": normal(B, T, 2, K, seed=6),
+            "C": normal(B, T, 2, K, seed=7),
+            "D": normal(H, seed=8),
+        },
+        # Keys so large that the normaliser is above its floor at half of the tokens.
+        "mlstm": lambda: {
+            "q": q.transpose(1, 2),
+            "k": 2 * k.transpose(1, 2),
+            "v": v.transpose(1, 2),
+            "i": normal(B, H, T, seed=6),
+            "f": normal(B, H, T, seed=7) + 1,
+        },
+        "rwkv4": lambda: {"w": normal(E, seed=8) - 1, "u": normal(E, seed=9), "k": x, "v": y},
+        "rwkv6": lambda: {"r": q, "k": k, "v": v, "w": g.log(), "u": normal(H, K, seed=8)},
+        "rwkv7": lambda: {
+            "r": q,
+            "w": g.log(),
+            "k": k,
+            "v": v,
+            "kk": torch.nn.functional.normalize(k2, dim=-1),
+            "a": 0.05 + 0.9 * unit(B, T, H, K, seed=8),
+        },
+        "h3": lambda: {
+            "q": x,
+            "k": y,
+            "v": z,
+            "shift": normal(E, 4, seed=6),
+            "A": channel,
+            "B": normal(E, N, seed=7),
+            "C": normal(E, N, seed=8),
+            "D": normal(E, seed=9),
+        },
+        "rg_lru": lambda: {
+            "x": x,
+            "r": 0.05 + 0.9 * unit(B, T, E, seed=6),
+            "i": 0.05 + 0.9 * unit(B, T, E, seed=7),
+            "Lambda": normal(E, seed=8) - 3,
+        },
+        "deltanet": lambda: {**qkv, "beta": row},
+        "gated_deltanet": lambda: {**qkv, "beta": row, "log_g": row.flip(1).log()},
+        "kda": lambda: {**qkv, "log_g": g.log(), "beta": row},
+    }[name]()
+
+
+OPTIONS = {"linear_attention": {"normalise": True}}
+LOOPS = {
+    f.__name__: f
+    for f in (
+        *(linear_attention, retnet, gated_linear_attention, hgrn2, mamba, mamba2, mlstm, rwkv4, rwkv6, rwkv7, h3),
+        *(rg_lru, deltanet, gated_deltanet, kda),
+    )
+}
+WRONG = [
+    ("linear_attention", "not normalised"),
+    ("retnet", "heads count from one less"),
+    ("retnet", "decay after the write"),
+    ("retnet", "no scale"),
+    ("gated_linear_attention", "one gate"),
+    ("gated_linear_attention", "decay after the write"),
+    ("gated_linear_attention", "no scale"),
+    ("hgrn2", "no tie"),
+    ("mamba", "no tie"),
+    ("mamba", "no skip"),
+    ("mamba2", "no tie"),
+    ("mamba2", "no skip"),
+    ("mamba2", "groups take turns"),
+    ("mlstm", "no input gate"),
+    ("mlstm", "no absolute value"),
+    ("mlstm", "no floor"),
+    ("rwkv4", "reads after the write"),
+    ("rwkv4", "no bonus"),
+    ("rwkv6", "forgets before it reads"),
+    ("rwkv6", "no bonus"),
+    ("rwkv7", "the two vectors exchanged"),
+    ("rwkv7", "a plus"),
+    ("h3", "the filter turned"),
+    ("h3", "no shift"),
+    ("h3", "no skip"),
+    ("rg_lru", "coupled as in a GRU"),
+    ("rg_lru", "a root at the first token"),
+    ("deltanet", "nothing erased"),
+    ("deltanet", "the write without its step"),
+    ("deltanet", "no scale"),
+    ("gated_deltanet", "decay after the step"),
+    ("gated_deltanet", "nothing erased"),
+    ("kda", "decay after the step"),
+    ("kda", "no scale"),
+]
+
+
+def everything(f, inputs, **options):
+    """Outputs, then the gradients of a sum over them to all inputs."""
+    inputs = {name: x.clone().requires_grad_() for name, x in inputs.items()}
+    o = f(**inputs, **options)
+    probe = torch.cos(torch.arange(o.numel(), dtype=o.dtype))
+    return [o.detach(), *torch.autograd.grad(o.flatten() @ probe, list(inputs.values()))]
+
+
+def distance(found, wanted):
+    """The largest difference of any entry, relative to the largest entry of its tensor."""
+    assert [a.shape for a in found] == [b.shape for b in wanted]
+    return max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(found, wanted, strict=True))
+
+
+def test_each_layer_has_its_loop():
+    public = {name for name, f in inspect.getmembers(forms, inspect.isfunction) if f.__module__ == forms.__name__}
+    assert {name for name in public if not name.startswith("_")} == set(LOOPS) == {name for name, _ in WRONG}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_it_is_its_own_equations(name):
+    """In float64 to 1e-10: sums of some dozens of products, and a normaliser that may be small against them."""
+    found = everything(getattr(forms, name), tensors(name), **OPTIONS.get(name, {}))
+    assert distance(found, everything(LOOPS[name], tensors(name))) < 1e-10
+
+
+@pytest.mark.parametrize(("name", "wrong"), WRONG)
+def test_what_is_easy_to_get_wrong_differs_by_far(name, wrong):
+    found = getattr(forms, name)(**tensors(name), **OPTIONS.get(name, {}))
+    assert distance([found], [LOOPS[name](**tensors(name), wrong=wrong)]) > 1e-3
+
+
+def test_the_general_rule_holds_its_neighbours():
+    """`gla` with a key gate, and the gated delta rule; a first state, and a sequence cut in two."""
+    q, k, v, g, S = normal(2, T, K), normal(2, T, K, seed=1), normal(2, T, V, seed=2), unit(2, T, K), normal(2, V, K)
+    zero, close = torch.zeros_like(k), {"rtol": 1e-12, "atol": 1e-12}  # the same operations, in another order
+    wanted = gla(q, k, v, g, "key", initial_state=S, output_final_state=True)
+    found = general_rule(q, k, v, g, zero, zero, S, True)
+    torch.testing.assert_close(found, wanted, **close)
+    beta, one = unit(2, T, 1, seed=3), g[..., :1]
+    wanted = gated_delta_rule(q, k, v, beta[..., 0], one[..., 0], initial_state=S, output_final_state=True)
+    inputs = [q, k, beta * v, one.expand_as(k), beta * one * k, k]
+    torch.testing.assert_close(general_rule(*inputs, S, True), wanted, **close)
+    o, S = general_rule(*(x[:, :3] for x in inputs), S, True)
+    o_later, S = general_rule(*(x[:, 3:] for x in inputs), S, True)
+    torch.testing.assert_close((torch.cat([o, o_later], 1), S), wanted, **close)
+    assert torch.equal(general_rule(*inputs), general_rule(*inputs, torch.zeros(V, K, dtype=F64)))
+
+
+def test_what_is_large_or_small_in_a_normaliser_stays_finite():
+    """Writes of exp(1000) and exp(-1000): both layers divide by the largest, in the normaliser too."""
+    own = tensors("mlstm")
+    for shift in (1000.0, -1000.0):
+        h = forms.mlstm(**{**own, "i": own["i"] + shift})
+        assert h.isfinite().all() and (h.abs().max() == 0) == (shift < 0)  # below the floor of 1, or above it
+    own = tensors("rwkv4")
+    wanted = forms.rwkv4(**own)
+    for shift in (1000.0, -1000.0):
+        found = forms.rwkv4(**{**own, "k": own["k"] + shift})
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)  # k + 1000 itself is rounded to 1e-13
+
+
+def test_a_decay_of_ones_own_and_heads_that_share():
+    q, k, v = (tensors("retnet")[name] for name in "qkv")
+    ones = forms.retnet(q, k, v, decay=torch.ones(H, dtype=F64), scale=1.0)
+    torch.testing.assert_close(ones, forms.linear_attention(q, k, v, scale=1.0), rtol=1e-12, atol=1e-12)
+    own = tensors("mamba2")
+    each = {**own, **{name: own[name].repeat_interleave(2, dim=2) for name in "BC"}}
+    torch.testing.assert_close(forms.mamba2(**own), forms.mamba2(**each), rtol=1e-12, atol=1e-12)
+    without = {name: x for name, x in own.items() if name != "D"}
+    zero = forms.mamba2(**{**own, "D": torch.zeros(H, dtype=F64)})
+    torch.testing.assert_close(forms.mamba2(**without), zero, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "error", "words"),
+    [
+        ("retnet", {"k": torch.ones(B, T, H, K + 1, dtype=F64)}, ValueError, r"k must be of shape \(B, T, H, K\) with"),
+        ("retnet", {"v": torch.ones(B, T, H, V)}, ValueError, "v must be of q's dtype"),
+        ("retnet", {"q": [1.0]}, TypeError, "q must be a torch tensor"),
+        ("retnet", {"decay": torch.full((H,), 1.5, dtype=F64)}, ValueError, r"decay must be in \[0, 1\]"),
+        ("retnet", {"scale": "half"}, TypeError, "scale must be a finite number"),
+        ("gated_linear_attention", {"log_g": unit(B, T, H, K)}, ValueError, "log_g must be a logarithm of gates"),
+        ("hgrn2", {"f": normal(B, T, H, K)}, ValueError, r"f must be in \[0, 1\]"),
+        ("mamba", {"A": unit(E, N)}, ValueError, "dt A must be a logarithm of gates"),
+        ("mamba2", {name: normal(B, T, 3, K) for name in "BC"}, ValueError, "B must be of a number of groups that"),
+        ("mamba2", {"D": normal(H + 1)}, ValueError, "D must be of shape"),
+        ("rwkv7", {"a": normal(B, T, H)}, ValueError, r"a must be of shape \(B, T, H, K\)"),
+        ("h3", {"A": -unit(E, N)}, ValueError, r"A must be in \[0, 1\]"),
+        ("rg_lru", {"i": normal(B, T, E)}, ValueError, r"i must be in \[0, 1\]"),
+        ("kda", {"k": torch.full((B, T, H, K), torch.nan, dtype=F64)}, ValueError, "k must be finite"),
+        ("linear_attention", {"normalise": 2}, ValueError, "normalise must be one of"),
+    ],
+)
+def test_bad_arguments_are_named(name, change, error, words):
+    with pytest.raises(error, match=words):
+        getattr(forms, name)(**{**tensors(name), **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"a": torch.ones(T, K + 1)}, rf"a must be of shape \(..., {T}, {K}\), the last axes of k; got"),
+        ({"b": torch.ones(T, K, dtype=F64)}, "b must be of k's dtype"),
+        ({"decay": torch.full((T, K), -0.1)}, r"decay must be in \[0, 1\]"),
+        ({"decay": torch.ones(T)}, r"decay must be a tensor with at least 2 axes"),
+        ({"output_final_state": 2}, "output_final_state must be one of"),
+    ],
+)
+def test_bad_arguments_of_the_general_rule_are_named(change, words):
+    good = {name: torch.ones(T, V if name == "v" else K) for name in ("q", "k", "v", "decay", "a", "b")}
+    with pytest.raises(ValueError, match=words):
+        general_rule(**{**good, **change})
