@@ -4,10 +4,12 @@ Each loop can be told to go wrong in a way that is easy to go wrong in: then it 
 """
 
 import inspect
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from libraries import in_fla, needs_fla, transformers
 from scipy.signal import lfilter
 
 from glalib import architectures as forms
@@ -311,7 +313,7 @@ def everything(f, inputs, **options):
     """Outputs, then the gradients of a sum over them to all inputs."""
     inputs = {name: x.clone().requires_grad_() for name, x in inputs.items()}
     o = f(**inputs, **options)
-    probe = torch.cos(torch.arange(o.numel(), dtype=o.dtype))
+    probe = torch.cos(torch.arange(o.numel(), dtype=F64)).to(o.dtype)
     return [o.detach(), *torch.autograd.grad(o.flatten() @ probe, list(inputs.values()))]
 
 
@@ -420,3 +422,148 @@ def test_bad_arguments_of_the_general_rule_are_named(change, words):
     good = {name: torch.ones(T, V if name == "v" else K) for name in ("q", "k", "v", "decay", "a", "b")}
     with pytest.raises(ValueError, match=words):
         general_rule(**{**good, **change})
+
+
+SINGLE = 1e-4  # theirs is computed in float32: some hundred roundings, of 6e-8 each, and a margin of ten
+DOUBLE = 1e-10  # theirs is computed in float64 where its inputs are; but what comes back through a cast is rounded
+
+FLA = """
+def first(x):
+    return x.transpose(1, 2)  # heads before tokens
+
+
+def dplr(r, w, k, v, kk, a):
+    f = load("generalized_delta_rule/dplr/naive").dplr_recurrence  # it divides queries by sqrt(K)
+    return first(f(*map(first, (r * r.shape[-1] ** 0.5, k, v, -kk, a * kk, w)))[0])
+
+
+def lru(x, r, i, Lambda):
+    log_g = -8 * torch.nn.functional.softplus(Lambda) * r
+    root = torch.cat([torch.ones_like(x[:, :1]), (1 - (2 * log_g[:, 1:]).exp()).sqrt()], 1)
+    return load("hgrn/naive").naive_recurrent_hgrn(root * i * x, log_g)[0]
+
+
+def mamba2(x, dt, A, B, C, D):
+    q, k = (z.repeat_interleave(x.shape[2] // z.shape[2], dim=2) for z in (C, B))
+    f = load("simple_gla/naive").naive_recurrent_simple_gla
+    return f(q, k, dt[..., None] * x, dt * A, scale=1.0)[0] + D[:, None] * x
+
+
+gated = load("gated_delta_rule/naive")
+FORMS = {
+    "linear_attention": lambda **x: load("linear_attn/naive").naive_recurrent_linear_attn(**x, normalize=True)[0],
+    "retnet": lambda q, k, v: first(load("retention/naive").naive_retention(first(q), first(k), first(v))),
+    "gated_linear_attention": lambda q, k, v, log_g: load("gla/naive").naive_recurrent_gla(q, k, v, log_g)[0],
+    "hgrn2": lambda q, f, v: load("gla/naive").naive_recurrent_gla(q * q.shape[-1] ** 0.5, 1 - f, v, f.log())[0],
+    "mamba2": mamba2,
+    "rwkv6": lambda r, k, v, w, u: first(
+        load("rwkv6/recurrent_naive").naive_recurrent_rwkv6(*map(first, (r, k, v, w)), u, scale=1.0)[0]
+    ),
+    "rwkv7": dplr,
+    "rg_lru": lru,
+    "deltanet": lambda q, k, v, beta: first(
+        load("delta_rule/naive").delta_rule_recurrence(*map(first, (q, k, v, beta)))[0]
+    ),
+    "gated_deltanet": lambda q, k, v, beta, log_g: gated.naive_recurrent_gated_delta_rule(q, k, v, beta, log_g)[0],
+    "kda": lambda q, k, v, log_g, beta: load("kda/naive").naive_recurrent_kda(q, k, v, log_g, beta)[0],
+}
+found = {}
+for name, f in FORMS.items():
+    inputs = {key: x.clone().requires_grad_() for key, x in told[name].items()}
+    o = f(**inputs)
+    probe = torch.cos(torch.arange(o.numel(), dtype=torch.float64)).float()
+    found[name] = [o.detach(), *torch.autograd.grad(o.flatten() @ probe, list(inputs.values()))]
+"""
+
+
+def rounded(name):
+    """Own tensors that float32 holds exactly, so that both sides begin with the same numbers."""
+    return {key: x.float() for key, x in tensors(name).items()}
+
+
+def agrees(found, name, tolerance, **options):
+    o, *slopes = everything(getattr(forms, name), {key: x.double() for key, x in rounded(name).items()}, **options)
+    assert distance([found[0].double()], [o]) < tolerance
+    assert distance([x.double() for x in found[1:]], slopes) < SINGLE
+
+
+@needs_fla
+def test_flash_linear_attention_agrees(tmp_path):
+    """Its reference files, on the same numbers, in outputs and in gradients to all own tensors."""
+    found = in_fla(FLA, {name: rounded(name) for name in LOOPS}, tmp_path)
+    assert len(found) == 11
+    for name, theirs in found.items():
+        agrees(theirs, name, SINGLE, **OPTIONS.get(name, {}))
+
+
+TRANSFORMERS = [  # layer, module, its function of our own tensors, tolerance
+    ("mamba", "mamba", lambda m, **x: m.mamba_selective_scan(*x.values()), DOUBLE),
+    ("mlstm", "xlstm", lambda m, **x: m.mlstm_recurrent_sequence_native(*x.values(), eps=0.0, dtype_state=F64), DOUBLE),
+    ("mamba2", "mamba2", lambda m, x, dt, A, B, C, D: m.mamba2_chunk_scan(x, dt, A, B, C, 3, D), SINGLE),
+    ("rwkv4", "rwkv", lambda m, **x: m.rwkv_linear_attention_cpu(*x.values())[0], SINGLE),
+    ("gated_deltanet", "qwen3_next", lambda m, **x: m.torch_recurrent_gated_delta_rule(**x)[0], SINGLE),
+    ("gated_deltanet", "qwen3_next", lambda m, **x: m.torch_chunk_gated_delta_rule(**x)[0], SINGLE),
+    ("gated_deltanet", "olmo_hybrid", lambda m, **x: m.torch_recurrent_gated_delta_rule(**x)[0], SINGLE),
+    ("kda", "kimi_linear", lambda m, **x: m.recurrent_kimi_delta_attention(**x)[0], SINGLE),
+]
+LONG = {"q": "query", "k": "key", "v": "value", "log_g": "g"}
+
+
+@pytest.mark.parametrize(("name", "model", "f", "tolerance"), TRANSFORMERS)
+def test_transformers_agrees(name, model, f, tolerance):
+    module = transformers(model)
+    inputs = rounded(name)
+    if tolerance == DOUBLE:
+        inputs = {key: x.double() for key, x in inputs.items()}
+    if name in ("gated_deltanet", "kda"):
+        inputs = {LONG.get(key, key): x for key, x in inputs.items()}
+        rest = {"initial_state": None, "output_final_state": False}
+        agrees(everything(partial(f, module), inputs, **rest), name, tolerance)
+    else:
+        agrees(everything(partial(f, module), inputs), name, tolerance)
+
+
+def test_transformers_rg_lru_agrees():
+    """RecurrentGemma's module makes its gates of x, by a matrix for each head: they are made of x here too."""
+    module = transformers("recurrent_gemma")
+    own, heads = rounded("rg_lru"), 2
+    config = type("Config", (), {"num_attention_heads": heads, "lru_width": E})
+    layer = module.RecurrentGemmaRglru(config)
+    with torch.no_grad():
+        layer.recurrent_param.copy_(own["Lambda"])
+        for seed, gate in enumerate(("input", "recurrent")):
+            getattr(layer, f"{gate}_gate_weight").copy_(normal(heads, E // heads, E // heads, seed=seed))
+            getattr(layer, f"{gate}_gate_bias").copy_(normal(heads, E // heads, seed=seed + 2))
+
+    def made(x, gate):
+        weight, bias = getattr(layer, f"{gate}_gate_weight").double(), getattr(layer, f"{gate}_gate_bias").double()
+        return (torch.einsum("bthi,hij->bthj", x.unflatten(-1, (heads, -1)), weight) + bias).sigmoid().flatten(-2)
+
+    def ours(x):
+        return forms.rg_lru(x, made(x, "recurrent"), made(x, "input"), own["Lambda"].double())
+
+    theirs = everything(lambda x: layer(x, torch.arange(T).expand(B, -1)), {"x": own["x"]})
+    assert distance([x.double() for x in theirs], everything(ours, {"x": own["x"].double()})) < SINGLE
+
+
+def test_transformers_lightning_attention_agrees():
+    """MiniMax's module, with its norm and output projection taken out and its output gate at a half."""
+    module = transformers("minimax")
+    width = H * K
+    config = module.MiniMaxConfig(
+        hidden_size=width, num_attention_heads=H, num_key_value_heads=H, head_dim=K, num_hidden_layers=2, block_size=3
+    )
+    layer = module.MiniMaxLightningAttention(config, 0).double()
+    layer.norm = layer.out_proj = torch.nn.Identity()
+    torch.nn.init.zeros_(layer.output_gate.weight)
+    with torch.no_grad():
+        layer.qkv_proj.weight.copy_(normal(3 * width, width, seed=1))
+
+    def ours(x):
+        made = layer.act_fn(layer.qkv_proj(x)).unflatten(-1, (H, 3 * K))
+        decay = torch.exp(-layer.slope_rate[:, 0, 0])
+        return forms.retnet(*made.split(K, -1), decay=decay, scale=1.0).flatten(-2) / 2
+
+    x = {"x": normal(B, T, width, seed=2)}
+    found = everything(lambda x: layer(x, None, None)[0], x)
+    assert distance(found, everything(ours, x)) < SINGLE  # it computes its decays in float32

@@ -1,13 +1,10 @@
 """The gated delta rule's forms against its products written out, in outputs, states and gradients; errors."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from libraries import in_fla, needs_fla
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import grad, vmap
 
@@ -180,20 +177,8 @@ def test_bad_arguments_are_named(change, error, words):
 
 
 REFERENCE = """
-import importlib.util, sys, torch
-
-folder, file = sys.argv[1:]
-sys.path.insert(0, folder)
-
-
-def load(op):
-    spec = importlib.util.spec_from_file_location(f"fla_{op}", f"{folder}/fla/ops/{op}/naive.py")
-    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
-    return module
-
-
-plain, gated = load("delta_rule"), load("gated_delta_rule")
-q, k, v, beta, g, state = torch.load(file)
+plain, gated = load("delta_rule/naive"), load("gated_delta_rule/naive")
+q, k, v, beta, g, state = told
 found = {"plain": plain.delta_rule_recurrence(q, k, v, beta, state)}
 if q.shape[-2] % 32 == 0:
     found["plain in chunks"] = plain.delta_rule_chunkwise(q, k, v, beta)
@@ -204,19 +189,16 @@ for name, (o, last) in {
     "gated in chunks": gated.naive_chunk_gated_delta_rule(q, k, v, beta=beta, g=g, **options),
 }.items():
     found[name] = o.transpose(1, 2), last
-torch.save(found, file)
 """
 
 
-@pytest.mark.skipif(not os.environ.get("GLALIB_FLA"), reason="GLALIB_FLA: a folder with fla and einops, unpacked")
+@needs_fla
 @pytest.mark.parametrize("T", [1, 64, 128])
 def test_flash_linear_attention_agrees(T, tmp_path):
     """Its reference functions, in a process of their own in float32: recurrent and in chunks, with decays or not."""
     q, k, v, beta, S, g = (x.float() for x in problem("long", "mild", T, 8, 6, leads=((2, 3),) * 6))
-    file = tmp_path / "told.pt"
-    torch.save((q * 8**0.5, k, v, beta, g, S.mT.contiguous()), file)  # it divides queries by sqrt(dk); key x value
-    subprocess.run([sys.executable, "-c", REFERENCE, os.environ["GLALIB_FLA"], str(file)], check=True, timeout=300)
-    found = torch.load(file)
+    told = (q * 8**0.5, k, v, beta, g, S.mT.contiguous())  # it divides queries by sqrt(dk); key x value
+    found = in_fla(REFERENCE, told, tmp_path)
     assert len(found) == 3 + (T % 32 == 0)
     for name, (o, last) in found.items():
         first = None if name == "plain in chunks" else S.double()
