@@ -21,6 +21,9 @@ The rooms, in the order in which data flows through them:
     gates       from weights to gate values and back; a layer makes its gates, by a sigmoid, in `layer`
     attention   the gated recurrence and its equal forms
     delta_attention     the recurrence of the gated delta rule, token by token and in chunks
+    general_rule    a diagonal less a matrix of rank one: the recurrence that holds the others, token by token
+    architectures   RetNet, Mamba, RWKV and other layers in use, each from its own tensors
+    catalogue   the same layers as data: how each forgets, writes and erases, and what of the book speaks of it
     own_gate    a gate of one's own, a torch module
     layer       one layer: its weights and gates, what it writes and what is read of it
     model       the recurrence as a module, and the construction of Eq. (9)

@@ -31,8 +31,10 @@ LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "_build", ".hypothesis", "__p
 FIRST = {
     "_check.py": ["prompts", "risk", "package", "gates"],
     "_records.py": ["wpgd"],
+    "architectures.py": ["architectures", "catalogue"],
     "attention.py": ["attention"],
     "baselines.py": ["simulate"],
+    "catalogue.py": ["catalogue"],
     "checkpoint.py": ["checkpoint", "training"],
     "cli.py": ["package"],
     "constant_gate.py": ["constant_gates"],
@@ -46,6 +48,7 @@ FIRST = {
     "files.py": ["training", "sweep"],
     "fingerprints.py": ["sweep", "training"],
     "gates.py": ["gates", "model"],
+    "general_rule.py": ["architectures"],
     "layer.py": ["model", "depth", "vector_gates", "own"],
     "model.py": ["model", "depth", "vector_gates"],
     "fixed_points.py": ["precision", "landscape"],

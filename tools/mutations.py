@@ -337,4 +337,25 @@ MUTATIONS = [
         "float(dist.n) - np.cumsum(counts)",
         "float(dist.n) - np.cumsum(counts) + 1",
     ),
+    # Layers in use.
+    Mutation(
+        "what the general rule erases", "general_rule.py", "- erased[..., :, None] *", "- 0.9 * erased[..., :, None] *"
+    ),
+    Mutation("RetNet's slowest head", "architectures.py", "2 ** (-5 - torch.arange", "2 ** (-4 - torch.arange"),
+    Mutation("the tie of HGRN-2", "architectures.py", "gla(q, 1 - f, v, f,", "gla(q, 1 - 0.9 * f, v, f,"),
+    Mutation("the tie of Mamba", "architectures.py", "(dt * u)[..., None], gates", "u[..., None], gates"),
+    Mutation("the tie of Mamba-2", "architectures.py", "dt[..., None] * x, _exp", "x, _exp"),
+    Mutation(
+        "the floor of mLSTM's normaliser",
+        "architectures.py",
+        "torch.maximum(total.abs(), (-m)",
+        "torch.maximum(total.abs(), (-2 * m)",
+    ),
+    Mutation("RWKV-4's bonus", "architectures.py", "+ u.exp()[:, None, None] * written", "+ written"),
+    Mutation("RWKV reads before it writes", "architectures.py", "pad(gates, (0, 0, 1, 0))[..., :-1, :]", "gates"),
+    Mutation("what KDA erases", "architectures.py", "g, step * g * k, k))", "g, step * k, k))"),
+    Mutation("what RWKV-7 erases", "architectures.py", "kk, a * kk)", "a * kk, kk)"),
+    Mutation("H3's filter", "architectures.py", "taps = shift.flip(-1)", "taps = shift"),
+    Mutation("the tie of the RG-LRU", "architectures.py", "torch.expm1(2 * log_g", "torch.expm1(log_g"),
+    Mutation("whose weights may fall", "catalogue.py", 'self.writes != "whole"', 'self.writes != "tied to the gate"'),
 ]

@@ -1,0 +1,282 @@
+"""What each layer of `architectures` can set: how it forgets, writes and erases, and who of these reads the token.
+
+One record a layer, as data: tables and pictures are made of it, and tests hold each entry to what the layer does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Forgets = Literal["never", "at a fixed rate", "by its token"]
+Writes = Literal["whole", "tied to the gate", "by a gate of its own"]
+Side = Literal["none", "scalar", "key", "value"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer in use, with its function in `architectures`.
+
+    name        as its authors call it; cite: the entries of the bibliography
+    form        the function of `architectures`
+    forgets     "never", "at a fixed rate" or "by its token": whether its forget gate reads data; gate: how it is made
+    writes      "whole", "tied to the gate" or "by a gate of its own"; write: the factor of what is written
+    erases      whether it takes off what it holds along a key, as a delta rule does
+    side        what a gate acts on: "none", "scalar", "key" or "value"
+    over        what an output is divided by, "" if by nothing
+    shift       what of the tokens before it a key or an output sees, beyond the state, "" if nothing
+    theorems    statements of the book that speak of it
+    breaks      which of their hypotheses it does not keep
+    """
+
+    name: str
+    cite: tuple[str, ...]
+    form: str
+    forgets: Forgets
+    gate: str
+    writes: Writes
+    write: str
+    erases: bool
+    side: Side
+    over: str
+    shift: str
+    theorems: tuple[str, ...]
+    breaks: str
+
+    @property
+    def may_fall(self) -> bool:
+        """Whether one channel's weights may fall from a token to the next, and as steeply as one likes.
+
+        The weight of a token is what it writes, times what later gates leave of it. If all is written whole, it never
+        falls. Erasing counts as forgetting here, by as much as is written: so it ties the write to the gate.
+        """
+        return self.writes != "whole"
+
+
+LAYERS = (
+    Layer(
+        "Linear attention",
+        ("katharopoulos2020transformers",),
+        "linear_attention",
+        "never",
+        "1",
+        "whole",
+        "1",
+        False,
+        "none",
+        "$q^\\top \\sum_i k_i$, in the original",
+        "",
+        ("cor-linear-attention",),
+        "In the original keys are features of one sign, and outputs are divided.",
+    ),
+    Layer(
+        "RetNet",
+        ("sun2023retentive",),
+        "retnet",
+        "at a fixed rate",
+        "a constant of the head",
+        "whole",
+        "1",
+        False,
+        "scalar",
+        "",
+        "",
+        ("prop-constant-gate", "prop-drift-constant"),
+        "The rotation of queries and keys makes $P$ depend on a token's age.",
+    ),
+    Layer(
+        "H3",
+        ("fu2023hungry",),
+        "h3",
+        "at a fixed rate",
+        "constants of each channel",
+        "whole",
+        "1",
+        False,
+        "key",
+        "",
+        "of the keys, a learned filter",
+        ("def-wpgd", "prop-token-shift"),
+        "Products are channel by channel, so $P$ is diagonal; several states of a channel are added, with any signs.",
+    ),
+    Layer(
+        "RWKV-4",
+        ("peng2023rwkv",),
+        "rwkv4",
+        "at a fixed rate",
+        "$e^{-e^{w}}$, a constant of each channel",
+        "by a gate of its own",
+        "$e^{k}$",
+        False,
+        "scalar",
+        "the sum of what is written",
+        "outputs see the state before the token",
+        ("thm-writes",),
+        "No product of a query and a key: a mean of values, whatever the query's features are.",
+    ),
+    Layer(
+        "GLA",
+        ("yang2024gated",),
+        "gated_linear_attention",
+        "by its token",
+        "a sigmoid to the power $\\frac1{16}$",
+        "whole",
+        "1",
+        False,
+        "key",
+        "",
+        "",
+        ("thm-vector-gate", "prop-key-side-reversal", "prop-ceiling-heads"),
+        "Gates read the token: where that is the example, see the page on gates that read.",
+    ),
+    Layer(
+        "RWKV-6",
+        ("peng2024eagle",),
+        "rwkv6",
+        "by its token",
+        "$e^{-e^{w}}$",
+        "whole",
+        "1, and a bonus for the token itself",
+        False,
+        "key",
+        "",
+        "outputs see the state before the token",
+        ("thm-vector-gate", "prop-key-side-reversal", "prop-token-shift"),
+        "The query's own gate does not count; and as for GLA.",
+    ),
+    Layer(
+        "HGRN-2",
+        ("qin2024hgrn2",),
+        "hgrn2",
+        "by its token",
+        "a sigmoid above a floor",
+        "tied to the gate",
+        "$1 - g$",
+        False,
+        "key",
+        "",
+        "",
+        ("thm-writes",),
+        "Keys are the writes: what a key reads of the features, its gate reads too.",
+    ),
+    Layer(
+        "Mamba",
+        ("gu2024mamba",),
+        "mamba",
+        "by its token",
+        "$e^{\\Delta A}$, a rate for each state",
+        "tied to the gate",
+        "$\\Delta$",
+        False,
+        "key",
+        "",
+        "a short convolution before it",
+        ("thm-writes", "prop-ties", "prop-token-shift"),
+        "Each value channel has gates of its own; gates read the tokens.",
+    ),
+    Layer(
+        "Mamba-2",
+        ("dao2024transformers",),
+        "mamba2",
+        "by its token",
+        "$e^{\\Delta A}$",
+        "tied to the gate",
+        "$\\Delta$",
+        False,
+        "scalar",
+        "",
+        "a short convolution before it",
+        ("thm-writes", "prop-ties", "thm-heads"),
+        "Gates read the tokens; the heads of a group share queries and keys.",
+    ),
+    Layer(
+        "RG-LRU",
+        ("de2024griffin",),
+        "rg_lru",
+        "by its token",
+        "$e^{-8 \\ln(1 + e^{\\Lambda})\\, r}$",
+        "by a gate of its own",
+        "$\\sqrt{1 - g^2}$ times a gate",
+        False,
+        "value",
+        "",
+        "a short convolution before it",
+        ("prop-ties",),
+        "No keys and no queries: a mean of inputs, channel by channel.",
+    ),
+    Layer(
+        "mLSTM",
+        ("beck2024xlstm",),
+        "mlstm",
+        "by its token",
+        "a sigmoid",
+        "by a gate of its own",
+        "$e^{i}$",
+        False,
+        "scalar",
+        "$\\max(\\lvert q^\\top n \\rvert, 1)$",
+        "",
+        ("thm-writes", "prop-normaliser"),
+        "Gates read the token.",
+    ),
+    Layer(
+        "DeltaNet",
+        ("schlag2021linear", "yang2024parallelizing"),
+        "deltanet",
+        "never",
+        "1",
+        "by a gate of its own",
+        "$\\beta$",
+        True,
+        "none",
+        "",
+        "",
+        ("thm-delta-risk", "thm-delta-unit", "thm-delta-order"),
+        "Steps read the token; keys pass a short convolution and a nonlinearity before they get length one.",
+    ),
+    Layer(
+        "Gated DeltaNet",
+        ("yang2025gated",),
+        "gated_deltanet",
+        "by its token",
+        "$e^{\\Delta A}$",
+        "by a gate of its own",
+        "$\\beta$",
+        True,
+        "scalar",
+        "",
+        "a short convolution before it",
+        ("thm-delta-risk", "thm-delta-unit", "thm-delta-switch"),
+        "Gates and steps read the tokens.",
+    ),
+    Layer(
+        "KDA",
+        ("kimi2025linear",),
+        "kda",
+        "by its token",
+        "$e^{\\Delta A}$, for each channel",
+        "by a gate of its own",
+        "$\\beta$",
+        True,
+        "key",
+        "",
+        "a short convolution before it",
+        ("thm-delta-risk",),
+        "One decay for each key channel: the recursion of the theorem has one number.",
+    ),
+    Layer(
+        "RWKV-7",
+        ("peng2025rwkv7",),
+        "rwkv7",
+        "by its token",
+        "$e^{w}$",
+        "by a gate of its own",
+        "in its key",
+        True,
+        "key",
+        "",
+        "keys and values mix with the token before",
+        (),
+        "It reads along one vector, erases along another and writes along a third.",
+    ),
+)
