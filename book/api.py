@@ -2,6 +2,7 @@
 
     {symbols}          the symbols it lists, from symbols.yml; all of them, with their places, if it lists none
     {api} MODULE       the names of a module of glalib that it lists, from their signatures and docstrings
+    {layers} TABLE     one of two tables of the layers in use, from glalib.catalogue: levers or statements
 
 Docstrings are plain text that reads as Markdown; indented lines in them are formulas.
 """
@@ -81,7 +82,46 @@ class Api(Generated):
         return str(found.replace(parameters=plain, return_annotation=found.empty))
 
 
+COLUMNS = {
+    "levers": {
+        "layer": lambda layer: f"{layer.name} {{cite:p}}`{','.join(layer.cite)}`",
+        "forgets": lambda layer: layer.forgets if layer.side == "none" else f"{layer.forgets}: {layer.gate}",
+        "gates act on": lambda layer: {"scalar": "the state", "none": ""}.get(layer.side, f"{layer.side} channels"),
+        "writes": lambda layer: layer.writes if layer.write == "1" else f"{layer.writes}: {layer.write}",
+        "erases": lambda layer: "yes" if layer.erases else "",
+        "divides by": lambda layer: layer.over,
+        "sees besides": lambda layer: layer.shift,
+    },
+    "statements": {
+        "layer": lambda layer: layer.name,
+        "weights fall": lambda layer: "by any factor" if layer.may_fall else "never",
+        "what speaks of it": lambda layer: ", ".join(f"{{prf:ref}}`{label}`" for label in layer.theorems) or "none yet",
+        "what it does not keep": lambda layer: layer.breaks,
+    },
+}
+
+
+def layers_table(name):
+    """The lines of a table of the layers in use."""
+    columns, catalogue = COLUMNS[name], importlib.import_module("glalib.catalogue")
+    yield f"| {' | '.join(columns)} |"
+    yield "|" + "---|" * len(columns)
+    for layer in catalogue.LAYERS:
+        yield f"| {' | '.join(show(layer) for show in columns.values())} |"
+
+
+class Layers(Generated):
+    """A table of the layers in use, a row a record."""
+
+    required_arguments = 1
+
+    def lines(self, claims):
+        self.env.note_dependency(importlib.import_module("glalib.catalogue").__file__)
+        yield from layers_table(self.arguments[0])
+
+
 def setup(app):
     app.add_directive("symbols", Symbols)
+    app.add_directive("layers", Layers)
     app.add_directive("api", Api)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linprog, minimize, minimize_scalar
+from scipy.optimize import brentq, linprog, minimize, minimize_scalar
 from torch import nn
 
 from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, simulate_risk
@@ -120,6 +120,56 @@ def test_a_coupled_head_simulated_in_the_wrong_order():
     assert weights / 1e-3 == pytest.approx(dist.expand(best.omega), rel=0.02)  # what a thousandth forgets
     found = simulate_risk(layer, dist, 20_000, generator=torch.Generator().manual_seed(0), tokens=DELIMITED)
     assert abs(found.risk - best.risk) < 5 * found.stderr < 0.5 * (forget.risk - best.risk)
+
+
+TIES = {  # the factor of a write as a function of the gate, and the interval of gates
+    "whole": (lambda g: 0 * g + 1, (0.2, 0.9)),
+    "coupled": (lambda g: 1 - g, (0.1, 0.95)),
+    "step": (lambda g: -np.log(g) / 0.7, (0.3, 0.99)),
+    "leaky": (lambda g: 1 - 0.5 * g, (0.05, 1.0)),
+    "grows": (lambda g: 0.1 + g**2, (0.05, 1.0)),
+}
+
+
+@pytest.mark.claim("prop-ties")
+@pytest.mark.parametrize("tie", TIES)
+def test_a_search_finds_no_steeper_fall_and_one_that_is_as_steep(tie):
+    """The ratio of two neighbours, maximised over all gates of four tokens and a query, from many starts."""
+    phi, (low, high) = TIES[tie]
+    grid = np.linspace(low, high, 100_001)  # a monotone function, or one minimum: the grid is right to 1e-8
+    bound = phi(grid).max() / (phi(grid) / grid).min()
+    rng = np.random.default_rng(0)
+
+    def steeper(g, i):
+        """Minus the logarithm of the fall from token i to the next."""
+        omega = products(phi(g[:-1]), g)
+        return np.log(omega[i + 1] / omega[i])
+
+    for i in range(3):
+        starts = rng.uniform(low, high, size=(6, 5))
+        found = [minimize(steeper, g, (i,), method="L-BFGS-B", bounds=[(low, high)] * 5).fun for g in starts]
+        assert bound * (1 - 1e-3) < np.exp(-min(found)) < bound * (1 + 1e-6)
+
+
+@pytest.mark.claim("prop-ties")
+@given(n=st.integers(1, 6), zero=st.sampled_from([0.4, 0.7, 1.0]), spread=st.floats(0, 3), seed=SEEDS)
+def test_a_tie_with_a_zero_gives_every_weighting(n, zero, spread, seed):
+    """Also where the zero is no gate of one: each gate by bisection, from the last token to the first."""
+    omega = 10 ** np.random.default_rng(seed).uniform(-spread, spread, size=n)
+    low, query = 0.25, 0.6
+
+    def phi(g, wanted=0.0):
+        return abs(g - zero) * (1 + g) - wanted
+
+    factor = phi(low) * query * low**n / omega.max()
+    g, c = np.append(np.zeros(n), query), query
+    for i in reversed(range(n)):
+        g[i] = brentq(phi, low, zero, (factor * omega[i] / c,), xtol=1e-15)
+        c *= g[i]
+    # A write is a difference to the zero, known to 1e-16 of one, and no smaller than this:
+    least = factor * omega.min()
+    assert np.allclose(products(phi(g[:-1]), g) / factor, omega, rtol=1e-14 / least + 1e-12)
+    assert g.min() >= low and g.max() <= 1
 
 
 def maps_risk(dist, Q):

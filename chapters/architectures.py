@@ -1,0 +1,363 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+#   settles: which layers in use are settings of one recurrence, which of them can make
+#     weights fall, and what of this book speaks of each
+# ---
+
+# %% [markdown]
+# # Real architectures on one scale
+#
+# Which statements of this book speak of the layer that you use?
+#
+# RetNet, Mamba, RWKV and their kin have names of their own for everything. Under the names there are three levers: what the layer forgets, how strongly it writes, and whether it erases what it holds before it writes. A fourth question cuts across them: which of the levers read the token?
+#
+# This page sets fifteen layers on that scale. Each is a function of its own tensors that runs on the recurrence of this book, and is held to its authors' equations, to reference code of two libraries, and to its row in the tables below. One new statement says how steeply the weights of a layer can fall, which decides whether the better task may come first ({doc}`scalar_gates`).
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-architectures", "caption": "Fifteen layers by their levers; in the bottom row all is written whole, and there the weights of a channel never fall. From left to right, how a layer forgets; from bottom to top, how it writes. Filled diamonds erase before they write, open circles do not."}}
+from collections import defaultdict
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from glalib import gla, plotting, wpgd_step
+from glalib.architectures import hgrn2, mamba2, mlstm, retnet
+from glalib.catalogue import LAYERS
+from glalib.gates import gates_to_weights
+
+plotting.use_style()
+COLUMNS = {
+    "never": 0,
+    "at a fixed rate": 1,
+    "by its token,\nas a whole": 2,
+    "by its token,\nchannel by channel": 3,
+}
+ROWS = {"whole": 0, "tied to the gate": 1, "by a gate of its own": 2}
+cells, places = defaultdict(list), {}
+for layer in LAYERS:
+    how = list(COLUMNS).index(layer.forgets) if layer.forgets in COLUMNS else 2
+    column = how + (how == 2 and layer.side in ("key", "value"))
+    cells[column, ROWS[layer.writes]].append(layer)
+fig, ax = plt.subplots(figsize=(6.4, 3.9))
+for (column, row), layers in cells.items():
+    for i, layer in enumerate(layers):
+        x, y = column + 0.08, row + 0.5 + 0.29 * ((len(layers) - 1) / 2 - i)
+        places[layer.name] = (x, y)
+        look = {"color": plotting.TASKS[1 if layer.erases else 0]}
+        look |= {"marker": "D"} if layer.erases else {"marker": "o", "mfc": "none"}
+        ax.plot([x], [y], ms=6, **look)
+        ax.text(x + 0.07, y, layer.name.replace("Gated D", "Gated\nD"), va="center")
+ax.vlines([1, 2, 3], 0, 3, color="0.8", lw=1)
+ax.hlines([1, 2], 0, 4, color="0.8", lw=1)
+ax.set_xticks(np.arange(4) + 0.5, COLUMNS)
+ax.set_yticks(
+    np.arange(3) + 0.5, ["whole", "tied to\nthe gate", "by a gate\nof its own"]
+)
+ax.tick_params(length=0)
+_ = ax.set(xlim=(0, 4), ylim=(0, 3), xlabel="forgets", ylabel="writes")
+
+# %% tags=["remove-input"]
+plotting.FigureData(
+    "architectures",
+    {
+        "layer": list(places),
+        "forgets": [
+            layer.forgets
+            for layer in sorted(LAYERS, key=lambda a: list(places).index(a.name))
+        ],
+        "x": [x for x, _ in places.values()],
+        "y": [y for _, y in places.values()],
+    },
+    figure=fig,
+    seed="none",
+)
+
+# %% [markdown]
+# ```{symbols}
+# omega q k v G o P x y n
+# ```
+#
+# ## Three levers
+#
+# ```{layers} levers
+# ```
+#
+# Here $m$ is the sum of the keys, weighted as the state is; other letters are the layer's own. A gate that acts on the state is one number a token; with key or value channels it is a vector. The rows are data, `glalib.catalogue.LAYERS`: the picture and the tables of this page are made of them.
+#
+# Each layer is one short function in `glalib.architectures`. It takes the layer's own tensors, in its own layout, and hands them to `gla` or to its neighbour with a delta rule. Three of them need a remark.
+#
+# - *Normalisers.* The denominators of mLSTM, RWKV-4 and linear attention are one more value channel, of ones.
+# - *The state before the token.* RWKV-4 and RWKV-6 read before they write. That is `gla` with keys, values and gates one token late, plus a bonus for the token itself.
+# - *Two layers need more.* KDA has the delta rule and a decay for each key channel, RWKV-7 erases along one vector what it read along another. They run on `general_rule`, token by token:
+#
+#   $$
+#   S_i = S_{i-1} \bigl( \diag(w_i) - a_i b_i^\top \bigr) + v_i k_i^\top .
+#   $$
+#
+# What stands around the recurrence is left out: projections, convolutions, norms, output gates. How to carry tensors over by hand is on {doc}`from_fla`.
+#
+# ## Mamba-2's weights, read off
+#
+# Take a prompt of examples $(x_i, y_i)$ and a query. Let $B$ show the features, the input the label, and let $C$ be $P^\top x$ at the query. Mamba-2 knows a step $\Delta_i$ for each token and a rate $A$ for each head. Its weights are the steps, times the later gates:
+
+# %%
+generator = torch.Generator().manual_seed(0)
+n, d = 8, 3
+features = torch.randn(1, n + 1, 1, d, generator=generator, dtype=torch.float64)
+labels = torch.randn(1, n, 1, 1, generator=generator, dtype=torch.float64)
+labels = torch.cat([labels, torch.zeros(1, 1, 1, 1)], 1)  # the query has none
+P = torch.randn(d, d, generator=generator, dtype=torch.float64)
+dt = torch.rand(1, n + 1, 1, generator=generator, dtype=torch.float64)
+A = torch.tensor([-0.5], dtype=torch.float64)
+
+prediction = mamba2(labels, dt, A, B=features, C=features @ P)[0, -1, 0, 0]
+gates = (dt * A).exp()[0, :, 0]
+omega = dt[0, :-1, 0] * gates_to_weights(gates)
+print("weights", [round(w, 2) for w in omega.tolist()])
+
+# %% tags=["check"]
+x, y = features[0, :-1, 0], labels[0, :-1, 0, 0]
+step = wpgd_step(x, y, features[0, -1:, 0], P, omega)[0]
+by_gla = gla(
+    features[0, :, 0] @ P, features[0, :, 0], (dt * labels[..., 0])[0], gates
+)[-1, 0]
+size = (omega * y.abs()).sum() * P.abs().sum() * x.abs().max() ** 2
+error = max((prediction - step).abs(), (prediction - by_gla).abs()) / size
+assert error < 1e-14  # sums of a few dozen products
+assert (omega.diff() < 0).any()  # they fall somewhere
+print(
+    f"Mamba-2, `gla` and a weighted step, three ways to one prediction: largest difference {error:.0e}"
+)
+
+
+# %% [markdown]
+# So it is a weighted step ({prf:ref}`thm-gla-is-wpgd`). Where steps do not look at the examples, no choice of them is better than the best weights ({prf:ref}`thm-ceiling`), and all weights that are not negative can be had ({prf:ref}`thm-writes`).
+#
+# ## How steeply weights can fall
+#
+# If all is written whole, weights rise from token to token. A write that is tied to the gate can do more: HGRN-2 writes $1 - g$, Mamba-2 writes $\ln g / A$, the RG-LRU $\sqrt{1 - g^2}$. What matters about a tie is one number.
+#
+# ```{prf:proposition} Tied writes
+# :label: prop-ties
+#
+# **How steeply the weights of a head can fall is one number of its tie.**
+#
+# *New here.* In the setting of {prf:ref}`thm-writes` let example $i$ write $u_i = \varphi(g_i)$, where $\varphi \ge 0$ is a continuous function on an interval $[\theta, \zeta]$ of gates, $0 < \theta \le \zeta \le 1$, and not zero everywhere. The query's gate is any number in $[\theta, 1]$.
+#
+# 1. If $\varphi$ has no zero, then for all gates and all $i < n$
+#
+#    $$
+#    \omega_i \le \Phi\, \omega_{i+1}, \qquad \Phi = \frac{\max_g \varphi(g)}{\min_g \varphi(g) / g},
+#    $$
+#
+#    and for each $i$ some gates give equality.
+# 2. If $\varphi$ has a zero, every $\omega \ge 0$ is reached up to a positive factor.
+# 3. The same holds in each channel of a vector gate, of a layer that reads the state before the token, and of one that divides its output by a positive number.
+# ```
+#
+# ````{dropdown} Why it is true
+# (proof-prop-ties)=
+# ```{prf:proof}
+# Let $c_i$ be the product of the gates after token $i$, so that $\omega_i = \varphi(g_i)\, c_i$ and $c_i = g_{i+1} c_{i+1}$.
+#
+# **1.** $\omega_i / \omega_{i+1} = \varphi(g_i) \cdot g_{i+1} / \varphi(g_{i+1})$. The two gates are free of each other, and the first factor is at most $\max \varphi$, the second at most the inverse of the minimum. Both are attained on a closed interval.
+#
+# **2.** Let $\delta = \max \varphi > 0$. Between a zero and a gate where it is $\delta$, $\varphi$ takes every value in $[0, \delta]$. Let $0 \ne \omega \ge 0$ and $t = \delta\, \theta^{n} / \max_i \omega_i$. From the last example to the first choose $g_i$ with $\varphi(g_i) = t\, \omega_i / c_i$: this is possible, as $c_i \ge \theta^{n + 1 - i} \ge \theta^n$. The weights are $t\, \omega$.
+#
+# **3.** Channels do not mix, so each is a scalar gate. A layer that reads the state before the query has $c_n = 1$ and no gate of the query's. A positive divisor is a factor of all weights.
+# ```
+# ````
+#
+# Open intervals are unions of closed ones. So the number is a supremum over an infimum there, and a tie that tends to zero at an end, such as $1 - g$ as $g \to 1$, gives every $\omega > 0$.
+#
+# | the tie | gates | $\Phi$ |
+# |---|---|---|
+# | $1$: linear attention, RetNet, GLA, RWKV-6 | up to $\zeta$ | $\zeta \le 1$: weights never fall |
+# | $1 - g$: HGRN-2 | up to $1$ | no bound |
+# | $1 - g$ | $[\theta, \zeta]$ | $(1 - \theta)\, \zeta / (1 - \zeta)$ |
+# | $\Delta$ with $g = e^{-\alpha \Delta}$: Mamba, Mamba-2 | $\Delta > 0$ | no bound |
+# | the same | $\Delta_1 \le \Delta \le \Delta_2$ | $(\Delta_2 / \Delta_1)\, e^{-\alpha \Delta_1}$ |
+# | $\sqrt{1 - g^2}$: RG-LRU | up to $1$ | no bound |
+#
+# A gate of its own on the write, as in mLSTM and RWKV-4, has no bound either. With erasing a weight is no longer one number: it depends on the keys that come later ({doc}`delta_rule`).
+
+
+# %% tags=["check", "asserts-prop-ties"]
+def falls(phi, low, high, tokens=4):
+    """The steepest fall among random gates, those at the two ends too, and the bound."""
+    rng, grid = np.random.default_rng(0), np.linspace(low, high, 10_001)
+    ends = grid[[np.argmax(phi(grid)), np.argmin(phi(grid) / grid)]]
+    g = rng.uniform(low, high, size=(4000, tokens + 1))
+    g[:1000] = rng.choice(ends, size=(1000, tokens + 1))  # where the two ends meet
+    later = np.cumprod(g[:, ::-1], 1)[:, ::-1][:, 1:]
+    omega = phi(g[:, :-1]) * later
+    bound = phi(grid).max() / (phi(grid) / grid).min()
+    return (omega[:, :-1] / omega[:, 1:]).max(), bound
+
+
+alpha, tried = 0.7, 0
+for low, high in ((0.1, 0.5), (0.3, 0.95), (0.8, 0.999)):
+    steps = -np.log([high, low]) / alpha
+    for phi, stated in (
+        (lambda g: 0 * g + 1, high),
+        (lambda g: 1 - g, (1 - low) * high / (1 - high)),
+        (
+            lambda g: -np.log(g) / alpha,
+            steps[1] / steps[0] * np.exp(-alpha * steps[0]),
+        ),
+        (lambda g: np.sqrt(1 - g**2), np.sqrt((1 - low**2) / (1 - high**2)) * high),
+    ):
+        steepest, bound = falls(phi, low, high)
+        assert np.isclose(bound, stated, rtol=1e-12)  # a dozen factors
+        assert np.isclose(steepest, stated, rtol=1e-12)
+        tried += 1
+print(
+    f"{tried} ties: the steepest fall of four tokens is the stated number, and no gates pass it"
+)
+
+# %% [markdown]
+# Do real layers do as the proposition says? In the tests each of the fifteen is given its own tensors: those that can make the weights fall by a thousand from one token to another do so, and the others never let them fall. Three of them here, asked for weights $8, 4, 2, 1$:
+
+# %%
+wanted = torch.tensor([8.0, 4.0, 2.0, 1.0], dtype=torch.float64)
+share = wanted / 20  # HGRN-2: 1 - f is what is left for the token
+f = 1 - share / (1 - (share.flip(0).cumsum(0).flip(0) - share))
+v, one = (
+    torch.eye(4, dtype=torch.float64),
+    torch.ones(1, 5, 1, 1, dtype=torch.float64),
+)
+v = torch.cat([v, torch.zeros(1, 4)])[None, :, None]  # each token its own value
+query = torch.tensor([1.0], dtype=torch.float64)
+f = torch.cat([f, query])[None, :, None, None]
+i = torch.cat([wanted.log(), query])[None, None]
+by_head = [x.transpose(1, 2) for x in (one, one, v)]
+for name, o in {
+    "HGRN-2": hgrn2(one, f, v)[0, -1, 0],
+    "mLSTM": mlstm(*by_head, i, torch.full_like(i, 40.0))[0, 0, -1],
+    "RetNet": retnet(one, one, v)[0, -1, 0],
+}.items():
+    print(f"{name:7}", [round(w, 2) for w in (o / o[3]).tolist()])
+
+# %% [markdown]
+# ## What speaks of your layer
+#
+# ```{layers} statements
+# ```
+#
+# Most rows have the same caveat. Theorems on weights are about gates that read marks in the prompt, or nothing. In these layers gates read the token, and where the token is an example they see the data. Then {prf:ref}`thm-ceiling` does not hold, and {doc}`gates_that_read` says what is known. Until then read the theorems as what a layer can do at marks.
+#
+# ## Break it
+#
+# **Take the tie away.** Divide Mamba-2's input by its step, so that it writes whole. Then its weights only rise, whatever the steps are, and they are those of an ungated write:
+
+# %%
+whole = mamba2(labels / dt[..., None], dt, A, B=features, C=features @ P)[
+    0, -1, 0, 0
+]
+omega_whole = gates_to_weights(gates)
+step = wpgd_step(x, y, features[0, -1:, 0], P, omega_whole)[0]
+assert (whole - step).abs() < 1e-12 and (omega_whole.diff() > 0).all()
+print("weights", [round(w, 2) for w in omega_whole.tolist()])
+
+# %% [markdown]
+# **A smallest step.** Some layers keep $\Delta$ within limits. An upper one costs nothing ({prf:ref}`thm-writes`, part 2). A lower one does: it bounds how steeply weights fall. With steps in $[0.05, 0.1]$ and $\alpha = 1$ the first of two tokens can weigh twice as much as the second and no more, while relevances $0.8$ and $0.2$ ask for four times.
+
+# %%
+most = 0.1 / 0.05 * np.exp(-0.05)
+pairs = np.random.default_rng(0).uniform(0.05, 0.1, size=(100_000, 2))
+ratios = pairs[:, 0] * np.exp(-pairs[:, 1]) / pairs[:, 1]
+assert 0.95 * most < ratios.max() < most < 0.8 / 0.2
+print(f"steepest fall {ratios.max():.2f}, bound {most:.2f}, wanted {0.8 / 0.2:.0f}")
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise} By hand: a gate that never reaches one
+# :label: ex-tie-capped
+#
+# A head writes $1 - g$, and its gates are in $[0, \frac{9}{10}]$. How steeply can its weights fall from one token to the next? And over two tokens, from $i$ to $i + 2$?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# For the first the interval may be taken to begin at zero, as the minimum of $\varphi(g)/g$ is at the other end. For the second write out $\omega_i / \omega_{i+2}$: how does it depend on the gate between them?
+# ```
+#
+# ````{solution} ex-tie-capped
+# :class: dropdown
+#
+# $\Phi = 1 \cdot \frac{9/10}{1/10} = 9$: write everything, then as little as possible. Over two tokens the ratio is $(1 - g_i)\, g_{i+1} g_{i+2} / (1 - g_{i+2})$, at most $\frac{9}{10} \cdot 9$: less than over one, and not the square. What is left between them is another forgetting.
+# ````
+#
+# ```{exercise} Compute: the smallest step that the order allows
+# :label: ex-smallest-step
+#
+# Two examples have the relevances $0.8$ and $0.2$, and the best weights are as these. A step-tied head has $\alpha = 1$ and steps in $[\Delta_1, \frac1{10}]$. How large may $\Delta_1$ be?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# Solve $\Phi = 4$. `scipy.optimize.brentq` finds the root.
+# ```
+#
+# ````{solution} ex-smallest-step
+# :class: dropdown
+#
+# A little less than a fortieth: without the exponential it would be $\frac1{40}$.
+#
+# ```python
+# from scipy.optimize import brentq
+#
+# smallest = brentq(lambda s: 0.1 / s * np.exp(-s) - 4, 1e-3, 0.1)
+# assert 0.024 < smallest < 1 / 40
+# weights = np.array([0.1 * np.exp(-smallest), smallest])
+# assert np.isclose(weights[0] / weights[1], 4)
+# ```
+# ````
+#
+# ```{exercise} Explore: falling weights from constants
+# :label: ex-h3-falls
+#
+# H3 has no gate that reads anything, and each of its states has weights that rise. Can two states of one channel together have weights that fall? How does the steepest fall depend on the two rates, and what can it not do that Mamba-2 can?
+# ```
+#
+# ```{hint}
+# :class: dropdown
+#
+# The states of a channel are added, with factors $C_j B_j$ of any sign. Look at $1 - \rho^{t}$, where $t$ is the age.
+# ```
+#
+# ````{solution} ex-h3-falls
+# :class: dropdown
+#
+# Yes. With the rates $1$ and $\rho$ and the factors $1$ and $-1$ the weight at age $t$ is $1 - \rho^t$: older examples count more. It falls from age one to zero by any factor, as the weight there is zero, and further back by $(1 - \rho^{t+1}) / (1 - \rho^t) < (t + 1) / t$. But this is a fixed function of the age: where the task changes it cannot know.
+#
+# ```python
+# from glalib.architectures import h3
+#
+# one, T = torch.ones(1, 1, dtype=torch.float64), 6
+# for rho in (0.0, 0.5, 0.99):
+#     space = {
+#         "A": torch.tensor([[1.0, rho]], dtype=torch.float64),
+#         "B": torch.ones(1, 2, dtype=torch.float64),
+#         "C": torch.tensor([[1.0, -1.0]], dtype=torch.float64),
+#     }
+#     row = torch.ones(1, T, 1, dtype=torch.float64)
+#     v = row.clone().requires_grad_()
+#     (omega,) = torch.autograd.grad(h3(row, row, v, shift=one, **space)[0, -1, 0], v)
+#     ages = np.arange(T)[::-1]
+#     assert np.allclose(omega[0, :, 0], 1 - rho**ages)
+#     ratios = (omega[0, :-2, 0] / omega[0, 1:-1, 0]).numpy()
+#     assert (ratios >= 1).all() and (ratios <= (ages[:-2] / ages[1:-1]) + 1e-12).all()
+# ```
+# ````
