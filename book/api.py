@@ -91,10 +91,10 @@ COLUMNS = {
         "erases": lambda layer: "yes" if layer.erases else "",
         "divides by": lambda layer: layer.over,
         "sees besides": lambda layer: layer.shift,
+        "weights may fall": lambda layer: "yes" if layer.may_fall else "",
     },
     "statements": {
         "layer": lambda layer: layer.name,
-        "weights fall": lambda layer: "by any factor" if layer.may_fall else "never",
         "what speaks of it": lambda layer: ", ".join(f"{{prf:ref}}`{label}`" for label in layer.theorems) or "none yet",
         "what it does not keep": lambda layer: layer.breaks,
     },

@@ -37,8 +37,8 @@ plotting.use_style()
 COLUMNS = {
     "never": 0,
     "at a fixed rate": 1,
-    "by its token,\nas a whole": 2,
-    "by its token,\nchannel by channel": 3,
+    "by its token,\none number": 2,
+    "by its token,\nby channel": 3,
 }
 ROWS = {"whole": 0, "tied to the gate": 1, "by a gate of its own": 2}
 cells, places = defaultdict(list), {}
@@ -54,7 +54,7 @@ for (column, row), layers in cells.items():
         look = {"color": plotting.TASKS[1 if layer.erases else 0]}
         look |= {"marker": "D"} if layer.erases else {"marker": "o", "mfc": "none"}
         ax.plot([x], [y], ms=6, **look)
-        ax.text(x + 0.07, y, layer.name.replace("Gated D", "Gated\nD"), va="center")
+        ax.text(x + 0.07, y, layer.name.replace(" ", "\n"), va="center")
 ax.vlines([1, 2, 3], 0, 3, color="0.8", lw=1)
 ax.hlines([1, 2], 0, 4, color="0.8", lw=1)
 ax.set_xticks(np.arange(4) + 0.5, COLUMNS)
@@ -62,6 +62,7 @@ ax.set_yticks(
     np.arange(3) + 0.5, ["whole", "tied to\nthe gate", "by a gate\nof its own"]
 )
 ax.tick_params(length=0)
+ax.grid(False)
 _ = ax.set(xlim=(0, 4), ylim=(0, 3), xlabel="forgets", ylabel="writes")
 
 # %% tags=["remove-input"]
@@ -87,8 +88,12 @@ plotting.FigureData(
 #
 # ## Three levers
 #
+# The picture has a table behind it, with the gates as the layers make them:
+#
+# ````{dropdown} The table, a layer a row
 # ```{layers} levers
 # ```
+# ````
 #
 # Here $m$ is the sum of the keys, weighted as the state is; other letters are the layer's own. A gate that acts on the state is one number a token; with key or value channels it is a vector. The rows are data, `glalib.catalogue.LAYERS`: the picture and the tables of this page are made of them.
 #
@@ -226,7 +231,7 @@ print(
 # %% [markdown]
 # Do real layers do as the proposition says? In the tests each of the fifteen is given its own tensors: those that can make the weights fall by a thousand from one token to another do so, and the others never let them fall. Three of them here, asked for weights $8, 4, 2, 1$:
 
-# %%
+# %% tags=["hide-input"]
 wanted = torch.tensor([8.0, 4.0, 2.0, 1.0], dtype=torch.float64)
 share = wanted / 20  # HGRN-2: 1 - f is what is left for the token
 f = 1 - share / (1 - (share.flip(0).cumsum(0).flip(0) - share))
@@ -252,7 +257,7 @@ for name, o in {
 # ```{layers} statements
 # ```
 #
-# Most rows have the same caveat. Theorems on weights are about gates that read marks in the prompt, or nothing. In these layers gates read the token, and where the token is an example they see the data. Then {prf:ref}`thm-ceiling` does not hold, and {doc}`gates_that_read` says what is known. Until then read the theorems as what a layer can do at marks.
+# Most rows have the same caveat. Theorems on weights are about gates that read marks in the prompt, or nothing. In these layers gates read the token, and where the token is an example they see the data. Then {prf:ref}`thm-ceiling` does not hold, and {doc}`gates_that_read` says what is known. So read the theorems as what such a layer can do at marks. What it does to examples is its training's choice.
 #
 # ## Break it
 #

@@ -67,7 +67,7 @@ LAYERS = (
         "$q^\\top m$, in the original",
         "",
         ("cor-linear-attention",),
-        "In the original keys are features of one sign, and outputs are divided.",
+        "Keys and queries of one sign, and a divisor, in the original.",
     ),
     Layer(
         "RetNet",
@@ -82,7 +82,7 @@ LAYERS = (
         "",
         "",
         ("prop-constant-gate", "prop-drift-constant"),
-        "The rotation of queries and keys makes $P$ depend on a token's age.",
+        "The rotation makes $P$ depend on a token's age.",
     ),
     Layer(
         "H3",
@@ -97,7 +97,7 @@ LAYERS = (
         "",
         "of the keys, a learned filter",
         ("def-wpgd", "prop-token-shift"),
-        "Products are channel by channel, so $P$ is diagonal; several states of a channel are added, with any signs.",
+        "$P$ is diagonal; the states of a channel are added, with any signs.",
     ),
     Layer(
         "RWKV-4",
@@ -112,7 +112,7 @@ LAYERS = (
         "the sum of the writes",
         "outputs see the state before the token",
         ("thm-writes",),
-        "No product of a query and a key: a mean of values, whatever the query is.",
+        "No query meets a key: a mean of values.",
     ),
     Layer(
         "GLA",
@@ -127,7 +127,7 @@ LAYERS = (
         "",
         "",
         ("thm-vector-gate", "prop-key-side-reversal", "prop-ceiling-heads"),
-        "Gates read the token: where that is the example, see the page on gates that read.",
+        "Gates read the token.",
     ),
     Layer(
         "RWKV-6",
@@ -142,7 +142,7 @@ LAYERS = (
         "",
         "outputs see the state before the token, and the token by a bonus",
         ("thm-vector-gate", "prop-key-side-reversal", "prop-token-shift"),
-        "The query's own gate does not count; and as for GLA.",
+        "Gates read the token; the query's own does not count.",
     ),
     Layer(
         "HGRN-2",
@@ -157,7 +157,7 @@ LAYERS = (
         "",
         "",
         ("thm-writes",),
-        "Keys are the writes: what a key reads of the features, its gate reads too.",
+        "Keys are the writes: what one reads, its gate reads.",
     ),
     Layer(
         "Mamba",
@@ -172,7 +172,7 @@ LAYERS = (
         "",
         "a short convolution before it",
         ("thm-writes", "prop-ties", "prop-token-shift"),
-        "Each value channel has gates of its own; gates read the tokens.",
+        "Gates read the token, for each value channel apart.",
     ),
     Layer(
         "Mamba-2",
@@ -187,7 +187,7 @@ LAYERS = (
         "",
         "a short convolution before it",
         ("thm-writes", "prop-ties", "thm-heads"),
-        "Gates read the tokens; the heads of a group share queries and keys.",
+        "Gates read the token; heads share keys and queries.",
     ),
     Layer(
         "RG-LRU",
@@ -202,7 +202,7 @@ LAYERS = (
         "",
         "a short convolution before it",
         ("prop-ties",),
-        "No keys and no queries: a weighted sum of inputs, channel by channel.",
+        "No keys, no queries: a sum of inputs.",
     ),
     Layer(
         "mLSTM",
@@ -232,7 +232,7 @@ LAYERS = (
         "",
         "",
         ("thm-delta-risk", "thm-delta-unit", "thm-delta-order"),
-        "Steps read the token; keys pass a short convolution and a nonlinearity before they get length one.",
+        "Steps read the token; keys are not linear in it.",
     ),
     Layer(
         "Gated DeltaNet",
@@ -247,7 +247,7 @@ LAYERS = (
         "",
         "a short convolution before it",
         ("thm-delta-risk", "thm-delta-unit", "thm-delta-switch"),
-        "Gates and steps read the tokens.",
+        "Gates and steps read the token.",
     ),
     Layer(
         "KDA",
@@ -262,7 +262,7 @@ LAYERS = (
         "",
         "a short convolution before it",
         ("thm-delta-risk",),
-        "One decay for each key channel: the recursion of the theorem has one number.",
+        "The theorem has one decay for all channels.",
     ),
     Layer(
         "RWKV-7",
@@ -277,6 +277,6 @@ LAYERS = (
         "",
         "keys and values mix with the token before",
         (),
-        "It reads along one vector, erases along another and writes along a third.",
+        "Three vectors: read, erase, write.",
     ),
 )
