@@ -29,10 +29,13 @@ from glalib import (
     uniqueness,
     wpgd_step,
 )
+from glalib.architectures import gated_deltanet, mamba2, retnet, rwkv7
 from glalib.baselines import bayes, least_squares, ridge
+from glalib.catalogue import LAYERS, Layer
 from glalib.delta_blocks import best_two_blocks, block, two_block_gain
 from glalib.drift import drifting, right_decay
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
+from glalib.general_rule import general_rule
 from glalib.probe import EffectiveWeights
 from glalib.reproduce import figure1, sweep, train_cell, train_point
 from glalib.risk import h1, h2, slope
@@ -89,6 +92,15 @@ assert_type(S, Tensor)
 assert_type(gla_readout(q[-1], k, v), Tensor)
 assert_type(gated_delta_rule(q, k, v, torch.ones(5), torch.ones(5), form="chunked", chunk=2), Tensor)
 o, S = gated_delta_rule(q, k, v, torch.ones(5), initial_state=S, output_final_state=True)
+assert_type(general_rule(q, k, v, decay=torch.ones(5, 3), a=k, b=k), Tensor)
+o, S = general_rule(q, k, v, torch.ones(5, 3), k, k, initial_state=S, output_final_state=True)
+heads, row = torch.ones(1, 5, 2, 3), torch.ones(1, 5, 2)
+assert_type(retnet(heads, heads, heads, decay=torch.ones(2), scale=1.0), Tensor)
+assert_type(mamba2(heads, row, -torch.ones(2), heads, heads, D=None), Tensor)
+assert_type(gated_deltanet(heads, heads, heads, beta=row, log_g=-row), Tensor)
+assert_type(rwkv7(heads, -heads, heads, heads, kk=heads, a=heads), Tensor)
+assert_type(LAYERS[0], Layer)
+assert_type(LAYERS[0].may_fall, bool)
 erases = DeltaRule(tokens.width(dist), beta="context", alpha=0.9, context_width=5, most=2, normalised=True)
 assert_type(erases.forward(Z.float(), queries=2), Tensor)
 assert_type(DeltaRule.from_steps(erasing, dist, tokens), DeltaRule)
