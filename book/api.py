@@ -82,11 +82,13 @@ class Api(Generated):
         return str(found.replace(parameters=plain, return_annotation=found.empty))
 
 
+ACTS_ON = {"scalar": "the whole state", "key": "key channels", "value": "value channels"}
 COLUMNS = {
     "levers": {
         "layer": lambda layer: f"{layer.name} {{cite:p}}`{','.join(layer.cite)}`",
-        "forgets": lambda layer: layer.forgets if layer.side == "none" else f"{layer.forgets}: {layer.gate}",
-        "gates act on": lambda layer: {"scalar": "the state", "none": ""}.get(layer.side, f"{layer.side} channels"),
+        "forgets": lambda layer: (
+            layer.forgets + (f", {ACTS_ON[layer.side]}: {layer.gate}" if layer.side in ACTS_ON else "")
+        ),
         "writes": lambda layer: layer.writes if layer.write == "1" else f"{layer.writes}: {layer.write}",
         "erases": lambda layer: "yes" if layer.erases else "",
         "divides by": lambda layer: layer.over,

@@ -20,7 +20,7 @@
 #
 # RetNet, Mamba, RWKV and their kin have names of their own for everything. Under the names there are three levers: what the layer forgets, how strongly it writes, and whether it erases what it holds before it writes. A fourth question cuts across them: which of the levers read the token?
 #
-# This page sets fifteen layers on that scale. Each is a function of its own tensors that runs on the recurrence of this book, and is held to its authors' equations, to reference code of two libraries, and to its row in the tables below. One new statement says how steeply the weights of a layer can fall, which decides whether the better task may come first ({doc}`scalar_gates`).
+# This page sets fifteen layers on that scale. Each is a function of its own tensors that runs on the recurrence of this book. Each is held to its equations written out token by token, in outputs and gradients, and to its row in the tables below; fourteen of them also to reference code of two libraries, and H3 to the filters of scipy. One new statement says how steeply the weights of a layer can fall, which decides whether the better task may come first ({doc}`scalar_gates`).
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-architectures", "caption": "Fifteen layers by their levers; in the bottom row all is written whole, and there the weights of a channel never fall. From left to right, how a layer forgets; from bottom to top, how it writes. Filled diamonds erase before they write, open circles do not."}}
 from collections import defaultdict
@@ -95,7 +95,7 @@ plotting.FigureData(
 # ```
 # ````
 #
-# Here $m$ is the sum of the keys, weighted as the state is; other letters are the layer's own. A gate that acts on the state is one number a token; with key or value channels it is a vector. The rows are data, `glalib.catalogue.LAYERS`: the picture and the tables of this page are made of them.
+# Here $m$ is the sum of the keys, weighted as the state is; other letters are the layer's own. A gate on the whole state is one number a token; one on key or value channels is a vector. Where a write has a gate of its own, that gate reads the token. The rows are data, `glalib.catalogue.LAYERS`: the picture and the tables of this page are made of them.
 #
 # Each layer is one short function in `glalib.architectures`. It takes the layer's own tensors, in its own layout, and hands them to `gla` or to its neighbour with a delta rule. Three of them need a remark.
 #
