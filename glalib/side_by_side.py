@@ -81,28 +81,25 @@ def compare(
     if _check.positive_int("draws", draws) < FEWEST:
         raise _check.fail("draws", f"at least {FEWEST}", draws)
     _check.generator(generator)
-    weights, law, named = _check.flag("weights", weights), _law(dist, twin), _named(layers)
-    ways = tokens if isinstance(tokens, dict) else dict.fromkeys(named, tokens)
-    if missing := [name for name in named if name not in ways]:
-        raise _check.fail("tokens", "with an entry for every layer where it is a dict", f"none for {missing[0]!r}")
-    readers = {name: _reader(name, layer, law, ways[name]) for name, layer in named.items()}
+    weights, law = _check.flag("weights", weights), _law(dist, twin)
+    readers = _readers(layers, law, tokens)
     # Seeds, so that the prompts are the same whatever else is asked for, and those of the weights for every layer.
     seeds = torch.randint(2**62, (2,), generator=generator).tolist()
     formulas, best = _optima(law, optima, torch.Generator().manual_seed(seeds[0]))
     predictors = [(f"what layer {name!r} returns", read, False) for name, read in readers.items()]
     predictors += [(f"the prediction of {name!r}", predict, True) for name, predict in best.items()]
     f, y = _predictions(predictors, dist, law, draws, generator)
-    risks = _Risks((y[:, None] - f) ** 2, formulas, corrected=isinstance(dist, PromptDistribution))
+    exact, m = isinstance(dist, PromptDistribution), len(readers)
+    risks = _Risks((y[:, None] - f) ** 2, formulas, corrected=exact)
     compared: dict[str, Compared] = {}
     for j, (name, read) in enumerate(readers.items()):
-        gaps = {other: risks.of(j, len(named) + k) for k, other in enumerate(formulas)}
-        probed = None
-        if weights and np.ptp(f[:, j]) > 0:
-            probed = effective_weights(read, dist, draws, generator=torch.Generator().manual_seed(seeds[1]))
+        gaps = {other: risks.of(j, m + k) for k, other in enumerate(formulas)}
+        drawn = torch.Generator().manual_seed(seeds[1])
+        probed = effective_weights(read, dist, draws, generator=drawn) if weights and np.ptp(f[:, j]) > 0 else None
         compared[name] = Compared.of(risks.of(j), gaps, probed, formulas)
-    found = {name: replace(formulas[name], seen=risks.of(len(named) + k)) for k, name in enumerate(formulas)}
-    zero = dist.M if isinstance(dist, PromptDistribution) else float(np.mean(y**2))
-    return Comparison(compared, found, repr(dist), zero, draws, isinstance(dist, PromptDistribution))
+    found = {name: replace(formulas[name], seen=risks.of(m + k)) for k, name in enumerate(formulas)}
+    zero = law.M if exact and law else float(np.mean(y**2))
+    return Comparison(compared, found, repr(dist), zero, draws, exact)
 
 
 class _Risks:
@@ -140,15 +137,19 @@ def _law(dist: Any, twin: Any) -> PromptDistribution | None:
     return _check.instance("twin", twin, (PromptDistribution, type(None)), "a PromptDistribution or None")
 
 
-def _named(layers: Any) -> dict[str, Any]:
-    """Layers by name, or a complaint."""
-    if not isinstance(layers, dict):
-        return {"layer": layers}
-    if not layers:
+def _readers(layers: Any, law: PromptDistribution | None, tokens: Any) -> dict[str, Predictor]:
+    """By name, each layer as a callable from drawn prompts to predictions, or a complaint."""
+    named = layers if isinstance(layers, dict) else {"layer": layers}
+    if not named:
         raise _check.fail("layers", "a layer, or a dict with at least one", "an empty dict")
-    for name in layers:
+    for name in named:
         _check.instance("each name in layers", name, str, "a string")
-    return layers
+        if isinstance(tokens, dict) and name not in tokens:
+            raise _check.fail("tokens", "with an entry for every layer where it is a dict", f"none for {name!r}")
+    return {
+        name: _reader(name, layer, law, tokens[name] if isinstance(tokens, dict) else tokens)
+        for name, layer in named.items()
+    }
 
 
 def _reader(name: str, layer: Any, law: PromptDistribution | None, tokens: Any) -> Predictor:
