@@ -23,6 +23,8 @@ class InContext(nn.Module):
     tokens       columns of a token, d + 1 without context coordinates: `Layout.width`
     width        D, columns of what the mixer sees
     layers       copies of the mixer
+    label        column of the label, d in a `Layout`: w_out then starts along what the label enters as, so that labels
+                 which the mixer only adds up come out with their own sign; None: at random
     generator    draws W_in (tokens, width) and w_out (width,), standard normal / sqrt(rows); torch's own if None
     dtype        of these two; that of the mixer's weights if None, and torch's default if it has none
 
@@ -41,6 +43,7 @@ class InContext(nn.Module):
         width: int,
         layers: int = 1,
         *,
+        label: int | None = None,
         generator: torch.Generator | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -48,6 +51,8 @@ class InContext(nn.Module):
         _check.instance("mixer", mixer, nn.Module, "a torch module")
         self.tokens, self.width = _check.positive_int("tokens", tokens), _check.positive_int("width", width)
         layers = _check.positive_int("layers", layers)
+        if label is not None and _check.integer("label", label, 0, "an integer >= 0 or None") >= tokens:
+            raise _check.fail("label", f"a column of the tokens, below {tokens}", label)
         _check.generator(generator)
         _check.dtype("dtype", dtype)
         if dtype is None:
@@ -57,6 +62,9 @@ class InContext(nn.Module):
             return nn.Parameter(torch.randn(rows, *columns, generator=generator, dtype=dtype) / rows**0.5)
 
         self.W_in, self.w_out = draw(tokens, width), draw(width)
+        if label is not None:
+            with torch.no_grad():
+                self.w_out.copy_(self.W_in[label] / torch.linalg.vector_norm(self.W_in[label]))
         # A list of layers, as checkers of types should see it.
         self.mixers: Sequence[nn.Module] = nn.ModuleList(  # type: ignore[assignment]
             copy.deepcopy(mixer) for _ in range(layers)

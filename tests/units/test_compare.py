@@ -113,6 +113,12 @@ def test_copies_have_weights_of_their_own_and_a_start_that_can_be_repeated():
     assert InContext(linear.double(), 3, 4).W_in.dtype == F64
 
 
+def test_the_read_out_can_start_along_the_label():
+    model = InContext(Attention(), 3, 4, label=2, generator=gen(), dtype=F64)
+    assert model.w_out @ model.w_out == pytest.approx(1) and model.W_in[2] @ model.w_out > 0
+    torch.testing.assert_close(model.w_out * model.W_in[2].norm(), model.W_in[2], rtol=1e-12, atol=0)
+
+
 def test_a_layer_in_context_is_trained_and_simulated():
     model = InContext(Attention(), tokens=3, width=4, generator=gen())
     before = simulate_risk(model, DIST, 1000, generator=gen(1), dtype=torch.float32).risk
@@ -145,6 +151,8 @@ def test_what_a_mixer_must_return(make, error, said):
         (lambda: InContext(Attention(), 3, 2.5), TypeError, "width must be a positive integer"),
         (lambda: InContext(Attention(), 3, 4, layers=0), ValueError, "layers must be a positive integer"),
         (lambda: InContext(Attention(), 3, 4, generator=0), TypeError, "generator must be"),
+        (lambda: InContext(Attention(), 3, 4, label=3), ValueError, "label must be a column of the tokens, below 3"),
+        (lambda: InContext(Attention(), 3, 4, label=-1), ValueError, "label must be an integer >= 0 or None"),
         (lambda: InContext(Attention(), 3, 4, dtype=int), TypeError, "dtype must be"),
         (lambda: InContext(Attention(), 3, 4)(torch.zeros(2, 9, 4)), ValueError, r"Z must be of shape .* 3\)"),
         (lambda: InContext(Attention(), 3, 4)(torch.zeros(2, 2, 3), queries=2), ValueError, "n >= 1"),
