@@ -38,6 +38,7 @@ from torch import nn
 plotting.use_style()
 
 
+# %%
 class Minimal(nn.Module):
     def __init__(self, width, writes, generator):
         super().__init__()
