@@ -109,7 +109,7 @@ found
 # - The weighted step $x^\top P X^\top (\omega \odot y)$ that is nearest to the layer explains a share of its predictions. A share near one: the layer *is* a weighted step, and its $\omega$ says which.
 # - *Off* is the length of the difference of two weight vectors, both of length one: zero for the same, $\sqrt 2$ for orthogonal ones. The last line is what sampling errors alone would make of it.
 #
-# Here the twin that only forgets ends {glue:text}`forgets_above:.3f` above linear attention, with equal weights. That is all it can do. A forget gate makes weights that rise ({prf:ref}`thm-scalar-gate`), and here they should fall. The layer whose gate writes too can have any non-negative weights ({prf:ref}`thm-writes`). It ends {glue:text}`writes_above:.3f` above the best weights, and its own fall where the task changes. The delta rule, with a step per task, and the Bayes predictor are out of reach for both.
+# Here the twin that only forgets ends {glue:text}`forgets_above:.3f` above linear attention, with equal weights. That is all it can do. Weights made by a forget gate never fall ({prf:ref}`thm-scalar-gate`), and here they should. The layer whose gate writes too can have any non-negative weights ({prf:ref}`thm-writes`). It ends {glue:text}`writes_above:.3f` above the best weights, and its own fall where the task changes. The delta rule, with a step per task, and the Bayes predictor are out of reach for both.
 
 # %% tags=["check"]
 from myst_nb import glue
@@ -220,7 +220,7 @@ print(
 # ````{solution} ex-compare-blind
 # :class: dropdown
 #
-# It ends near linear attention. Features and labels do not name their task, so its gate can hardly tell the two, and a constant gate only makes weights that rise: the best of them are equal.
+# It ends near linear attention. Features and labels do not name their task, so its gate can hardly tell the two, and the weights of a constant gate never fall: the best of them are equal.
 #
 # ```python
 # generator = torch.Generator().manual_seed(0)
