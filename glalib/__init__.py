@@ -28,9 +28,12 @@ The rooms, in the order in which data flows through them:
     layer       one layer: its weights and gates, what it writes and what is read of it
     model       the recurrence as a module, and the construction of Eq. (9)
     delta_model     the gated delta rule as a module
-    baselines   least squares, ridge, and the Bayes predictor; its risk without noise is in `reproduce/depth`
+    baselines   least squares, ridge, and the Bayes predictor with its risk
     simulate    Monte Carlo: the twin of every closed form
     probe       inside a model: `effective_weights`, the weighted step that its predictions are nearest to
+    in_context  a predictor on prompts from any layer that maps a sequence of vectors to one
+    side_by_side    `compare`: layers of any make, and the optima of theory, on the same prompts
+    comparison  what `compare` finds, as a table and a picture
     token_free  exact draws of a layer's error without drawing tokens
     objective   what a step of training makes small
     training    `fit`: a model, a distribution and a `Recipe`; Adam and its rates, which `many` uses too
@@ -66,8 +69,10 @@ if TYPE_CHECKING:  # so that a checker of types knows the options of what loads 
     from .attention import gla, gla_readout
     from .delta_attention import gated_delta_rule
     from .delta_model import DeltaRule
+    from .in_context import InContext
     from .model import GLA
     from .probe import effective_weights
+    from .side_by_side import compare
     from .simulate import simulate_risk
 
 __version__ = "0.1.0"
@@ -75,6 +80,8 @@ __version__ = "0.1.0"
 _NEED_TORCH = {
     "DeltaRule": "delta_model",
     "GLA": "model",
+    "InContext": "in_context",
+    "compare": "side_by_side",
     "effective_weights": "probe",
     "gated_delta_rule": "delta_attention",
     "gla": "attention",
@@ -87,10 +94,12 @@ __all__ = [
     "WPGD",
     "BestDeltaRule",
     "DeltaRule",
+    "InContext",
     "Layout",
     "PromptDistribution",
     "Prompts",
     "Uniqueness",
+    "compare",
     "delta_rule_risk",
     "effective_weights",
     "gated_delta_rule",

@@ -17,3 +17,13 @@ def table(title: str, rows: dict[str, Any]) -> str:
     """An HTML table of names and values."""
     cells = (f"<tr><th>{name}</th><td>{escape(str(value), quote=False)}</td></tr>" for name, value in rows.items())
     return f"<table><caption>{title}</caption>{''.join(cells)}</table>"
+
+
+def grid(title: str, columns: list[str], rows: list[list[str]]) -> str:
+    """An HTML table with named columns and rows; the first entry of a row is its name. All words are escaped."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(entry)}</td>" for entry in row[1:])}</tr>'
+        for row in rows
+    )
+    return f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -1,4 +1,4 @@
-"""Predictors that see the prompt: least squares, ridge, and the Bayes predictor.
+"""Predictors that see the prompt: least squares, ridge, and the Bayes predictor with its risk.
 
 Linear attention at its best is a WPGD predictor, `optimal_wpgd(dist, "uniform")`.
 
@@ -19,7 +19,8 @@ from ._check import Array
 from .distribution import PromptDistribution
 from .gates import widen
 from .prompts import Prompts, check_prompts
-from .spectra import psd_root
+from .simulate import Estimate
+from .spectra import EPS, psd_root
 
 
 def least_squares(prompts: Prompts) -> torch.Tensor:
@@ -47,8 +48,7 @@ def bayes(dist: PromptDistribution) -> Callable[[Prompts], torch.Tensor]:
     Directions of features below the precision of the prompts times the largest count as zero.
     """
     _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
-    F, half_C = psd_root(dist.R), psd_root(dist.C)
-    query = np.linalg.pinv(F) @ dist.r
+    F, half_C, query = _roots(dist)
 
     def predictor(prompts: Prompts) -> torch.Tensor:
         dist.check(prompts)
@@ -63,6 +63,57 @@ def bayes(dist: PromptDistribution) -> Callable[[Prompts], torch.Tensor]:
         return _predict(prompts, torch.einsum("de,p,bpe->bd", like(half_C), like(query), theta))
 
     return predictor
+
+
+def bayes_risk(dist: PromptDistribution, draws: int = 1000, generator: torch.Generator | None = None) -> Estimate:
+    """The risk of `bayes`, the least of all predictors: exact where it is known, else a mean over drawn features.
+
+    Given the features X, the posterior covariance of the query's task depends on no label. With A (n, K d) the matrix
+    of the least-squares problem of `bayes`, its singular values s_j and right singular vectors v_j, and T theta the
+    part of the query's task that its theta tells,
+
+        risk = M - E_X sum_j s_j^2 / (s_j^2 + sigma^2) |Sx^1/2 T v_j|^2.
+
+    So only features are drawn: labels and queries add no error. With independent tasks, no noise and Sx^1/2 C Sx^1/2 a
+    multiple of the identity nothing is drawn at all: n_k examples tell the share min(n_k / d, 1) of task k, and the
+    risk is M (1 - sum_k r_k^2 min(n_k / d, 1)), with stderr = 0 and draws = 0.
+
+    - draws: of features, at least 2; each takes a singular value decomposition of A, n K d min(n, K d) operations.
+    - generator: torch.Generator; the same state gives the same estimate. None: torch's own.
+
+    Rounding is at the scale of M. Raises TypeError or ValueError, naming the argument. This book's addition.
+    """
+    _check.instance("dist", dist, PromptDistribution, "a PromptDistribution")
+    if _check.positive_int("draws", draws) < 2:
+        raise _check.fail("draws", "at least 2, for a standard error", draws)
+    _check.generator(generator)
+    s, _ = dist.signal_spectrum
+    if dist.sigma == 0 and s.min() == s.max() and np.array_equal(dist.R, np.eye(dist.K)):
+        told = sum(r**2 * min(count / dist.d, 1.0) for r, count in zip(dist.r.tolist(), dist.counts, strict=True))
+        return Estimate(max(dist.M * (1 - told), 0.0), 0.0, 0)
+    batch, parts = max(1, 2_000_000 // (dist.n * dist.K * dist.d)), list[torch.Tensor]()
+    while (left := draws - sum(map(len, parts))) > 0:
+        parts.append(_told(dist, dist.sample(min(batch, left), generator, dtype=torch.float64).x))
+    told = torch.cat(parts)
+    return Estimate(max(dist.M - told.mean().item(), dist.sigma**2), told.std().item() / draws**0.5, draws)
+
+
+def _roots(dist: PromptDistribution) -> tuple[Array, Array, Array]:
+    """F (K, K) and C^1/2 (d, d) that make tasks of theta, and F^+ r (K,), what makes the query's."""
+    F = psd_root(dist.R)
+    return F, psd_root(dist.C), np.linalg.pinv(F) @ dist.r
+
+
+def _told(dist: PromptDistribution, x: torch.Tensor) -> torch.Tensor:
+    """(batch,): the variance of the query's x^T beta that labels at these features x (batch, n, d) explain."""
+    F, half_C, query = _roots(dist)
+    T = torch.tensor(psd_root(dist.Sx) @ np.kron(query, half_C))
+    A = torch.einsum("bnd,np->bnpd", x @ torch.tensor(half_C), torch.tensor(F[dist.task_index])).flatten(2)
+    _, s, Vh = torch.linalg.svd(A, full_matrices=False)
+    seen = s > EPS * max(A.shape[1:]) * s[:, :1]
+    kept = torch.where(seen, s**2 / (s**2 + dist.sigma**2), 0.0)
+    told: torch.Tensor = (kept * (Vh @ T.mT).square().sum(-1)).sum(-1)
+    return told
 
 
 def _solve(A: torch.Tensor, y: torch.Tensor, penalty: float) -> torch.Tensor:

@@ -188,6 +188,10 @@ MUTATIONS = [
     Mutation("arrays as lists", "_records.py", 'if hasattr(value, "tolist") else', 'if hasattr(value, "list") else'),
     Mutation("WPGD's preconditioner", "wpgd.py", "(P @ gradient)", "(P.swapaxes(-1, -2) @ gradient)"),
     Mutation("Bayes and ridge", "baselines.py", "rows = penalty**0.5", "rows = penalty"),
+    Mutation("what noise keeps from Bayes", "baselines.py", "s**2 / (s**2 + dist.sigma**2)", "s / (s + dist.sigma)"),
+    Mutation("what a layer in context reads", "in_context.py", "written + out[:, -1]", "written + out[:, 0]"),
+    Mutation("errors that prompts explain", "side_by_side.py", "losses - luck @ self.shares", "losses"),
+    Mutation("the sign of a direction", "comparison.py", "np.linalg.norm(a + b)", "np.linalg.norm(a - b)"),
     Mutation(
         "the query's task for Bayes", "baselines.py", "np.linalg.pinv(F) @ dist.r", "np.linalg.pinv(F) @ (0.9 * dist.r)"
     ),
@@ -242,7 +246,7 @@ MUTATIONS = [
     Mutation("the order of a panel", "reproduce/panels.py", '"d": (0.8, 0.2)', '"d": (0.2, 0.8)'),
     Mutation("channels of both signs", "reproduce/figure1.py", "LABEL_ROW = (2.0, -1.0)", "LABEL_ROW = (2.0, 1.0)"),
     Mutation("a stack that starts small", "reproduce/depth.py", 'layer.W_v.mul_(START["values"])', "pass"),
-    Mutation("what few examples tell", "reproduce/depth.py", "* min(count, dist.d)", "* dist.d"),
+    Mutation("what few examples tell", "baselines.py", "min(count / dist.d, 1.0)", "1.0"),
     Mutation("what the prompts make of the line", "reproduce/depth.py", "distance - share *", "distance + share *"),
     Mutation("a gate that is blind", "reproduce/figure1.py", "layer.W_g[: dist.d + 1] = 0", "pass"),
     Mutation(

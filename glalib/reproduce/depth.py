@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 
 from .. import _check
-from ..baselines import bayes
+from ..baselines import bayes, bayes_risk
 from ..distribution import PromptDistribution
 from ..layout import Layout
 from ..model import GLA
@@ -79,7 +79,7 @@ def train_stack(
     )
     row["configuration"] |= {f"start_{key}": value for key, value in START.items()} | {"gate_bias": GATE_BIAS}
     place = {"panel": panel, "model": model, "layers": layers, "d": dist.d, "n": n, "r": list(PANELS[panel])}
-    return place | {"seed": seed} | row | {"bayes": bayes_risk(dist) / dist.d}
+    return place | {"seed": seed} | row | {"bayes": bayes_risk(dist).risk / dist.d}
 
 
 def recipe_for(layers: int, n: int) -> Recipe:
@@ -124,7 +124,7 @@ def beside_bayes(
     """
     draws, queries = evaluation["draws"], evaluation["queries"]
     generator = torch.Generator().manual_seed(10**6 + seed)
-    best, omega = bayes(dist), dist.expand(line.omega)
+    best, least, omega = bayes(dist), bayes_risk(dist).risk, dist.expand(line.omega)
     parts: list[torch.Tensor] = []
     while (left := draws - sum(map(len, parts))) > 0:
         drawn = dist.sample(min(chosen_batch(dist, queries), left), generator, queries, torch.float64)
@@ -134,15 +134,10 @@ def beside_bayes(
         parts.append(torch.stack([((f - target) ** 2).mean(1) for f in predictions], 1))
     distance, known = torch.cat(parts).unbind(1)
     share = torch.cov(torch.stack([distance, known]))[0, 1] / known.var()
-    corrected = distance - share * (known - (line.risk - bayes_risk(dist)))
+    corrected = distance - share * (known - (line.risk - least))
     if not corrected.isfinite().all():
         raise FloatingPointError("predictions of the trained stack are not finite on fresh prompts")
-    return Estimate(bayes_risk(dist) + corrected.mean().item(), corrected.std().item() / draws**0.5, draws)
-
-
-def bayes_risk(dist: PromptDistribution) -> float:
-    """Of independent tasks, white features and no noise: n_k examples tell the share min(n_k / d, 1) of task k."""
-    return dist.d - sum(float(r) ** 2 * min(count, dist.d) for r, count in zip(dist.r, dist.counts, strict=True))
+    return Estimate(least + corrected.mean().item(), corrected.std().item() / draws**0.5, draws)
 
 
 def depth(

@@ -12,10 +12,12 @@ from glalib import (
     WPGD,
     BestDeltaRule,
     DeltaRule,
+    InContext,
     Layout,
     PromptDistribution,
     Prompts,
     Uniqueness,
+    compare,
     delta_rule_risk,
     effective_weights,
     gated_delta_rule,
@@ -30,8 +32,9 @@ from glalib import (
     wpgd_step,
 )
 from glalib.architectures import gated_deltanet, mamba2, retnet, rwkv7
-from glalib.baselines import bayes, least_squares, ridge
+from glalib.baselines import bayes, bayes_risk, least_squares, ridge
 from glalib.catalogue import LAYERS, Layer
+from glalib.comparison import Compared, Comparison
 from glalib.delta_blocks import best_two_blocks, block, two_block_gain
 from glalib.drift import drifting, right_decay
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
@@ -113,6 +116,14 @@ inside = effective_weights(model, dist, draws=100, tokens=tokens, by="autograd")
 assert_type(inside.scaled_to(dist.expand(best.omega)), EffectiveWeights)
 for predictor in (least_squares, ridge(1.0), bayes(dist), best, (best.P, best.omega)):
     simulate_risk(predictor, dist, 100)
+assert_type(bayes_risk(dist, draws=100), Estimate)
+
+own = InContext(torch.nn.Identity(), tokens=tokens.width(dist), width=8, layers=2, dtype=torch.float64)
+assert_type(own.forward(Z, queries=2), Tensor)
+beside = compare({"own": own, "best": best}, dist, tokens, draws=200, optima=["best weights", "Bayes"], weights=False)
+assert_type(beside, Comparison)
+assert_type(beside.layers["own"], Compared)
+beside.plot()
 
 history = fit(orthogonal_start(model), dist, Recipe(steps=10, lr=0.01), tokens=tokens, checkpoint=None)
 losses = token_free_losses(model, dist, 8, tokens=tokens)

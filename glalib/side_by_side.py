@@ -1,0 +1,239 @@
+"""Layers of any make beside what theory says is possible: `compare`.
+
+All predictors meet the same prompts, so that a difference is known better than either risk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import nn
+
+from . import _check
+from ._check import Array
+from .baselines import bayes, bayes_risk
+from .comparison import Compared, Comparison, Optimum
+from .delta_model import DeltaRule
+from .delta_rule import optimal_delta_rule
+from .distribution import PromptDistribution
+from .in_context import read_label
+from .layout import Layout
+from .optima import Weights, optimal_wpgd
+from .probe import effective_weights
+from .prompts import Prompts, Sampler
+from .risk import WPGD
+from .simulate import Predictor, as_predictor, check_sampler, chosen_batch, draw, of_queries
+
+Best = Literal["linear attention", "constant gate", "scalar gate", "best weights", "delta rule", "Bayes"]
+OPTIMA: tuple[Best, ...] = get_args(Best)
+CLASSES: dict[str, Weights] = {
+    "linear attention": "uniform",
+    "constant gate": "constant-gate",
+    "scalar gate": "monotone",
+    "best weights": "free",
+}
+FEWEST = 100  # draws: each optimum takes one of them for its coefficient
+MOST_AT_ONCE = 1024  # prompts: a layer of unknown make may hold T x T numbers of each
+
+
+def compare(
+    layers: Any,
+    dist: Sampler,
+    tokens: Any = None,
+    draws: int = 10_000,
+    generator: torch.Generator | None = None,
+    twin: PromptDistribution | None = None,
+    optima: Sequence[Best] = OPTIMA,
+    weights: bool = True,
+) -> Comparison:
+    """Risks of layers on the same prompts as the optima of theory, and the weights that the layers effectively use.
+
+    - layers: a dict from names to layers, or one layer, which is then called "layer". A layer is what `simulate_risk`
+      takes: a torch module from tokens to predictions (batch,), a `WPGD` record or a pair (P, omega), or a callable on
+      prompts; or a module from tokens (batch, T, D) to the same shape, whose prediction is the label's coordinate at
+      the last token. A module gets tokens in its own precision, on its own device. `InContext` makes a predictor of
+      layers of another width.
+    - dist: a `PromptDistribution`, or another `Sampler`.
+    - tokens: how prompts become tokens: a `Layout` or another callable, for all modules; or a dict from names of layers
+      to such. Layout() if None.
+    - draws: prompts, at least 100; for the effective weights, at least 2 (n + d^2).
+    - generator: torch.Generator; the same state gives the same record. None: torch's own.
+    - twin: where `dist` is a sampler of one's own, the `PromptDistribution` that supplies the theory, of the same n and
+      d. Without it layers are only simulated.
+    - optima: which to compare with. "linear attention", "constant gate", "scalar gate" (weights that never fall from
+      task to task) and "best weights" are those of `optimal_wpgd`; "delta rule" that of `optimal_delta_rule`, one step
+      per task, with features for keys; "Bayes" that of `bayes`, which no predictor beats.
+    - weights: whether to estimate the `effective_weights` of each layer, most of the time where d is large. A layer
+      whose predictions are all the same has none.
+
+    On a `PromptDistribution` the risks of the optima are known. What the prompts make of them corrects the risks of the
+    layers (control variates, by least squares), so that a layer near an optimum has a small standard error. On prompts
+    of another sampler nothing is corrected, as a twin may be wrong: optima are simulated too, beside their formulas.
+
+    Raises ValueError or TypeError for bad arguments, and, by the layer's name, where a layer returns the wrong type or
+    shape, or numbers that are not finite. This book's addition.
+    """
+    check_sampler(dist)
+    if _check.positive_int("draws", draws) < FEWEST:
+        raise _check.fail("draws", f"at least {FEWEST}", draws)
+    _check.generator(generator)
+    weights, law = _check.flag("weights", weights), _law(dist, twin)
+    readers = _readers(layers, law, tokens)
+    # Seeds, so that the prompts are the same whatever else is asked for, and those of the weights for every layer.
+    seeds = torch.randint(2**62, (2,), generator=generator).tolist()
+    formulas, best = _optima(law, optima, torch.Generator().manual_seed(seeds[0]))
+    predictors = [(f"what layer {name!r} returns", read, False) for name, read in readers.items()]
+    predictors += [(f"the prediction of {name!r}", predict, True) for name, predict in best.items()]
+    f, y = _predictions(predictors, dist, law, draws, generator)
+    exact, m = isinstance(dist, PromptDistribution), len(readers)
+    risks = _Risks((y[:, None] - f) ** 2, formulas, corrected=exact)
+    compared: dict[str, Compared] = {}
+    for j, (name, read) in enumerate(readers.items()):
+        gaps = {other: risks.of(j, m + k) for k, other in enumerate(formulas)}
+        drawn = torch.Generator().manual_seed(seeds[1])
+        probed = effective_weights(read, dist, draws, generator=drawn) if weights and np.ptp(f[:, j]) > 0 else None
+        compared[name] = Compared.of(risks.of(j), gaps, probed, formulas)
+    found = {name: replace(formulas[name], seen=risks.of(m + k)) for k, name in enumerate(formulas)}
+    zero = law.M if exact and law else float(np.mean(y**2))
+    return Comparison(compared, found, repr(dist), zero, draws, exact)
+
+
+class _Risks:
+    """Squared errors (draws, m + o) of m layers and o optima, less what the known risks of the optima tell of luck.
+
+    An optimum whose risk L is known has the error e - L that is the prompts' alone. The least-squares combination of
+    such errors is taken off every column: its mean is zero, whatever the coefficients.
+    """
+
+    def __init__(self, losses: Array, formulas: dict[str, Optimum], corrected: bool) -> None:
+        self.each, self.lost, o = losses, 1, len(formulas)
+        self.shares, self.errors = np.zeros((o, losses.shape[1])), np.zeros(o)
+        if corrected and o:
+            luck = losses[:, -o:] - [optimum.risk for optimum in formulas.values()]
+            self.errors = np.array([optimum.stderr for optimum in formulas.values()])
+            self.shares = np.linalg.lstsq(luck - luck.mean(0), losses - losses.mean(0), rcond=None)[0]
+            self.each, self.lost = losses - luck @ self.shares, 1 + o
+
+    def of(self, j: int, less: int | None = None) -> tuple[float, float]:
+        """The mean of column j, or of its difference to another, and the standard error."""
+        each, shares = self.each[:, j], self.shares[:, j]
+        if less is not None:
+            each, shares = each - self.each[:, less], shares - self.shares[:, less]
+        draws = len(each)
+        variance = np.sum((each - each.mean()) ** 2) / (draws - self.lost) / draws
+        return float(each.mean()), float(np.sqrt(variance + np.sum((shares * self.errors) ** 2)))
+
+
+def _law(dist: Any, twin: Any) -> PromptDistribution | None:
+    """The distribution that closed forms are of, if there is one."""
+    if isinstance(dist, PromptDistribution):
+        if twin is not None:
+            raise _check.fail("twin", "None where dist is a PromptDistribution, its own theory", _check.short(twin))
+        return dist
+    return _check.instance("twin", twin, (PromptDistribution, type(None)), "a PromptDistribution or None")
+
+
+def _readers(layers: Any, law: PromptDistribution | None, tokens: Any) -> dict[str, Predictor]:
+    """By name, each layer as a callable from drawn prompts to predictions, or a complaint."""
+    named = layers if isinstance(layers, dict) else {"layer": layers}
+    if not named:
+        raise _check.fail("layers", "a layer, or a dict with at least one", "an empty dict")
+    for name in named:
+        _check.instance("each name in layers", name, str, "a string")
+        if isinstance(tokens, dict) and name not in tokens:
+            raise _check.fail("tokens", "with an entry for every layer where it is a dict", f"none for {name!r}")
+    return {
+        name: _reader(name, layer, law, tokens[name] if isinstance(tokens, dict) else tokens)
+        for name, layer in named.items()
+    }
+
+
+def _reader(name: str, layer: Any, law: PromptDistribution | None, tokens: Any) -> Predictor:
+    """Any layer as a callable from drawn prompts to predictions."""
+    if isinstance(layer, nn.Module):
+        make = Layout() if tokens is None else tokens
+        if not callable(make):
+            raise TypeError(f"tokens must be a Layout, a callable on Prompts or None; got {type(make).__name__}")
+        weights = next((p for p in layer.parameters() if p.is_floating_point()), None)
+
+        def read(drawn: Any) -> Any:
+            Z = _check.tensor("what tokens returns", make(drawn), finite=False)
+            if weights is not None:
+                Z = Z.to(weights.device, weights.dtype)
+            return read_label(f"what layer {name!r} returns", layer(Z), Z, drawn.x.shape[-1])
+
+        return read
+    if isinstance(layer, (WPGD, tuple, list)) and law is not None:
+        return as_predictor(layer, law, 1, None, torch.float64)[0]
+    if callable(layer):
+        return lambda drawn: layer(drawn)  # a record, too, is called: nobody asks it for its blocks
+    expected = "a torch module, a WPGD record, a (P, omega) pair (with a PromptDistribution) or a callable on prompts"
+    raise TypeError(f"layer {name!r} must be {expected}; got {type(layer).__name__}")
+
+
+def _optima(
+    law: PromptDistribution | None, optima: Any, generator: torch.Generator
+) -> tuple[dict[str, Optimum], dict[str, Predictor]]:
+    """What theory says of each optimum, and a predictor that attains it."""
+    if not isinstance(optima, (list, tuple)):
+        raise TypeError(f"optima must be a list of names; got {_check.short(optima)}")
+    for name in optima:
+        _check.option("each of optima", name, OPTIMA)
+    formulas: dict[str, Optimum] = {}
+    predictors: dict[str, Predictor] = {}
+    for name in OPTIMA if law else ():
+        if name not in optima or law is None:
+            continue
+        if name in CLASSES:
+            best = optimal_wpgd(law, CLASSES[name])
+            formulas[name] = Optimum(best.risk, 0.0, law.expand(best.omega))
+            predictors[name] = as_predictor(best, law, 1, None, torch.float64)[0]
+        elif name == "delta rule":
+            rule = optimal_delta_rule(law)
+            formulas[name] = Optimum(rule.risk, 0.0)
+            predictors[name] = _on_tokens(DeltaRule.from_steps(rule, law))
+        else:
+            least = bayes_risk(law, generator=generator)
+            formulas[name] = Optimum(least.risk, least.stderr)
+            predictors[name] = bayes(law)
+    return formulas, predictors
+
+
+def _on_tokens(model: nn.Module) -> Predictor:
+    return lambda drawn: model(Layout()(drawn))
+
+
+def _predictions(
+    predictors: list[tuple[str, Predictor, bool]],
+    dist: Sampler,
+    law: PromptDistribution | None,
+    draws: int,
+    generator: torch.Generator | None,
+) -> tuple[Array, Array]:
+    """(draws, predictors) and the labels of the queries (draws,), or a complaint of predictions that are none."""
+    parts, left = [], draws
+    while left > 0:
+        drawn: Any = draw(dist, min(chosen_batch(dist, 1), MOST_AT_ONCE, left), generator, 1, torch.float64)
+        as_of_law, columns = None if law is None else _as_of(law, drawn), [drawn.y_query[:, 0]]
+        for what, predict, of_theory in predictors:
+            value = _check.tensor(what, predict(as_of_law if of_theory else drawn))
+            columns.append(of_queries(what, value, drawn.y_query)[:, 0])
+        parts.append(np.stack([_check.array("predictions", column) for column in columns], 1))
+        left -= len(drawn.y_query)
+    y, *f = np.concatenate(parts).T
+    return np.stack(f, 1), y
+
+
+def _as_of(law: Any, drawn: Any) -> Prompts:
+    """These prompts as those of the distribution that supplies the theory, whose blocks they need not know of."""
+    if isinstance(drawn, Prompts) and drawn.counts == law.counts:
+        return drawn
+    x = _check.tensor("x of what dist.sample returns", drawn.x, 3)
+    if x.shape[1:] != (law.n, law.d):
+        raise _check.fail("twin", f"of the prompts' n = {x.shape[1]} and d = {x.shape[2]}", repr(law))
+    beta = x.new_zeros(len(x), law.K + 1, law.d)
+    return Prompts(x, drawn.y, drawn.x_query, drawn.y_query, beta[:, 1:], beta[:, 0], law.counts)
