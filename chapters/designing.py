@@ -20,7 +20,7 @@
 #
 # This page is for those who build sequence models and want the answer before the proof. Behind all of it stands one question: **what tells how much an example is worth, and when?** A gate on the write has to know it as the token comes. A forget gate may learn it later, from a mark. A gate at the query learns it last. Where nothing tells it, a decay can still follow time, and a state that sees its own error can erase.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-design-tree", "caption": "What tells how much an example is worth decides which part to build. Each box has a symptom and, in bold, the part. The rows below say when it is right, what it gains, and when it is wrong."}, "image": {"alt": "A decision tree. First, if the label stands one token after its features, shift the keys and go on. Then: what tells how much an example is worth? If a mark after it, and worth rises: a forget gate that sees the mark. If its own token: a gate on the write. If some tasks point the other way: two heads, one subtracted. If the query alone: a head for each task, with a gate at the query. If nothing tells: for tasks that drift, one decay, shorter than the drift; for several time scales, a head for each; for blocks whose ends move or are unmarked, erase; for tasks that are all alike, no gate. On top: with little noise erase by a delta rule; with noise and several layers put a gate at the query in each."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-design-tree", "caption": "What tells how much an example is worth decides which part to build. Each box has a symptom and, in bold, the part. The rows below say when it is right, what it gains, and when it is wrong."}, "image": {"alt": "A decision tree. First, if the label stands one token after its features, shift the keys and go on. Then: what tells how much an example is worth? If a mark after it, and worth rises: a forget gate that sees the mark. If its own token, where the best may come early: a gate on the write. If some tasks point the other way: two heads, one subtracted. If the query alone: a head for each task, with a gate at the query. If nothing tells: for tasks that drift, one decay, shorter than the drift; for several time scales, a head for each; for blocks whose ends move or are unmarked, erase; for tasks that are all alike, no gate. On top: with little noise erase by a delta rule; with noise and several layers put a gate at the query in each."}}
 import json
 from pathlib import Path
 
@@ -44,7 +44,7 @@ from scipy.optimize import minimize, minimize_scalar
 plotting.use_style()
 TOLD = [
     ("a mark after it,\nand worth rises", "forget gate\nthat sees the mark"),
-    ("its own token, or\nthe best comes early", "gate on the write"),
+    ("its own token; the\nbest may come early", "gate on the write"),
     ("some tasks point\nthe other way", "two heads,\none subtracted"),
     ("the query alone", "a head for each task,\ngate at the query"),
 ]
@@ -317,8 +317,15 @@ print(
 # %% tags=["remove-input", "remove-output"]
 opposed = two_tasks((-0.2, 0.8))
 unit = optimal_delta_rule(short, "example", normalised=True).risk / d
-loud = PromptDistribution(d, (20,), (1.0,), sigma=10.0)
-loud_both = [optimal_wpgd(loud).risk, optimal_delta_rule(loud, "example").risk]
+
+
+def erasing_takes_off(variance):
+    """In per cent of the risk of the best weighted step: one task of 20 examples."""
+    dist = PromptDistribution(d, (20,), (1.0,), sigma=variance**0.5)
+    delta, weighted = optimal_delta_rule(dist, "example"), optimal_wpgd(dist)
+    return 100 * (1 - delta.risk / weighted.risk)
+
+
 large = two_tasks((0.5, 0.5), (90, 10))
 single = minimize_scalar(
     lambda p: excess(p + 0 * z), bounds=(0, 1), method="bounded"
@@ -331,7 +338,9 @@ for key, value in {
     "opposed_heads": over_M(optimal_wpgd(opposed), opposed),
     "two_heads": 1 - 2 / 4 * (1 - named_with),
     "unit": unit,
-    "loud": 100 * (1 - loud_both[1] / loud_both[0]),
+    "quiet": erasing_takes_off(0),
+    "loud": erasing_takes_off(d),
+    "louder": erasing_takes_off(10 * d),
     "bayes": bayes / noisy.M,
     "one_layer": (bayes + single.fun) / noisy.M,
     "sigmoid": best_sigmoid(d, (50, 50), (0.2, 0.8))[0] / d,
@@ -348,7 +357,7 @@ for key, value in {
 #
 # - *Holds if* each label stands in the token after its features. One layer whose gates read no labels then gains nothing ({prf:ref}`prop-sequential`, <a href="../reference/ledger.html#claim-prop-sequential">ledger</a>). With the shift it predicts as if each pair were one token ({prf:ref}`prop-token-shift`, <a href="../reference/ledger.html#claim-prop-token-shift">ledger</a>).
 # - *Example:* {glue:text}`design_label_a_token_later_0:.2f` without; {glue:text}`design_label_a_token_later_1:.2f` with it and the gate of the next row.
-# - *Wrong if* the distance varies: a shift finds one distance only ({ref}`an exercise <ex-sometimes-late>`). Not needed if an earlier layer copies features to labels ({prf:ref}`prop-gate-is-shift`). A gate that reads labels is no way out: it gains at most what one example teaches ({prf:ref}`prop-one-example`).
+# - *Wrong if* the distance varies: a shift finds one distance only ({ref}`an exercise <ex-sometimes-late>`). Not needed if an earlier layer copies features to labels ({prf:ref}`prop-gate-is-shift`). A gate that reads labels is no way out: a head with a scalar gate gains at most what one example teaches ({prf:ref}`prop-one-example`).
 #
 # ### Blocks with marked ends
 #
@@ -386,7 +395,7 @@ for key, value in {
 #
 # **Give each of the $K$ tasks a head, and open the one that is asked for by a gate at the query.**
 #
-# - *Holds if* the query's own context names one of $K$ independent tasks of one size. Each head buys one $K$th of the gain; gates on the examples, of any kind, buy one in all ({prf:ref}`thm-named-query`, <a href="../reference/ledger.html#claim-thm-named-query">ledger</a>).
+# - *Holds if* the query's own context names one of $K$ independent tasks of one size. Each head with a gate on its writes buys one $K$th of the gain, up to $K$ of them; gates on the examples alone buy one in all, and heads that only forget may have to be $2K - 1$ ({prf:ref}`thm-named-query`, <a href="../reference/ledger.html#claim-thm-named-query">ledger</a>).
 # - *Example:* four tasks of 25: {glue:text}`design_query_names_its_task_0:.3f` with any gates but this, {glue:text}`design_two_heads:.3f` with two heads, {glue:text}`design_query_names_its_task_1:.3f` with four.
 # - *Wrong if* the name comes before the examples: then one head with a gate on the write is enough ({doc}`at_the_query`).
 #
@@ -396,21 +405,21 @@ for key, value in {
 #
 # - *Holds if* features are white. On one task the delta rule beats every weighted step from the second example on ({prf:ref}`prop-delta-one-task`, <a href="../reference/ledger.html#claim-prop-delta-one-task">ledger</a>). On several its infimum is never above theirs, and below where related examples meet, but for exact ties ({prf:ref}`prop-delta-small`, <a href="../reference/ledger.html#claim-prop-delta-small">ledger</a>). Plain keys are stable below a step of $2/(d + 2)$ ({ref}`shown here <break-delta-trained>`).
 # - *Example:* one task of 20 examples: {glue:text}`design_little_noise_one_task_0:.3f` for the best weighted step, {glue:text}`design_little_noise_one_task_1:.3f` for the delta rule. Keys and queries of length one make steps safe, and here they cost: {glue:text}`design_unit:.3f`. They gain on uneven features, for a while ({doc}`delta_unit`).
-# - *Wrong if* labels are mostly noise: with $\sigma^2 = 10\, d$ erasing takes off {glue:text}`design_loud:.1f` per cent. Or if one step has to serve a prompt whose better task comes first ({doc}`delta_tasks`), or keys are plain and features uneven ({doc}`delta_rule`): there a weighted step wins.
+# - *Wrong if* labels are mostly noise: erasing takes off {glue:text}`design_quiet:.0f` per cent of the risk here without noise, {glue:text}`design_loud:.1f` with $\sigma^2 = d$ and {glue:text}`design_louder:.2f` with $10\, d$. Or if one step has to serve a prompt whose better task comes first ({doc}`delta_tasks`), or keys are plain and features uneven ({doc}`delta_rule`): there a weighted step can win.
 #
 # ### Noise, and several layers
 #
 # **Put a gate at the query into every layer, so that it takes a part of each step only. Under a causal mask let values carry features, too.**
 #
 # - *Holds if* there is noise, one task and white features. Without the mask, steps alone keep a distance to the Bayes predictor at every depth, and with the gate it vanishes ({prf:ref}`prop-depth-filter`, <a href="../reference/ledger.html#claim-prop-depth-filter">ledger</a>). With the mask, values that carry labels alone keep one ({prf:ref}`thm-price-of-mask`, <a href="../reference/ledger.html#claim-thm-price-of-mask">ledger</a>), and values that read features do not ({prf:ref}`prop-way-round-mask`, <a href="../reference/ledger.html#claim-prop-way-round-mask">ledger</a>).
-# - *Example:* three layers without the mask, $d = 5$, ten examples, $\sigma = 2$: {glue:text}`design_noise_three_layers_0:.3f` by steps alone, {glue:text}`design_noise_three_layers_1:.3f` with the gate. One layer has {glue:text}`design_one_layer:.3f`, Bayes {glue:text}`design_bayes:.3f`: the second and third layers matter more than the gate.
+# - *Example:* three layers without the mask, $d = 5$, ten examples, $\sigma = 2$: {glue:text}`design_noise_three_layers_0:.3f` by the best steps found, {glue:text}`design_noise_three_layers_1:.3f` with the gate. One layer has {glue:text}`design_one_layer:.3f`, Bayes {glue:text}`design_bayes:.3f`: the second and third layers matter more than the gate.
 # - *Wrong if* there is no noise: then steps are enough. What trained stacks do is on {doc}`depth_trained`.
 #
 # ### Gates that read labels or features
 #
 # **Do not count on it; and if a gate reads, let its logit have squares.**
 #
-# - *Holds if* features are white. A gate that reads labels and no features never gains more than the label-energy optimum ({prf:ref}`thm-label-energy`, {prf:ref}`prop-label-ceiling`, <a href="../reference/ledger.html#claim-prop-label-ceiling">ledger</a>), a constant while the risk grows with $d$ ({prf:ref}`prop-label-gain`, <a href="../reference/ledger.html#claim-prop-label-gain">ledger</a>). Only the even part of a gate counts, whatever the features ({prf:ref}`prop-even-gate`, <a href="../reference/ledger.html#claim-prop-even-gate">ledger</a>).
+# - *Holds if* features are white. A gate that reads labels and no features never gains more than the label-energy optimum ({prf:ref}`thm-label-energy`, {prf:ref}`prop-label-ceiling`, <a href="../reference/ledger.html#claim-prop-label-ceiling">ledger</a>), without noise a constant while the risk grows with $d$ ({prf:ref}`prop-label-gain`, <a href="../reference/ledger.html#claim-prop-label-gain">ledger</a>). Only the even part of a gate counts, whatever the features ({prf:ref}`prop-even-gate`, <a href="../reference/ledger.html#claim-prop-even-gate">ledger</a>).
 # - *Example:* {glue:text}`design_gates_that_read_labels_0:.4f` for gates that see marks, {glue:text}`design_gates_that_read_labels_1:.4f` for the best use of all labels, {glue:text}`design_sigmoid:.4f` for the best sigmoid of one.
 # - *Wrong if* dimensions are few and the gate reads the length of features as well ({prf:ref}`prop-reads-both`). If labels come a token later it is the odd part that gains, a little ({prf:ref}`prop-label-gates`).
 #
@@ -418,7 +427,7 @@ for key, value in {
 #
 # **Leave the gate out.**
 #
-# - *Holds if* features are white and relevance is in proportion to redundancy: for independent tasks, $r_k$ to $n_k + N$ ({prf:ref}`prop-when-gating-helps`, <a href="../reference/ledger.html#claim-prop-when-gating-helps">ledger</a>). A forget gate is worth nothing either where blocks are alike and relevance falls ({prf:ref}`prop-no-decay`, <a href="../reference/ledger.html#claim-prop-no-decay">ledger</a>).
+# - *Holds if* features and tasks are white and relevance is in proportion to redundancy: for independent tasks, $r_k$ to $n_k + N$ ({prf:ref}`prop-when-gating-helps`, <a href="../reference/ledger.html#claim-prop-when-gating-helps">ledger</a>). A forget gate is worth nothing either where blocks are alike and relevance falls ({prf:ref}`prop-no-decay`, <a href="../reference/ledger.html#claim-prop-no-decay">ledger</a>).
 # - *Example:* $r = (0.5, 0.5)$: {glue:text}`design_all_tasks_alike_0:.3f` with any fixed weights. Erasing gains even here: {glue:text}`design_all_tasks_alike_2:.3f`.
 # - *Wrong if* sizes differ: with 90 and 10 examples, $r$ as before, equal weights have {glue:text}`design_large_0:.3f` and the best {glue:text}`design_large_1:.3f`.
 #
@@ -513,13 +522,13 @@ glue("design_date", Words(stored["date"].split()[0]), display=False)
 # Training costs otherwise. A key gate took {glue:text}`design_tokens_10:.1f` times as long as a scalar one from tokens to one prediction at $d = 10$, and for all positions in chunks {glue:text}`design_chunked_10:.1f` times at $d = 10$ and {glue:text}`design_chunked_100:.1f` times at $d = 100$: forward and backward, measured on one thread of an {glue:text}`design_cpu` CPU on {glue:text}`design_date` ({doc}`speed`). The delta rule has a chunked form too (`gated_delta_rule`); no times of it are stored with this book.
 #
 # `````{dropdown} Objections
-# **"My gates read whole tokens, not marks."** So did all layers that this book trained, and what they lived by was the mark ({doc}`below_the_line`). A mark is anything that a linear map of the token shows.
+# **"My gates read whole tokens, not marks."** So may those of layers trained here, and what they lived by was the mark ({doc}`below_the_line`). A mark is anything by which a linear map of the token tells it from others.
 #
 # **"My model has many heads, so order is no obstacle."** Right, if two of them may share keys and the output may subtract. One scalar head alone is stuck: trained, it ended at linear attention ({doc}`figure1`, panel d).
 #
 # **"I just add layers."** That can do it: two and three trained layers with scalar gates pass the best weights of one although the better task comes first ({doc}`depth_trained`). They took longer to train, and some starts ended far apart.
 #
-# **"These are optima. Will training find them?"** For the step's own $P$ and $\omega$ gradient flow does, where the minimum is unique ({prf:ref}`thm-gradient-flow`). For layers it is open. Those trained here came within one or two per cent at the sizes shown ({doc}`figure1`), and {doc}`starts` says which starts fail.
+# **"These are optima. Will training find them?"** For the step's own $P$ and $\omega$ gradient flow does, where the minimum is unique ({prf:ref}`thm-gradient-flow`). For layers it is open. Those trained for {doc}`figure1` came within a few per cent, and {doc}`starts` says which starts fail.
 #
 # **"My features are not white."** Marked ends, gates on the write, heads, drift and the named query hold for any $\Sigma_x$ and $C$. Erasing, gates that read, depth and the last row are stated for white features; for erasing there is a counterexample.
 #
@@ -528,6 +537,8 @@ glue("design_date", Words(stored["date"].split()[0]), display=False)
 # **"My layer has a normaliser."** An mLSTM's is a clip. Set high it gains a little, set too low it does harm ({prf:ref}`prop-normaliser`).
 #
 # **"$K$ heads are $K$ states."** They are, and with fewer each buys its share. Putting the question first costs none.
+#
+# **"Which part first?"** A shift, and a delta rule with steps that its tokens set: on each example with a diamond it is below all weights. Much noise, or uneven features with plain keys, speak against it, and for a query that names its task it takes heads all the same.
 #
 # **"What would you leave out?"** On these examples: heads for several time scales, a gate at the query in a deep stack, gates that read labels. Each gains a few per cent at most.
 # `````
@@ -585,19 +596,14 @@ moved = {
     "one_step": least(lambda step: erased(step, step), [-2.5]),
     "steps": least(erased, [-5.0, -2.5], [-2.5, -5.0]),
 }
-own = np.mean(
-    [
-        over_M(optimal_wpgd(dist), dist)
-        for dist in (two_tasks((r_1, r_2), (k, n - k)) for k in map(int, first))
-    ]
-)
+dists = [two_tasks((r_1, r_2), (int(k), int(n - k))) for k in first]
+own = np.mean([over_M(optimal_wpgd(dist, "monotone"), dist) for dist in dists])
 for key, (value, _) in moved.items():
     glue(f"design_moved_{key}", float(value), display=False)
 glue("design_moved_own", float(own), display=False)
 
 # The means, by the exact risks of the package for each place.
 (b, g_both), (s_1, s_2) = moved["both"][1], moved["steps"][1]
-dists = [two_tasks((r_1, r_2), (int(k), int(n - k))) for k in first]
 weights = [
     g_both ** (n - 1.0 - np.arange(n)) * np.where(np.arange(n) < k, b, 1.0)
     for k in first
@@ -648,7 +654,7 @@ print(
 )
 
 # %% [markdown]
-# The best gate at the mark has the risk {glue:text}`design_moved_mark:.3f`. One decay, which sees no mark at all, has {glue:text}`design_moved_decay:.3f`. So the mark is worth next to nothing. Together they have {glue:text}`design_moved_both:.3f`: close at the mark, and forget slowly everywhere, so that long blocks do not speak too loudly. If gates at the mark and at the query know how far it is to the ends, by position say, each place can have its best weights, {glue:text}`design_moved_own:.3f`.
+# The best gate at the mark has the risk {glue:text}`design_moved_mark:.3f`. One decay, which sees no mark at all, has {glue:text}`design_moved_decay:.3f`. So the mark is worth next to nothing. Together they have {glue:text}`design_moved_both:.3f`: close at the mark, and forget slowly everywhere, so that long blocks do not speak too loudly. If gates at the mark and at the query know how far it is to the ends, by position say, each place can have the best weights that a forget gate has there, {glue:text}`design_moved_own:.3f`.
 #
 # A delta rule needs to be told nothing. With one step, and blind to the mark, it has {glue:text}`design_moved_one_step:.3f`, and with a step for each task {glue:text}`design_moved_steps:.3f`. Erasing does not care how often it is told the same.
 #
