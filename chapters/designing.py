@@ -315,7 +315,7 @@ print(
 # Each row has the advice, the exact condition with the theorem and its line in the ledger, which names the tests, the numbers of the example, and what would make the advice wrong.
 
 # %% tags=["remove-input", "remove-output"]
-opposed = two_tasks((-0.2, 0.8))
+opposed, useless = two_tasks((-0.2, 0.8)), two_tasks((0.0, 1.0))
 unit = optimal_delta_rule(short, "example", normalised=True).risk / d
 
 
@@ -332,6 +332,8 @@ single = minimize_scalar(
 )
 for key, value in {
     "constant": one_number,
+    "useless_constant": over_M(optimal_wpgd(useless, "constant-gate"), useless),
+    "useless_marked": over_M(optimal_wpgd(useless, "monotone"), useless),
     "memory": 1 / (1 - g),
     "as_drift": over_M(optimal_wpgd(drift, 0.9**age), drift),
     "opposed_write": over_M(optimal_wpgd(two_tasks((0.0, 0.8))), opposed),
@@ -364,7 +366,7 @@ for key, value in {
 # **Let a scalar forget gate see the mark, and let it close there as far as the old task is stale.**
 #
 # - *Holds if* tasks are independent, of equal sizes that are the same in every prompt, and relevance, of one sign, does not fall. Then no fixed weights do better ({prf:ref}`thm-scalar-gate`, <a href="../reference/ledger.html#claim-thm-scalar-gate">ledger</a>), whatever the covariances and the noise.
-# - *Example:* {glue:text}`design_marked_ends_0:.3f` without a gate, {glue:text}`design_marked_ends_1:.3f` with. If nothing marks the end, the best constant decay has {glue:text}`design_constant:.3f`; it falls behind as prompts grow ({doc}`one_decay`).
+# - *Example:* {glue:text}`design_marked_ends_0:.3f` without a gate, {glue:text}`design_marked_ends_1:.3f` with. If nothing marks the end, the best constant decay has {glue:text}`design_constant:.3f`, nearly as good. Where the first task is useless, $r = (0, 1)$, it has {glue:text}`design_useless_constant:.3f` and the gate {glue:text}`design_useless_marked:.3f`, and it falls behind as prompts grow ({doc}`one_decay`).
 # - *Wrong if* relevance falls, where forgetting does harm ({prf:ref}`prop-no-decay`), or a later task is far larger ({prf:ref}`prop-unequal-counts`). If ends move from prompt to prompt the mark gains little: {ref}`below <break-designing>`.
 #
 # ### Tasks that drift
@@ -373,7 +375,7 @@ for key, value in {
 #
 # - *Holds if* each task keeps a known share $\rho$ of the one before. `right_decay(rho, N)` is the decay; for white features $N = d + \sigma^2 + 1$ ({prf:ref}`prop-drift-decay`, <a href="../reference/ledger.html#claim-prop-drift-decay">ledger</a>), and what it loses to the best fixed weights dies out with the length of the prompt ({prf:ref}`prop-drift-constant`, <a href="../reference/ledger.html#claim-prop-drift-constant">ledger</a>). Jumps that nothing marks count as a faster drift ({doc}`one_decay`).
 # - *Example:* $\rho = 0.9$, a drift time of ten examples: {glue:text}`design_drift_0:.3f` without, {glue:text}`design_drift_1:.3f` with a memory of {glue:text}`design_memory:.1f` examples, {glue:text}`design_as_drift:.3f` with a decay of $\rho$ itself. A delta rule with a decay comes to {glue:text}`design_drift_2:.3f`, by a search.
-# - *Wrong if* tasks come in blocks (last row), or alternate: no scalar gate follows $\rho < 0$ ({doc}`decay_and_drift`). A decay made for another drift costs ({ref}`an exercise <ex-too-fast-too-slow>`).
+# - *Wrong if* tasks come in blocks (the row before), or alternate: no scalar gate follows $\rho < 0$ ({doc}`decay_and_drift`). A decay made for another drift costs ({ref}`an exercise <ex-too-fast-too-slow>`).
 #
 # ### Several time scales
 #
@@ -381,7 +383,7 @@ for key, value in {
 #
 # - *No theorem here;* seen in {ref}`an exercise <ex-two-drifts>`. For a sum of two drifts the best weights of a long prompt are a sum of two powers, and two heads with a common $P$ have them.
 # - *Example:* half of each task drifts with $\rho = 0.8$ and half with $0.999$: {glue:text}`design_several_time_scales_0:.3f` with one decay, {glue:text}`design_several_time_scales_1:.3f` with two.
-# - *Wrong if* something in the prompt tells the scale: then a gate can read it. And the gain is small.
+# - *Wrong if* something in the prompt tells the scale: then a gate can read it. And here the gain is small.
 #
 # ### The better task comes early
 #
@@ -409,7 +411,7 @@ for key, value in {
 #
 # ### Noise, and several layers
 #
-# **Put a gate at the query into every layer, so that it takes a part of each step only. Under a causal mask let values carry features, too.**
+# **Put a gate at the query into every layer, so that the query takes only a part of each step. Under a causal mask let values carry features, too.**
 #
 # - *Holds if* there is noise, one task and white features. Without the mask, steps alone keep a distance to the Bayes predictor at every depth, and with the gate it vanishes ({prf:ref}`prop-depth-filter`, <a href="../reference/ledger.html#claim-prop-depth-filter">ledger</a>). With the mask, values that carry labels alone keep one ({prf:ref}`thm-price-of-mask`, <a href="../reference/ledger.html#claim-thm-price-of-mask">ledger</a>), and values that read features do not ({prf:ref}`prop-way-round-mask`, <a href="../reference/ledger.html#claim-prop-way-round-mask">ledger</a>).
 # - *Example:* three layers without the mask, $d = 5$, ten examples, $\sigma = 2$: {glue:text}`design_noise_three_layers_0:.3f` by the best steps found, {glue:text}`design_noise_three_layers_1:.3f` with the gate. One layer has {glue:text}`design_one_layer:.3f`, Bayes {glue:text}`design_bayes:.3f`: the second and third layers matter more than the gate.
