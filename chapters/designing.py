@@ -286,10 +286,10 @@ plotting.FigureData(
 # %% tags=["check"]
 for name, (low, high, other) in rows.items():
     key = name.replace(" ", "_").replace(",", "")
-    glue(f"design_{key}_0", low, display=False)
-    glue(f"design_{key}_1", high, display=False)
+    glue(f"design_{key}_0", float(low), display=False)
+    glue(f"design_{key}_1", float(high), display=False)
     if other is not None:
-        glue(f"design_{key}_2", other, display=False)
+        glue(f"design_{key}_2", float(other), display=False)
 # The same numbers by formulas, where the book has them.
 N = d + 1
 assert np.isclose(marked, 1 - (0.2**2 + 0.8**2) * 50 / (50 + N))
@@ -509,7 +509,7 @@ seconds = {
 }
 for form, size in (("tokens", 10), ("chunked", 10), ("chunked", 100)):
     ratio = seconds[form, "key", size] / seconds[form, "scalar", size]
-    glue(f"design_{form}_{size}", ratio, display=False)
+    glue(f"design_{form}_{size}", float(ratio), display=False)
 assert stored["machine"]["threads"] == 1
 
 
