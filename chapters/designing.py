@@ -312,7 +312,7 @@ print(
 )
 
 # %% [markdown]
-# Each row has the advice, the exact condition with the theorem and its line in the ledger, which names the tests, the numbers of the example, and what would make the advice wrong.
+# Each row has the advice, the numbers of its example, and what would make it wrong. Its fold has the exact condition, with the theorem and its line in the ledger, which names the tests.
 
 # %% tags=["remove-input", "remove-output"]
 opposed, useless = two_tasks((-0.2, 0.8)), two_tasks((0.0, 1.0))
@@ -353,88 +353,87 @@ for key, value in {
 
 
 # %% [markdown]
-# ### A label one token later
+# **A label one token later.** *Let keys look one token back, by a shift or a short convolution, before you think of gates.* Without: {glue:text}`design_label_a_token_later_0:.2f`; with it and the gate of the next row: {glue:text}`design_label_a_token_later_1:.2f`. Wrong if the distance varies.
 #
-# **Let keys look one token back, by a shift or a short convolution, before you think of gates.**
-#
+# ```{dropdown} A label one token later: when exactly
 # - *Holds if* each label stands in the token after its features. One layer whose gates read no labels then gains nothing ({prf:ref}`prop-sequential`, <a href="../reference/ledger.html#claim-prop-sequential">ledger</a>). With the shift it predicts as if each pair were one token ({prf:ref}`prop-token-shift`, <a href="../reference/ledger.html#claim-prop-token-shift">ledger</a>).
-# - *Example:* {glue:text}`design_label_a_token_later_0:.2f` without; {glue:text}`design_label_a_token_later_1:.2f` with it and the gate of the next row.
-# - *Wrong if* the distance varies: a shift finds one distance only ({ref}`an exercise <ex-sometimes-late>`). Not needed if an earlier layer copies features to labels ({prf:ref}`prop-gate-is-shift`). A gate that reads labels is no way out: a head with a scalar gate gains at most what one example teaches ({prf:ref}`prop-one-example`).
+# - *Wrong if* labels are later at times: a shift finds one distance only ({ref}`an exercise <ex-sometimes-late>`). Not needed if an earlier layer copies features to labels ({prf:ref}`prop-gate-is-shift`). A gate that reads labels is no way out: a head with a scalar gate gains at most what one example teaches ({prf:ref}`prop-one-example`).
+# ```
 #
-# ### Blocks with marked ends
+# **Blocks with marked ends.** *Let a scalar forget gate see the mark, and close there as far as the old task is stale.* Without a gate: {glue:text}`design_marked_ends_0:.3f`; with it: {glue:text}`design_marked_ends_1:.3f`. Wrong if relevance falls, or if {ref}`ends move <break-designing>`.
 #
-# **Let a scalar forget gate see the mark, and let it close there as far as the old task is stale.**
-#
+# ```{dropdown} Marked ends: when exactly
 # - *Holds if* tasks are independent, of equal sizes that are the same in every prompt, and relevance, of one sign, does not fall. Then no fixed weights do better ({prf:ref}`thm-scalar-gate`, <a href="../reference/ledger.html#claim-thm-scalar-gate">ledger</a>), whatever the covariances and the noise.
-# - *Example:* {glue:text}`design_marked_ends_0:.3f` without a gate, {glue:text}`design_marked_ends_1:.3f` with. If nothing marks the end, the best constant decay has {glue:text}`design_constant:.3f`, nearly as good. Where the first task is useless, $r = (0, 1)$, it has {glue:text}`design_useless_constant:.3f` and the gate {glue:text}`design_useless_marked:.3f`, and it falls behind as prompts grow ({doc}`one_decay`).
+# - *If nothing marks the end,* the best constant decay has {glue:text}`design_constant:.3f`, nearly as good. Where the first task is useless, $r = (0, 1)$, it has {glue:text}`design_useless_constant:.3f` and the gate {glue:text}`design_useless_marked:.3f`, and it falls behind as prompts grow ({doc}`one_decay`).
 # - *Wrong if* relevance falls, where forgetting does harm ({prf:ref}`prop-no-decay`), or a later task is far larger ({prf:ref}`prop-unequal-counts`). If ends move from prompt to prompt the mark gains little: {ref}`below <break-designing>`.
+# ```
 #
-# ### Tasks that drift
+# **Tasks that drift.** *Use one decay for all tokens, with a memory shorter than the time in which tasks drift.* With $\rho = 0.9$, a drift time of ten examples: {glue:text}`design_drift_0:.3f` without, {glue:text}`design_drift_1:.3f` with a memory of {glue:text}`design_memory:.1f` examples. Wrong if tasks come in blocks, or alternate.
 #
-# **Use one decay for all tokens, with a memory shorter than the time in which tasks drift.**
+# ```{dropdown} Drift: when exactly
+# - *Holds if* each task keeps a known share $\rho$ of the one before. `right_decay(rho, N)` is the decay; for white features $N = d + \sigma^2 + 1$ ({prf:ref}`prop-drift-decay`, <a href="../reference/ledger.html#claim-prop-drift-decay">ledger</a>). What it loses to the best fixed weights dies out with the length of the prompt ({prf:ref}`prop-drift-constant`, <a href="../reference/ledger.html#claim-prop-drift-constant">ledger</a>). Jumps that nothing marks count as a faster drift ({doc}`one_decay`).
+# - *Beside it:* a decay of $\rho$ itself has {glue:text}`design_as_drift:.3f`. A delta rule with a decay comes to {glue:text}`design_drift_2:.3f`, by a search.
+# - *Wrong if* tasks come in blocks, or alternate: no scalar gate follows $\rho < 0$ ({doc}`decay_and_drift`). A decay made for another drift costs ({ref}`an exercise <ex-too-fast-too-slow>`).
+# ```
 #
-# - *Holds if* each task keeps a known share $\rho$ of the one before. `right_decay(rho, N)` is the decay; for white features $N = d + \sigma^2 + 1$ ({prf:ref}`prop-drift-decay`, <a href="../reference/ledger.html#claim-prop-drift-decay">ledger</a>), and what it loses to the best fixed weights dies out with the length of the prompt ({prf:ref}`prop-drift-constant`, <a href="../reference/ledger.html#claim-prop-drift-constant">ledger</a>). Jumps that nothing marks count as a faster drift ({doc}`one_decay`).
-# - *Example:* $\rho = 0.9$, a drift time of ten examples: {glue:text}`design_drift_0:.3f` without, {glue:text}`design_drift_1:.3f` with a memory of {glue:text}`design_memory:.1f` examples, {glue:text}`design_as_drift:.3f` with a decay of $\rho$ itself. A delta rule with a decay comes to {glue:text}`design_drift_2:.3f`, by a search.
-# - *Wrong if* tasks come in blocks (the row before), or alternate: no scalar gate follows $\rho < 0$ ({doc}`decay_and_drift`). A decay made for another drift costs ({ref}`an exercise <ex-too-fast-too-slow>`).
+# **Several time scales.** *Give each time scale a head with a decay of its own.* Half of each task drifts with $\rho = 0.8$ and half with $0.999$: {glue:text}`design_several_time_scales_0:.3f` with one decay, {glue:text}`design_several_time_scales_1:.3f` with two. A small gain.
 #
-# ### Several time scales
-#
-# **Give each time scale a head with a decay of its own.**
-#
+# ```{dropdown} Several time scales: when exactly
 # - *No theorem here;* seen in {ref}`an exercise <ex-two-drifts>`. For a sum of two drifts the best weights of a long prompt are a sum of two powers, and two heads with a common $P$ have them.
-# - *Example:* half of each task drifts with $\rho = 0.8$ and half with $0.999$: {glue:text}`design_several_time_scales_0:.3f` with one decay, {glue:text}`design_several_time_scales_1:.3f` with two.
-# - *Wrong if* something in the prompt tells the scale: then a gate can read it. And here the gain is small.
+# - *Wrong if* something in the prompt tells the scale: then a gate can read it.
+# ```
 #
-# ### The better task comes early
+# **The better task comes early.** *Gate the write, or subtract one head from another; a forget gate alone cannot do it.* With $r = (0.8, 0.2)$: {glue:text}`design_better_task_early_0:.3f` with a forget gate, as without any; {glue:text}`design_better_task_early_1:.3f` with a gate on the write. Wrong if a token cannot know its worth when it is written.
 #
-# **Gate the write, or subtract one head from another; a forget gate alone cannot do it.**
+# ```{dropdown} The better task early: when exactly
+# - *Holds if* tasks are independent and no two relevances have opposite signs. A gate on the write then reaches the best fixed weights, be it free as in an mLSTM, coupled, or tied to the step as in Mamba-2 ({prf:ref}`thm-writes`, <a href="../reference/ledger.html#claim-thm-writes">ledger</a>). Two heads that share keys, one subtracted, reach them for any signs and correlations ({prf:ref}`prop-two-value-channels`, <a href="../reference/ledger.html#claim-prop-two-value-channels">ledger</a>). So do key gates, as in GLA or RWKV-6, with one channel more than $\Sigma$ has directions in the limit, and two for each exactly ({prf:ref}`thm-vector-gate`, <a href="../reference/ledger.html#claim-thm-vector-gate">ledger</a>).
+# - *Beside it:* {glue:text}`design_better_task_early_2:.3f` for a delta rule with a step for each task. If one matters far more, it wants that one first ({prf:ref}`thm-delta-order`).
+# - *Wrong if* worth is told later: {ref}`a solution below <ex-design-told-late>` has the number. Or if signs differ: at $r = (-0.2, 0.8)$ a gate on the write has {glue:text}`design_opposed_write:.3f`, two heads {glue:text}`design_opposed_heads:.3f`.
+# ```
 #
-# - *Holds if* tasks are independent and no two relevances have opposite signs. A gate on the write then reaches the best fixed weights, be it free as in an mLSTM, coupled, or tied to the step as in Mamba-2 ({prf:ref}`thm-writes`, <a href="../reference/ledger.html#claim-thm-writes">ledger</a>). Two heads that share keys, one subtracted, reach them for any signs and correlations ({prf:ref}`prop-two-value-channels`, <a href="../reference/ledger.html#claim-prop-two-value-channels">ledger</a>). So do key gates, as in GLA or RWKV-6, with one channel more than $\Sigma$ has directions in the limit, and two for each exactly ({prf:ref}`thm-vector-gate`).
-# - *Example:* $r = (0.8, 0.2)$: {glue:text}`design_better_task_early_0:.3f` with a forget gate, as without any; {glue:text}`design_better_task_early_1:.3f` with a gate on the write; {glue:text}`design_better_task_early_2:.3f` for a delta rule, which wants the task that matters far more first ({prf:ref}`thm-delta-order`).
-# - *Wrong if* a token cannot know its worth when it is written: {ref}`a solution below <ex-design-told-late>` has the number. Or if signs differ: at $r = (-0.2, 0.8)$ a gate on the write has {glue:text}`design_opposed_write:.3f`, two heads {glue:text}`design_opposed_heads:.3f`.
+# **The query names its task.** *Give each of the $K$ tasks a head, and open the one that is asked for by a gate at the query.* Four tasks of 25: {glue:text}`design_query_names_its_task_0:.3f` with any gates but this, {glue:text}`design_query_names_its_task_1:.3f` with it. Wrong if the name comes before the examples.
 #
-# ### The query names its task
+# ```{dropdown} The query names its task: when exactly
+# - *Holds if* the query's own context names one of $K$ independent tasks of one size. Each head with a gate on its writes buys one $K$th of the gain, up to $K$ of them: two heads have {glue:text}`design_two_heads:.3f` here. Gates on the examples alone buy one $K$th in all, and of heads that only forget it may take $2K - 1$ ({prf:ref}`thm-named-query`, <a href="../reference/ledger.html#claim-thm-named-query">ledger</a>).
+# - *Wrong if* the name comes first: then one head with a gate on the write is enough ({doc}`at_the_query`).
+# ```
 #
-# **Give each of the $K$ tasks a head, and open the one that is asked for by a gate at the query.**
+# **Little noise, one task or few.** *Let the layer erase what it knows, by a delta rule, with steps that stay stable.* One task of 20 examples: {glue:text}`design_little_noise_one_task_0:.3f` for the best weighted step, {glue:text}`design_little_noise_one_task_1:.3f` for the delta rule. Wrong if labels are mostly noise, or keys are plain and features uneven.
 #
-# - *Holds if* the query's own context names one of $K$ independent tasks of one size. Each head with a gate on its writes buys one $K$th of the gain, up to $K$ of them; gates on the examples alone buy one in all, and heads that only forget may have to be $2K - 1$ ({prf:ref}`thm-named-query`, <a href="../reference/ledger.html#claim-thm-named-query">ledger</a>).
-# - *Example:* four tasks of 25: {glue:text}`design_query_names_its_task_0:.3f` with any gates but this, {glue:text}`design_two_heads:.3f` with two heads, {glue:text}`design_query_names_its_task_1:.3f` with four.
-# - *Wrong if* the name comes before the examples: then one head with a gate on the write is enough ({doc}`at_the_query`).
+# ```{dropdown} Little noise: when exactly
+# - *Holds if* features and tasks are white. On one task the delta rule beats every weighted step from the second example on ({prf:ref}`prop-delta-one-task`, <a href="../reference/ledger.html#claim-prop-delta-one-task">ledger</a>). On several its infimum is never above theirs, and below where related examples meet, but for exact ties ({prf:ref}`prop-delta-small`, <a href="../reference/ledger.html#claim-prop-delta-small">ledger</a>).
+# - *Stable:* plain keys need steps below $2/(d + 2)$ ({ref}`shown here <break-delta-trained>`). Keys and queries of length one are safe, and here they cost: {glue:text}`design_unit:.3f`. They gain on uneven features, for a while ({doc}`delta_unit`).
+# - *Wrong if* there is much noise: erasing takes off {glue:text}`design_quiet:.0f` per cent of the risk here without noise, {glue:text}`design_loud:.1f` with $\sigma^2 = d$ and {glue:text}`design_louder:.2f` with $10\, d$. Or if one step has to serve a prompt whose better task comes first ({doc}`delta_tasks`), or keys are plain and features uneven ({doc}`delta_rule`): there a weighted step can win.
+# ```
 #
-# ### Little noise, one task or few
+# **Noise, and several layers.** *Put a gate at the query into every layer, so that the query takes only a part of each step; under a causal mask let values carry features, too.* Three layers without the mask, $d = 5$, ten examples, $\sigma = 2$: {glue:text}`design_noise_three_layers_0:.3f` by the best steps found, {glue:text}`design_noise_three_layers_1:.3f` with the gate. Not needed without noise.
 #
-# **Let the layer erase what it knows, by a delta rule, with steps that stay stable.**
-#
-# - *Holds if* features are white. On one task the delta rule beats every weighted step from the second example on ({prf:ref}`prop-delta-one-task`, <a href="../reference/ledger.html#claim-prop-delta-one-task">ledger</a>). On several its infimum is never above theirs, and below where related examples meet, but for exact ties ({prf:ref}`prop-delta-small`, <a href="../reference/ledger.html#claim-prop-delta-small">ledger</a>). Plain keys are stable below a step of $2/(d + 2)$ ({ref}`shown here <break-delta-trained>`).
-# - *Example:* one task of 20 examples: {glue:text}`design_little_noise_one_task_0:.3f` for the best weighted step, {glue:text}`design_little_noise_one_task_1:.3f` for the delta rule. Keys and queries of length one make steps safe, and here they cost: {glue:text}`design_unit:.3f`. They gain on uneven features, for a while ({doc}`delta_unit`).
-# - *Wrong if* labels are mostly noise: erasing takes off {glue:text}`design_quiet:.0f` per cent of the risk here without noise, {glue:text}`design_loud:.1f` with $\sigma^2 = d$ and {glue:text}`design_louder:.2f` with $10\, d$. Or if one step has to serve a prompt whose better task comes first ({doc}`delta_tasks`), or keys are plain and features uneven ({doc}`delta_rule`): there a weighted step can win.
-#
-# ### Noise, and several layers
-#
-# **Put a gate at the query into every layer, so that the query takes only a part of each step. Under a causal mask let values carry features, too.**
-#
-# - *Holds if* there is noise, one task and white features. Without the mask, steps alone keep a distance to the Bayes predictor at every depth, and with the gate it vanishes ({prf:ref}`prop-depth-filter`, <a href="../reference/ledger.html#claim-prop-depth-filter">ledger</a>). With the mask, values that carry labels alone keep one ({prf:ref}`thm-price-of-mask`, <a href="../reference/ledger.html#claim-thm-price-of-mask">ledger</a>), and values that read features do not ({prf:ref}`prop-way-round-mask`, <a href="../reference/ledger.html#claim-prop-way-round-mask">ledger</a>).
-# - *Example:* three layers without the mask, $d = 5$, ten examples, $\sigma = 2$: {glue:text}`design_noise_three_layers_0:.3f` by the best steps found, {glue:text}`design_noise_three_layers_1:.3f` with the gate. One layer has {glue:text}`design_one_layer:.3f`, Bayes {glue:text}`design_bayes:.3f`: the second and third layers matter more than the gate.
+# ```{dropdown} Noise, and several layers: when exactly
+# - *Holds if* there is noise, one task, and features and tasks are white. Without the mask, steps alone keep a distance to the Bayes predictor at every depth, and with the gate it vanishes ({prf:ref}`prop-depth-filter`, <a href="../reference/ledger.html#claim-prop-depth-filter">ledger</a>). With the mask, values that carry labels alone keep one ({prf:ref}`thm-price-of-mask`, <a href="../reference/ledger.html#claim-thm-price-of-mask">ledger</a>), and values that read features do not ({prf:ref}`prop-way-round-mask`, <a href="../reference/ledger.html#claim-prop-way-round-mask">ledger</a>).
+# - *Beside it:* one layer has {glue:text}`design_one_layer:.3f`, Bayes {glue:text}`design_bayes:.3f`. The second and third layers matter more than the gate.
 # - *Wrong if* there is no noise: then steps are enough. What trained stacks do is on {doc}`depth_trained`.
+# ```
 #
-# ### Gates that read labels or features
+# **Gates that read labels or features.** *Do not count on it; and if a gate reads, let its logit have squares.* Gates that see marks: {glue:text}`design_gates_that_read_labels_0:.4f`; the best use of all labels: {glue:text}`design_gates_that_read_labels_1:.4f`. Wrong in few dimensions, if the gate reads features as well.
 #
-# **Do not count on it; and if a gate reads, let its logit have squares.**
-#
-# - *Holds if* features are white. A gate that reads labels and no features never gains more than the label-energy optimum ({prf:ref}`thm-label-energy`, {prf:ref}`prop-label-ceiling`, <a href="../reference/ledger.html#claim-prop-label-ceiling">ledger</a>), without noise a constant while the risk grows with $d$ ({prf:ref}`prop-label-gain`, <a href="../reference/ledger.html#claim-prop-label-gain">ledger</a>). Only the even part of a gate counts, whatever the features ({prf:ref}`prop-even-gate`, <a href="../reference/ledger.html#claim-prop-even-gate">ledger</a>).
-# - *Example:* {glue:text}`design_gates_that_read_labels_0:.4f` for gates that see marks, {glue:text}`design_gates_that_read_labels_1:.4f` for the best use of all labels, {glue:text}`design_sigmoid:.4f` for the best sigmoid of one.
+# ```{dropdown} Gates that read: when exactly
+# - *Holds if* features and tasks are white. A gate that reads labels and no features never gains more than the label-energy optimum ({prf:ref}`thm-label-energy`, {prf:ref}`prop-label-ceiling`, <a href="../reference/ledger.html#claim-prop-label-ceiling">ledger</a>), without noise a constant while the risk grows with $d$ ({prf:ref}`prop-label-gain`, <a href="../reference/ledger.html#claim-prop-label-gain">ledger</a>). Only the even part of a gate counts, whatever the features ({prf:ref}`prop-even-gate`, <a href="../reference/ledger.html#claim-prop-even-gate">ledger</a>).
+# - *Beside it:* {glue:text}`design_sigmoid:.4f` for the best sigmoid of one label.
 # - *Wrong if* dimensions are few and the gate reads the length of features as well ({prf:ref}`prop-reads-both`). If labels come a token later it is the odd part that gains, a little ({prf:ref}`prop-label-gates`).
+# ```
 #
-# ### All tasks alike
+# **All tasks alike.** *Leave the gate out.* With $r = (0.5, 0.5)$: {glue:text}`design_all_tasks_alike_0:.3f` with any fixed weights. Wrong if sizes differ, or if the layer can erase.
 #
-# **Leave the gate out.**
-#
+# ```{dropdown} All tasks alike: when exactly
 # - *Holds if* features and tasks are white and relevance is in proportion to redundancy: for independent tasks, $r_k$ to $n_k + N$ ({prf:ref}`prop-when-gating-helps`, <a href="../reference/ledger.html#claim-prop-when-gating-helps">ledger</a>). A forget gate is worth nothing either where blocks are alike and relevance falls ({prf:ref}`prop-no-decay`, <a href="../reference/ledger.html#claim-prop-no-decay">ledger</a>).
-# - *Example:* $r = (0.5, 0.5)$: {glue:text}`design_all_tasks_alike_0:.3f` with any fixed weights. Erasing gains even here: {glue:text}`design_all_tasks_alike_2:.3f`.
-# - *Wrong if* sizes differ: with 90 and 10 examples, $r$ as before, equal weights have {glue:text}`design_large_0:.3f` and the best {glue:text}`design_large_1:.3f`.
+# - *Wrong if* sizes differ: with 90 and 10 examples, $r$ as before, equal weights have {glue:text}`design_large_0:.3f` and the best {glue:text}`design_large_1:.3f`. Erasing gains even with equal sizes: {glue:text}`design_all_tasks_alike_2:.3f`.
+# ```
 #
 # ## What it costs
 #
+# Most parts cost nothing to speak of. A second head costs a second state, and $K$ heads $K$. The delta rule costs one more product with the state at each token, to see its error.
+#
+# ````{dropdown} Numbers in the state, and multiplications a token
 # For one head with keys of length $d_k$ and values of length $d_v$, when one token is written and read with the state at hand. Projections are not counted.
 #
 # | part | numbers in the state | multiplications a token |
@@ -447,6 +446,7 @@ for key, value in {
 # | key gates that undo any order, exactly | $2\, d_v d_k$ | twice as many |
 # | shift of the keys | a token more | $d_k$ more |
 # | delta rule, with a decay | $d_v d_k$ | $4\, d_v d_k + d_v$ |
+# ````
 
 
 # %% tags=["check"]
@@ -550,7 +550,7 @@ glue("design_date", Words(stored["date"].split()[0]), display=False)
 #
 # **Ends that move.** Let the first task end at a place that is uniform on the hundred, and be marked. The row on marked ends then gives poor advice. A gate at the mark knows that the task has changed, and not how long the new one has lasted; and one $P$ has to serve all lengths.
 
-# %%
+# %% tags=["hide-input"]
 first = np.arange(1, n)  # examples of the first task
 r_1, r_2 = 0.2, 0.8
 
