@@ -548,7 +548,7 @@ glue("design_date", Words(stored["date"].split()[0]), display=False)
 # (break-designing)=
 # ## Break it
 #
-# **Ends that move.** Let the first task end at a place that is uniform on the hundred, and be marked. The row on marked ends then gives poor advice. A gate at the mark knows that the task has changed, and not how long the new one has lasted; and one $P$ has to serve all lengths.
+# **Ends that move.** Relevances are $0.2$ and $0.8$ as above, but the first task ends at any of the places in the prompt, all equally likely. A mark stands there. The row on marked ends then gives poor advice. A gate at the mark knows that the task has changed, and not how long the new one has lasted; and one $P$ has to serve all lengths.
 
 # %% tags=["hide-input"]
 first = np.arange(1, n)  # examples of the first task
@@ -591,13 +591,22 @@ def least(function, *starts):
     return end.fun, 1 / (1 + np.exp(-end.x))
 
 
-moved = {
-    "mark": least(lambda b: moving(b, 1.0), [0.0]),
-    "decay": least(lambda g: moving(1.0, g), [3.0]),
-    "both": least(moving, [-1.0, 4.0], [0.0, 3.0]),
-    "one_step": least(lambda step: erased(step, step), [-2.5]),
-    "steps": least(erased, [-5.0, -2.5], [-2.5, -5.0]),
-}
+def all_five():
+    return {
+        "mark": least(lambda b: moving(b, 1.0), [0.0]),
+        "decay": least(lambda g: moving(1.0, g), [3.0]),
+        "both": least(moving, [-1.0, 4.0], [0.0, 3.0]),
+        "one_step": least(lambda step: erased(step, step), [-2.5]),
+        "steps": least(erased, [-5.0, -2.5], [-2.5, -5.0]),
+    }
+
+
+ORDER = ("steps", "one_step", "both", "mark", "decay")
+r_1, r_2 = 0.0, 1.0
+useless_first = [all_five()[name][0] for name in ORDER]
+assert (np.diff(useless_first) > 0.02).all()
+r_1, r_2 = 0.2, 0.8
+moved = all_five()
 dists = [two_tasks((r_1, r_2), (int(k), int(n - k))) for k in first]
 own = np.mean([over_M(optimal_wpgd(dist, "monotone"), dist) for dist in dists])
 for key, (value, _) in moved.items():
@@ -658,7 +667,7 @@ print(
 # %% [markdown]
 # The best gate at the mark has the risk {glue:text}`design_moved_mark:.3f`. One decay, which sees no mark at all, has {glue:text}`design_moved_decay:.3f`. So the mark is worth next to nothing. Together they have {glue:text}`design_moved_both:.3f`: close at the mark, and forget slowly everywhere, so that long blocks do not speak too loudly. If gates at the mark and at the query know how far it is to the ends, by position say, each place can have the best weights that a forget gate has there, {glue:text}`design_moved_own:.3f`.
 #
-# A delta rule needs to be told nothing. With one step, and blind to the mark, it has {glue:text}`design_moved_one_step:.3f`, and with a step for each task {glue:text}`design_moved_steps:.3f`. Erasing does not care how often it is told the same.
+# A delta rule needs to be told nothing. With one step, and blind to the mark, it has {glue:text}`design_moved_one_step:.3f`, and with a step for each task {glue:text}`design_moved_steps:.3f`. Erasing does not mind how often it is told the same. (If the first task is useless the mark is worth more. The order of all these stays.)
 #
 # ## Exercises
 #
