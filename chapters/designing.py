@@ -534,7 +534,7 @@ glue("design_date", Words(stored["date"].split()[0]), display=False)
 #
 # **"My features are not white."** Marked ends, gates on the write, heads, drift and the named query hold for any $\Sigma_x$ and $C$. Erasing, gates that read, depth and the last row are stated for white features; for erasing there is a counterexample.
 #
-# **"I know neither $r$ nor $\rho$."** The part to build needs the symptom only. Its numbers are learned. To see what a model has learned, `effective_weights` finds the weighted step nearest to it ({doc}`inside`).
+# **"I know neither $r$ nor $\rho$."** The part to build needs the symptom only. Its numbers are learned. To see what a model has learned, `effective_weights` finds the weighted step nearest to it ({doc}`../reference/api`).
 #
 # **"My layer has a normaliser."** An mLSTM's is a clip. Set high it gains a little, set too low it does harm ({prf:ref}`prop-normaliser`).
 #
