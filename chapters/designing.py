@@ -296,6 +296,7 @@ assert np.isclose(marked, 1 - (0.2**2 + 0.8**2) * 50 / (50 + N))
 assert np.isclose(write, marked) and np.isclose(forget, no_gate)
 g = right_decay(0.9, N)
 assert np.isclose(over_M(drift_with, drift), N * (0.9 / g - 1), atol=1e-9)
+assert np.allclose(scales.R[-1, :-1], scales.r[1:])  # the query is one step on
 best = over_M(optimal_wpgd(scales), scales)
 assert best <= scales_with < best + 1e-4 < scales_without - 0.01
 assert np.isclose(named_with, N / (25 + N)) and np.isclose(
