@@ -142,11 +142,20 @@ def _add_reproduce(commands: Any) -> None:
         **WHOLE,
     )
     _add_run_options(starts, seeds=10)
+    pretrained = what.add_parser(
+        "pretrained",
+        help="what the gates of a trained Mamba, that of the package typeseg, do on text",
+        description="Read the gates of the trained Mamba that the package typeseg ships, on texts of several kinds. "
+        f"Nothing is trained. {again}",
+        **WHOLE,
+    )
+    _add_run_options(pretrained, seeds=20, trains=False)
 
 
-def _add_run_options(parser: argparse.ArgumentParser, seeds: int) -> None:
+def _add_run_options(parser: argparse.ArgumentParser, seeds: int, trains: bool = True) -> None:
     _option(parser, "--seeds", _number(int), f"runs per cell, seeds 0, 1, ... ({seeds})", default=seeds)
-    _option(parser, "--steps", _number(int), "steps of training in every run (what its recipe says)")
+    if trains:
+        _option(parser, "--steps", _number(int), "steps of training in every run (what its recipe says)")
     _option(parser, "--jobs", _number(int), "processes, one thread each (this machine's cores)")
     _option(parser, "--backend", str, "loky (this machine), dask (DASK_SCHEDULER_ADDRESS) or ray", default="loky")
     _option(parser, "--json", _path, "write the cells to this file", metavar="FILE")
@@ -174,8 +183,10 @@ def _reproduce(args: argparse.Namespace) -> tuple[str, int]:
     from . import reproduce  # torch loads here only
 
     options = {name: value for name, value in vars(args).items() if name not in ("command", "what", "json")}
-    steps = options.pop("steps")
-    return reproduce.reproduce(args.what, args.json, **options, recipe={} if steps is None else {"steps": steps})
+    if "steps" in options:
+        steps = options.pop("steps")
+        options["recipe"] = {} if steps is None else {"steps": steps}
+    return reproduce.reproduce(args.what, args.json, **options)
 
 
 def _risk(args: argparse.Namespace) -> str:
