@@ -202,3 +202,22 @@ def test_it_is_the_model_that_its_own_code_runs():
     model = byte_mamba.byte_mamba()
     assert agreement(room.TEXT) < 1e-4
     assert (model.digest == DIGEST) == (model.version == byte_mamba.VERSION) or model.version == "unknown"
+
+
+def test_what_is_stored_is_whole_and_says_what_the_page_says():
+    """Numbers over draws with their errors; slow channels forget at line ends and at no others."""
+    (row,) = json.loads(DATA.read_text(encoding="utf-8"))
+    assert DATA.stat().st_size < 200_000 and {"versions", "provenance", "seconds"} <= set(row)
+    assert row["digests"]["model"] == DIGEST and row["version"] == byte_mamba.VERSION and row["agreement"] < 1e-4
+    settings, slow = row["configuration"], [0, 2, 3, 4, 5]
+    assert settings["window"] == room.WINDOW and tuple(settings["reach_at"]) == room.REACH and row["seeds"] >= 3
+    assert row["one"]["text"] == room.TEXT and np.shape(row["one"]["rates"]) == (6, len(room.TEXT))
+    profile = {k: np.array(v, dtype=float)[0, slow, 2] for k, v in row["profile"].items()}
+    near = {k: v[:, room.WINDOW - 3 : room.WINDOW + 2].max(1) for k, v in profile.items()}
+    assert (near["line"] > 2).all() and (near["blank line"] > 2).all() and (near["new kind"] > 2).all()
+    assert (near["space"] < 1.5).all() and (near["anywhere"] < 1.6).all()
+    glued, error = np.array(row["over"]["glued"], dtype=float)[:, slow]
+    assert (glued > 3 * error).all()
+    for share in (*row["kept"].values(), *row["reach"].values(), *row["right"].values()):
+        means = np.array(share[0], dtype=float)
+        assert ((means >= 0) & (means <= 1) | np.isnan(means)).all()
