@@ -343,6 +343,13 @@ MUTATIONS = [
         "((len(kernel) - 1) // 2, len(kernel) // 2)",
         "(len(kernel) // 2, (len(kernel) - 1) // 2)",
     ),
-    Mutation("where a piece begins", "reproduce/byte_texts.py", "np.cumsum([len(part.encode())", "np.cumsum([len(part)"),
-    Mutation("what is left across a mark", "reproduce/pretrained.py", "np.exp(passed[:, at - 1, None]", "np.exp(passed[:, at, None]"),
+    Mutation(
+        "where a piece begins", "reproduce/byte_texts.py", "np.cumsum([len(part.encode())", "np.cumsum([len(part)"
+    ),
+    Mutation(
+        "what is left across a mark",
+        "reproduce/pretrained.py",
+        "np.exp(passed[:, at - 1, None]",
+        "np.exp(passed[:, at, None]",
+    ),
 ]
