@@ -69,6 +69,8 @@ data: .venv/ready
 	"$(VENV)" -m glalib.cli reproduce inside --json chapters/data/inside.json
 	"$(VENV)" -m glalib.cli reproduce below --seeds 3 --json chapters/data/below.json
 	"$(VENV)" -m glalib.cli reproduce starts --json chapters/data/starts.json
+	# The model comes with typeseg, which the environment does not hold: .venv/bin/pip install --no-deps typeseg==0.2.7
+	"$(VENV)" -c 'import typeseg' && "$(VENV)" -m glalib.cli reproduce pretrained --json chapters/data/pretrained.json
 
 lock: .venv/ready
 	"$(VENV)" -m book.lock

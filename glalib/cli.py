@@ -20,6 +20,32 @@ from .optima import optimal_wpgd
 
 MOST_FEATURES = 10_000  # about 5 GB
 WHOLE: dict[str, Any] = {"allow_abbrev": False}  # an option misspelt is an error, not another option
+PLAIN = (  # commands of `reproduce` with the common options alone: name, help, description, seeds
+    (
+        "inside",
+        "what trained layers have learned: their weights beside the theory's",
+        "Train one layer with every weight free in two settings, and look inside.",
+        5,
+    ),
+    (
+        "below",
+        "how far gates that read labels go below the line, and what they use",
+        "Train layers whose gates read features and labels, at d = 5 to 100, from two starts.",
+        5,
+    ),
+    (
+        "starts",
+        "from which starts, step sizes and gate biases training gets there",
+        "Train small layers from several starts, many seeds at once, and see which arrive.",
+        10,
+    ),
+    (
+        "pretrained",
+        "what the gates of a trained Mamba, that of the package typeseg, do on text",
+        "Read the gates of the trained Mamba that the package typeseg ships. Nothing is trained.",
+        20,
+    ),
+)
 
 
 class _Once(argparse.Action):
@@ -121,32 +147,15 @@ def _add_reproduce(commands: Any) -> None:
     lengths = "20,40,100,200"
     _option(depth, "--lengths", _numbers(int), f"examples in the prompt ({lengths})", default=lengths)
     _add_run_options(depth, seeds=3)
-    inside = what.add_parser(
-        "inside",
-        help="what trained layers have learned: their weights beside the theory's",
-        description=f"Train one layer with every weight free in two settings, and look inside. {again}",
-        **WHOLE,
-    )
-    _add_run_options(inside, seeds=5)
-    below = what.add_parser(
-        "below",
-        help="how far gates that read labels go below the line, and what they use",
-        description=f"Train layers whose gates read features and labels, at d = 5 to 100, from two starts. {again}",
-        **WHOLE,
-    )
-    _add_run_options(below, seeds=5)
-    starts = what.add_parser(
-        "starts",
-        help="from which starts, step sizes and gate biases training gets there",
-        description=f"Train small layers from several starts, many seeds at once, and see which arrive. {again}",
-        **WHOLE,
-    )
-    _add_run_options(starts, seeds=10)
+    for name, words, more, seeds in PLAIN:
+        plain = what.add_parser(name, help=words, description=f"{more} {again}", **WHOLE)
+        _add_run_options(plain, seeds, trains=name != "pretrained")
 
 
-def _add_run_options(parser: argparse.ArgumentParser, seeds: int) -> None:
+def _add_run_options(parser: argparse.ArgumentParser, seeds: int, trains: bool = True) -> None:
     _option(parser, "--seeds", _number(int), f"runs per cell, seeds 0, 1, ... ({seeds})", default=seeds)
-    _option(parser, "--steps", _number(int), "steps of training in every run (what its recipe says)")
+    if trains:
+        _option(parser, "--steps", _number(int), "steps of training in every run (what its recipe says)")
     _option(parser, "--jobs", _number(int), "processes, one thread each (this machine's cores)")
     _option(parser, "--backend", str, "loky (this machine), dask (DASK_SCHEDULER_ADDRESS) or ray", default="loky")
     _option(parser, "--json", _path, "write the cells to this file", metavar="FILE")
@@ -174,8 +183,10 @@ def _reproduce(args: argparse.Namespace) -> tuple[str, int]:
     from . import reproduce  # torch loads here only
 
     options = {name: value for name, value in vars(args).items() if name not in ("command", "what", "json")}
-    steps = options.pop("steps")
-    return reproduce.reproduce(args.what, args.json, **options, recipe={} if steps is None else {"steps": steps})
+    if "steps" in options:
+        steps = options.pop("steps")
+        options["recipe"] = {} if steps is None else {"steps": steps}
+    return reproduce.reproduce(args.what, args.json, **options)
 
 
 def _risk(args: argparse.Namespace) -> str:

@@ -362,4 +362,19 @@ MUTATIONS = [
     Mutation("H3's filter", "architectures.py", "taps = shift.flip(-1)", "taps = shift"),
     Mutation("the tie of the RG-LRU", "architectures.py", "torch.expm1(2 * log_g", "torch.expm1(log_g"),
     Mutation("whose weights may fall", "catalogue.py", 'self.writes != "whole"', 'self.writes != "tied to the gate"'),
+    Mutation(
+        "bytes that a convolution sees",
+        "reproduce/byte_mamba.py",
+        "((len(kernel) - 1) // 2, len(kernel) // 2)",
+        "(len(kernel) // 2, (len(kernel) - 1) // 2)",
+    ),
+    Mutation(
+        "where a piece begins", "reproduce/byte_texts.py", "np.cumsum([len(part.encode())", "np.cumsum([len(part)"
+    ),
+    Mutation(
+        "what is left across a mark",
+        "reproduce/pretrained.py",
+        "np.exp(passed[:, at - 1, None]",
+        "np.exp(passed[:, at, None]",
+    ),
 ]

@@ -16,6 +16,9 @@ The rooms:
     below       layers whose gates read labels: how far below the line, and what they use
     starts      which runs arrive, over starts, step sizes and gate biases
     plateau     how long a layer waits before it learns, over dimensions
+    byte_mamba  a trained Mamba that a package ships: its weights and steps
+    byte_texts  texts of several kinds for it, and places in them
+    pretrained  what its gates do there
     command     what the commands of `glalib reproduce` do
 """
 
@@ -28,6 +31,7 @@ from .figure1 import figure1, figure1_summary, train_point
 from .inside import inside, inside_summary, train_inside
 from .panels import PANELS
 from .plateau import train_plateau
+from .pretrained import pretrained, pretrained_summary
 from .provenance import load_average, processor, versions
 from .starts import starts, starts_summary, train_starts
 from .sweep import sweep
@@ -49,6 +53,8 @@ __all__ = [
     "inside",
     "inside_summary",
     "load_average",
+    "pretrained",
+    "pretrained_summary",
     "processor",
     "reproduce",
     "start",

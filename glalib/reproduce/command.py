@@ -13,6 +13,7 @@ from .below import below, below_summary
 from .depth import depth, depth_summary
 from .figure1 import figure1, figure1_summary
 from .inside import inside, inside_summary
+from .pretrained import pretrained, pretrained_summary
 from .runs import Row
 from .starts import starts, starts_summary
 from .table import summary, table
@@ -26,6 +27,7 @@ COMMANDS: dict[str, tuple[Callable[..., list[Row]], Callable[[list[Row]], str]]]
     "inside": (inside, inside_summary),
     "below": (below, below_summary),
     "starts": (starts, starts_summary),
+    "pretrained": (pretrained, pretrained_summary),
 }
 
 

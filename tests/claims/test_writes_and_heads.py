@@ -356,3 +356,29 @@ def test_one_example_by_integration(sigma):
     large = np.array([risk(c) for c in p * np.array([6.0, 8, 12, 16])])
     assert (large < step).all() and (np.diff(large) > 0).all()
     assert risk(0.1 * p) > step + 0.01
+
+
+@pytest.mark.claim("prop-forgetting-writes")
+@given(past=st.integers(1, 8), size=st.integers(1, 8), A=st.floats(0.05, 5), log_step=st.floats(-4, 1), seed=SEEDS)
+def test_what_a_step_takes_from_the_past_the_present_gets(past, size, A, log_step, seed):
+    """By products of gates, factor by factor; from either end; and both bounds are met or neared."""
+    rng = np.random.default_rng(seed)
+    Delta = 10**log_step * rng.exponential(size=past + size) * (rng.random(past + size) < 0.8)
+    for steps in (Delta, Delta[::-1]):
+        omega = products(steps, np.append(np.exp(-A * steps), 1.0))
+        before = products(steps[:past], np.append(np.exp(-A * steps[:past]), 1.0)).sum()
+        ell, later = A * steps[past:].sum(), A * omega[past:].sum()
+        assert omega[:past].sum() == pytest.approx(np.exp(-ell) * before, rel=1e-12, abs=1e-300)
+        assert -np.expm1(-ell) * (1 - 1e-12) <= later <= ell * (1 + 1e-12)
+        if A * before > 1e-6:  # the share of the past, for a past that weighs 1 / A
+            share = np.exp(-ell) / (np.exp(-ell) + later)
+            assert np.exp(-ell) / (np.exp(-ell) + ell) * (1 - 1e-12) <= share <= np.exp(-ell) * (1 + 1e-12)
+        g = np.exp(-A * steps)
+        coupled = products(1 - g, np.append(g, 1.0))[past:].sum()
+        assert coupled == pytest.approx(1 - g[past:].prod(), abs=1e-12)
+        assert products(np.where(np.arange(past + size) < past, steps, 0.0), np.append(g, 1.0))[past:].sum() == 0
+    ell, many = 10**log_step, 4000
+    equal = np.full(many, ell / many / A)
+    assert A * products(equal[:1] * many, np.ones(2)).sum() == pytest.approx(ell, rel=1e-12)
+    neared = A * (equal * np.exp(-A * (equal.sum() - equal.cumsum()))).sum()
+    assert 0 <= neared + np.expm1(-ell) <= 2 * ell**2 / many  # z / (1 - e^-z) is 1 + z/2 and less than z more
