@@ -1,6 +1,6 @@
 """Layers of real architectures, (batch, T, width) to the same, as maintained implementations have them.
 
-They come from transformers, the optional extra `zoo` (`pip install glalib[zoo]`): nothing of them is copied here. A
+They come from transformers, the optional extra `zoo` (`pip install 'glalib[zoo]'`): nothing of them is copied here. A
 tiny whole model is built and its mixer taken, as some mixers hold numbers that only the whole model draws. Nothing is
 downloaded. Where a layer has gates, `Layer.declared` says what they are on given tokens, in the words of this book.
 """
@@ -102,10 +102,10 @@ def require() -> None:
     try:
         found = version("transformers")
     except PackageNotFoundError:
-        raise ImportError("real layers need transformers; install it with: pip install glalib[zoo]") from None
+        raise ImportError("real layers need transformers; install it with: pip install 'glalib[zoo]'") from None
     if found != TRANSFORMERS:
         raise ImportError(
-            f"real layers were tried with transformers {TRANSFORMERS} and found {found}; pip install glalib[zoo]"
+            f"real layers were tried with transformers {TRANSFORMERS} and found {found}; pip install 'glalib[zoo]'"
         )
 
 
@@ -232,7 +232,9 @@ class _RGLRU(Layer):
 
         opened = gate(lru.recurrent_gate_bias, lru.recurrent_gate_weight)
         decay = torch.exp(-8.0 * opened * softplus(lru.recurrent_param))
-        return Declared(decay, gate(lru.input_gate_bias, lru.input_gate_weight) * (1 - decay**2).sqrt())
+        # The first token is written whole.
+        size = torch.cat([torch.ones_like(decay[:, :1]), (1 - decay[:, 1:] ** 2).sqrt()], 1)
+        return Declared(decay, gate(lru.input_gate_bias, lru.input_gate_weight) * size)
 
 
 class _MLSTM(Layer):

@@ -16,10 +16,12 @@ The rooms:
     below       layers whose gates read labels: how far below the line, and what they use
     starts      which runs arrive, over starts, step sizes and gate biases
     plateau     how long a layer waits before it learns, over dimensions
+    architectures   layers of real architectures and of this book, trained on one scale
     command     what the commands of `glalib reproduce` do
 """
 
 from ..fingerprints import fingerprint
+from .architectures import architectures, architectures_summary, train_architecture
 from .below import below, below_summary, train_below
 from .code import code_fingerprint
 from .command import reproduce
@@ -38,6 +40,8 @@ __all__ = [
     "EVALUATION",
     "PANELS",
     "RECIPES",
+    "architectures",
+    "architectures_summary",
     "below",
     "below_summary",
     "code_fingerprint",
@@ -58,6 +62,7 @@ __all__ = [
     "summary",
     "sweep",
     "table",
+    "train_architecture",
     "train_below",
     "train_cell",
     "train_inside",

@@ -178,7 +178,8 @@ def declared_weights(net: Any, setting: Setting, draws: int, generator: torch.Ge
     if isinstance(net, GLA):
         weights = net.weights(Z)[0].mean(0)[:, None] if net.gate is not None else None
     elif isinstance(net, InContext):
-        found = net.mixers[0].declared(Z @ net.W_in)
+        mixer: Any = net.mixers[0]
+        found = mixer.declared(Z @ net.W_in)
         weights = None if found.decay is None else found.weights().mean(0)
     else:
         weights = None
@@ -216,6 +217,10 @@ def architectures(
 
     Rows come in the order of settings, layers, heads and seeds; a run that failed has `error` in place of results.
     """
+    for layer in layers:
+        _check.option("layers", layer, (*LAYERS, *(name for name, _ in PARTS)))
+    for setting in settings:
+        _check.option("settings", setting, SETTINGS)
     if any(layer not in OURS for layer in layers) or parts:
         zoo.require()
     recipe, evaluation = spelled_out(changes, EVALUATION)
@@ -231,9 +236,7 @@ def architectures(
     ]
     rows = swept(train_architecture, cells, jobs, backend, folder, progress)
     order = [*SETTINGS], [*LAYERS, *(name for name, _ in PARTS)]
-    return sorted(
-        rows, key=lambda r: (order[0].index(r["setting"]), order[1].index(r["layer"]), r["heads"], r["seed"])
-    )
+    return sorted(rows, key=lambda r: (order[0].index(r["setting"]), order[1].index(r["layer"]), r["heads"], r["seed"]))
 
 
 def architectures_summary(rows: Sequence[Row]) -> str:
