@@ -78,7 +78,7 @@ def layer(name: str, width: int = 32, heads: int = 2, seed: int = 0) -> Layer:
       block of Griffin, "mlstm" that of xLSTM, "softmax" causal attention. Names that begin with "mamba2-" are Mamba-2
       with a part taken out: the step no longer scales what is written ("mamba2-write"), no branch multiplies the
       output, and nothing normalises it ("mamba2-branch"), the convolution is linear ("mamba2-silu"), or all three
-      ("mamba2-bare").
+      ("mamba2-bare"); or all but the one that "mamba2-only-write", "mamba2-only-branch" or "mamba2-only-silu" names.
     - width: of the tokens it takes, a multiple of heads and of 8. Heads share the width, or twice the width where the
       architecture expands; "rg-lru" has channels, and heads only in the matrices that make its gates.
     - seed: of its start, as its own library draws it; but where decays would begin near zero (Gated DeltaNet) steps are
@@ -138,8 +138,7 @@ class _FixedDecay(Layer):
 class _Mamba2(Layer):
     def __init__(self, name: str, width: int, heads: int) -> None:
         super().__init__(name, width, heads)
-        without = name.removeprefix("mamba2").removeprefix("-")
-        self.taken = ("write", "branch", "silu") if without == "bare" else (without,)
+        self.taken = TAKEN[name]
         part = _part("mamba2")
         config = part.Mamba2Config(
             hidden_size=width, state_size=16, num_heads=heads, head_dim=2 * width // heads, n_groups=1, vocab_size=8,
@@ -278,9 +277,13 @@ _MAKE: dict[str, type[Layer]] = {
     "mamba2": _Mamba2,
     "gated-deltanet": _GatedDeltaNet,
     "softmax": _Softmax,
-    "mamba2-write": _Mamba2,
-    "mamba2-branch": _Mamba2,
-    "mamba2-silu": _Mamba2,
-    "mamba2-bare": _Mamba2,
 }
+PARTS = ("write", "branch", "silu")
+TAKEN: dict[str, tuple[str, ...]] = {  # what is taken out of Mamba-2
+    "mamba2": (),
+    **{f"mamba2-{part}": (part,) for part in PARTS},
+    **{f"mamba2-only-{part}": tuple(other for other in PARTS if other != part) for part in PARTS},
+    "mamba2-bare": PARTS,
+}
+_MAKE |= dict.fromkeys(TAKEN, _Mamba2)
 NAMES = tuple(_MAKE)

@@ -43,7 +43,7 @@ LINES = {  # the distribution whose closed forms speak of a layer that cannot kn
 OURS = ("linear", "gla", "delta")
 LAYERS = (*OURS, "fixed-decay", "rg-lru", "mlstm", "mamba2", "gated-deltanet", "softmax")
 # Of Mamba-2 with one head and with two: which part lets it undo the wrong order.
-PARTS = tuple((name, heads) for name in zoo.NAMES if name.startswith("mamba2") for heads in (1, 2))
+PARTS = tuple((name, heads) for name in zoo.TAKEN for heads in (1, 2))
 WIDTH, HEADS = 32, 2
 RECIPES = {
     "ours": Recipe(steps=1000, batch=128, queries=16, lr=0.01),
