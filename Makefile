@@ -20,18 +20,24 @@ VENV := $(CURDIR)/.venv/bin/python
 KEY := $(shell .venv/bin/python -c '' 2>/dev/null || rm -f .venv/ready-*; \
          (cat requirements.lock pyproject.toml; pwd) | cksum | tr ' ' '-')
 READY := .venv/ready-$(KEY)
+# The same for what `make test-zoo` needs beside it.
+ZOO := .zoo/ready-$(shell cksum < requirements-zoo.lock | tr ' ' '-')
+FLA := '^(fla-core|einops)=='
+ZOO_TESTS := $(patsubst %,tests/units/test_%.py,zoo architectures real_layers pretrained) \
+  tests/units/test_delta_attention.py::test_flash_linear_attention_agrees
 
-.PHONY: help book pdf test test-pages test-elsewhere sync data lock clean
+.PHONY: help book pdf test test-zoo test-pages test-elsewhere sync data lock clean
 
 help:
 	@echo "make book   build the book: _build/html/index.html"
 	@echo "make pdf    print the built book: _build/book.pdf (needs Chromium)"
 	@echo "make test   run the unit tests and every chapter"
+	@echo "make test-zoo   test layers of other packages (.zoo), which make test leaves out (a minute)"
 	@echo "make test-pages   open every page of the built book in Chromium, where there is one"
 	@echo "make test-elsewhere   run them as other processors would (about four times as long)"
 	@echo "make sync   bring the two files of each chapter in step after editing one of them"
 	@echo "make data   train the authors' table again: chapters/data (long)"
-	@echo "make lock   choose the locked versions anew (requirements.lock)"
+	@echo "make lock   choose the locked versions anew (requirements.lock, requirements-zoo.lock)"
 	@echo "make clean  remove what was built; the environment .venv stays"
 	@echo "Each makes the environment .venv if needed. PYTHON=python3.12 chooses the Python to make it with."
 
@@ -47,6 +53,12 @@ pdf: .venv/ready
 test: .venv/ready
 	"$(VENV)" -m pytest --nbval-lax --dist loadscope --no-loadscope-reorder -n $(JOBS) --maxprocesses 8 chapters tests
 
+# The tests that need packages which the book does without: transformers, a trained model, and reference files of
+# flash-linear-attention, which are read by their paths.
+test-zoo: .zoo/ready
+	PYTHONPATH="$(CURDIR)/.zoo" GLALIB_FLA="$(CURDIR)/.zoo/fla" "$(VENV)" -c "from glalib import zoo; zoo.require()"
+	PYTHONPATH="$(CURDIR)/.zoo" GLALIB_FLA="$(CURDIR)/.zoo/fla" "$(VENV)" -m pytest -rs $(ZOO_TESTS)
+
 # After `make book`. A process opens a page at a time and waits for it now and then: one process more than processors.
 test-pages: .venv/ready
 	"$(VENV)" -m pytest -rs --dist worksteal -n $(PAGES) --maxprocesses 8 tests/pages
@@ -59,7 +71,7 @@ sync: .venv/ready
 	@"$(VENV)" -m book.pairs
 
 # Interrupted, it goes on where it stopped.
-data: .venv/ready
+data: .zoo/ready
 	"$(VENV)" -m glalib.cli reproduce table --seeds 3 --json chapters/data/table_context_gate.json
 	"$(VENV)" -m glalib.cli reproduce table --all-weights --seeds 3 --json chapters/data/table_all_weights.json
 	"$(VENV)" -m glalib.cli reproduce figure1 --json chapters/data/figure1.json
@@ -69,15 +81,15 @@ data: .venv/ready
 	"$(VENV)" -m glalib.cli reproduce inside --json chapters/data/inside.json
 	"$(VENV)" -m glalib.cli reproduce below --seeds 3 --json chapters/data/below.json
 	"$(VENV)" -m glalib.cli reproduce starts --json chapters/data/starts.json
-	# The model comes with typeseg, which the environment does not hold: .venv/bin/pip install --no-deps typeseg==0.2.7
-	"$(VENV)" -c 'import typeseg' && "$(VENV)" -m glalib.cli reproduce pretrained --json chapters/data/pretrained.json
+	PYTHONPATH="$(CURDIR)/.zoo" "$(VENV)" -m glalib.cli reproduce architectures --json chapters/data/architectures.json
+	PYTHONPATH="$(CURDIR)/.zoo" "$(VENV)" -m glalib.cli reproduce pretrained --json chapters/data/pretrained.json
 
 lock: .venv/ready
 	"$(VENV)" -m book.lock
 
 clean:
 	rm -rf _build build *.egg-info .pytest_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv/*' -not -path './.zoo/*' -prune -exec rm -rf {} +
 
 .PHONY: .venv/ready
 .venv/ready: $(READY)
@@ -99,6 +111,7 @@ $(READY):
 	  fi; \
 	  echo "Making the environment .venv with $$("$$python" -V); this happens once and takes a few minutes."; \
 	  "$$python" -m venv --clear .venv; \
+  rm -rf .zoo; \
 	fi; \
 	touch .venv/installing; \
 	rm -f .venv/ready-*; \
@@ -106,3 +119,18 @@ $(READY):
 	.venv/bin/python -m pip install --no-deps --no-build-isolation -e .; \
 	rm .venv/installing; \
 	touch "$@"
+
+# Beside .venv, so that the book is made without them: exact versions, and no package comes along unasked. Those that are
+# read by their paths lie in a folder of their own, where no other package finds them.
+.PHONY: .zoo/ready
+.zoo/ready: .venv/ready
+	@set -e; \
+	if ! [ -e $(ZOO) ]; then \
+	  rm -rf .zoo; \
+	  mkdir -p .zoo/fla; \
+	  grep -E $(FLA) requirements-zoo.lock > .zoo/fla/lock.txt; \
+	  grep -Ev $(FLA) requirements-zoo.lock > .zoo/lock.txt; \
+	  "$(VENV)" -m pip install --no-deps --target .zoo -r .zoo/lock.txt; \
+	  "$(VENV)" -m pip install --no-deps --target .zoo/fla -r .zoo/fla/lock.txt; \
+	  touch $(ZOO); \
+	fi

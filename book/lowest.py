@@ -4,6 +4,7 @@
     pip install -c lowest.txt '.[test]'
 
 Only what the package itself needs, at run time and for figures: the tools of book and tests are as the lock has them.
+The extra `zoo` has one version of its package, and no lowest.
 """
 
 import re

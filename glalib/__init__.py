@@ -38,6 +38,7 @@ The rooms, in the order in which data flows through them:
     objective   what a step of training makes small
     training    `fit`: a model, a distribution and a `Recipe`; Adam and its rates, which `many` uses too
     many        many copies of a small model trained together
+    zoo         layers of real architectures, from the extra `zoo`, with the gates that they declare
     checkpoint  a run that can be written down and gone on with
     fingerprints    short names for numbers and for the code of this package
     files       writing a file whole or not at all; progress says how far a run is

@@ -141,7 +141,7 @@ def _add_reproduce(commands: Any) -> None:
         f"the optimum of one layer and the Bayes risk. {again}",
         **WHOLE,
     )
-    _option(depth, "--models", lambda text: text.split(","), "linear, gla or both (linear,gla)", default="linear,gla")
+    _option(depth, "--models", _words, "linear, gla or both (linear,gla)", default="linear,gla")
     _option(depth, "--layers", _numbers(int), "numbers of layers (1,2,3)", default="1,2,3")
     _option(depth, "--panels", str, "some of the letters abcd (abcd)", default="abcd")
     lengths = "20,40,100,200"
@@ -150,6 +150,23 @@ def _add_reproduce(commands: Any) -> None:
     for name, words, more, seeds in PLAIN:
         plain = what.add_parser(name, help=words, description=f"{more} {again}", **WHOLE)
         _add_run_options(plain, seeds, trains=name != "pretrained")
+    _add_architectures(what, again)
+
+
+def _add_architectures(what: Any, again: str) -> None:
+    real = what.add_parser(
+        "architectures",
+        help="layers of real architectures and of this book, on one scale (needs the extra zoo)",
+        description="Train layers of real architectures, which need glalib[zoo], and of this book on the same prompts, "
+        f"beside the theory, and read their weights; then Mamba-2 with parts taken out. {again}",
+        **WHOLE,
+    )
+    layers = "linear,gla,delta,fixed-decay,rg-lru,mlstm,mamba2,gated-deltanet,softmax"
+    _option(real, "--layers", _words, f"which layers ({layers})", default=layers)
+    settings = "last,first,drift,named"
+    _option(real, "--settings", _words, f"where the better task stands, or what else ({settings})", default=settings)
+    real.add_argument("--no-parts", action="store_false", dest="parts", help="leave out Mamba-2 without its parts")
+    _add_run_options(real, seeds=5)
 
 
 def _add_run_options(parser: argparse.ArgumentParser, seeds: int, trains: bool = True) -> None:
@@ -232,6 +249,10 @@ def _path(text: str) -> Path:
         return as_path("path", text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected a path; got {text!r}") from None
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
 
 
 def _number(kind: type[Any]) -> Callable[[str], Any]:

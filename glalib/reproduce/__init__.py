@@ -19,10 +19,12 @@ The rooms:
     byte_mamba  a trained Mamba that a package ships: its weights and steps
     byte_texts  texts of several kinds for it, and places in them
     pretrained  what its gates do there
+    architectures   layers of real architectures and of this book, trained on one scale
     command     what the commands of `glalib reproduce` do
 """
 
 from ..fingerprints import fingerprint
+from .architectures import architectures, architectures_summary, train_architecture
 from .below import below, below_summary, train_below
 from .code import code_fingerprint
 from .command import reproduce
@@ -42,6 +44,8 @@ __all__ = [
     "EVALUATION",
     "PANELS",
     "RECIPES",
+    "architectures",
+    "architectures_summary",
     "below",
     "below_summary",
     "code_fingerprint",
@@ -64,6 +68,7 @@ __all__ = [
     "summary",
     "sweep",
     "table",
+    "train_architecture",
     "train_below",
     "train_cell",
     "train_inside",

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import _check
 from ..files import check_writable, replacing
+from .architectures import architectures, architectures_summary
 from .below import below, below_summary
 from .depth import depth, depth_summary
 from .figure1 import figure1, figure1_summary
@@ -28,6 +29,7 @@ COMMANDS: dict[str, tuple[Callable[..., list[Row]], Callable[[list[Row]], str]]]
     "below": (below, below_summary),
     "starts": (starts, starts_summary),
     "pretrained": (pretrained, pretrained_summary),
+    "architectures": (architectures, architectures_summary),
 }
 
 

@@ -28,11 +28,11 @@ CHANGES = ("steps", "batch", "queries", "lr", "gate_lr", "warmup")  # what may b
 
 def train_and_try(
     net: torch.nn.Module,
-    dist: PromptDistribution,
+    dist: Any,
     recipe: Recipe,
     line: WPGD,
     *,
-    tokens: Layout,
+    tokens: Any,
     evaluation: dict[str, Any],
     of: Callable[..., Any],
     trial: Callable[..., Estimate] | None = None,
@@ -42,6 +42,7 @@ def train_and_try(
 ) -> Row:
     """Train `net` in place; a dict with its risk / d, standard error, line, seconds, and how it was made.
 
+    dist, tokens: a PromptDistribution and a Layout, or others for a `trial` of one's own.
     line: the predictor whose risk is `theory`. evaluation: draws and queries of the trial on fresh prompts, which is
     `tried` if None is given. of: the function whose result this is, for its `code_fingerprint`. Seconds are those of
     training, over all interruptions.

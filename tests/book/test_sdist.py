@@ -16,7 +16,7 @@ from book.lowest import lowest
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Made by running something, or by git.
-UNSHIPPED = {".git", ".venv", "_build", "build", "dist", "glalib-runs", "__pycache__"}
+UNSHIPPED = {".git", ".venv", ".zoo", "_build", "build", "dist", "glalib-runs", "__pycache__"}
 UNSHIPPED |= {".pytest_cache", ".hypothesis", ".ruff_cache", ".ipynb_checkpoints"}
 
 

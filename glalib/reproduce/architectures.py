@@ -1,0 +1,257 @@
+"""Real layers on one scale: each trained on the same prompts, tried beside the lines of theory, and its weights read.
+
+Four settings, no noise, white features: two tasks with the better one last or first, a task that drifts, and two tasks
+of which the query names one. The layers are `zoo`'s, between linear maps (`InContext`), and three of this book: linear
+attention, a scalar gate, and the delta rule with steps that read the context, each with every weight free.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import torch
+
+from .. import _check, zoo
+from ..delta_model import DeltaRule
+from ..distribution import PromptDistribution
+from ..drift import drifting
+from ..in_context import InContext
+from ..layout import DELIMITED, Layout
+from ..model import GLA
+from ..optima import optimal_wpgd
+from ..probe import effective_weights
+from ..prompts import Prompts
+from ..simulate import Estimate, simulate_risk
+from ..training import Recipe, orthogonal_start
+from .figure1 import GATE_BIAS
+from .runs import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try, tried
+from .sweep import Backend
+
+Setting = Literal["last", "first", "drift", "named"]
+
+D, N, RHO = 4, 12, 0.9  # features; examples of a task, or half of those of a drift; what a drift keeps of its task
+SETTINGS: tuple[Setting, ...] = ("last", "first", "drift", "named")
+LINES = {  # the distribution whose closed forms speak of a layer that cannot know which query will come
+    "last": PromptDistribution(D, (N, N), (0.2, 0.8)),
+    "first": PromptDistribution(D, (N, N), (0.8, 0.2)),
+    "drift": drifting(RHO, 2 * N, D),
+    "named": PromptDistribution(D, (N, N), (0.5, 0.5)),
+}
+OURS = ("linear", "gla", "delta")
+LAYERS = (*OURS, "fixed-decay", "rg-lru", "mlstm", "mamba2", "gated-deltanet", "softmax")
+# Of Mamba-2 with one head and with two: which part lets it undo the wrong order.
+PARTS = tuple((name, heads) for name in zoo.TAKEN for heads in (1, 2))
+WIDTH, HEADS = 32, 2
+RECIPES = {
+    "ours": Recipe(steps=1000, batch=128, queries=16, lr=0.01),
+    "real": Recipe(steps=3000, batch=64, queries=1, lr=0.004, gate_lr=1.0),
+}
+EVALUATION = {"draws": 40_000, "queries": 1, "probed": 10_000, "shown": 500}  # prompts tried, probed, and for gates
+
+
+@dataclass(frozen=True, repr=False)
+class NamedPrompts(Prompts):
+    """Prompts whose query names its task; named (batch,): the number of its block."""
+
+    named: torch.Tensor | None = None
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Prompts:
+        parts = {f.name: change(getattr(self, f.name)) for f in fields(self) if f.name != "counts"}
+        return NamedPrompts(**parts, counts=self.counts)
+
+
+@dataclass(frozen=True)
+class NamedQuery:
+    """Two equal, independent tasks, and a query of one of them: of either, equally likely, or of the `asked` one."""
+
+    d: int = D
+    n: int = 2 * N
+    asked: int | None = None
+
+    def sample(
+        self,
+        batch: int,
+        generator: torch.Generator | None = None,
+        queries: int = 1,
+        dtype: torch.dtype | None = None,
+    ) -> NamedPrompts:
+        """Prompts whose query belongs to the first task; then, where it should be the second, the blocks exchanged."""
+        half = self.n // 2
+        p = PromptDistribution(self.d, (half, half), (1.0, 0.0)).sample(batch, generator, queries, dtype)
+        second = torch.rand(batch, generator=generator) < (0.5 if self.asked is None else self.asked)
+
+        def exchanged(part: torch.Tensor, by: int) -> torch.Tensor:
+            return torch.where(second.view(-1, *[1] * (part.ndim - 1)), part.roll(by, 1), part)
+
+        x, y, beta = exchanged(p.x, half), exchanged(p.y, half), exchanged(p.beta, 1)
+        return NamedPrompts(x, y, p.x_query, p.y_query, beta, p.beta_query, p.counts, second.long())
+
+
+def named_tokens(prompts: NamedPrompts) -> torch.Tensor:
+    """Tokens with delimiters and one-hot context; the query's names its block in two more columns."""
+    Z, queries = DELIMITED(prompts), prompts.x_query.shape[1]
+    name = Z.new_zeros(*Z.shape[:2], 2)
+    if prompts.named is None:
+        raise _check.fail("prompts", "such that queries name their task", "named = None")
+    name[:, -queries:] = torch.nn.functional.one_hot(prompts.named, 2).to(Z)[:, None]
+    return torch.cat([Z, name], -1)
+
+
+def prompts_of(setting: Setting) -> tuple[Any, Any, int]:
+    """What draws the prompts of that setting, what makes tokens of them, and the columns of a token."""
+    if setting == "named":
+        return NamedQuery(), named_tokens, DELIMITED.width(LINES[setting]) + 2
+    tokens = Layout() if setting == "drift" else DELIMITED
+    return LINES[setting], tokens, tokens.width(LINES[setting])
+
+
+def begin(layer: str, heads: int, setting: Setting, seed: int) -> torch.nn.Module:
+    """The model before training."""
+    width, context = prompts_of(setting)[2], prompts_of(setting)[2] - D - 1
+    generator = torch.Generator().manual_seed(_check.integer("seed", seed, 0, "an integer >= 0"))
+    if layer not in OURS:
+        return InContext(zoo.layer(layer, WIDTH, heads, seed), width, WIDTH, generator=generator)
+    if layer == "delta":
+        rule = DeltaRule(width, "context", "context", context_width=context, generator=generator)
+        return orthogonal_start(rule, generator)
+    gate: Any = "scalar" if layer == "gla" else None
+    net = GLA(width, gate, context_width=context, scale=1 / (2 * N), gate_bias=GATE_BIAS, generator=generator)
+    with torch.no_grad():
+        net.layers[0].W_v[D, D].abs_()  # a P that has to turn takes long
+    return orthogonal_start(net, generator)
+
+
+def train_architecture(
+    setting: Setting,
+    layer: str,
+    heads: int,
+    seed: int,
+    recipe: dict[str, Any] | None = None,
+    evaluation: dict[str, Any] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: int = 500,
+    progress: bool = False,
+) -> Row:
+    """Train one layer in one setting, try it, and read its weights; a dict with its risk / d and `theory`.
+
+    `theory`: the best weighted step's risk / d, for weights that do not know the query. `effective`: for each task
+    that the query may ask about (one, but two in "named"), what `effective_weights` finds: omega and share explained.
+    `declared`: of the layers that have gates, the mean weights that these say each example has, one list a head; of
+    "rg-lru", the mean over channels. Scaled to mean square one, as effective weights are.
+    """
+    _check.option("setting", setting, SETTINGS)
+    _check.option("layer", layer, (*LAYERS, *(name for name, _ in PARTS)))
+    seed, heads = _check.integer("seed", seed, 0, "an integer >= 0"), _check.positive_int("heads", heads)
+    plan = changed(RECIPES["ours" if layer in OURS else "real"], recipe, seed)
+    trial = evaluated(EVALUATION, evaluation)
+    probed, shown = trial.pop("probed"), trial.pop("shown")
+    dist, tokens, _ = prompts_of(setting)
+    line, net = optimal_wpgd(LINES[setting]), begin(layer, heads, setting, seed)
+    how: dict[str, Any] = {"tokens": tokens, "evaluation": trial, "of": train_architecture, "progress": progress}
+    trial_of = tried_named if setting == "named" else tried
+    row = train_and_try(net, dist, plan, line, trial=trial_of, checkpoint=checkpoint, every=every, **how)
+    asked = [NamedQuery(asked=k) for k in (0, 1)] if setting == "named" else [dist]
+    generator = torch.Generator().manual_seed(2 * 10**6 + seed)
+    found = [effective_weights(net, each, probed, generator=generator, tokens=tokens) for each in asked]
+    row["configuration"] |= {"probed": probed, "shown": shown, "width": WIDTH, "heads": heads}
+    if layer not in OURS:
+        row["versions"] |= {"transformers": zoo.TRANSFORMERS}
+    effective = [{"omega": e.omega.tolist(), "explained": e.explained} for e in found]
+    place = {"setting": setting, "layer": layer, "heads": heads, "seed": seed}
+    declared = declared_weights(net, setting, shown, generator)
+    return place | row | {"effective": shortened(effective), "declared": shortened(declared)}
+
+
+def tried_named(net: Any, dist: Any, line: Any, tokens: Any, evaluation: dict[str, Any], seed: int) -> Estimate:
+    """The risk on fresh prompts, with nothing to compare it with: the best step of each query is another."""
+    return simulate_risk(net, dist, **evaluation, generator=torch.Generator().manual_seed(10**6 + seed), tokens=tokens)
+
+
+@torch.no_grad()
+def declared_weights(net: Any, setting: Setting, draws: int, generator: torch.Generator) -> list[list[float]] | None:
+    """What the gates of a trained layer say that each example counts, (heads, n); None of layers without gates."""
+    dist, tokens, _ = prompts_of(setting)
+    Z = tokens(dist.sample(draws, generator, 1, torch.float32))
+    if isinstance(net, GLA):
+        weights = net.weights(Z)[0].mean(0)[:, None] if net.gate is not None else None
+    elif isinstance(net, InContext):
+        mixer: Any = net.mixers[0]
+        found = mixer.declared(Z @ net.W_in)
+        weights = None if found.decay is None else found.weights().mean(0)
+    else:
+        weights = None
+    if weights is None:
+        return None
+    if weights.shape[1] > HEADS:  # channels
+        weights = (weights / weights.square().mean(0).sqrt()).mean(1, keepdim=True)
+    example = Z[0, :-1, :D].any(-1)  # delimiters have no features
+    kept = weights[example]
+    scaled: list[list[float]] = (kept / kept.square().mean(0).sqrt()).mT.tolist()
+    return scaled
+
+
+def shortened(value: Any) -> Any:
+    """Numbers to three digits: weights are estimates, to a hundredth or so."""
+    if isinstance(value, dict):
+        return {key: shortened(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [shortened(each) for each in value]
+    return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
+def architectures(
+    seeds: int = 5,
+    jobs: int | None = None,
+    backend: Backend = "loky",
+    folder: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    layers: Sequence[str] = LAYERS,
+    settings: Sequence[Setting] = SETTINGS,
+    parts: bool = True,
+    **changes: Any,
+) -> list[Row]:
+    """All layers and settings, and Mamba-2's parts in the wrong order, by `sweep`; `changes` go to the runs.
+
+    Rows come in the order of settings, layers, heads and seeds; a run that failed has `error` in place of results.
+    """
+    for layer in layers:
+        _check.option("layers", layer, (*LAYERS, *(name for name, _ in PARTS)))
+    for setting in settings:
+        _check.option("settings", setting, SETTINGS)
+    if any(layer not in OURS for layer in layers) or parts:
+        zoo.require()
+    recipe, evaluation = spelled_out(changes, EVALUATION)
+    places = [(setting, layer, HEADS) for setting in settings for layer in layers]
+    if parts:
+        places += [("first", name, heads) for name, heads in PARTS if (name, heads) != ("mamba2", HEADS)]
+    plans = {name: numbers(plan.replace(**recipe)) for name, plan in RECIPES.items()}
+    cells = [
+        {"setting": setting, "layer": layer, "heads": heads, "seed": seed}
+        | {"recipe": plans["ours" if layer in OURS else "real"], "evaluation": evaluation}
+        for seed in range(_check.positive_int("seeds", seeds))
+        for setting, layer, heads in places
+    ]
+    rows = swept(train_architecture, cells, jobs, backend, folder, progress)
+    order = [*SETTINGS], [*LAYERS, *(name for name, _ in PARTS)]
+    return sorted(rows, key=lambda r: (order[0].index(r["setting"]), order[1].index(r["layer"]), r["heads"], r["seed"]))
+
+
+def architectures_summary(rows: Sequence[Row]) -> str:
+    """For reading: of each setting and layer the mean risk over seeds, and the ratio of the two tasks' weights."""
+    head = f"{'setting':8}{'layer':16}{'heads':>6}{'risk / d':>10}{'s.e.':>8}{'spread':>8}{'best step':>11}"
+    head += f"{'task 2 / 1':>12}{'explained':>11}{'seeds':>7}"
+
+    def line(runs: list[Row]) -> str:
+        risk, stderr = mean_risk(runs)
+        risks = torch.tensor([row["risk"] for row in runs])
+        spread = (risks.std() if len(runs) > 1 else risks[0] * 0).item()
+        omegas = [torch.tensor(row["effective"][0]["omega"]) for row in runs]
+        ratio = sum((w[N:].sum() / w[:N].sum()).item() for w in omegas) / len(runs)
+        explained = sum(row["effective"][0]["explained"] for row in runs) / len(runs)
+        theory = runs[0]["theory"]
+        return f"{risk:10.4f}{stderr:8.4f}{spread:8.4f}{theory:11.4f}{ratio:12.2f}{explained:11.3f}{len(runs):7}"
+
+    return summarised(rows, head, ("setting", "layer", "heads"), "{:8}{:16}{:6}", line)
