@@ -22,7 +22,7 @@ HEADER = """\
 """
 ZOO_HEADER = """\
 # What the extra `zoo` adds to requirements.lock, a trained Mamba (typeseg), and the reference files of
-# flash-linear-attention, which tests read by their paths; `make lock` writes this file anew, `make test-zoo` installs it.
+# flash-linear-attention, which tests read by their paths; `make lock` writes this file, `make test-zoo` installs it.
 """
 
 # Raised by hand: a download of this size is worth a decision.

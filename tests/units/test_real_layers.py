@@ -7,7 +7,7 @@ import pytest
 import torch
 from runs import one_thread
 
-from glalib import PromptDistribution, optimal_wpgd, zoo
+from glalib import optimal_wpgd, zoo
 from glalib.cli import main
 from glalib.layout import DELIMITED, Layout
 from glalib.reproduce import architectures, architectures_summary, train_architecture
