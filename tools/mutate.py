@@ -65,6 +65,7 @@ FIRST = {
     "distribution.py": ["prompts", "risk", "simulate"],
     "prompts.py": ["prompts", "bad_inputs"],
     "progress.py": ["sweep", "training"],
+    "reproduce/architectures.py": ["real_layers"],
     "reproduce/bar.py": ["sweep"],
     "reproduce/command.py": ["reproduce", "cli"],
     "reproduce/provenance.py": ["reproduce"],
@@ -90,6 +91,7 @@ FIRST = {
     "token_free.py": ["token_free"],
     "training.py": ["training", "checkpoint"],
     "wpgd.py": ["wpgd"],
+    "zoo.py": ["zoo"],
 }
 
 

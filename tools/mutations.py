@@ -377,4 +377,8 @@ MUTATIONS = [
         "np.exp(passed[:, at - 1, None]",
         "np.exp(passed[:, at, None]",
     ),
+    Mutation("which decays are later", "zoo.py", "cumprod(1).flip(1)[:, 1:]", "cumprod(1).flip(1)[:, :-1]"),
+    Mutation(
+        "which block a query names", "reproduce/architectures.py", "torch.where(second.view", "torch.where(~second.view"
+    ),
 ]

@@ -176,7 +176,8 @@ def declared_weights(net: Any, setting: Setting, draws: int, generator: torch.Ge
     dist, tokens, _ = prompts_of(setting)
     Z = tokens(dist.sample(draws, generator, 1, torch.float32))
     if isinstance(net, GLA):
-        weights = net.weights(Z)[:, 0].mean(0)[:, None] if net.gate is not None else None
+        one_layer: Any = net.weights(Z)  # (draws, 1, n): a query each
+        weights = one_layer[:, 0].mean(0)[:, None] if net.gate is not None else None
     elif isinstance(net, InContext):
         mixer: Any = net.mixers[0]
         found = mixer.declared(Z @ net.W_in)
