@@ -121,6 +121,11 @@ def _add_reproduce(commands: Any) -> None:
     lengths = "20,40,100,200"
     _option(depth, "--lengths", _numbers(int), f"examples in the prompt ({lengths})", default=lengths)
     _add_run_options(depth, seeds=3)
+    _add_looks(what, again)
+
+
+def _add_looks(what: Any, again: str) -> None:
+    """The commands that look into what they train."""
     inside = what.add_parser(
         "inside",
         help="what trained layers have learned: their weights beside the theory's",
@@ -142,6 +147,14 @@ def _add_reproduce(commands: Any) -> None:
         **WHOLE,
     )
     _add_run_options(starts, seeds=10)
+    text = what.add_parser(
+        "text",
+        help="small models of characters: what their gates do where the language changes",
+        description="Train models of characters on Sphinx's messages in four languages, with marks between languages "
+        f"and without, and look at what they keep across a change. {again}",
+        **WHOLE,
+    )
+    _add_run_options(text, seeds=3)
 
 
 def _add_run_options(parser: argparse.ArgumentParser, seeds: int) -> None:

@@ -16,6 +16,7 @@ from .inside import inside, inside_summary
 from .runs import Row
 from .starts import starts, starts_summary
 from .table import summary, table
+from .text import text, text_summary
 
 MOST_SEEDS = 10_000  # more is a slip: years of work
 
@@ -26,6 +27,7 @@ COMMANDS: dict[str, tuple[Callable[..., list[Row]], Callable[[list[Row]], str]]]
     "inside": (inside, inside_summary),
     "below": (below, below_summary),
     "starts": (starts, starts_summary),
+    "text": (text, text_summary),
 }
 
 
@@ -41,9 +43,9 @@ def reproduce(what: str, json_file: Path | None, seeds: int, **options: Any) -> 
         if json_file.is_dir():
             raise _check.fail("json", "a file", f"the folder {json_file}")
         check_writable("json", json_file.parent, given=json_file, make=False)
-    make, text = COMMANDS[what]
+    make, summary_of = COMMANDS[what]
     rows = make(seeds=seeds, **options)
     if json_file is not None:
         with replacing(json_file) as part:
             part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    return text(rows), int(any("error" in row for row in rows))
+    return summary_of(rows), int(any("error" in row for row in rows))
