@@ -69,6 +69,7 @@ data: .venv/ready
 	"$(VENV)" -m glalib.cli reproduce inside --json chapters/data/inside.json
 	"$(VENV)" -m glalib.cli reproduce below --seeds 3 --json chapters/data/below.json
 	"$(VENV)" -m glalib.cli reproduce starts --json chapters/data/starts.json
+	"$(VENV)" -m glalib.cli reproduce text --json chapters/data/text.json
 
 lock: .venv/ready
 	"$(VENV)" -m book.lock

@@ -1,4 +1,4 @@
-"""A small language model of characters, whose layers mix by `gla`, and what can be read of it: gates and weights.
+"""A small model of characters whose layers are gated linear attention, and what can be read of it: gates and weights.
 
 A layer adds to the residual stream what its heads read, each normalised, and then a small network of two matrices.
 Gates are a sigmoid of the token, as in `layer`, one for each head or one for each key channel of it. There is no
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from .. import _check
-from ..attention import gla
+from ..attention import chunked
 
 TextGate = Literal["none", "scalar", "key"]
 TEXT_GATES = ("none", "scalar", "key")
@@ -73,8 +73,7 @@ class Mixer(nn.Module):
 
     def forward(self, Z: Tensor) -> tuple[Tensor, Seen]:
         seen = self.read(Z)
-        gates = {"none": None, "scalar": seen.g[..., 0], "key": seen.g}[self.gate]
-        o = gla(seen.q, seen.k, seen.v, gates, "key" if self.gate == "key" else "scalar", "chunked")
+        o = chunked(seen.q, seen.k, seen.v, seen.g, None, "key" if self.gate == "key" else "scalar", final=False)[0]
         o = layer_norm(o, o.shape[-1:]).transpose(-2, -3).flatten(-2)
         Z = Z + o @ self.W_o
         up = nn.functional.gelu(layer_norm(Z, Z.shape[-1:]) @ self.W_up)
