@@ -305,3 +305,16 @@ def test_only_with_marks_is_the_mark_read(marked, monkeypatch):
     fit_text(net, STRIPS, marked, room.RECIPE.replace(steps=2, batch=2))
     moved = (net.embed.detach() - start).abs().amax(1) > 0
     assert bool(moved[MARKED]) == marked and moved[SPACE] and not moved[ALPHABET.index("z")]
+
+
+def test_what_is_stored_is_whole():
+    """Every model and seed once, one text; without a mark the first layer's gates know nothing of a boundary."""
+    rows = json.loads(DATA.read_text(encoding="utf-8"))
+    places = {(row["marked"], row["gate"], row["layers"], row["seed"]) for row in rows}
+    assert len(rows) == len(places) == 30 and len({row["text"]["digest"] for row in rows}) == 1
+    for row in rows:
+        assert {"versions", "provenance", "configuration", "seconds", "bits"} <= set(row)
+        if not row["marked"] and row["gates"]:
+            assert row["slowest"]["fall"][0] == [0.0, 0.0]
+            assert row["gates"]["other"][0] == row["gates"]["own"][0] == row["gates"]["space"][0]
+        assert ("strip" in row) == ((row["gate"], row["layers"], row["seed"]) == room.SHOWN)
