@@ -81,7 +81,10 @@ data: .zoo/ready
 	"$(VENV)" -m glalib.cli reproduce inside --json chapters/data/inside.json
 	"$(VENV)" -m glalib.cli reproduce below --seeds 3 --json chapters/data/below.json
 	"$(VENV)" -m glalib.cli reproduce starts --json chapters/data/starts.json
+	"$(VENV)" -m glalib.cli reproduce text --json chapters/data/text.json
 	PYTHONPATH="$(CURDIR)/.zoo" "$(VENV)" -m glalib.cli reproduce architectures --json chapters/data/architectures.json
+	PYTHONPATH="$(CURDIR)/.zoo" "$(VENV)" -m glalib.cli reproduce architectures --no-parts --seeds 2 --steps 6000 \
+	  --layers fixed-decay,rg-lru,mlstm,mamba2,gated-deltanet,softmax --json chapters/data/architectures_longer.json
 	PYTHONPATH="$(CURDIR)/.zoo" "$(VENV)" -m glalib.cli reproduce pretrained --json chapters/data/pretrained.json
 
 lock: .venv/ready

@@ -202,7 +202,7 @@ print(
 # ````{solution} ex-compare-angle
 # :class: dropdown
 #
-# The cosine is $(1 + 1/4) / \sqrt{2\, (1 + 1/16)} \approx 0.857$, so the difference is $\sqrt{2 - 2 \cdot 0.857} \approx 0.53$. A layer with equal weights has to show about this number in the line of the best weights.
+# The cosine is $c = (1 + 1/4) / \sqrt{2\, (1 + 1/16)}$, so the difference is $\sqrt{2 - 2c}$, a little more than a half. A layer with equal weights has to show about this number in the line of the best weights.
 # ````
 #
 # ```{exercise} Compute: who tells it?

@@ -137,7 +137,7 @@ plotting.FigureData(
 # Prompts here are linear regressions with Gaussian features. Risks are population risks of the best parameters, not of what training finds. There is one layer, but where depth is the point, and no MLP, no softmax. The conditions carry over to other sizes and the fractions do not: they belong to their examples. Where the book has no theorem, the row says so.
 # ```
 #
-# <!-- TODO-LINK-REAL-LAYERS: trained layers of real architectures are on a page of their own -->
+# Trained layers of real architectures have a page of their own: {doc}`real_layers`.
 #
 # ```{symbols}
 # omega P K counts n d x y q k v G risk M r R C Sx sigma rho N

@@ -45,6 +45,13 @@ PLAIN = (  # commands of `reproduce` with the common options alone: name, help, 
         "Read the gates of the trained Mamba that the package typeseg ships. Nothing is trained.",
         20,
     ),
+    (
+        "text",
+        "small models of characters: what their gates do where the language changes",
+        "Train models of characters on Sphinx's messages in four languages, with marks between languages and without, "
+        "and look at what they keep across a change.",
+        3,
+    ),
 )
 
 

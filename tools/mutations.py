@@ -290,6 +290,14 @@ MUTATIONS = [
         "layer.W_q @ layer.W_k.mT",
         "layer.W_k @ layer.W_q.mT",
     ),
+    Mutation(
+        "neighbours of another language", "reproduce/catalogue.py", "_one(1, len(languages)", "_one(0, len(languages)"
+    ),
+    Mutation("the gates after a write", "reproduce/characters.py", "self.g[..., 1 : at + 1, :]", "self.g[..., :at, :]"),
+    Mutation("gates at and after a boundary", "reproduce/crossing.py", "at : at + more + 1, :]", "at : at + more, :]"),
+    Mutation(
+        "who was trained with marks", "reproduce/text.py", "T + 1, marked, run.generator", "T + 1, True, run.generator"
+    ),
     Mutation("who asks and who answers", "reproduce/contents.py", "(W_q @ W_k.mT)", "(W_k @ W_q.mT)"),
     Mutation("the command's digits", "cli.py", "if 1e-3 <= value < 1e4 else", "if True else"),
     Mutation("negative numbers on the command line", "cli.py", 'out[-1] += "=" + word', "out.append(word)"),

@@ -15,6 +15,10 @@ The rooms:
     inside      what trained layers have learned, over settings and seeds
     below       layers whose gates read labels: how far below the line, and what they use
     starts      which runs arrive, over starts, step sizes and gate biases
+    catalogue   text in four languages that a package ships, and strips of it with boundaries
+    characters  a small language model of characters whose layers are gated linear attention
+    crossing    gates, weights, influence and loss where one language gives way to another
+    text        recipe, models and summary of gates on text
     plateau     how long a layer waits before it learns, over dimensions
     byte_mamba  a trained Mamba that a package ships: its weights and steps
     byte_texts  texts of several kinds for it, and places in them
@@ -38,6 +42,7 @@ from .provenance import load_average, processor, versions
 from .starts import starts, starts_summary, train_starts
 from .sweep import sweep
 from .table import AUTHORS, EVALUATION, RECIPES, start, summary, table, train_cell
+from .text import text, text_summary, train_text
 
 __all__ = [
     "AUTHORS",
@@ -69,6 +74,8 @@ __all__ = [
     "sweep",
     "table",
     "train_architecture",
+    "text",
+    "text_summary",
     "train_below",
     "train_cell",
     "train_inside",
@@ -76,5 +83,6 @@ __all__ = [
     "train_point",
     "train_stack",
     "train_starts",
+    "train_text",
     "versions",
 ]

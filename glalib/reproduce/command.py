@@ -18,6 +18,7 @@ from .pretrained import pretrained, pretrained_summary
 from .runs import Row
 from .starts import starts, starts_summary
 from .table import summary, table
+from .text import text, text_summary
 
 MOST_SEEDS = 10_000  # more is a slip: years of work
 
@@ -30,6 +31,7 @@ COMMANDS: dict[str, tuple[Callable[..., list[Row]], Callable[[list[Row]], str]]]
     "starts": (starts, starts_summary),
     "pretrained": (pretrained, pretrained_summary),
     "architectures": (architectures, architectures_summary),
+    "text": (text, text_summary),
 }
 
 
@@ -45,9 +47,9 @@ def reproduce(what: str, json_file: Path | None, seeds: int, **options: Any) -> 
         if json_file.is_dir():
             raise _check.fail("json", "a file", f"the folder {json_file}")
         check_writable("json", json_file.parent, given=json_file, make=False)
-    make, text = COMMANDS[what]
+    make, summary_of = COMMANDS[what]
     rows = make(seeds=seeds, **options)
     if json_file is not None:
         with replacing(json_file) as part:
             part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    return text(rows), int(any("error" in row for row in rows))
+    return summary_of(rows), int(any("error" in row for row in rows))
