@@ -27,7 +27,6 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from glalib import (
     PromptDistribution,
     delta_rule_risk,
