@@ -92,12 +92,22 @@ plotting.FigureData(
 
 # %% tags=["check"]
 mean, spread = seen["A"]
-glue("read_A", mean, display=False)
-glue("read_A_spread", spread, display=False)
+glue("read_A", float(mean), display=False)
+glue("read_A_spread", float(spread), display=False)
 for key in ("layers", "channels", "states", "labels", "seeds"):
-    glue(f"read_{key}", seen[key], display=False)
-glue("read_million", seen["parameters"] / 1e6, display=False)
-glue("read_version", seen["version"], display=False)
+    glue(
+        f"read_{key}",
+        seen[key] if isinstance(seen[key], (int, str)) else float(seen[key]),
+        display=False,
+    )
+glue("read_million", float(seen["parameters"] / 1e6), display=False)
+glue(
+    "read_version",
+    seen["version"]
+    if isinstance(seen["version"], (int, str))
+    else float(seen["version"]),
+    display=False,
+)
 assert seen["agreement"] < 1e-4  # float32, six layers
 assert abs(mean - 1) < 0.05 and spread < 0.05
 print(
@@ -192,21 +202,25 @@ def near(mark, row=0):
 
 over = {k: numbers("over", k)[:, long] for k in ("line", "same kind", "glued")}
 errors_apart = {k: mean / error for k, (mean, error) in over.items()}
-glue("read_sentence_first", near("sentence")[0], display=False)
-glue("read_sentence_later", near("sentence")[1:].max(), display=False)
+glue("read_sentence_first", float(near("sentence")[0]), display=False)
+glue("read_sentence_later", float(near("sentence")[1:].max()), display=False)
 for name, mark in (("line", "line"), ("blank", "blank line"), ("space", "space")):
-    glue(f"read_least_{name}", near(mark).min(), display=False)
-    glue(f"read_most_{name}", near(mark).max(), display=False)
-glue("read_anywhere", near("anywhere").max(), display=False)
+    glue(f"read_least_{name}", float(near(mark).min()), display=False)
+    glue(f"read_most_{name}", float(near(mark).max()), display=False)
+glue("read_anywhere", float(near("anywhere").max()), display=False)
 for mark in over:
     name = mark.replace(" ", "_")
-    glue(f"read_{name}_low", over[mark][0].min(), display=False)
-    glue(f"read_{name}_high", over[mark][0].max(), display=False)
+    glue(f"read_{name}_low", float(over[mark][0].min()), display=False)
+    glue(f"read_{name}_high", float(over[mark][0].max()), display=False)
     if mark != "glued":
-        glue(f"read_{name}_errors", abs(errors_apart[mark]).max(), display=False)
+        glue(
+            f"read_{name}_errors",
+            float(abs(errors_apart[mark]).max()),
+            display=False,
+        )
 told = numbers("told by byte")[0, long, SLOW]
-glue("read_told_first", 100 * told[0], display=False)
-glue("read_told_last", 100 * told[-1], display=False)
+glue("read_told_first", float(100 * told[0]), display=False)
+glue("read_told_last", float(100 * told[-1]), display=False)
 # Line ends stand out in every layer, spaces and random places in none.
 assert near("line").min() > 2 and near("blank line").min() > 2
 assert near("space").max() < 1.5 and near("anywhere").max() < 1.5
@@ -289,8 +303,8 @@ for A in (0.3, 1.0, 4.0):
         coupled = weights_of(steps, A, 1 - gates)[20:].sum()
         assert np.isclose(coupled, 1 - gates[20:].prod(), rtol=1e-10, atol=1e-14)
 sizes = numbers("sizes", "line")[0, long, SLOW, settings["window"] - 1]
-glue("read_size_low", sizes.min(), display=False)
-glue("read_size_high", sizes.max(), display=False)
+glue("read_size_low", float(sizes.min()), display=False)
+glue("read_size_high", float(sizes.max()), display=False)
 assert sizes.min() > 0.5
 print(
     f"random steps obey the bounds; at a line end the trained channels write "
@@ -307,7 +321,7 @@ for key, j in (("one", m.index(1)), ("far", m.index(32))):
     for mark, share in reach.items():
         for side, name in enumerate(("after", "before")):
             name = f"read_{mark.split()[0]}_{name}_{key}"
-            glue(name, 100 * share[:, side, j].mean(), display=False)
+            glue(name, float(100 * share[:, side, j].mean()), display=False)
 gap = {
     j: (reach["anywhere"] - reach["new kind"])[:, :, m.index(j)] for j in (1, 32)
 }
@@ -335,10 +349,14 @@ names |= {
 }
 for key, name in names.items():
     for place, at in (("near", 0), ("else", 1)):
-        glue(f"read_{name}_{place}", 100 * cost[key][0, at], display=False)
-        glue(f"read_{name}_{place}_error", 100 * cost[key][1, at], display=False)
-glue("read_right_near", 100 * whole[0, 0], display=False)
-glue("read_right_else", 100 * whole[0, 1], display=False)
+        glue(f"read_{name}_{place}", float(100 * cost[key][0, at]), display=False)
+        glue(
+            f"read_{name}_{place}_error",
+            float(100 * cost[key][1, at]),
+            display=False,
+        )
+glue("read_right_near", float(100 * whole[0, 0]), display=False)
+glue("read_right_else", float(100 * whole[0, 1]), display=False)
 forget, write = (cost[f"{k} steadily"] for k in ("forgets", "writes"))
 assert (write[0] > forget[0] + 3 * np.hypot(write[1], forget[1]))[:2].all()
 print(
@@ -369,8 +387,8 @@ kept = {
     for k in ("new kind", "line", "glued", "anywhere")
 }
 for mark, share in kept.items():
-    glue(f"read_kept_{mark.split()[0]}_low", share.min(), display=False)
-    glue(f"read_kept_{mark.split()[0]}_high", share.max(), display=False)
+    glue(f"read_kept_{mark.split()[0]}_low", float(share.min()), display=False)
+    glue(f"read_kept_{mark.split()[0]}_high", float(share.max()), display=False)
 unsure = np.hypot(
     *(numbers("kept", k)[1, long, SLOW] for k in ("glued", "anywhere"))
 )
