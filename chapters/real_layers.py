@@ -355,7 +355,7 @@ for layer, name in (
 #
 # ## What gates say, and what weights are
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-declared", "caption": "What gates say is what examples count in Mamba-2 and xLSTM, and not in a layer that erases. Wide pale line: effective weights of the examples, the mean of five seeds. Thin lines: weights that the gates of each of two heads declare (write times later decays; Griffin has channels, of which this is the mean), for the first seed. All scaled to mean square one."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-declared", "caption": "What gates say is what examples count in Mamba-2 and xLSTM, and not in a layer that erases. Wide pale line: effective weights of the examples, the mean of five seeds. Thin lines: weights that the gates of each of two heads declare (write times later decays; Griffin has channels, of which this is the mean; its first example, which it writes whole, is drawn too low), for the first seed. All scaled to mean square one."}}
 shown = ("fixed-decay", "rg-lru", "mlstm", "mamba2", "gated-deltanet", "gla")
 fig, axes = plt.subplots(4, 3, figsize=(6.4, 7.6), sharex=True, sharey=True)
 place = np.arange(1, 2 * N + 1)
