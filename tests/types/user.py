@@ -30,6 +30,7 @@ from glalib import (
     stationary_points,
     uniqueness,
     wpgd_step,
+    zoo,
 )
 from glalib.architectures import gated_deltanet, mamba2, retnet, rwkv7
 from glalib.baselines import bayes, bayes_risk, least_squares, ridge
@@ -40,7 +41,7 @@ from glalib.drift import drifting, right_decay
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
 from glalib.general_rule import general_rule
 from glalib.probe import EffectiveWeights
-from glalib.reproduce import figure1, sweep, train_cell, train_point
+from glalib.reproduce import architectures, figure1, sweep, train_cell, train_point
 from glalib.risk import h1, h2, slope
 from glalib.simulate import Estimate
 from glalib.token_free import token_free_losses
@@ -125,9 +126,15 @@ assert_type(beside, Comparison)
 assert_type(beside.layers["own"], Compared)
 beside.plot()
 
+mixer = zoo.layer("mamba2", width=16, heads=2, seed=1)
+assert_type(mixer, zoo.Layer)
+assert_type(mixer.declared(torch.ones(1, 5, 16)), zoo.Declared)
+assert_type(mixer.declared(torch.ones(1, 5, 16)).weights(), Tensor)
+
 history = fit(orthogonal_start(model), dist, Recipe(steps=10, lr=0.01), tokens=tokens, checkpoint=None)
 losses = token_free_losses(model, dist, 8, tokens=tokens)
 rows = sweep(train_cell, [{"model": "gla", "d": 3, "n": 8, "seed": 0}], jobs=1, backend="sequential")
 few = {"steps": 10}
 rows += [*figure1("d", [8], seeds=1, jobs=1, recipe=few), train_point("gla", "b", 8, 0, recipe=few)]
+rows += architectures(seeds=1, layers=["gla"], settings=["last", "named"], parts=False, recipe=few)
 print(glalib.__version__, curve, gates, scale, signed, o, history, losses, rows)

@@ -82,7 +82,7 @@ def test_settings_have_prompts_tokens_and_a_line(setting):
     assert line.n == 2 * N and line.d == D
     if setting == "drift":
         age = torch.arange(2 * N, 0, -1, dtype=torch.float64)
-        assert torch.allclose(torch.as_tensor(line.r), room.RHO**age) and isinstance(tokens, Layout)
+        assert torch.allclose(torch.tensor(line.r), room.RHO**age) and isinstance(tokens, Layout)
 
 
 @pytest.mark.parametrize("layer", room.OURS)
@@ -278,3 +278,15 @@ def test_a_row_of_a_real_layer(layer, setting, heads):
     assert declared.shape == (heads, 2 * N) and (declared >= 0).all()  # of channels the mean
     assert mean_square(row["declared"]).tolist() == pytest.approx([1.0] * heads, abs=0.01)
     assert row["risk"] > 0 and len(row["effective"]) == (2 if setting == "named" else 1)
+
+
+@real
+def test_a_real_layer_learns():
+    """A case of the experiment, a fraction as long. Predicting nothing has risk 1, and the best step 0.52; runs of two
+    seeds ended at 0.62, and gave the second task, the better one, 3.6 and 7.2 times the weight of the first."""
+    few = {"draws": 2000, "probed": 1000, "shown": 50}
+    with one_thread():
+        row = train_architecture("last", "mamba2", 2, 0, recipe={"steps": 400}, evaluation=few)
+    assert row["risk"] < 0.85
+    omega = torch.tensor(row["effective"][0]["omega"])
+    assert omega[N:].sum() > 1.5 * omega[:N].sum()
