@@ -423,7 +423,7 @@ for key, value in {
 # - *Wrong if* dimensions are few and the gate reads the length of features as well ({prf:ref}`prop-reads-both`). If labels come a token later it is the odd part that gains, a little ({prf:ref}`prop-label-gates`).
 # ```
 #
-# **All tasks alike.** *Leave the gate out.* With $r = (0.5, 0.5)$: {glue:text}`design_all_tasks_alike_0:.3f` with any fixed weights. Wrong if sizes differ, or if the layer can erase.
+# **All tasks alike.** *Leave the gate out.* With $r = (0.5, 0.5)$: {glue:text}`design_all_tasks_alike_0:.3f` with equal weights, the best of all fixed ones. Wrong if sizes differ, or if the layer can erase.
 #
 # ```{dropdown} All tasks alike: when exactly
 # - *Holds if* features and tasks are white and relevance is in proportion to redundancy: for independent tasks, $r_k$ to $n_k + N$ ({prf:ref}`prop-when-gating-helps`, <a href="../reference/ledger.html#claim-prop-when-gating-helps">ledger</a>). A forget gate is worth nothing either where blocks are alike and relevance falls ({prf:ref}`prop-no-decay`, <a href="../reference/ledger.html#claim-prop-no-decay">ledger</a>).
@@ -668,7 +668,7 @@ print(
 # %% [markdown]
 # The best gate at the mark has the risk {glue:text}`design_moved_mark:.3f`. One decay, which sees no mark at all, has {glue:text}`design_moved_decay:.3f`. So the mark is worth next to nothing. Together they have {glue:text}`design_moved_both:.3f`: close at the mark, and forget slowly everywhere, so that long blocks do not speak too loudly. If gates at the mark and at the query know how far it is to the ends, by position say, each place can have the best weights that a forget gate has there, {glue:text}`design_moved_own:.3f`.
 #
-# A delta rule needs to be told nothing. With one step, and blind to the mark, it has {glue:text}`design_moved_one_step:.3f`, and with a step for each task {glue:text}`design_moved_steps:.3f`. Erasing does not mind how often it is told the same. (If the first task is useless the mark is worth more. The order of all these stays.)
+# Where the last task counts most, a delta rule need not be told. With one step, and blind to the mark, it has {glue:text}`design_moved_one_step:.3f`, and with a step for each task {glue:text}`design_moved_steps:.3f`. Erasing does not mind how often it is told the same. (If the first task is useless the mark is worth more. The order of all these stays.)
 #
 # ## Exercises
 #
