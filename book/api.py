@@ -93,7 +93,7 @@ COLUMNS = {
         "erases": lambda layer: "yes" if layer.erases else "",
         "divides by": lambda layer: layer.over,
         "sees besides": lambda layer: layer.shift,
-        "weights may fall": lambda layer: "yes" if layer.may_fall else "",
+        "weights of one key channel may fall": lambda layer: "yes" if layer.may_fall else "",
     },
     "statements": {
         "layer": lambda layer: layer.name,

@@ -20,9 +20,9 @@
 #
 # RetNet, Mamba, RWKV and their kin have names of their own for everything. Under the names there are three levers: what the layer forgets, how strongly it writes, and whether it erases what it holds before it writes. A fourth question cuts across them: which of the levers read the token?
 #
-# This page sets fifteen layers on that scale. Each is a function of its own tensors that runs on the recurrence of this book. Each is held to its equations written out token by token, in outputs and gradients, and to its row in the tables below; fourteen of them also to reference code of two libraries, and H3 to the filters of scipy. One new statement says how steeply the weights of a layer can fall, which decides whether the better task may come first ({doc}`scalar_gates`).
+# This page sets fifteen layers on that scale. Each is a function of its own tensors that runs on the recurrence of this book. Each is held to its equations written out token by token, in outputs and gradients, and to what the table says of forgetting, erasing and falling weights. Twelve are held to reference code of two libraries as well, HGRN-2 and RWKV-7 to the recurrences behind them, and H3 to the filters of scipy. One new statement says how steeply the weights of one key channel can fall. If it is the only one, that decides whether the better task may come first ({doc}`scalar_gates`).
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-architectures", "caption": "Fifteen layers by their levers; in the bottom row all is written whole, and there the weights of a channel never fall. From left to right, how a layer forgets; from bottom to top, how it writes. Filled diamonds erase before they write, open circles do not."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-architectures", "caption": "Fifteen layers by their levers; in the bottom row all is written whole, and there the weights of one key channel, or state, never fall. From left to right, how a layer forgets; from bottom to top, how it writes. Filled diamonds erase before they write, open circles do not."}}
 from collections import defaultdict
 
 import matplotlib.pyplot as plt
@@ -139,7 +139,7 @@ error = max((prediction - step).abs(), (prediction - by_gla).abs()) / size
 assert error < 1e-14  # sums of a few dozen products
 assert (omega.diff() < 0).any()  # they fall somewhere
 print(
-    f"Mamba-2, `gla` and a weighted step, three ways to one prediction: largest difference {error:.0e}"
+    f"Mamba-2, `gla` and a weighted step, read and written out, one prediction: largest difference {error:.0e}"
 )
 
 
@@ -148,7 +148,7 @@ print(
 #
 # ## How steeply weights can fall
 #
-# If all is written whole, weights rise from token to token. A write that is tied to the gate can do more: HGRN-2 writes $1 - g$, Mamba-2 writes $\ln g / A$, the RG-LRU $\sqrt{1 - g^2}$. What matters about a tie is one number.
+# If all is written whole, the weights of a key channel never fall from token to token. (Channels, states or heads of opposite sign can fall together: {prf:ref}`thm-vector-gate`, {prf:ref}`prop-key-side-reversal`.) A write that is tied to the gate can do more: HGRN-2 writes $1 - g$, Mamba-2 writes $\ln g / A$, the RG-LRU $\sqrt{1 - g^2}$. What matters about a tie is one number.
 #
 # ```{prf:proposition} Tied writes
 # :label: prop-ties
@@ -229,7 +229,7 @@ print(
 )
 
 # %% [markdown]
-# Do real layers do as the proposition says? In the tests each of the fifteen is given its own tensors: those that can make the weights fall by a thousand from one token to another do so, and the others never let them fall. Three of them here, asked for weights $8, 4, 2, 1$:
+# Do real layers do as the proposition says? In the tests each of the fifteen is given its own tensors: with one key channel those that can make the weights fall by a thousand do so, and the others never let them fall. Three of them here; HGRN-2 and mLSTM are asked for weights $8, 4, 2, 1$, and RetNet has what its constant makes:
 
 # %% tags=["hide-input"]
 wanted = torch.tensor([8.0, 4.0, 2.0, 1.0], dtype=torch.float64)
@@ -273,7 +273,7 @@ assert (whole - step).abs() < 1e-12 and (omega_whole.diff() > 0).all()
 print("weights", [round(w, 2) for w in omega_whole.tolist()])
 
 # %% [markdown]
-# **A smallest step.** Some layers keep $\Delta$ within limits. An upper one costs nothing ({prf:ref}`thm-writes`, part 2). A lower one does: it bounds how steeply weights fall. With steps in $[0.05, 0.1]$ and $\alpha = 1$ the first of two tokens can weigh twice as much as the second and no more, while relevances $0.8$ and $0.2$ ask for four times.
+# **A smallest step.** Some layers keep $\Delta$ within limits. An upper one costs nothing ({prf:ref}`thm-writes`, part 2). A lower one does: it bounds how steeply weights fall. With steps in $[0.05, 0.1]$ and $\alpha = 1$ the first of two tokens can weigh less than twice as much as the second, while relevances $0.8$ and $0.2$ ask for four times.
 
 # %%
 most = 0.1 / 0.05 * np.exp(-0.05)
@@ -288,19 +288,19 @@ print(f"steepest fall {ratios.max():.2f}, bound {most:.2f}, wanted {0.8 / 0.2:.0
 # ```{exercise} By hand: a gate that never reaches one
 # :label: ex-tie-capped
 #
-# A head writes $1 - g$, and its gates are in $[0, \frac{9}{10}]$. How steeply can its weights fall from one token to the next? And over two tokens, from $i$ to $i + 2$?
+# A head writes $1 - g$, and its gates are in $(0, \frac{9}{10}]$. How steeply can its weights fall from one token to the next? And over two tokens, from $i$ to $i + 2$?
 # ```
 #
 # ```{hint}
 # :class: dropdown
 #
-# For the first the interval may be taken to begin at zero, as the minimum of $\varphi(g)/g$ is at the other end. For the second write out $\omega_i / \omega_{i+2}$: how does it depend on the gate between them?
+# For the first let the interval begin at a small $\theta$: $\varphi(g)/g$ is large there, so the minimum is at the other end. For the second write out $\omega_i / \omega_{i+2}$: how does it depend on the gate between them?
 # ```
 #
 # ````{solution} ex-tie-capped
 # :class: dropdown
 #
-# $\Phi = 1 \cdot \frac{9/10}{1/10} = 9$: write everything, then as little as possible. Over two tokens the ratio is $(1 - g_i)\, g_{i+1} g_{i+2} / (1 - g_{i+2})$, at most $\frac{9}{10} \cdot 9$: less than over one, and not the square. What is left between them is another forgetting.
+# With gates from $\theta$ on $\Phi = (1 - \theta)\, \frac{9/10}{1/10}$, which comes as near to $9$ as one likes: write nearly everything, then as little as possible. Over two tokens the ratio is $(1 - g_i)\, g_{i+1} g_{i+2} / (1 - g_{i+2})$, below $\frac{9}{10} \cdot 9$: less than over one, and not the square. What is left between them is another forgetting.
 # ````
 #
 # ```{exercise} Compute: the smallest step that the order allows
@@ -333,7 +333,7 @@ print(f"steepest fall {ratios.max():.2f}, bound {most:.2f}, wanted {0.8 / 0.2:.0
 # ```{exercise} Explore: falling weights from constants
 # :label: ex-h3-falls
 #
-# H3 has no gate that reads anything, and each of its states has weights that rise. Can two states of one channel together have weights that fall? How does the steepest fall depend on the two rates, and what can it not do that Mamba-2 can?
+# H3 has no gate that reads anything, and each of its states has weights that rise. Can two states of one channel together have weights that fall? Try the rates $1$ and $\rho$, one added and one subtracted. What can it not do that Mamba-2 can?
 # ```
 #
 # ```{hint}

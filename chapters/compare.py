@@ -104,10 +104,10 @@ plotting.FigureData(
 found
 
 # %% [markdown]
-# - The first line is the risk. Each *above* says how far it lies above that of an optimum. A minus: it is below.
+# - The first line is the risk. Each *above* says how far it lies above that of an optimum. A minus: it is below. (Below Bayes nothing can be: then tokens tell the query's label.)
 # - All predictors meet the same prompts, and the risks of the optima are known. So what is luck of the draw in the optimum is taken off the layer as well, and the error of a layer close to an optimum is small.
 # - The weighted step $x^\top P X^\top (\omega \odot y)$ that is nearest to the layer explains a share of its predictions. A share near one: the layer *is* a weighted step, and its $\omega$ says which.
-# - *Off* is the length of the difference of two weight vectors, both of length one: zero for the same, $\sqrt 2$ for orthogonal ones. The last line is what sampling errors alone would make of it.
+# - *Off* is the length of the difference of two weight vectors, both of length one: zero for the same, $\sqrt 2$ for orthogonal ones. The last line is what sampling errors alone would make of it; where it is near $\sqrt 2$ or above, or the share explained near zero, there are no weights to speak of.
 #
 # Here the twin that only forgets ends {glue:text}`forgets_above:.3f` above linear attention, with equal weights. That is all it can do. Weights made by a forget gate never fall ({prf:ref}`thm-scalar-gate`), and here they should. The layer whose gate writes too can have any non-negative weights ({prf:ref}`thm-writes`). It ends {glue:text}`writes_above:.3f` above the best weights, and its own fall where the task changes. The delta rule, with a step per task, and the Bayes predictor are out of reach for both.
 
@@ -135,9 +135,9 @@ print(
 # %% [markdown]
 # ## What it takes
 #
-# A layer for `compare` is a module from tokens to one prediction a prompt, or from tokens to tokens, in which case the label's coordinate at the query is read; or a `WPGD` record, or any callable on prompts. Give one, or a dict with names. `tokens` says how prompts become tokens, as in `fit`.
+# A layer for `compare` is a module from tokens to one prediction a prompt, or from tokens to tokens, in which case the label's coordinate at the query is read; or a `WPGD` record, or any callable on prompts. Give one, or a dict with names. `tokens` says how prompts become tokens, as in `fit`; to be trained by `fit` a layer has to be a predictor, as `InContext` makes it. Layers are asked in evaluation mode, so without dropout. Recurrent and attention layers of torch need `batch_first=True`; one that mixes the prompts of a batch is refused.
 #
-# Prompts may come from a sampler of your own ({doc}`your_own`). Then `twin=` names the `PromptDistribution` that supplies the theory, and the table has the optima twice: by their formulas, and as seen on your prompts. If the two differ, it is no twin. Without one, layers are only simulated.
+# Prompts may come from a sampler of your own ({doc}`your_own`). Then `twin=` names the `PromptDistribution` that supplies the theory, and the table has the optima twice: by their formulas, and as seen on your prompts. If the two differ by many standard errors, it is no twin; that they agree does not prove it one. Without one, layers are only simulated.
 #
 # A layer must return its tensor, of the shape it was given. Many return a state as well, and are told so:
 

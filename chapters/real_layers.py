@@ -34,7 +34,7 @@ from glalib import (
     plotting,
 )
 from glalib.delta_blocks import best_two_blocks
-from glalib.reproduce.architectures import LINES, RHO, D, N
+from glalib.reproduce.real_layers import LINES, RHO, D, N
 from matplotlib.lines import Line2D
 from myst_nb import glue
 from scipy.optimize import minimize_scalar
@@ -162,10 +162,10 @@ plotting.FigureData(
 #
 # ## What was trained
 #
-# Prompts hold {glue:text}`real_n` examples in $d = {glue:text}`real_d`$ dimensions, without noise, in four settings. Two independent tasks, $r = (0.2, 0.8)$ or $(0.8, 0.2)$, with a delimiter after each and one-hot context. A task that keeps the share $\rho = 0.9$ of itself from one example to the next. And two tasks
+# Prompts hold {glue:text}`real_n` examples in {glue:text}`real_d` dimensions, without noise, in four settings. Two independent tasks, $r = (0.2, 0.8)$ or $(0.8, 0.2)$, with a delimiter after each and one-hot context. A task that keeps the share $\rho = 0.9$ of itself from one example to the next. And two tasks
 # of which the query's own token names one ({doc}`at_the_query`).
 #
-# Each real layer is the mixer of a maintained implementation, between a linear map of the tokens and a linear read-out at the query. Nothing of it is copied: `pip install glalib[zoo]` brings the library that has them.
+# Each real layer is the mixer of a maintained implementation, between a linear map of the tokens and a linear read-out at the query. Nothing of it is copied: `pip install 'glalib[zoo]'` brings the library that has them.
 #
 # ```python
 # from glalib import InContext, zoo

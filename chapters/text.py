@@ -29,8 +29,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from glalib import gla, plotting
-from glalib.reproduce.catalogue import MARKED, encode
 from glalib.reproduce.crossing import AFTER, LOOK, PROFILE
+from glalib.reproduce.messages import MARKED, encode
 from glalib.reproduce.text import MODELS, T, begin_text
 from myst_nb import glue
 

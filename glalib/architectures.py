@@ -109,14 +109,14 @@ def mlstm(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor) -> Tensor:
     """xLSTM's matrix memory: h (B, H, T, V) from q, k (B, H, T, K), v (B, H, T, V) and i, f (B, H, T).
 
     i and f are what the gates are made of: exp(i) and sigmoid(f). With n the sum of keys, weighted as the state is,
-    h = S q / max(abs(n . q), 1), where q is scaled by K^(-1/2). Writes are divided by the largest exp(i), or 1 if that
-    is larger, and so is the 1 of the normaliser: the result is the same. So a write smaller than the largest by more
-    than the range of the dtype is lost.
+    h = S q / max(abs(n . q), 1), where q is scaled by K^(-1/2). S, n and the 1 are divided by the largest weight that a
+    token has by then, or 1 if that is larger: the result is the same, and nothing overflows.
     """
     _shapes(q=(q, "BHTK"), k=(k, "BHTK"), v=(v, "BHTV"), i=(i, "BHT"), f=(f, "BHT"))
-    m = i.detach().amax(-1, keepdim=True).clamp(min=0)
-    write = (i - m).exp()[..., None]
-    o, total = _with_total(gla(_scaled(q, None), write * k, _and_one(v), logsigmoid(f).exp()))
+    log_g = logsigmoid(f)
+    before, m = _largest(log_g, i, torch.zeros_like(i[..., 0]))
+    write, gates = (i - m).exp()[..., None], (log_g + before - m).exp()
+    o, total = _with_total(gla(_scaled(q, None), write * k, _and_one(v), gates))
     return o / torch.maximum(total.abs(), (-m).exp()[..., None])
 
 
@@ -124,14 +124,17 @@ def rwkv4(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """RWKV-4: o (B, T, E) from k, v (B, T, E), a decay exp(-exp(w)) and a bonus u for each channel, (E,).
 
     o_t = (S_{t-1} + exp(u + k_t) v_t) / (n_{t-1} + exp(u + k_t)), where S sums exp(k) v with the decay, and n exp(k).
-    Both are divided by the largest exp(k) of the channel; a token smaller by more than the range of the dtype is lost.
+    Both are divided by the largest of their terms: the result is the same, and nothing overflows.
     """
     size = _shapes(k=(k, "BTE"), v=(v, "BTE"), w=(w, "E"), u=(u, "E"))
-    weight = (k - k.detach().amax(1, keepdim=True)).exp()
-    written = torch.stack([weight * v, weight], -1).transpose(1, 2)  # each channel a head, with the values v and 1
-    one = torch.ones_like(written[..., :1])
-    gates = (-w.exp()).exp()[:, None].expand(-1, size["T"])
-    o = _before(one, one, written, gates) + u.exp()[:, None, None] * written
+    k, values = k.mT, _and_one(v.mT[..., None])  # each channel a head, with the values v and 1
+    log_g = (-w.exp())[:, None].expand(-1, size["T"])
+    before, m = _largest(log_g, k, torch.full_like(k[..., 0], -torch.inf))
+    own = u[:, None] + k
+    most = torch.maximum(before, own.detach())
+    one = torch.ones_like(values[..., :1])
+    state = _before(one, one, (k - m).exp()[..., None] * values, (log_g + before - m).exp())
+    o = (before - most).exp()[..., None] * state + (own - most).exp()[..., None] * values
     return (o[..., 0] / o[..., 1]).mT
 
 
@@ -173,7 +176,8 @@ def rg_lru(x: Tensor, r: Tensor, i: Tensor, Lambda: Tensor) -> Tensor:
     _check.unit_interval("r", r)
     _check.unit_interval("i", i)
     log_g = -8 * softplus(Lambda) * r
-    write = pad((-torch.expm1(2 * log_g[:, 1:])).sqrt(), (0, 0, 1, 0), value=1.0)
+    rest = -torch.expm1(2 * log_g[:, 1:])
+    write = pad(rest.clamp(min=torch.finfo(x.dtype).tiny).sqrt(), (0, 0, 1, 0), value=1.0)  # a root of 0 has no slope
     one = torch.ones_like(x[..., :1])
     return gla(one, one, write * i * x, log_g.exp(), "value")
 
@@ -216,6 +220,21 @@ def _before(q: Tensor, k: Tensor, v: Tensor, gates: Tensor, gate: str = "scalar"
     if gate == "key":
         return gla(q, k, v, pad(gates, (0, 0, 1, 0))[..., :-1, :], "key")
     return gla(q, k, v, pad(gates, (1, 0))[..., :-1])
+
+
+@torch.no_grad()
+def _largest(log_g: Tensor, log_write: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+    """The logarithm of the largest weight that a token has, before each token and after it, (..., T) both.
+
+    m is what it is before the first: m_t = max(log_g_t + m_{t-1}, log_write_t), and m if the largest is never below.
+    """
+    log_g, least = log_g.expand_as(log_write), m
+    found = [m]
+    for t in range(log_write.shape[-1]):
+        m = torch.maximum(torch.maximum(log_g[..., t] + m, log_write[..., t]), least)
+        found.append(m)
+    every = torch.stack(found, -1)
+    return every[..., :-1], every[..., 1:]
 
 
 def _and_one(v: Tensor) -> Tensor:

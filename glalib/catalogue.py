@@ -45,10 +45,11 @@ class Layer:
 
     @property
     def may_fall(self) -> bool:
-        """Whether one channel's weights may fall from a token to the next, and as steeply as one likes.
+        """Whether the weights of one key channel may fall from a token to the next, and as steeply as one likes.
 
         The weight of a token is what it writes, times what later gates leave of it. If all is written whole, it never
-        falls. Erasing counts as forgetting here, by as much as is written: so it ties the write to the gate.
+        falls; channels, states or heads of opposite sign may fall together all the same. Erasing counts as forgetting
+        here, by as much as is written: so it ties the write to the gate.
         """
         return self.writes != "whole"
 
@@ -82,7 +83,7 @@ LAYERS = (
         "",
         "",
         ("prop-constant-gate", "prop-drift-constant"),
-        "The rotation makes $P$ depend on a token's age.",
+        "The rotation makes $P$ depend on a token's age; heads with other constants are added.",
     ),
     Layer(
         "H3",
@@ -96,8 +97,8 @@ LAYERS = (
         "key",
         "",
         "of the keys, a learned filter",
-        ("def-wpgd", "prop-token-shift"),
-        "$P$ is diagonal; the states of a channel are added, with any signs.",
+        ("prop-constant-gate", "prop-ceiling-heads", "prop-token-shift"),
+        "Each state of each channel is a head with one key; they are added, with any signs.",
     ),
     Layer(
         "RWKV-4",
@@ -112,7 +113,7 @@ LAYERS = (
         "the sum of the writes",
         "outputs see the state before the token; inputs mix with the token before",
         ("thm-writes",),
-        "No query meets a key: a mean of values.",
+        "No query meets a key, so there is no $P$: a mean of values. Only the set of weights is meant.",
     ),
     Layer(
         "GLA",
@@ -156,8 +157,8 @@ LAYERS = (
         "key",
         "",
         "",
-        ("thm-writes",),
-        "Keys are the writes: what one reads, its gate reads.",
+        ("prop-ties",),
+        "Keys are $1 - g$: gates that read marks alone leave keys that show no features.",
     ),
     Layer(
         "Mamba",
@@ -172,7 +173,7 @@ LAYERS = (
         "",
         "a short convolution before it",
         ("thm-writes", "prop-ties", "prop-token-shift"),
-        "Gates read the token, for each value channel apart.",
+        "Gates read the token; states have rates of their own and share the step; values are convolved too.",
     ),
     Layer(
         "Mamba-2",
@@ -187,7 +188,7 @@ LAYERS = (
         "",
         "a short convolution before it",
         ("thm-writes", "prop-ties", "thm-heads"),
-        "Gates read the token; heads share keys and queries.",
+        "Gates read the token; heads share keys and queries; values are convolved too.",
     ),
     Layer(
         "RG-LRU",
@@ -196,13 +197,13 @@ LAYERS = (
         "by its token",
         "$e^{-8 \\ln(1 + e^{\\Lambda})\\, r}$",
         "by a gate of its own",
-        "$\\sqrt{1 - g^2}$ times a gate",
+        "$\\sqrt{1 - g^2}$ times an input gate",
         False,
         "value",
         "",
         "a short convolution before it",
         ("prop-ties",),
-        "No keys, no queries: a sum of inputs.",
+        "No keys, no queries: a sum of inputs. The tie is that of the root; the input gate comes on top.",
     ),
     Layer(
         "mLSTM",
@@ -217,7 +218,7 @@ LAYERS = (
         "$\\max(\\lvert q^\\top m \\rvert, 1)$",
         "a short convolution before it, in the original",
         ("thm-writes", "prop-normaliser"),
-        "Gates read the token.",
+        "Gates read the token; with its divisor it is no weighted step.",
     ),
     Layer(
         "DeltaNet",
@@ -262,20 +263,20 @@ LAYERS = (
         "",
         "a short convolution before it",
         ("thm-delta-risk",),
-        "The theorem has one decay for all channels.",
+        "Gates and steps read the token; the theorem has one decay for all channels.",
     ),
     Layer(
         "RWKV-7",
         ("peng2025rwkv7",),
         "rwkv7",
         "by its token",
-        "$e^{w}$",
+        "$e^{-e^{-1/2} s}$, with a sigmoid $s$: above $\\frac12$",
         "by a gate of its own",
-        "in its key",
+        "in its key, part of it tied to what is erased",
         True,
         "key",
         "",
-        "inputs mix with the token before",
+        "inputs mix with the token before; outputs have a bonus of the token, outside the recurrence",
         (),
         "Three vectors: read, erase, write.",
     ),

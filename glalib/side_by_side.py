@@ -5,7 +5,9 @@ All predictors meet the same prompts, so that a difference is known better than 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -36,7 +38,7 @@ CLASSES: dict[str, Weights] = {
     "scalar gate": "monotone",
     "best weights": "free",
 }
-FEWEST = 100  # draws: each optimum takes one of them for its coefficient
+FEWEST = 1000  # draws: with fewer the coefficients of control variates fit luck, and errors come out too small
 MOST_AT_ONCE = 1024  # prompts: a layer of unknown make may hold T x T numbers of each
 
 
@@ -55,12 +57,13 @@ def compare(
     - layers: a dict from names to layers, or one layer, which is then called "layer". A layer is what `simulate_risk`
       takes: a torch module from tokens to predictions (batch,), a `WPGD` record or a pair (P, omega), or a callable on
       prompts; or a module from tokens (batch, T, D) to the same shape, whose prediction is the label's coordinate at
-      the last token. A module gets tokens in its own precision, on its own device. `InContext` makes a predictor of
+      the last token. A module gets tokens in its own precision, on its own device, and is asked in evaluation mode,
+      without dropout; its mode is put back. `InContext` makes a predictor of
       layers of another width.
     - dist: a `PromptDistribution`, or another `Sampler`.
     - tokens: how prompts become tokens: a `Layout` or another callable, for all modules; or a dict from names of layers
       to such. Layout() if None.
-    - draws: prompts, at least 100; for the effective weights, at least 2 (n + d^2).
+    - draws: prompts, at least 1000; for the effective weights, at least 2 (n + d^2).
     - generator: torch.Generator; the same state gives the same record. None: torch's own.
     - twin: where `dist` is a sampler of one's own, the `PromptDistribution` that supplies the theory, of the same n and
       d. Without it layers are only simulated.
@@ -75,7 +78,8 @@ def compare(
     of another sampler nothing is corrected, as a twin may be wrong: optima are simulated too, beside their formulas.
 
     Raises ValueError or TypeError for bad arguments, and, by the layer's name, where a layer returns the wrong type or
-    shape, or numbers that are not finite. This book's addition.
+    shape, numbers that are not finite, or predictions that depend on the other prompts of their batch. This book's
+    addition.
     """
     check_sampler(dist)
     if _check.positive_int("draws", draws) < FEWEST:
@@ -83,9 +87,24 @@ def compare(
     _check.generator(generator)
     weights, law = _check.flag("weights", weights), _law(dist, twin)
     readers = _readers(layers, law, tokens)
+    modules = [layer for layer in _named(layers).values() if isinstance(layer, nn.Module)]
+    with _evaluating(modules):
+        return _compared(readers, dist, law, draws, generator, optima, weights)
+
+
+def _compared(
+    readers: dict[str, Predictor],
+    dist: Sampler,
+    law: PromptDistribution | None,
+    draws: int,
+    generator: torch.Generator | None,
+    optima: Any,
+    weights: bool,
+) -> Comparison:
     # Seeds, so that the prompts are the same whatever else is asked for, and those of the weights for every layer.
     seeds = torch.randint(2**62, (2,), generator=generator).tolist()
-    formulas, best = _optima(law, optima, torch.Generator().manual_seed(seeds[0]))
+    with torch.random.fork_rng(devices=[]):  # a module that is built draws, from torch's own generator
+        formulas, best = _optima(law, optima, torch.Generator().manual_seed(seeds[0]))
     predictors = [(f"what layer {name!r} returns", read, False) for name, read in readers.items()]
     predictors += [(f"the prediction of {name!r}", predict, True) for name, predict in best.items()]
     f, y = _predictions(predictors, dist, law, draws, generator)
@@ -100,6 +119,19 @@ def compare(
     found = {name: replace(formulas[name], seen=risks.of(m + k)) for k, name in enumerate(formulas)}
     zero = law.M if exact and law else float(np.mean(y**2))
     return Comparison(compared, found, repr(dist), zero, draws, exact)
+
+
+@contextmanager
+def _evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Dropout and running means at rest; every part's mode is put back."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    try:
+        for module in modules:
+            module.eval()
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 class _Risks:
@@ -137,13 +169,19 @@ def _law(dist: Any, twin: Any) -> PromptDistribution | None:
     return _check.instance("twin", twin, (PromptDistribution, type(None)), "a PromptDistribution or None")
 
 
+def _named(layers: Any) -> dict[Any, Any]:
+    return layers if isinstance(layers, dict) else {"layer": layers}
+
+
 def _readers(layers: Any, law: PromptDistribution | None, tokens: Any) -> dict[str, Predictor]:
     """By name, each layer as a callable from drawn prompts to predictions, or a complaint."""
-    named = layers if isinstance(layers, dict) else {"layer": layers}
+    named = _named(layers)
     if not named:
         raise _check.fail("layers", "a layer, or a dict with at least one", "an empty dict")
     for name in named:
         _check.instance("each name in layers", name, str, "a string")
+        if name in OPTIMA:
+            raise _check.fail("each name in layers", "none of an optimum's", repr(name))
         if isinstance(tokens, dict) and name not in tokens:
             raise _check.fail("tokens", "with an entry for every layer where it is a dict", f"none for {name!r}")
     return {
@@ -169,8 +207,9 @@ def _reader(name: str, layer: Any, law: PromptDistribution | None, tokens: Any) 
         return read
     if isinstance(layer, (WPGD, tuple, list)) and law is not None:
         return as_predictor(layer, law, 1, None, torch.float64)[0]
-    if callable(layer):
-        return lambda drawn: layer(drawn)  # a record, too, is called: nobody asks it for its blocks
+    if callable(layer) and not isinstance(layer, type):
+        # A record, too, is called: nobody asks it for its blocks. A copy, as a callable may write to its prompts.
+        return lambda drawn: layer(copy.deepcopy(drawn))
     expected = "a torch module, a WPGD record, a (P, omega) pair (with a PromptDistribution) or a callable on prompts"
     raise TypeError(f"layer {name!r} must be {expected}; got {type(layer).__name__}")
 
@@ -222,18 +261,31 @@ def _predictions(
         for what, predict, of_theory in predictors:
             value = _check.tensor(what, predict(as_of_law if of_theory else drawn))
             columns.append(of_queries(what, value, drawn.y_query)[:, 0])
+            if left == draws and isinstance(drawn, Prompts) and not of_theory:
+                _check_alone(what, predict, drawn, columns[-1])
         parts.append(np.stack([_check.array("predictions", column) for column in columns], 1))
         left -= len(drawn.y_query)
     y, *f = np.concatenate(parts).T
     return np.stack(f, 1), y
 
 
+def _check_alone(what: str, predict: Predictor, drawn: Prompts, together: torch.Tensor) -> None:
+    """Complain of predictions that are others where a prompt is alone."""
+    alone = predict(drawn[-1:]).reshape(-1).to(together)
+    # Rounding grows with the spread of predictions; a batch that is mixed moves them by about as much as they spread.
+    if abs(alone[0] - together[-1]) > 1e-2 * together.std():
+        expected = "the same for a prompt alone as in a batch (is the first axis taken for tokens? see batch_first)"
+        raise _check.fail(what, expected, f"{alone[0].item():.6g} alone, {together[-1].item():.6g} in its batch")
+
+
 def _as_of(law: Any, drawn: Any) -> Prompts:
     """These prompts as those of the distribution that supplies the theory, whose blocks they need not know of."""
-    if isinstance(drawn, Prompts) and drawn.counts == law.counts:
+    if isinstance(drawn, Prompts) and drawn.counts == law.counts and drawn.x.shape[2] == law.d:
         return drawn
     x = _check.tensor("x of what dist.sample returns", drawn.x, 3)
-    if x.shape[1:] != (law.n, law.d):
-        raise _check.fail("twin", f"of the prompts' n = {x.shape[1]} and d = {x.shape[2]}", repr(law))
+    counts = getattr(drawn, "counts", None)
+    if x.shape[1:] != (law.n, law.d) or counts not in (None, law.counts, (law.n,), (1,) * law.n):
+        expected = f"of the prompts' n = {x.shape[1]}, d = {x.shape[2]} and counts = {counts}"
+        raise _check.fail("twin", expected, repr(law))
     beta = x.new_zeros(len(x), law.K + 1, law.d)
     return Prompts(x, drawn.y, drawn.x_query, drawn.y_query, beta[:, 1:], beta[:, 0], law.counts)

@@ -7,9 +7,24 @@ import sys
 import pytest
 import torch
 
+from glalib import zoo
+
 needs_fla = pytest.mark.skipif(
     not os.environ.get("GLALIB_FLA"), reason="GLALIB_FLA: a folder with fla and einops, unpacked"
 )
+
+
+
+def _without_zoo():
+    """Why layers of `zoo` cannot be made here, or nothing."""
+    try:
+        zoo.require()
+    except ImportError as error:
+        return str(error)
+    return ""
+
+
+needs_zoo = pytest.mark.skipif(bool(_without_zoo()), reason=_without_zoo())
 
 LOADS = """
 import importlib.util, sys, torch

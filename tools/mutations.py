@@ -291,7 +291,7 @@ MUTATIONS = [
         "layer.W_k @ layer.W_q.mT",
     ),
     Mutation(
-        "neighbours of another language", "reproduce/catalogue.py", "_one(1, len(languages)", "_one(0, len(languages)"
+        "neighbours of another language", "reproduce/messages.py", "_one(1, len(languages)", "_one(0, len(languages)"
     ),
     Mutation("the gates after a write", "reproduce/characters.py", "self.g[..., 1 : at + 1, :]", "self.g[..., :at, :]"),
     Mutation("gates at and after a boundary", "reproduce/crossing.py", "at : at + more + 1, :]", "at : at + more, :]"),
@@ -363,7 +363,7 @@ MUTATIONS = [
         "torch.maximum(total.abs(), (-m)",
         "torch.maximum(total.abs(), (-2 * m)",
     ),
-    Mutation("RWKV-4's bonus", "architectures.py", "+ u.exp()[:, None, None] * written", "+ written"),
+    Mutation("RWKV-4's bonus", "architectures.py", "own = u[:, None] + k", "own = 0 * u[:, None] + k"),
     Mutation("RWKV reads before it writes", "architectures.py", "pad(gates, (0, 0, 1, 0))[..., :-1, :]", "gates"),
     Mutation("what KDA erases", "architectures.py", "g, step * g * k, k))", "g, step * k, k))"),
     Mutation("what RWKV-7 erases", "architectures.py", "kk, a * kk)", "a * kk, kk)"),
@@ -387,6 +387,6 @@ MUTATIONS = [
     ),
     Mutation("which decays are later", "zoo.py", "cumprod(1).flip(1)[:, 1:]", "cumprod(1).flip(1)[:, :-1]"),
     Mutation(
-        "which block a query names", "reproduce/architectures.py", "torch.where(second.view", "torch.where(~second.view"
+        "which block a query names", "reproduce/real_layers.py", "torch.where(second.view", "torch.where(~second.view"
     ),
 ]

@@ -15,7 +15,7 @@ The rooms:
     inside      what trained layers have learned, over settings and seeds
     below       layers whose gates read labels: how far below the line, and what they use
     starts      which runs arrive, over starts, step sizes and gate biases
-    catalogue   text in four languages that a package ships, and strips of it with boundaries
+    messages    text in four languages that a package ships, and strips of it with boundaries
     characters  a small language model of characters whose layers are gated linear attention
     crossing    gates, weights, influence and loss where one language gives way to another
     text        recipe, models and summary of gates on text
@@ -23,12 +23,11 @@ The rooms:
     byte_mamba  a trained Mamba that a package ships: its weights and steps
     byte_texts  texts of several kinds for it, and places in them
     pretrained  what its gates do there
-    architectures   layers of real architectures and of this book, trained on one scale
+    real_layers     layers of real architectures and of this book, trained on one scale
     command     what the commands of `glalib reproduce` do
 """
 
 from ..fingerprints import fingerprint
-from .architectures import architectures, architectures_summary, train_architecture
 from .below import below, below_summary, train_below
 from .code import code_fingerprint
 from .command import reproduce
@@ -39,6 +38,7 @@ from .panels import PANELS
 from .plateau import train_plateau
 from .pretrained import pretrained, pretrained_summary
 from .provenance import load_average, processor, versions
+from .real_layers import architectures, architectures_summary, train_architecture
 from .starts import starts, starts_summary, train_starts
 from .sweep import sweep
 from .table import AUTHORS, EVALUATION, RECIPES, start, summary, table, train_cell

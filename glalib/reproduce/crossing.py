@@ -18,8 +18,8 @@ from torch.nn.functional import cross_entropy
 
 from .. import _check
 from .._check import Array
-from .catalogue import MARKED, SPACE, Strips, crossings, decode
 from .characters import CharacterModel, Seen
+from .messages import MARKED, SPACE, Strips, crossings, decode
 
 REACH = 64  # characters on either side of the boundary
 BINS = (0, 2, 4, 8, 16, REACH)  # of characters after it, for the loss

@@ -23,9 +23,9 @@ from ..files import as_path, check_writable
 from ..fingerprints import package_fingerprint
 from ..progress import said
 from ..training import Recipe, adam, check_finite, differentiate, set_rates
-from .catalogue import ALPHABET, Strips, catalogue
 from .characters import CharacterModel, TextGate
 from .crossing import averaged, contexts, measures, strip_shown
+from .messages import ALPHABET, Strips, messages
 from .provenance import load_average, provenance, versions
 from .runs import Row, evaluated, known_changes, summarised, swept
 from .sweep import Backend
@@ -55,7 +55,7 @@ def train_text(
     """
     marked, seed = _check.flag("marked", marked), _check.integer("seed", seed, 0, "an integer >= 0")
     plan = RECIPE.replace(**known_changes("recipe", recipe, CHANGES), seed=seed)
-    trial, load, text = evaluated(EVALUATION, evaluation), load_average(), catalogue()
+    trial, load, text = evaluated(EVALUATION, evaluation), load_average(), messages()
     net = begin_text(gate, layers, seed)
     run = fit_text(net, Strips(text.train), marked, plan, text.digest, checkpoint, every)
     held_out = Strips(text.test)
@@ -157,7 +157,7 @@ def text(
     recipe = planned(RECIPE) | known_changes("recipe", changes.get("recipe"), CHANGES)
     evaluation = evaluated(EVALUATION, changes.get("evaluation"))
     seeds = _check.positive_int("seeds", seeds)
-    catalogue()  # complain now where there is no text
+    messages()  # complain now where there is no text
     cells = [
         {"marked": marked, "gate": gate, "layers": layers, "seed": seed, "recipe": recipe, "evaluation": evaluation}
         for gate, layers in MODELS

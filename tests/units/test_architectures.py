@@ -358,6 +358,26 @@ def test_the_general_rule_holds_its_neighbours():
     assert torch.equal(general_rule(*inputs), general_rule(*inputs, torch.zeros(V, K, dtype=F64)))
 
 
+@pytest.mark.parametrize("dtype, large", [(torch.float32, 110.0), (torch.float64, 800.0)])
+def test_a_large_write_reaches_no_earlier_token(dtype, large):
+    """exp(large) is out of range: outputs and gradients before it are those without it, and at it the value itself."""
+    generator = torch.Generator().manual_seed(0)
+    q, k, v, x = torch.randn(4, 1, 1, 5, 1, dtype=dtype, generator=generator)
+    small = torch.zeros(5, dtype=dtype)
+    late = torch.nn.functional.one_hot(torch.tensor(4), 5).to(dtype) * large
+    for layer in (
+        lambda write: forms.mlstm(q, k, v, write[None, None], x[..., 0])[0, 0],
+        lambda write: forms.rwkv4(x[0, 0, 0], x[0, 0, 1], write[None, :, None], v[0])[0],
+    ):
+        write = late.clone().requires_grad_()
+        o = layer(write)
+        (slope,) = torch.autograd.grad(o[:4].sum(), write)
+        assert torch.equal(o[:4], layer(small)[:4]) and slope.isfinite().all() and slope[4] == 0
+        assert abs(o[4] / v[0, 0, 4]).item() == pytest.approx(1, rel=1e-5)
+        early = layer(late.flip(0))  # all that comes later is nothing beside it
+        assert (early / v[0, 0, 0]).abs().flatten().tolist() == pytest.approx([1] * 5, rel=1e-5)
+
+
 def test_what_is_large_or_small_in_a_normaliser_stays_finite():
     """Writes of exp(1000) and exp(-1000): both layers divide by the largest, in the normaliser too."""
     own = tensors("mlstm")

@@ -211,13 +211,13 @@ def known():
         "z best": BEST,
         "built": GLA.from_wpgd(optimal_wpgd(DIST, "monotone"), DIST),
         "a fault": (BEST.P, FAULTY),
-        "Bayes": bayes(DIST),
+        "bayes": bayes(DIST),
     }
     return compare(layers, DIST, draws=1500, generator=gen())
 
 
 def test_an_optimum_has_no_gap_to_itself(known):
-    for name, optimum in (("z best", "best weights"), ("built", "scalar gate"), ("Bayes", "Bayes")):
+    for name, optimum in (("z best", "best weights"), ("built", "scalar gate"), ("bayes", "Bayes")):
         layer, exact = known.layers[name], known.optima[optimum]
         assert abs(layer.gaps[optimum][0]) < ROUNDING and layer.gaps[optimum][1] < ROUNDING
         assert abs(layer.risk - exact.risk) < ROUNDING and layer.stderr < ROUNDING
@@ -237,7 +237,7 @@ def test_the_weights_of_an_optimum_are_its_own(known):
 def test_the_sign_of_weights_is_free():
     """Weights of one and a P of negative trace are the step of weights of minus one and P of positive trace."""
     dist = DIST.replace(r=-DIST.r)
-    found = compare(optimal_wpgd(dist, "uniform"), dist, draws=200, generator=gen()).layers["layer"]
+    found = compare(optimal_wpgd(dist, "uniform"), dist, draws=1000, generator=gen()).layers["layer"]
     assert found.distances["linear attention"] < ROUNDING and found.nearest == "linear attention"
     assert np.abs(found.weights.omega - 1).max() < ROUNDING and np.trace(found.weights.P) < 0
 
@@ -268,7 +268,7 @@ def test_paired_errors_are_smaller(known):
 def test_standard_errors_are_honest():
     """Twenty comparisons of least squares: their spread is what each of them says it is."""
     runs = [
-        compare(least_squares, NOISY, draws=400, generator=gen(seed), weights=False).layers["layer"]
+        compare(least_squares, NOISY, draws=1000, generator=gen(seed), weights=False).layers["layer"]
         for seed in range(20)
     ]
     for values, errors in (
@@ -294,7 +294,7 @@ def test_layers_of_tokens_to_tokens_are_read_at_the_label():
             out[:, -1, 2] = torch.einsum("bnd,bd,bn->b", context, query, Z[:, :-1, 2]) * self.w * LINEAR.P[0, 0]
             return out
 
-    found = compare({"tokens": Writes(), "same": LINEAR}, DIST, Layout(context=True), draws=200, generator=gen())
+    found = compare({"tokens": Writes(), "same": LINEAR}, DIST, Layout(context=True), draws=1000, generator=gen())
     # Float32 products of labels of size one.
     assert found.layers["tokens"].risk == pytest.approx(LINEAR.risk, rel=1e-4)
     assert found.layers["tokens"].nearest == "linear attention"
@@ -303,13 +303,13 @@ def test_layers_of_tokens_to_tokens_are_read_at_the_label():
 def test_tokens_may_differ_from_layer_to_layer():
     delimited = GLA.from_wpgd(optimal_wpgd(DIST, "monotone"), DIST, tokens=DELIMITED)
     plain = GLA.from_wpgd(optimal_wpgd(DIST, "monotone"), DIST)
-    found = compare({"a": delimited, "b": plain}, DIST, {"a": DELIMITED, "b": None}, 200, gen(), weights=False)
+    found = compare({"a": delimited, "b": plain}, DIST, {"a": DELIMITED, "b": None}, 1000, gen(), weights=False)
     assert found.layers["a"].risk == pytest.approx(found.layers["b"].risk, rel=1e-9)
 
 
 def test_the_prompts_do_not_depend_on_what_else_is_asked_for():
     seen = [
-        compare({"a": least_squares}, Sampler(), twin=twin, draws=100, generator=gen(), weights=weights)
+        compare({"a": least_squares}, Sampler(), twin=twin, draws=1000, generator=gen(), weights=weights)
         for twin, weights in ((None, False), (DIST, True))
     ]
     assert seen[0].layers["a"].risk == seen[1].layers["a"].risk
@@ -317,7 +317,7 @@ def test_the_prompts_do_not_depend_on_what_else_is_asked_for():
 
 def test_a_sampler_without_a_twin_is_only_simulated():
     best = optimal_wpgd(DIST, DIST.expand(BEST.omega))  # per example: it needs no blocks
-    found = compare({"best": best, "zero": lambda p: 0 * p.y_query}, Sampler(), None, 400, gen())
+    found = compare({"best": best, "zero": lambda p: 0 * p.y_query}, Sampler(), None, 1000, gen())
     assert not found.optima and not found.layers["best"].gaps and found.dist == "Sampler()"
     assert found.layers["zero"].risk == pytest.approx(found.zero) and found.layers["zero"].weights is None
     assert found.layers["best"].weights.explained == pytest.approx(1, abs=1e-6) and not found.layers["best"].distances
@@ -337,18 +337,18 @@ def test_a_twin_supplies_the_theory_and_is_put_to_the_test():
 
 
 def test_the_table_keeps_the_order_and_the_names(known):
-    assert list(known.layers) == known.rows()[0][2:] == ["z best", "built", "a fault", "Bayes"]
+    assert list(known.layers) == known.rows()[0][2:] == ["z best", "built", "a fault", "bayes"]
     assert list(known.optima) == list(OPTIMA)
     lines = repr(known).splitlines()
     assert lines[0].startswith("1500 prompts of PromptDistribution(d=2, n=9") and lines[0].endswith("the risk 2")
     assert {line.split("  ")[0] for line in lines[3:9]} == {f"above {name}" for name in OPTIMA}
     assert f"{BEST.risk:.4f}" in repr(known) and "+0.0000" in repr(known) and "-0.0000" not in repr(known)
-    only = compare(BEST, DIST, draws=100, generator=gen(), optima=["Bayes"], weights=False)
+    only = compare(BEST, DIST, draws=1000, generator=gen(), optima=["Bayes"], weights=False)
     assert list(only.optima) == ["Bayes"]
 
 
 def test_html_escapes_names():
-    found = compare({"<b>&": BEST}, DIST, draws=100, generator=gen(), weights=False)
+    found = compare({"<b>&": BEST}, DIST, draws=1000, generator=gen(), weights=False)
     html = found._repr_html_()
     assert "<b>" not in html and "&lt;b&gt;&amp;" in html and html.count('scope="col"') == 3
 
@@ -378,7 +378,7 @@ def test_the_picture_shows_every_risk_and_every_weight(known):
     named = list(zip(columns["shown_series"], columns["shown_y"], strict=True))
     assert np.allclose([y for series, y in named if series == "best weights"][-9:], DIST.expand(BEST.omega))
     plt.close(figure)
-    alone = compare(least_squares, Sampler(), draws=100, generator=gen(), weights=False).plot()
+    alone = compare(least_squares, Sampler(), draws=1000, generator=gen(), weights=False).plot()
     assert len(alone.axes) == 1
     plt.close(alone)
 
@@ -391,34 +391,34 @@ def test_the_picture_shows_every_risk_and_every_weight(known):
         (lambda: compare({"mine": 3}, DIST), TypeError, "layer 'mine' must be a torch module"),
         (lambda: compare((BEST.P, BEST.omega), Sampler()), TypeError, "layer 'layer' must be"),
         (lambda: compare(BEST, 3), TypeError, "dist must be a PromptDistribution or another object with"),
-        (lambda: compare(BEST, DIST, draws=99), ValueError, "draws must be at least 100; got 99"),
+        (lambda: compare(BEST, DIST, draws=999), ValueError, "draws must be at least 1000; got 999"),
         (lambda: compare(BEST, DIST, draws=True), TypeError, "draws must be a positive integer"),
         (lambda: compare(BEST, DIST, generator=0), TypeError, "generator must be"),
         (lambda: compare(BEST, DIST, twin=DIST), ValueError, "twin must be None where dist is a PromptDistribution"),
         (lambda: compare(BEST, Sampler(), twin=3), TypeError, "twin must be a PromptDistribution or None; got int"),
-        (lambda: compare(BEST, Sampler(), twin=NOISY), ValueError, "twin must be of the prompts' n = 9 and d = 2"),
+        (lambda: compare(BEST, Sampler(), twin=NOISY), ValueError, "twin must be of the prompts' n = 9, d = 2"),
         (lambda: compare(BEST, DIST, optima="Bayes"), TypeError, "optima must be a list of names; got 'Bayes'"),
         (lambda: compare(BEST, DIST, optima=["bayes"]), ValueError, "each of optima must be one of 'linear attention'"),
         (lambda: compare(Attention(), DIST, tokens=3), TypeError, "tokens must be a Layout.*got int"),
         (lambda: compare({"a": Attention()}, DIST, tokens={}), ValueError, "tokens must be with an entry.*'a'"),
         (lambda: compare(BEST, DIST, weights=2), ValueError, "weights must be one of"),
         (
-            lambda: compare({"mine": Returns(lambda Z: Z[..., :2])}, DIST, draws=100),
+            lambda: compare({"mine": Returns(lambda Z: Z[..., :2])}, DIST, draws=1000),
             ValueError,
-            r"what layer 'mine' returns must be of the shape of tokens, \(100, 10, 3\)",
+            r"what layer 'mine' returns must be of the shape of tokens, \(1000, 10, 3\)",
         ),
         (
-            lambda: compare({"mine": Returns(lambda Z: (Z, Z))}, DIST, draws=100),
+            lambda: compare({"mine": Returns(lambda Z: (Z, Z))}, DIST, draws=1000),
             TypeError,
             "what layer 'mine' returns must be one tensor.*got tuple",
         ),
         (
-            lambda: compare({"mine": Returns(lambda Z: Z[:, -1])}, DIST, draws=100),
+            lambda: compare({"mine": Returns(lambda Z: Z[:, -1])}, DIST, draws=1000),
             ValueError,
-            r"what layer 'mine' returns must be of shape \(100, 1\); got shape \(100, 3\)",
+            r"what layer 'mine' returns must be of shape \(1000, 1\); got shape \(1000, 3\)",
         ),
         (
-            lambda: compare({"mine": Returns(lambda Z: torch.nan * Z[:, -1, 0])}, DIST, draws=100),
+            lambda: compare({"mine": Returns(lambda Z: torch.nan * Z[:, -1, 0])}, DIST, draws=1000),
             ValueError,
             "what layer 'mine' returns must be finite",
         ),
@@ -427,3 +427,88 @@ def test_the_picture_shows_every_risk_and_every_weight(known):
 def test_bad_arguments_are_named(made, error, said):
     with pytest.raises(error, match=said):
         made()
+
+
+def test_a_layer_is_asked_in_evaluation_mode_and_left_as_it_was():
+    """Dropout and running means: the same state of the generator gives the same record, and no buffer moves."""
+    inner = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), Swapped(nn.BatchNorm1d(4)))
+    inner[0].eval()
+    before = {name: value.clone() for name, value in inner.state_dict().items()}
+    one, two = (
+        compare(inner, SMALL, draws=1000, generator=gen(), weights=False, optima=["linear attention"]) for _ in range(2)
+    )
+    assert one.layers["layer"].risk == two.layers["layer"].risk
+    assert all(torch.equal(value, before[name]) for name, value in inner.state_dict().items())
+    assert [part.training for part in inner] == [False, True, True]
+
+
+class Swapped(nn.Module):
+    """BatchNorm1d wants channels before tokens."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, h):
+        return self.norm(h.mT).mT
+
+
+def test_a_layer_that_mixes_the_prompts_of_a_batch_is_refused():
+    """torch's recurrent layers take the first axis for tokens, if they are not told otherwise."""
+    torch.manual_seed(0)
+    right, wrong = (InContext(First(nn.GRU(8, 8, batch_first=first)), 4, 8, generator=gen()) for first in (True, False))
+    compare(right, SMALL, draws=1000, generator=gen(), weights=False, optima=[])
+    with pytest.raises(ValueError, match=r"the same for a prompt alone as in a batch .*batch_first"):
+        compare(wrong, SMALL, draws=1000, generator=gen(), weights=False, optima=[])
+
+
+class First(nn.Module):
+    """The first of what a layer returns."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, h):
+        return self.layer(h)[0]
+
+
+def test_a_callable_that_writes_to_its_prompts_spoils_those_of_no_other():
+    def rude(prompts):
+        return prompts.y.mul_(3.0)[:, 0]
+
+    kind = {"draws": 1000, "weights": False, "optima": ["best weights"]}
+    alone = compare(least_squares, SMALL, generator=gen(), **kind).layers["layer"].risk
+    beside = compare({"rude": rude, "kind": least_squares}, SMALL, generator=gen(), **kind).layers["kind"].risk
+    assert alone == beside
+
+
+def test_a_twin_of_other_blocks_and_a_layer_named_as_an_optimum_are_refused():
+    class Other:
+        def sample(self, *arguments):
+            return SMALL.sample(*arguments)
+
+    twin = PromptDistribution(SMALL.d, (SMALL.n - 1, 1), (0.8, 0.2))
+    with pytest.raises(ValueError, match=r"twin must be of the prompts' n = .* and counts = "):
+        compare(least_squares, Other(), twin=twin, draws=1000)
+    with pytest.raises(ValueError, match="each name in layers must be none of an optimum's; got 'Bayes'"):
+        compare({"Bayes": least_squares}, SMALL)
+
+
+def test_what_torch_draws_by_itself_is_not_touched():
+    """A delta rule that is built draws its first weights; prompts from torch's own generator do not depend on it."""
+    risks = []
+    for optima in (["best weights"], ["best weights", "delta rule"]):
+        torch.manual_seed(3)
+        risks.append(compare(least_squares, Plain(), draws=1000, weights=False, twin=SMALL, optima=optima))
+    assert risks[0].layers["layer"].risk == risks[1].layers["layer"].risk
+
+
+class Plain:
+    """The small prompts by a sampler of one's own: no correction, so the risk is that of the prompts."""
+
+    def sample(self, batch, generator=None, queries=1, dtype=None):
+        return SMALL.sample(batch, generator, queries, dtype)
+
+
+SMALL = PromptDistribution(3, (5, 4), (0.8, 0.2))

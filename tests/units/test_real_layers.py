@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from libraries import needs_zoo
 from runs import one_thread
 
 from glalib import optimal_wpgd, zoo
@@ -12,7 +13,7 @@ from glalib.cli import main
 from glalib.layout import DELIMITED, Layout
 from glalib.reproduce import architectures, architectures_summary, train_architecture
 
-room = importlib.import_module("glalib.reproduce.architectures")
+room = importlib.import_module("glalib.reproduce.real_layers")
 cli = importlib.import_module("glalib.cli")
 D, N = room.D, room.N
 SMALL = {
@@ -21,15 +22,6 @@ SMALL = {
 }
 
 
-def missing():
-    try:
-        zoo.require()
-    except ImportError as error:
-        return str(error)
-    return ""
-
-
-real = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +259,7 @@ def test_the_options_of_the_command_are_those_of_the_experiment():
     assert given.parts and given.seeds == 5
 
 
-@real
+@needs_zoo
 @pytest.mark.parametrize(("layer", "setting", "heads"), [("mamba2", "named", 2), ("rg-lru", "drift", 1)])
 def test_a_row_of_a_real_layer(layer, setting, heads):
     with one_thread():
@@ -280,7 +272,7 @@ def test_a_row_of_a_real_layer(layer, setting, heads):
     assert row["risk"] > 0 and len(row["effective"]) == (2 if setting == "named" else 1)
 
 
-@real
+@needs_zoo
 def test_a_real_layer_learns():
     """A case of the experiment, a fraction as long. Predicting nothing has risk 1, and the best step 0.52; runs of two
     seeds ended at 0.62, and gave the second task, the better one, 3.6 and 7.2 times the weight of the first."""

@@ -12,21 +12,21 @@ import torch
 from glalib.attention import gla
 from glalib.cli import main
 from glalib.reproduce import text_summary, train_text
-from glalib.reproduce.catalogue import (
+from glalib.reproduce.characters import CharacterModel
+from glalib.reproduce.crossing import AFTER, BINS, LOOK, REACH, contexts, influence, measures, share, strip_shown
+from glalib.reproduce.messages import (
     ALPHABET,
     LENGTHS,
     MARKED,
     SPACE,
     Strips,
     Text,
-    catalogue,
     crossings,
     decode,
     encode,
+    messages,
     plain,
 )
-from glalib.reproduce.characters import CharacterModel
-from glalib.reproduce.crossing import AFTER, BINS, LOOK, REACH, contexts, influence, measures, share, strip_shown
 from glalib.reproduce.text import begin_text, bits, fit_text
 
 room = import_module("glalib.reproduce.text")
@@ -48,7 +48,7 @@ STRIPS = Strips(WORDS)
 @pytest.fixture
 def small(monkeypatch):
     made_up = Text(WORDS, WORDS, "made up", "words of three made-up languages")
-    monkeypatch.setattr(room, "catalogue", lambda: made_up)
+    monkeypatch.setattr(room, "messages", lambda: made_up)
     monkeypatch.setattr(room, "RECIPE", room.RECIPE.replace(steps=4, batch=2))
     monkeypatch.setattr(room, "EVALUATION", {"strips": 3, "pieces": 3})
     monkeypatch.setattr(room, "MODELS", (("none", 1), ("scalar", 2)))
@@ -108,13 +108,13 @@ def test_what_is_left_of_a_message():
 def test_the_messages_of_sphinx_are_there():
     """Characters of the alphabet only, but for the mark; four languages; nothing held out in both parts."""
     pytest.importorskip("sphinx")
-    text = catalogue()
+    text = messages()
     for part in (text.train, text.test):
         assert all(set("".join(words)) <= set(ALPHABET) - {"|"} for words in part.values())
     sizes = text.describe()["characters"]
     for language, size in sizes["train"].items():
         assert 3 < size / sizes["test"][language] < 5 and size > 10_000
-    assert catalogue() is text
+    assert messages() is text
 
 
 @pytest.mark.parametrize("gate", ["scalar", "key", "none"])
@@ -290,9 +290,9 @@ def test_bad_input(small, make, said):
 
 
 def test_without_sphinx_the_command_says_so(monkeypatch, capsys, tmp_path):
-    rooms = import_module("glalib.reproduce.catalogue")
+    rooms = import_module("glalib.reproduce.messages")
     monkeypatch.setattr(rooms, "find_spec", lambda name: None)
-    rooms.catalogue.cache_clear()
+    rooms.messages.cache_clear()
     assert main(["reproduce", "text", "--jobs", "1", "--folder", str(tmp_path)]) == 2
     assert "needs sphinx, whose messages are its text" in capsys.readouterr().err
 

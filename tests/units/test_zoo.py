@@ -13,16 +13,11 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from libraries import needs_zoo
 from torch.nn.functional import normalize, silu
 
 from glalib import zoo
 
-try:
-    zoo.require()
-    MISSING = ""
-except ImportError as error:
-    MISSING = str(error)
-real = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 MAMBA2 = [name for name in zoo.NAMES if name.startswith("mamba2")]
 GATED = [name for name in zoo.NAMES if name != "softmax"]
 WIDTH, HEADS, T = 16, 2, 30  # longer than a chunk of Mamba-2 and of mLSTM
@@ -58,7 +53,7 @@ def assert_close(found, wanted, tolerance=1e-5):  # some ten roundings of float3
     assert (found - wanted).abs().max() <= tolerance * wanted.abs().max()  # false for NaN
 
 
-@real
+@needs_zoo
 @pytest.mark.parametrize("name", zoo.NAMES)
 def test_every_layer_is_causal_and_sees_all_that_was_before(name):
     """A prefix has the outputs that it has in the whole, also one token and whole chunks; the last sees the 14th."""
@@ -74,7 +69,7 @@ def test_every_layer_is_causal_and_sees_all_that_was_before(name):
     assert_close(net(x[:1]), y[:1])  # nothing is kept from call to call, nor mixed between prompts
 
 
-@real
+@needs_zoo
 @pytest.mark.parametrize("name", zoo.NAMES)
 def test_every_parameter_learns(name):
     net = zoo.layer(name, WIDTH, HEADS)
@@ -84,7 +79,7 @@ def test_every_parameter_learns(name):
     assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
 
 
-@real
+@needs_zoo
 @pytest.mark.parametrize("name", zoo.NAMES)
 def test_a_seed_is_a_start_and_copies_are_the_same_layer(name):
     """Whatever state the global generator is in, which stays as it was; a copy that learns leaves the first alone."""
@@ -150,7 +145,7 @@ def convolved(net, x):
     return v.unflatten(-1, (m.num_heads, -1)), *(z[:, :, None].expand(-1, -1, m.num_heads, -1) for z in both)
 
 
-@real
+@needs_zoo
 @pytest.mark.parametrize("heads", [1, 2])
 @pytest.mark.parametrize("name", MAMBA2)
 def test_mamba2_uses_the_gates_it_declares(name, heads):
@@ -165,7 +160,7 @@ def test_mamba2_uses_the_gates_it_declares(name, heads):
     assert steps.amax() > 3 * steps.amin()
 
 
-@real
+@needs_zoo
 def test_the_gated_delta_rule_uses_the_gates_it_declares():
     net, x = shaken("gated-deltanet"), tokens()
     (q, k, v), more, (out, _) = seen_of(net, x, part("qwen3_next"), "torch_chunk_gated_delta_rule")
@@ -174,7 +169,7 @@ def test_the_gated_delta_rule_uses_the_gates_it_declares():
     assert_close(out.double(), loop(net.declared(x), q, k, v, erases=True)[0], 1e-4)  # lengths have an epsilon of 1e-6
 
 
-@real
+@needs_zoo
 @pytest.mark.parametrize("heads", [1, 2])
 def test_rg_lru_uses_the_gates_it_declares(heads):
     """The first token too, which it writes whole."""
@@ -184,7 +179,7 @@ def test_rg_lru_uses_the_gates_it_declares(heads):
     assert_close(out.double(), loop(net.declared(x), one, one, v[..., None])[0][..., 0])
 
 
-@real
+@needs_zoo
 def test_mlstm_uses_the_gates_it_declares():
     """Its output is divided by what the same weights make of keys alone, where that is above one."""
     net, x = shaken("mlstm"), tokens()
@@ -199,7 +194,7 @@ def test_mlstm_uses_the_gates_it_declares():
     assert_close(out.transpose(1, 2)[:, :T].double(), o / keys.abs().clamp(min=1), 1e-4)  # terms cancel in the divisor
 
 
-@real
+@needs_zoo
 @pytest.mark.parametrize("heads", [1, 2])
 def test_fixed_decays_are_those_declared(heads):
     net, x = shaken("fixed-decay", heads), tokens()
@@ -209,7 +204,7 @@ def test_fixed_decays_are_those_declared(heads):
     assert net.declared(x).decay.unique().numel() == heads
 
 
-@real
+@needs_zoo
 @pytest.mark.parametrize("name", GATED)
 def test_declared_weights_are_those_of_the_state(name):
     """Keys and values that tell tokens apart: the last state holds each token's weight."""
@@ -222,7 +217,7 @@ def test_declared_weights_are_those_of_the_state(name):
     assert_close(gates.weights().transpose(1, 2).double(), states[:, -1, :, :8, 0])
 
 
-@real
+@needs_zoo
 def test_softmax_declares_nothing():
     gates = zoo.layer("softmax", WIDTH, HEADS).declared(tokens())
     assert gates.decay is None and gates.write is None
@@ -230,7 +225,7 @@ def test_softmax_declares_nothing():
         gates.weights()
 
 
-@real
+@needs_zoo
 def test_where_steps_are_constant_they_are_a_scale_of_values():
     """Mamba-2 without it is then Mamba-2 with another D: the norm hides the scale. And not where steps differ."""
     plain, without, x = shaken("mamba2"), shaken("mamba2-write"), tokens()
@@ -245,7 +240,7 @@ def test_where_steps_are_constant_they_are_a_scale_of_values():
         assert_close(without(x), plain(x), 1e-4)
 
 
-@real
+@needs_zoo
 @pytest.mark.parametrize("name", MAMBA2)
 def test_parts_that_are_taken_out_are_out(name):
     """No branch: its rows do not matter, and nothing is normalised; no SiLU: the convolution is linear."""

@@ -7,7 +7,6 @@ the comma, the full stop, and one more character that may mark boundaries.
 
 from __future__ import annotations
 
-import gettext
 import hashlib
 import re
 import unicodedata
@@ -53,7 +52,7 @@ class Text:
 
 
 @cache
-def catalogue() -> Text:
+def messages() -> Text:
     """The text; ImportError where Sphinx, which ships it, is not installed."""
     found = find_spec("sphinx")
     if found is None or found.origin is None:
@@ -73,9 +72,12 @@ def catalogue() -> Text:
 
 def _messages(file: Path) -> dict[str, str]:
     """What a catalogue translates, without plural forms and messages that are left as they are."""
+    from babel.messages.mofile import read_mo  # comes with Sphinx
+
     with file.open("rb") as opened:
-        known = gettext.GNUTranslations(opened)._catalog  # type: ignore[attr-defined]
-    return {key: value for key, value in known.items() if isinstance(key, str) and key and value != key}
+        known = [(message.id, message.string) for message in read_mo(opened)]
+    plain = {key: value for key, value in known if isinstance(key, str) and isinstance(value, str)}
+    return {key: value for key, value in plain.items() if key and value != key}
 
 
 def _words(messages: Iterable[str]) -> list[str]:
