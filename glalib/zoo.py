@@ -142,7 +142,7 @@ class _Mamba2(Layer):
         part = _part("mamba2")
         config = part.Mamba2Config(
             hidden_size=width, state_size=16, num_heads=heads, head_dim=2 * width // heads, n_groups=1, vocab_size=8,
-            num_hidden_layers=1, chunk_size=24, hidden_act="linear" if "silu" in self.taken else "silu",
+            num_hidden_layers=1, chunk_size=28, hidden_act="linear" if "silu" in self.taken else "silu",
         )  # fmt: skip
         self.mixer = part.Mamba2Model(config).layers[0].mixer
         if "branch" in self.taken:

@@ -47,7 +47,8 @@ PARTS = tuple((name, heads) for name in zoo.TAKEN for heads in (1, 2))
 WIDTH, HEADS = 32, 2
 RECIPES = {
     "ours": Recipe(steps=1000, batch=128, queries=16, lr=0.01),
-    "real": Recipe(steps=3000, batch=64, queries=1, lr=0.004, gate_lr=1.0),
+    "real": Recipe(steps=3000, batch=64, queries=1, lr=0.01, gate_lr=1.0),
+    "gated-deltanet": Recipe(steps=6000, batch=64, queries=1, lr=0.004, gate_lr=1.0),  # faster, its seeds part
 }
 EVALUATION = {"draws": 40_000, "queries": 1, "probed": 10_000, "shown": 500}  # prompts tried, probed, and for gates
 
@@ -108,12 +109,17 @@ def prompts_of(setting: Setting) -> tuple[Any, Any, int]:
     return LINES[setting], tokens, tokens.width(LINES[setting])
 
 
+def recipe_of(layer: str) -> Recipe:
+    """How that layer is trained."""
+    return RECIPES["ours" if layer in OURS else layer if layer in RECIPES else "real"]
+
+
 def begin(layer: str, heads: int, setting: Setting, seed: int) -> torch.nn.Module:
     """The model before training."""
     width, context = prompts_of(setting)[2], prompts_of(setting)[2] - D - 1
     generator = torch.Generator().manual_seed(_check.integer("seed", seed, 0, "an integer >= 0"))
     if layer not in OURS:
-        return InContext(zoo.layer(layer, WIDTH, heads, seed), width, WIDTH, generator=generator)
+        return InContext(zoo.layer(layer, WIDTH, heads, seed), width, WIDTH, label=D, generator=generator)
     if layer == "delta":
         rule = DeltaRule(width, "context", "context", context_width=context, generator=generator)
         return orthogonal_start(rule, generator)
@@ -145,7 +151,7 @@ def train_architecture(
     _check.option("setting", setting, SETTINGS)
     _check.option("layer", layer, (*LAYERS, *(name for name, _ in PARTS)))
     seed, heads = _check.integer("seed", seed, 0, "an integer >= 0"), _check.positive_int("heads", heads)
-    plan = changed(RECIPES["ours" if layer in OURS else "real"], recipe, seed)
+    plan = changed(recipe_of(layer), recipe, seed)
     trial = evaluated(EVALUATION, evaluation)
     probed, shown = trial.pop("probed"), trial.pop("shown")
     dist, tokens, _ = prompts_of(setting)
@@ -228,10 +234,9 @@ def architectures(
     places = [(setting, layer, HEADS) for setting in settings for layer in layers]
     if parts:
         places += [("first", name, heads) for name, heads in PARTS if (name, heads) != ("mamba2", HEADS)]
-    plans = {name: numbers(plan.replace(**recipe)) for name, plan in RECIPES.items()}
     cells = [
         {"setting": setting, "layer": layer, "heads": heads, "seed": seed}
-        | {"recipe": plans["ours" if layer in OURS else "real"], "evaluation": evaluation}
+        | {"recipe": numbers(recipe_of(layer).replace(**recipe)), "evaluation": evaluation}
         for seed in range(_check.positive_int("seeds", seeds))
         for setting, layer, heads in places
     ]
