@@ -72,6 +72,9 @@ class NamedQuery:
     n: int = 2 * N
     asked: int | None = None
 
+    def __post_init__(self) -> None:
+        _check.option("asked", self.asked, (None, 0, 1))
+
     def sample(
         self,
         batch: int,

@@ -202,6 +202,11 @@ def test_bad_arguments_are_named(change, said):
         train_architecture(**{"setting": "last", "layer": "gla", "heads": 2, "seed": 0} | change)
 
 
+def test_a_query_can_ask_for_one_of_two_blocks():
+    with pytest.raises(ValueError, match="asked must be one of None, 0, 1; got 5"):
+        room.NamedQuery(asked=5)
+
+
 @pytest.fixture
 def small(monkeypatch):
     monkeypatch.setattr(room, "EVALUATION", SMALL["evaluation"])
