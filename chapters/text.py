@@ -217,7 +217,8 @@ plotting.FigureData(
 
 # %% tags=["check"]
 def pair(mean, error, digits):
-    return f"{mean:.{digits}f} ± {error:.{digits}f}".replace("-", "−")
+    # No line may end inside.
+    return f"{mean:.{digits}f}\xa0±\xa0{error:.{digits}f}".replace("-", "−")
 
 
 def most(row, kind):
