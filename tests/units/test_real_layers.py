@@ -22,8 +22,6 @@ SMALL = {
 }
 
 
-
-
 @pytest.fixture(scope="module")
 def named():
     return room.NamedQuery().sample(4000, torch.Generator().manual_seed(0), 2, torch.float64)
@@ -132,21 +130,20 @@ def test_declared_weights_of_a_scalar_gate_are_its_later_gates():
 
 @pytest.fixture
 def untrained(monkeypatch):
-    """Cells in place of runs, in an order of chance; what they were."""
+    """Cells in place of runs; what they were."""
     cells = []
 
     def swept(function, given, *_):
         cells.extend(given)
         assert function is train_architecture
-        order = torch.randperm(len(given), generator=torch.Generator().manual_seed(0))
-        return [{key: given[i][key] for key in ("setting", "layer", "heads", "seed")} for i in order]
+        return [{key: cell[key] for key in ("setting", "layer", "heads", "seed")} | {"risk": 0.0} for cell in given]
 
     monkeypatch.setattr(room, "swept", swept)
     monkeypatch.setattr(zoo, "require", lambda: None)
     return cells
 
 
-def test_rows_come_in_order_whatever_order_they_end_in(untrained):
+def test_rows_come_in_order(untrained):
     rows = architectures(seeds=2, recipe={"steps": 5}, evaluation={"draws": 7})
     keys = [(row["setting"], row["layer"], row["heads"], row["seed"]) for row in rows]
     plain = [(s, layer, 2, seed) for s in room.SETTINGS for layer in room.LAYERS for seed in (0, 1)]
@@ -161,6 +158,48 @@ def test_rows_come_in_order_whatever_order_they_end_in(untrained):
         ours = cell["layer"] in room.OURS
         assert cell["recipe"]["steps"] == 5 and cell["recipe"]["batch"] == (128 if ours else 64)
         assert cell["evaluation"] == room.EVALUATION | {"draws": 7}
+
+
+def test_a_run_that_does_not_arrive_starts_again(monkeypatch):
+    """Twice at most, real layers alone; the best start is kept, in its place, and says how many came before it."""
+    line = optimal_wpgd(room.LINES["last"], "uniform").risk / D
+    risks = {
+        ("gla", 0): [9.0],
+        ("mamba2", 0): [1.06, 1.5, 1.04],
+        ("mamba2", 1): [1.04],
+        ("softmax", 0): [1.1, 1.3, 1.2],
+    }
+    asked = []
+
+    def swept(function, given, *_):
+        asked.append([(cell["layer"], cell["seed"], cell.get("attempt", 0)) for cell in given])
+        rows = []
+        for cell in given:
+            attempt = cell.get("attempt", 0)
+            each = risks.get((cell["layer"], cell["seed"]), [0.5])
+            rows.append(
+                {key: cell[key] for key in ("setting", "layer", "heads", "seed")}
+                | {"risk": each[attempt] * line, "attempt": attempt}
+            )
+        return rows
+
+    monkeypatch.setattr(room, "swept", swept)
+    monkeypatch.setattr(zoo, "require", lambda: None)
+    rows = architectures(seeds=2, layers=["softmax", "gla", "mamba2"], settings=["last"], parts=False)
+    assert asked[1:] == [[("softmax", 0, 1), ("mamba2", 0, 1)], [("softmax", 0, 2), ("mamba2", 0, 2)]]
+    found = {(row["layer"], row["seed"]): (row["attempt"], round(row["risk"] / line, 9)) for row in rows}
+    assert found["gla", 0] == (0, 9.0) and found["mamba2", 0] == (2, 1.04) and found["mamba2", 1] == (0, 1.04)
+    assert found["softmax", 0] == (0, 1.1) and len(rows) == 6
+
+
+def test_another_start_has_its_own_prompts_and_the_same_trial():
+    with one_thread():
+        first, second = (train_architecture("last", "linear", 2, 1, attempt=k, **SMALL) for k in (0, 1))
+        other = train_architecture("last", "linear", 2, 1001, **SMALL)
+    assert (first["attempt"], second["attempt"]) == (0, 1) and first["risk"] != second["risk"] != other["risk"]
+    assert second["configuration"]["lr"] == first["configuration"]["lr"] / 2
+    with pytest.raises(ValueError, match="attempt must be an integer >= 0; got -1"):
+        train_architecture("last", "linear", 2, 1, attempt=-1, **SMALL)
 
 
 def test_less_can_be_asked_for(untrained):
