@@ -84,7 +84,7 @@ class Api(Generated):
 
 
 
-def left(layer):
+def rows_left(layer):
     """The rows of the page on designing a gate that the recurrence of a layer and its shift leave open."""
     rows = {
         "first": layer.shift,
@@ -123,7 +123,7 @@ COLUMNS = {
         "3: a gate on the write": lambda layer: "yes" if layer.may_fall else "",
         "6, 7: decays": lambda layer: {"never": "", "at a fixed rate": "if its rates fit"}.get(layer.forgets, "yes"),
         "8, 10: erases": lambda layer: "yes" if layer.erases else "",
-        "left": lambda layer: ", ".join(left(layer)) or "none",
+        "left": lambda layer: ", ".join(rows_left(layer)) or "none",
     },
 }
 

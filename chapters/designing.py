@@ -20,7 +20,7 @@
 #
 # This page is for those who build sequence models and want the answer before the proof. Behind all of it stands one question: **what tells how much an example is worth, and when?** A gate on the write has to know it as the token comes. A forget gate may learn it later, from a mark. A gate at the query learns it last. Where nothing tells it, a decay can still follow time, and a state that sees its own error can erase.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-design-tree", "caption": "What tells how much an example is worth decides which part to build. Each box has a symptom and, in bold, the part. Numbers are those of the rows below, which say when it is right, what it gains, and when it is wrong."}, "image": {"alt": "A decision tree. First, if the label stands one token after its features, shift the keys and go on. Then: what tells how much an example is worth? If something in the prompt tells: 1, packed documents, a mark after each, before which nothing counts: a forget gate that is shut at the mark. 2, a mark after it, and worth rises: a forget gate that sees the mark. 3, its own token, where the best may come early: a gate on the write. 4, some tasks point the other way: two heads, one subtracted. 5, the query alone: a head for each task, with a gate at the query. If nothing tells: 6, tasks drift: one decay, shorter than the drift. 7, they drift on several time scales: a head for each. 8, ends move or are unmarked, and the last counts most: erase, by a delta rule. 9, all tasks are alike: no gate. On top: 10, with little noise erase, too; 11, with noise and several layers put a gate at the query in each."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-design-tree", "caption": "What tells how much an example is worth decides which part to build. Each box has a symptom and, in bold, the part; its number is that of a row below."}, "image": {"alt": "A decision tree. First, if the label stands one token after its features, shift the keys and go on. Then: what tells how much an example is worth? If something in the prompt tells: 1, packed documents, a mark after each, before which nothing counts: a forget gate that is shut at the mark. 2, a mark after it, and worth rises: a forget gate that sees the mark. 3, its own token, where the best may come early: a gate on the write. 4, some tasks point the other way: two heads, one subtracted. 5, the query alone: a head for each task, with a gate at the query. If nothing tells: 6, tasks drift: one decay, shorter than the drift. 7, they drift on several time scales: a head for each. 8, ends move or are unmarked, and the last counts most: erase, by a delta rule. 9, all tasks are alike: no gate. On top: 10, with little noise erase, too; 11, with noise and several layers put a gate at the query in each."}}
 import json
 from pathlib import Path
 
@@ -144,13 +144,13 @@ plotting.FigureData(
 )
 
 # %% [markdown]
-# **If you build one thing,** let keys look one token back, and let the layer erase, with steps that its tokens set and a forget gate that sees marks. With a step for each task, erasing leaves {glue:text}`design_2_2:.3f` of the risk where the best fixed weights leave {glue:text}`design_2_1:.3f` (row 2), and {glue:text}`design_3_2:.3f` where the better task comes first (row 3). Three things speak against it: noise, from a $\sigma^2$ of about $d$ on; uneven features with plain keys; and, where the better task comes first, tokens that do not tell their task.
+# **If one layer has to do for all,** let its keys look one token back, and let it erase, with steps that its tokens set and a forget gate that sees marks. With a step for each task, erasing leaves {glue:text}`design_2_2:.3f` of the risk where the best fixed weights leave {glue:text}`design_2_1:.3f` (row 2), and {glue:text}`design_3_2:.3f` where the better task comes first (row 3). Three things speak against it: noise, from a $\sigma^2$ of about $d$ on; uneven features with plain keys; and, where the better task comes first, tokens that do not tell their task.
 #
 # **Leave out first** heads for several time scales, a gate at the query in a deep stack, and gates that read labels. On their examples none takes off more than {glue:text}`design_least:.0f` per cent of the risk.
 #
 # **If several symptoms hold,** build a part for each. In both examples of it here, packed documents and {ref}`a solution below <ex-design-told-late>`, two parts leave less than either. If there is room for one, trust what is told before what is guessed: a mark before a decay. And where tokens tell their worth, a gate on the write does all that a forget gate does.
 #
-# **Packed documents** have a path of their own. Lengths differ, a mark stands at each end, and earlier documents are worth nothing to the query. So it is leaf 1, although ends move: shut the forget gate at the mark. Without a gate {glue:text}`design_1_0:.3f` of the risk is left, with a decay that sees no mark {glue:text}`design_packed_decay:.3f`, with the gate shut at the mark {glue:text}`design_1_1:.3f`, and with a slow decay besides, so that a long document does not speak too loudly, {glue:text}`design_packed_both:.3f`. So far a Mamba-2 goes. A layer that erases leaves {glue:text}`design_packed_blind:.3f` without seeing the mark, and {glue:text}`design_packed_erased:.3f` if its gate is shut there. Gated DeltaNet can do both.
+# **Packed documents** have a path of their own. Lengths differ, a mark stands at each end, and earlier documents are worth nothing to the query. So it is leaf 1, although ends move. Without a gate {glue:text}`design_1_0:.3f` of the risk is left, with a decay that sees no mark {glue:text}`design_packed_decay:.3f`, with the gate shut at the mark {glue:text}`design_1_1:.3f`, and with a slow decay besides, so that a long document does not speak too loudly, {glue:text}`design_packed_both:.3f`. So far a Mamba-2 goes. A layer that erases leaves {glue:text}`design_packed_blind:.3f` without seeing the mark, and {glue:text}`design_packed_erased:.3f` if its gate is shut there. Gated DeltaNet can do both.
 #
 # ```{admonition} What this page cannot tell you
 # :class: note
@@ -564,6 +564,7 @@ print(
     f"{len(rows)} rows: no part advised does harm on its example, and one takes off {1 - (advised / without).min():.0%}"
 )
 
+
 # %% [markdown]
 # The advice is wrong,
 #
@@ -591,7 +592,7 @@ print(
 #
 # **1 and 2. Marks**
 #
-# - *Holds if* tasks are independent, of equal sizes that are the same in every prompt, and relevance, of one sign, does not fall. Then no fixed weights do better ({prf:ref}`thm-scalar-gate`, <a href="../reference/ledger.html#claim-thm-scalar-gate">ledger</a>), whatever the covariances and the noise. *If ends move* there is no theorem here: the numbers are means over all places of the end, with one $P$.
+# - *Holds if* tasks are independent and of equal size, the same in every prompt, and relevance has one sign and does not fall. Then no fixed weights do better ({prf:ref}`thm-scalar-gate`, <a href="../reference/ledger.html#claim-thm-scalar-gate">ledger</a>), whatever the covariances and the noise. *If ends move* there is no theorem here: the numbers are means over all places of the end, with one $P$.
 # - *If nothing marks the end,* the best constant decay has {glue:text}`design_constant:.3f` in row 2. Where the first task is useless, $r = (0, 1)$, it has {glue:text}`design_useless_constant:.3f` and the gate {glue:text}`design_useless_marked:.3f`, and it falls behind as prompts grow ({doc}`one_decay`).
 # - *Erasing instead:* {glue:text}`design_2_2:.3f` in row 2 with a step for each task, {glue:text}`design_blind_last:.3f` with one for all.
 # - *Wrong if* relevance falls, where forgetting does harm ({prf:ref}`prop-no-decay`), or a later task is far larger ({prf:ref}`prop-unequal-counts`). If ends move and the old task still counts, the mark gains little: row 8.
@@ -643,7 +644,7 @@ print(
 # ````{dropdown} On top (10, 11), and gates that read: when exactly
 # **10. Little noise**
 #
-# - *Holds if* features and tasks are white. On one task the delta rule beats every weighted step from the second example on ({prf:ref}`prop-delta-one-task`, <a href="../reference/ledger.html#claim-prop-delta-one-task">ledger</a>). On several its infimum is never above theirs, and below where related examples meet, but for exact ties ({prf:ref}`prop-delta-small`, <a href="../reference/ledger.html#claim-prop-delta-small">ledger</a>).
+# - *Holds if* features and tasks are white. On one task the delta rule beats every weighted step from the second example on ({prf:ref}`prop-delta-one-task`, <a href="../reference/ledger.html#claim-prop-delta-one-task">ledger</a>). On several it is never above them at its best steps, and below them where two examples have related tasks, exact ties apart ({prf:ref}`prop-delta-small`, <a href="../reference/ledger.html#claim-prop-delta-small">ledger</a>).
 # - *How little?* On one task erasing takes five per cent off the risk of the best weighted step, or more, while $\sigma^2 / d$ is at most
 #
 #   | $n / d$ | 0.5 | 1 | 2 | 4 | 8 | 16 | 64 |
@@ -676,35 +677,18 @@ print(
 # ```{layers} settled
 # ```
 #
-# From the same entries as {doc}`architectures`. RWKV-4 and the RG-LRU have no keys, so that their rows are about weights alone. Softmax attention is not in the table: it keeps all tokens, and the query weighs them. Row 5 then needs no head for each task; the order of the tokens it sees by positions only, so without them rows 6 and 8 are left. The book has no theorem on it; a trained one is on {doc}`real_layers`.
+# From the same entries as {doc}`architectures`. RWKV-4 and the RG-LRU have no keys, so that their rows are about weights alone. Softmax attention is not in the table: it keeps all tokens, and the query weighs them. Row 5 then needs no head for each task; the order of the tokens one layer sees by positions only, so without them rows 1, 2 and 6 to 8 are left. The book has no theorem on it; a trained one is on {doc}`real_layers`.
 # ````
-
-# %% tags=["check"]
-complete = [
-    layer.name
-    for layer in LAYERS
-    if layer.forgets == "by its token" and layer.may_fall and layer.shift
-]
-erasers = {layer.name for layer in LAYERS if layer.erases}
-assert erasers == {"DeltaNet", "Gated DeltaNet", "KDA", "RWKV-7"}
-assert erasers - set(complete) == {"DeltaNet"}  # which does not forget
-assert {"Mamba", "Mamba-2", "mLSTM", "RG-LRU"} == set(complete) - erasers
-assert not any(
-    layer.may_fall for layer in LAYERS if layer.name in ("RetNet", "GLA")
-)
-print(
-    f"{len(LAYERS)} layers: {len(complete)} have a shift, gates at marks and on the write; {len(erasers)} erase"
-)
-
-
-# %% [markdown]
+#
 # ## What it costs
 #
-# Little. In a layer of width 1024 with eight heads, projections counted and no MLP, a forget gate adds {glue:text}`design_cost_gate:.1f` per cent to the multiplications of a token, a gate on the write {glue:text}`design_cost_write:.1f`, the shift {glue:text}`design_cost_shift:.2f`, and erasing, with its decay, {glue:text}`design_cost_erase:.1f`. Only the shift keeps more than the state, one token, {glue:text}`design_cost_shift_state:.1f` per cent of it.
+# Little. In a layer of width 1024 with eight heads, projections counted and no MLP, a forget gate adds {glue:text}`design_cost_gate:.1f` per cent to the multiplications of a token, a gate on the write {glue:text}`design_cost_write:.1f`, the shift {glue:text}`design_cost_shift:.2f`, and erasing, with its decay, {glue:text}`design_cost_erase:.1f`. Only the shift needs memory besides the state: one token, {glue:text}`design_cost_shift_state:.1f` per cent of it.
 #
 # A second head costs nothing where heads share the width: with common keys and half of the values each, state and multiplications stay as they are. It takes room in the values. At full width it is a second state, and $K$ heads are $K$.
 #
-# ````{dropdown} Numbers in the state, and multiplications a token
+# In training, forward and backward in chunks, a key gate takes {glue:text}`design_chunked_10:.1f` to {glue:text}`design_chunked_100:.1f` times as long as a scalar one, and erasing {glue:text}`design_ratio_10:.1f` to {glue:text}`design_ratio_100:.1f` times, at $d = 10$ and $100$ in the code of this book on a CPU.
+#
+# ````{dropdown} Counted and timed: numbers in the state, multiplications a token, seconds
 # For one head with keys of length $d_k$ and values of length $d_v$, when one token is written and read with the state at hand. Projections are not counted.
 #
 # | part | numbers in the state | multiplications a token |
@@ -718,6 +702,8 @@ print(
 # | key gates that undo any order, exactly | $2\, d_v d_k$ | twice as many |
 # | shift of the keys | a token more | $d_k$ more |
 # | delta rule, with a decay | $d_v d_k$ | $4\, d_v d_k + d_v$ |
+#
+# *Times* are those of one thread of an {glue:text}`design_cpu` CPU, for all positions ({doc}`speed`). The key gate was timed on {glue:text}`design_date`; from tokens to one prediction, at $d = 10$, it took {glue:text}`design_tokens_10:.1f` times as long as the scalar one. Erasing, by `gated_delta_rule`, on {glue:text}`design_date_delta`, beside the same scalar gate without it. Other work ran on the machine that day, so the two took turns: in all nine rounds of both sizes the ratio was between {glue:text}`design_ratio_min:.1f` and {glue:text}`design_ratio_max:.1f`.
 # ````
 
 
@@ -781,9 +767,21 @@ adds = {
 }
 for part, more in adds.items():
     glue(f"design_cost_{part}", 100 * heads * more / layer, display=False)
-glue(
-    "design_cost_shift_state", 100 / own, display=False
-)  # a token beside the state
+# Keys of one token beside a state of own rows.
+glue("design_cost_shift_state", 100 / own, display=False)
+# What the layers of the table have.
+complete = [
+    layer.name
+    for layer in LAYERS
+    if layer.forgets == "by its token" and layer.may_fall and layer.shift
+]
+erasers = {layer.name for layer in LAYERS if layer.erases}
+assert erasers == {"DeltaNet", "Gated DeltaNet", "KDA", "RWKV-7"}
+assert erasers - set(complete) == {"DeltaNet"}  # which does not forget
+assert {"Mamba", "Mamba-2", "mLSTM", "RG-LRU"} == set(complete) - erasers
+assert not any(
+    layer.may_fall for layer in LAYERS if layer.name in ("RetNet", "GLA")
+)
 print(
     f"counted, one token by one: {plain}, {gated}, {written} and {count(delta)} products for {d_v} values and {d_k} keys"
 )
@@ -800,10 +798,11 @@ seconds = {
 for form, size in (("tokens", 10), ("chunked", 10), ("chunked", 100)):
     ratio = seconds[form, "key", size] / seconds[form, "scalar", size]
     glue(f"design_{form}_{size}", float(ratio), display=False)
-for row in erasing_times["delta"]:
-    if row["form"] == "gate":
-        for key in ("ratio", "ratio_min", "ratio_max"):
-            glue(f"design_{key}_{row['d']}", float(row[key]), display=False)
+times = {row["d"]: row for row in erasing_times["delta"] if row["form"] == "gate"}
+for size, row in times.items():
+    glue(f"design_ratio_{size}", float(row["ratio"]), display=False)
+glue("design_ratio_min", min(r["ratio_min"] for r in times.values()), display=False)
+glue("design_ratio_max", max(r["ratio_max"] for r in times.values()), display=False)
 assert stored["machine"]["threads"] == erasing_times["machine"]["threads"] == 1
 assert stored["machine"]["cpu"] == erasing_times["machine"]["cpu"]
 
@@ -817,12 +816,6 @@ glue("design_date", Words(stored["date"].split()[0]), display=False)
 glue("design_date_delta", Words(erasing_times["date"].split()[0]), display=False)
 
 # %% [markdown]
-# In training, forward and backward in chunks, a key gate takes {glue:text}`design_chunked_10:.1f` to {glue:text}`design_chunked_100:.1f` times as long as a scalar one, and erasing {glue:text}`design_ratio_10:.1f` to {glue:text}`design_ratio_100:.1f` times, at $d = 10$ and $100$ in the code of this book on a CPU.
-#
-# ```{dropdown} How that was measured
-# On one thread of an {glue:text}`design_cpu` CPU, for all positions ({doc}`speed`). The key gate on {glue:text}`design_date`; from tokens to one prediction, at $d = 10$, it took {glue:text}`design_tokens_10:.1f` times as long as the scalar one. Erasing, by `gated_delta_rule`, on {glue:text}`design_date_delta`, beside the same scalar gate without it. Other work ran on the machine that day, so the two took turns: in all nine rounds of both sizes the ratio was between {glue:text}`design_ratio_min_10:.1f` and {glue:text}`design_ratio_max_100:.1f`.
-# ```
-#
 # `````{dropdown} Objections
 # **"My gates read whole tokens, not marks."** So may those of layers trained here, and what they lived by was the mark ({doc}`below_the_line`). A mark is anything by which a linear map of the token tells it from others.
 #
@@ -838,7 +831,7 @@ glue("design_date_delta", Words(erasing_times["date"].split()[0]), display=False
 #
 # **"My layer has a normaliser."** An mLSTM's is a clip. Set high it gains a little, set too low it does harm ({prf:ref}`prop-normaliser`).
 #
-# **"One head more for each task?"** With fewer each buys its share, and putting the question first costs none.
+# **"A head for each task is too much."** With fewer each buys its share, and putting the question first needs none.
 # `````
 #
 # (break-designing)=
