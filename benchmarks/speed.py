@@ -6,6 +6,7 @@
     python benchmarks/speed.py --tables            the authors' table too, on all cores: under an hour
     python benchmarks/speed.py --tables context-gate    the same, by one of the two recipes
     python benchmarks/speed.py --json FILE         also write the numbers, such as chapters/data/speed.json
+    python benchmarks/speed.py --only delta --json chapters/data/speed_delta.json
 
 One thread. What is compared takes turns, so that a busy machine slows both; a row is the median of the ratios of all
 turns, with the least and the largest. Before two forms are timed, their outputs and gradients are held together.
@@ -261,6 +262,8 @@ def memory(quick):
 
 def fla_folder():
     """Where flash-linear-attention's wheel lies unpacked, or None if it could not be downloaded."""
+    if given := os.environ.get("GLALIB_FLA"):
+        return given
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glalib-benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     for wheel in WHEELS:
@@ -336,7 +339,7 @@ def _reference(quick, folder):
 
 
 def delta(quick):
-    """The gated delta rule in chunks against its recurrence and flash-linear-attention's chunked reference."""
+    """The gated delta rule in chunks against its recurrence, flash-linear-attention's chunks, and a scalar gate."""
     return in_fresh_process(_delta, quick, None if quick else fla_folder())
 
 
@@ -367,9 +370,12 @@ def _delta(quick, folder):
             calls["theirs"] = lambda run=run, function=their_chunks: run(function)
         for call in calls.values():
             hold_together(calls["loop"](), call(), 1e-3)  # float32; in float64 the tests hold them together
-        times = side_by_side(calls, quick)
+        without_steps = [q, k, v, g]
+        gate = partial(run, gla, "scalar", "chunked", inputs=without_steps)
+        times = side_by_side(calls | {"gate": gate}, quick)
         for against in (name for name in calls if name != "ours"):
             out.append(row(times, against, "ours", form="delta", d=d, n=n, batch=batch, against=against))
+        out.append(row(times, "ours", "gate", form="gate", d=d, n=n, batch=batch, against="delta"))
     return out
 
 

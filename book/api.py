@@ -2,7 +2,7 @@
 
     {symbols}          the symbols it lists, from symbols.yml; all of them, with their places, if it lists none
     {api} MODULE       the names of a module of glalib that it lists, from their signatures and docstrings
-    {layers} TABLE     one of two tables of the layers in use, from glalib.catalogue: levers or statements
+    {layers} TABLE     a table of the layers in use, from glalib.catalogue: levers, statements or settled
 
 Docstrings are plain text that reads as Markdown; indented lines in them are formulas.
 """
@@ -82,6 +82,20 @@ class Api(Generated):
         return str(found.replace(parameters=plain, return_annotation=found.empty))
 
 
+
+
+def rows_left(layer):
+    """The rows of the page on designing a gate that the recurrence of a layer and its shift leave open."""
+    rows = {
+        "first": layer.shift,
+        "1, 2": layer.forgets == "by its token",
+        "3": layer.may_fall,
+        "6, 7": layer.forgets != "never",
+        "8, 10": layer.erases,
+    }
+    return [row for row, settled in rows.items() if not settled]
+
+
 ACTS_ON = {"scalar": "the whole state", "key": "key channels", "value": "value channels"}
 COLUMNS = {
     "levers": {
@@ -99,6 +113,17 @@ COLUMNS = {
         "layer": lambda layer: layer.name,
         "what speaks of it": lambda layer: ", ".join(f"{{prf:ref}}`{label}`" for label in layer.theorems) or "none yet",
         "what it does not keep": lambda layer: layer.breaks,
+    },
+    "settled": {  # by the rows of the page on designing a gate
+        "layer": lambda layer: layer.name,
+        "first: a shift": lambda layer: "yes" if layer.shift else "",
+        "1, 2: a gate at the mark": lambda layer: (
+            "yes" if layer.forgets == "by its token" else "no, but it erases" if layer.erases else ""
+        ),
+        "3: a gate on the write": lambda layer: "yes" if layer.may_fall else "",
+        "6, 7: decays": lambda layer: {"never": "", "at a fixed rate": "if its rates fit"}.get(layer.forgets, "yes"),
+        "8, 10: erases": lambda layer: "yes" if layer.erases else "",
+        "left": lambda layer: ", ".join(rows_left(layer)) or "none",
     },
 }
 

@@ -43,7 +43,7 @@ def test_every_form_is_compared(quick):
     compared = {(row["form"], row["gate"], row["against"]) for row in rows}
     forms = [("tokens", "loop"), ("tokens", "lean_loop"), ("readout", "loop"), ("readout", "lean_loop")]
     assert compared == {(f, g, a) for f, a in [*forms, ("chunked", "loop")] for g in ("scalar", "key")}
-    assert [(row["form"], row["against"]) for row in quick["delta"]] == [("delta", "loop")] * 2
+    assert [(row["form"], row["against"]) for row in quick["delta"]] == [("delta", "loop"), ("gate", "delta")] * 2
     parts = [*rows, *quick["delta"], *quick["sampling"]["throughput"], *quick["sampling"]["token_free"]]
     for row in parts:
         assert set(row) >= ABOUT_A_RATIO and row["ratio_min"] <= row["ratio"] <= row["ratio_max"]
@@ -61,6 +61,9 @@ def test_stored_numbers_have_the_same_shape(quick):
     assert set(stored["forward_backward"][0]) == set(quick["forward_backward"][0])
     for part in quick["sampling"]:
         assert {frozenset(row) for row in stored["sampling"][part]} == {frozenset(quick["sampling"][part][0])}
+    delta = json.loads((ROOT / "chapters" / "data" / "speed_delta.json").read_text(encoding="utf-8"))
+    assert set(delta) == set(quick) - {"forward_backward", "sampling", "floors"} and delta["quick"] is False
+    assert {frozenset(row) for row in delta["delta"]} == {frozenset(row) for row in quick["delta"]}
     lengths = [row["n"] for row in stored["sampling"]["token_free"]]
     assert lengths == sorted(set(lengths))  # one row each: a step on tokens against one without
 
