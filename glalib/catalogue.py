@@ -1,6 +1,7 @@
 """What each layer of `architectures` can set: how it forgets, writes and erases, and who of these reads the token.
 
-One record a layer, as data: tables and pictures are made of it, and tests hold each entry to what the layer does.
+One record a layer, as data: tables and pictures are made of it, and tests hold it to what the form does. What is said
+of the time before the recurrence is by reading: convolutions, and how gates are made that a form is told.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ LAYERS = (
         ("thm-writes",),
         "No query meets a key, so there is no $P$: a mean of values. Only the set of weights is meant.",
         over="the sum of the writes",
-        shift="outputs see the state before the token; inputs mix with the token before",
+        shift="outputs see the state before the token, and the token by a bonus; inputs mix with the token before",
     ),
     Layer(
         "RWKV-5",
@@ -176,7 +177,7 @@ LAYERS = (
         False,
         "key",
         ("prop-ties",),
-        "Keys are $1 - g$: gates that read marks alone leave keys that show no features.",
+        "Gates read the token; keys are $1 - g$: if gates read marks alone, keys show no features.",
     ),
     Layer(
         "Mamba",
@@ -217,7 +218,7 @@ LAYERS = (
         False,
         "value",
         ("prop-ties",),
-        "No keys, no queries: a sum of inputs. The tie is that of the root; the input gate comes on top.",
+        "Gates read the token. No keys, no queries: a sum of inputs. The input gate comes on top of the root.",
         shift="a short convolution before it",
     ),
     Layer(
@@ -288,7 +289,7 @@ LAYERS = (
         True,
         "key",
         (),
-        "Three vectors: read, erase, write.",
+        "Gates and steps read the token; it reads, erases and writes along three vectors.",
         shift="inputs mix with the token before; outputs have a bonus of the token, outside the recurrence",
     ),
 )
