@@ -577,6 +577,11 @@ def mamba2(x, dt, A, B, C, D):
     return f(q, k, dt[..., None] * x, dt * A, scale=1.0)[0] + D[:, None] * x
 
 
+def rwkv6(r, k, v, w, u):
+    f = load("rwkv6/recurrent_naive").naive_recurrent_rwkv6
+    return first(f(*map(first, (r, k, v, w)), u, scale=1.0)[0])
+
+
 gated = load("gated_delta_rule/naive")
 FORMS = {
     "linear_attention": lambda **x: load("linear_attn/naive").naive_recurrent_linear_attn(**x, normalize=True)[0],
@@ -584,9 +589,8 @@ FORMS = {
     "gated_linear_attention": lambda q, k, v, log_g: load("gla/naive").naive_recurrent_gla(q, k, v, log_g)[0],
     "hgrn2": lambda q, f, v: load("gla/naive").naive_recurrent_gla(q * q.shape[-1] ** 0.5, 1 - f, v, f.log())[0],
     "mamba2": mamba2,
-    "rwkv6": lambda r, k, v, w, u: first(
-        load("rwkv6/recurrent_naive").naive_recurrent_rwkv6(*map(first, (r, k, v, w)), u, scale=1.0)[0]
-    ),
+    "rwkv5": lambda r, k, v, w, u: rwkv6(r, k, v, w.expand_as(k), u),
+    "rwkv6": rwkv6,
     "rwkv7": dplr,
     "rg_lru": lru,
     "deltanet": lambda q, k, v, beta: first(
@@ -619,7 +623,7 @@ def agrees(found, name, tolerance, **options):
 def test_flash_linear_attention_agrees(tmp_path):
     """Its reference files, on the same numbers, in outputs and in gradients to all own tensors."""
     found = in_fla(FLA, {name: rounded(name) for name in LOOPS}, tmp_path)
-    assert len(found) == 11
+    assert len(found) == 12
     for name, theirs in found.items():
         agrees(theirs, name, SINGLE, **OPTIONS.get(name, {}))
 
