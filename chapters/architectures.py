@@ -98,19 +98,23 @@ plotting.FigureData(
 #
 # Here $m$ is the sum of the keys, weighted as the state is; other letters are the layer's own. A gate on the whole state is one number a token; one on key or value channels is a vector. Where a write has a gate of its own, that gate reads the token. The rows are data, `glalib.catalogue.LAYERS`. Tests find every lever from what a form does, and compare. Only what happens before the recurrence is by reading: convolutions, mixed inputs, and how a gate is made that the form is told.
 #
-# Each layer is one short function in `glalib.architectures`. It takes the layer's own tensors, in its own layout, and hands them to `gla` or to its neighbour with a delta rule. Some need a remark.
+# Each layer is one short function in `glalib.architectures`. It takes the layer's own tensors, in its own layout, and hands them to `gla` or to its neighbour with a delta rule. Three of them need a remark.
 #
 # - *Normalisers.* The denominators of mLSTM, RWKV-4 and linear attention are one more value channel, of ones.
 # - *The state before the token.* RWKV-4, 5 and 6 read before they write. That is `gla` with keys, values and gates one token late, plus a bonus for the token itself.
-# - *State spaces.* H3 is given with real rates and heads of width one. S4D's complex rates decay, and turn keys and queries by their place, as RetNet's rotation does. So do those of the LRU {cite:p}`orvieto2023resurrecting`, between dense complex maps.
-# - *Other ranges.* mLSTM's forget gate may be an exponential. A DeltaNet may take steps up to $2$, and several a token: DeltaProduct {cite:p}`siems2025deltaproduct` is DeltaNet on a prompt that repeats each token.
 # - *Two layers need more.* KDA has the delta rule and a decay for each key channel, RWKV-7 erases along one vector what it read along another. They run on `general_rule`, token by token:
 #
 #   $$
 #   S_i = S_{i-1} \bigl( \diag(w_i) - a_i b_i^\top \bigr) + v_i k_i^\top .
 #   $$
 #
-# What stands around the recurrence is left out: projections, convolutions, norms, output gates. So are states that are not linear in what was written: the sLSTM's gates read its own output, and TTT and Titans hold a network that learns ({cite:p}`sun2024learning,behrouz2025titans`; TTT with a linear one, without its norm and token by token, is a DeltaNet). How to carry tensors over by hand is on {doc}`from_fla`.
+# What stands around the recurrence is left out: projections, convolutions, norms, output gates. How to carry tensors over by hand is on {doc}`from_fla`.
+#
+# ````{dropdown} Near kin: complex state spaces and the LRU, DeltaProduct; and sLSTM, TTT, Titans, which do not fit
+# - *State spaces.* H3 is given with real rates and heads of width one. S4D's complex rates decay, and turn keys and queries by their place, as RetNet's rotation does. So do those of the LRU {cite:p}`orvieto2023resurrecting`, between dense complex maps.
+# - *Other ranges.* mLSTM's forget gate may be an exponential. A DeltaNet may take steps up to $2$, and several a token: DeltaProduct {cite:p}`siems2025deltaproduct` is DeltaNet on a prompt that repeats each token, with a key, a value and a step for each time.
+# - *Not linear in what was written.* The gates of the sLSTM {cite:p}`beck2024xlstm` read its own last output. TTT {cite:p}`sun2024learning` and Titans {cite:p}`behrouz2025titans` hold a network that learns. Where that is one matrix, without a norm and token by token, TTT is DeltaNet.
+# ````
 #
 # ## Mamba-2's weights, read off
 #
@@ -187,12 +191,10 @@ print(
 #
 # | the tie | gates | $\Phi$ |
 # |---|---|---|
-# | $1$: linear attention, RetNet, GLA, RWKV-6 | up to $\zeta$ | $\zeta \le 1$: weights never fall |
-# | $1 - g$: HGRN-2 | up to $1$ | no bound |
+# | $1$: whatever writes whole, as GLA | up to $\zeta$ | $\zeta \le 1$: weights never fall |
+# | $1 - g$: HGRN-2; $\sqrt{1 - g^2}$: RG-LRU; $\Delta$ with $g = e^{-\alpha \Delta}$: Mamba, Mamba-2 | up to $1$ | no bound |
 # | $1 - g$ | $[\theta, \zeta]$ | $(1 - \theta)\, \zeta / (1 - \zeta)$ |
-# | $\Delta$ with $g = e^{-\alpha \Delta}$: Mamba, Mamba-2 | $\Delta > 0$ | no bound |
-# | the same | $\Delta_1 \le \Delta \le \Delta_2$ | $(\Delta_2 / \Delta_1)\, e^{-\alpha \Delta_1}$ |
-# | $\sqrt{1 - g^2}$: RG-LRU | up to $1$ | no bound |
+# | $\Delta$ with $g = e^{-\alpha \Delta}$ | $\Delta_1 \le \Delta \le \Delta_2$ | $(\Delta_2 / \Delta_1)\, e^{-\alpha \Delta_1}$ |
 #
 # A gate of its own on the write, as in mLSTM and RWKV-4, has no bound either. With erasing a weight is no longer one number: it depends on the keys that come later ({doc}`delta_rule`).
 
@@ -277,7 +279,7 @@ assert (whole - step).abs() < 1e-12 and (omega_whole.diff() > 0).all()
 print("weights", [round(w, 2) for w in omega_whole.tolist()])
 
 # %% [markdown]
-# **A smallest step.** Some layers keep $\Delta$ within limits. An upper one costs nothing ({prf:ref}`thm-writes`, part 2). A lower one does: it bounds how steeply weights fall. With steps in $[0.05, 0.1]$ and $\alpha = 1$ the first of two tokens weighs $2 e^{-0.05}$ times as much as the second at most, while relevances $0.8$ and $0.2$ ask for four times (how small it may be is an exercise).
+# **A smallest step.** Some layers keep $\Delta$ within limits. An upper one costs nothing ({prf:ref}`thm-writes`, part 2). A lower one bounds how steeply weights fall, by the table. How small must it be? The second exercise asks.
 #
 # ## Exercises
 #

@@ -81,7 +81,7 @@ LAYERS = (
         False,
         "scalar",
         ("prop-constant-gate", "prop-drift-constant"),
-        "The rotation makes $P$ depend on a token's age; heads with other constants are added.",
+        "The rotation makes $P$ depend on age; heads are added.",
     ),
     Layer(
         "H3",
@@ -94,7 +94,7 @@ LAYERS = (
         False,
         "key",
         ("prop-constant-gate", "prop-ceiling-heads", "prop-token-shift"),
-        "Each state of each channel is a head with one key; they are added, with any signs.",
+        "Each state is a head with one key; they are added, with any signs.",
         shift="of the keys, a learned filter",
     ),
     Layer(
@@ -108,7 +108,7 @@ LAYERS = (
         False,
         "key",
         ("prop-constant-gate", "prop-ceiling-heads"),
-        "No query meets a key. Complex rates turn what was written, so $P$ depends on a token's age; states are added.",
+        "No query meets a key; what turns makes $P$ depend on age; states are added.",
     ),
     Layer(
         "RWKV-4",
@@ -121,7 +121,7 @@ LAYERS = (
         False,
         "scalar",
         ("thm-writes",),
-        "No query meets a key, so there is no $P$: a mean of values. Only the set of weights is meant.",
+        "No query meets a key, so there is no $P$: a mean of values.",
         over="the sum of the writes",
         shift="outputs see the state before the token, and the token by a bonus; inputs mix with the token before",
     ),
@@ -136,7 +136,7 @@ LAYERS = (
         False,
         "key",
         ("prop-constant-gate", "prop-ceiling-heads", "prop-token-shift"),
-        "Channels with other constants are added, with any signs; the query's gate does not count.",
+        "Channels with other constants are added, with any signs.",
         shift="outputs see the state before the token, and the token by a bonus; inputs mix with the token before",
     ),
     Layer(
@@ -177,7 +177,7 @@ LAYERS = (
         False,
         "key",
         ("prop-ties",),
-        "Gates read the token; keys are $1 - g$: if gates read marks alone, keys show no features.",
+        "Gates read the token; keys are $1 - g$, and show no features.",
     ),
     Layer(
         "Mamba",
@@ -190,7 +190,7 @@ LAYERS = (
         False,
         "key",
         ("thm-writes", "prop-ties", "prop-token-shift"),
-        "Gates read the token; states have rates of their own and share the step; values are convolved too.",
+        "Gates read the token; states share a step; values are convolved too.",
         shift="a short convolution before it",
     ),
     Layer(
@@ -204,7 +204,7 @@ LAYERS = (
         False,
         "scalar",
         ("thm-writes", "prop-ties", "thm-heads"),
-        "Gates read the token; heads share keys and queries; values are convolved too.",
+        "Gates read the token; heads share keys; values are convolved too.",
         shift="a short convolution before it",
     ),
     Layer(
@@ -218,7 +218,7 @@ LAYERS = (
         False,
         "value",
         ("prop-ties",),
-        "Gates read the token. No keys, no queries: a sum of inputs. The input gate comes on top of the root.",
+        "Gates read the token; no query meets a key: a sum of inputs.",
         shift="a short convolution before it",
     ),
     Layer(
@@ -275,7 +275,7 @@ LAYERS = (
         True,
         "key",
         ("thm-delta-risk",),
-        "Gates and steps read the token; the theorem has one decay for all channels.",
+        "Gates and steps read the token; decays differ by channel.",
         shift="a short convolution before it",
     ),
     Layer(
@@ -289,7 +289,7 @@ LAYERS = (
         True,
         "key",
         (),
-        "Gates and steps read the token; it reads, erases and writes along three vectors.",
+        "Gates and steps read the token; three vectors: read, erase, write.",
         shift="inputs mix with the token before; outputs have a bonus of the token, outside the recurrence",
     ),
 )
