@@ -304,7 +304,7 @@ print("weights", [round(w, 2) for w in omega_whole.tolist()])
 # ```{exercise} Compute: the smallest step that the order allows
 # :label: ex-smallest-step
 #
-# Two examples have the relevances $0.8$ and $0.2$, and the best weights are as these. A step-tied head has $\alpha = 1$ and steps in $[\Delta_1, \frac1{10}]$. How large may $\Delta_1$ be?
+# Two examples have the relevances $\frac45$ and $\frac15$, and the best weights are as these. A step-tied head has $\alpha = 1$ and steps in $[\Delta_1, \frac1{10}]$. How large may $\Delta_1$ be?
 # ```
 #
 # ```{hint}
