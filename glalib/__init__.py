@@ -47,6 +47,7 @@ The rooms, in the order in which data flows through them:
     plotting    one style for all figures, and their data as files
     cli         the options of `glalib`, and what `risk` prints; `reproduce` goes on in `reproduce/command`
     _check      the words of every complaint, and the checks that several rooms share
+    _forms      what layers in use share: shapes, heads, normalisers
     _records    how records become plain values and tables
 
 Importing `glalib` and using its closed forms does not import torch: the names that need it load on first use.

@@ -14,15 +14,17 @@ if None. What stands around the recurrence is outside: projections, convolutions
 | mamba2                   | gla              | scalar  | heads of a group share B and C; writes times dt          |
 | mlstm                    | gla              | scalar  | an input gate; over max(abs(q . n), 1)                   |
 | rwkv4                    | gla              | scalar  | each channel is a head; keys are exp(k); over their sum  |
+| rwkv5                    | gla              | key     | as rwkv6, with constant gates                            |
 | rwkv6                    | gla              | key     | reads the state before the token, and a bonus            |
-| h3                       | gla              | key     | shifted keys times values; constant gates                |
+| h3                       | gla              | key     | shifted keys times values; constant gates, real          |
+| s4d                      | gla              | key     | constant gates; keys and queries turn with the place     |
 | rg_lru                   | gla              | value   | one key, which is 1; writes times sqrt(1 - gate^2)       |
 | deltanet, gated_deltanet | gated_delta_rule | scalar  | erases                                                   |
 | kda                      | general_rule     | key     | erases; a gate for each key channel                      |
 | rwkv7                    | general_rule     | key     | erases along one vector what it read along another       |
 
-Errors: TypeError or ValueError for wrong types, shapes, dtypes, numbers that are not finite, or gates outside [0, 1].
-Tensors of one call have one dtype and device.
+Errors: TypeError or ValueError for wrong types, shapes, dtypes, numbers that are not finite, gates outside [0, 1], or
+steps dt below 0; numbers are not looked at while torch traces. Tensors of one call have one dtype and device.
 """
 
 from __future__ import annotations
@@ -31,9 +33,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, pad, softplus
 
-from . import _check
+from . import _check, _forms
 from .attention import gla
 from .delta_attention import gated_delta_rule
+from .gates import widen
 from .general_rule import general_rule
 
 
@@ -42,12 +45,12 @@ def linear_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None
 
     normalise divides by q . (k_1 + ... + k_t), which positive features keep from zero.
     """
-    _shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"))
-    q, k, v = _heads_first(_scaled(q, scale), k, v)
+    _forms.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"))
+    q, k, v = _forms.heads_first(_forms.scaled(q, scale), k, v)
     if not _check.flag("normalise", normalise):
-        return _tokens_first(gla(q, k, v))
-    o, total = _with_total(gla(q, k, _and_one(v)))
-    return _tokens_first(o / total)
+        return _forms.tokens_first(gla(q, k, v))
+    o, total = _forms.with_total(gla(q, k, _forms.and_one(v)))
+    return _forms.tokens_first(o / total)
 
 
 def retnet(q: Tensor, k: Tensor, v: Tensor, decay: Tensor | None = None, scale: float | None = None) -> Tensor:
@@ -56,67 +59,70 @@ def retnet(q: Tensor, k: Tensor, v: Tensor, decay: Tensor | None = None, scale: 
     decay: a number in [0, 1] for each head, (H,); RetNet's 1 - 2^(-5 - h), h = 0, 1, ..., if None. Lightning attention,
     as in MiniMax, is decay = exp(-slope) and scale = 1.
     """
-    size = _shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), decay=(decay, "H"))
+    size = _forms.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), decay=(decay, "H"))
     if decay is None:
         decay = 1 - 2 ** (-5 - torch.arange(size["H"], dtype=q.dtype, device=q.device))
     _check.unit_interval("decay", decay)
-    q, k, v = _heads_first(_scaled(q, scale), k, v)
-    return _tokens_first(gla(q, k, v, decay[:, None].expand(-1, size["T"])))
+    q, k, v = _forms.heads_first(_forms.scaled(q, scale), k, v)
+    return _forms.tokens_first(gla(q, k, v, decay[:, None].expand(-1, size["T"])))
 
 
 def gated_linear_attention(q: Tensor, k: Tensor, v: Tensor, log_g: Tensor, scale: float | None = None) -> Tensor:
     """GLA: o (B, T, H, V) from q, k, log_g (B, T, H, K) and v (B, T, H, V)."""
-    _shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), log_g=(log_g, "BTHK"))
-    q, k, v, gates = _heads_first(_scaled(q, scale), k, v, _exp("log_g", log_g))
-    return _tokens_first(gla(q, k, v, gates, "key"))
+    _forms.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), log_g=(log_g, "BTHK"))
+    q, k, v, gates = _forms.heads_first(_forms.scaled(q, scale), k, v, _forms.exp("log_g", log_g))
+    return _forms.tokens_first(gla(q, k, v, gates, "key"))
 
 
 def hgrn2(q: Tensor, f: Tensor, v: Tensor, scale: float = 1.0) -> Tensor:
     """HGRN-2: o (B, T, H, V) from q and forget gates f in [0, 1], (B, T, H, K), and v (B, T, H, V). Keys are 1 - f."""
-    _shapes(q=(q, "BTHK"), f=(f, "BTHK"), v=(v, "BTHV"))
+    _forms.shapes(q=(q, "BTHK"), f=(f, "BTHK"), v=(v, "BTHV"))
     _check.unit_interval("f", f)
-    q, f, v = _heads_first(_scaled(q, scale), f, v)
-    return _tokens_first(gla(q, 1 - f, v, f, "key"))
+    q, f, v = _forms.heads_first(_forms.scaled(q, scale), f, v)
+    return _forms.tokens_first(gla(q, 1 - f, v, f, "key"))
 
 
 def mamba(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None) -> Tensor:
-    """Mamba's selective scan: y (B, E, T) from u and steps dt > 0, (B, E, T), A < 0 (E, N), B, C (B, N, T), D (E,).
+    """Mamba's selective scan: y (B, E, T) from u and steps dt >= 0, (B, E, T), A < 0 (E, N), B, C (B, N, T), D (E,).
 
     Each channel is a head of N key channels and one value: S_t = exp(dt A) S_{t-1} + dt u B, y = C . S + D u.
     """
-    _shapes(u=(u, "BET"), dt=(dt, "BET"), A=(A, "EN"), B=(B, "BNT"), C=(C, "BNT"), D=(D, "E"))
-    gates = _exp("dt A", dt[..., None] * A[:, None])
+    _forms.shapes(u=(u, "BET"), dt=(dt, "BET"), A=(A, "EN"), B=(B, "BNT"), C=(C, "BNT"), D=(D, "E"))
+    _forms.steps("dt", dt)
+    gates = _forms.exp("dt A", dt[..., None] * A[:, None])
     y = gla(C.mT[:, None], B.mT[:, None], (dt * u)[..., None], gates, "key")[..., 0]
     return y if D is None else y + D[:, None] * u
 
 
 def mamba2(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None) -> Tensor:
-    """Mamba-2: y (B, T, H, V) from x (B, T, H, V), steps dt > 0 (B, T, H), A < 0 (H,), B, C (B, T, G, K), D (H,).
+    """Mamba-2: y (B, T, H, V) from x (B, T, H, V), steps dt >= 0 (B, T, H), A < 0 (H,), B, C (B, T, G, K), D (H,).
 
     G groups of H / G heads each share B and C: S_t = exp(dt A) S_{t-1} + dt x B^T, y = S C + D x.
     """
-    size = _shapes(x=(x, "BTHV"), dt=(dt, "BTH"), A=(A, "H"), B=(B, "BTGK"), C=(C, "BTGK"), D=(D, "H"))
+    size = _forms.shapes(x=(x, "BTHV"), dt=(dt, "BTH"), A=(A, "H"), B=(B, "BTGK"), C=(C, "BTGK"), D=(D, "H"))
+    _forms.steps("dt", dt)
     heads, groups = size["H"], size["G"]
     if heads % groups:
         raise _check.fail("B", f"of a number of groups that divides {heads} heads", f"{groups} groups")
     k, q = (z.repeat_interleave(heads // groups, dim=2) for z in (B, C))
-    q, k, v, gates = _heads_first(q, k, dt[..., None] * x, _exp("dt A", dt * A))
-    y = _tokens_first(gla(q, k, v, gates))
+    q, k, v, gates = _forms.heads_first(q, k, dt[..., None] * x, _forms.exp("dt A", dt * A))
+    y = _forms.tokens_first(gla(q, k, v, gates))
     return y if D is None else y + D[:, None] * x
 
 
-def mlstm(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor) -> Tensor:
+def mlstm(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor, exponential: bool = False) -> Tensor:
     """xLSTM's matrix memory: h (B, H, T, V) from q, k (B, H, T, K), v (B, H, T, V) and i, f (B, H, T).
 
-    i and f are what the gates are made of: exp(i) and sigmoid(f). With n the sum of keys, weighted as the state is,
-    h = S q / max(abs(n . q), 1), where q is scaled by K^(-1/2). S, n and the 1 are divided by the largest weight that a
-    token has by then, or 1 if that is larger: the result is the same, and nothing overflows.
+    i and f are what the gates are made of: exp(i) and sigmoid(f), or exp(f) if `exponential`, which may be above one.
+    With n the sum of keys, weighted as the state is, h = S q / max(abs(n . q), 1), where q is scaled by K^(-1/2). S, n
+    and the 1 are divided by the largest weight that a token has by then, or 1 if that is larger: the result is the
+    same, and nothing overflows.
     """
-    _shapes(q=(q, "BHTK"), k=(k, "BHTK"), v=(v, "BHTV"), i=(i, "BHT"), f=(f, "BHT"))
-    log_g = logsigmoid(f)
-    before, m = _largest(log_g, i, torch.zeros_like(i[..., 0]))
+    _forms.shapes(q=(q, "BHTK"), k=(k, "BHTK"), v=(v, "BHTV"), i=(i, "BHT"), f=(f, "BHT"))
+    log_g = f if _check.flag("exponential", exponential) else logsigmoid(f)
+    before, m = _forms.largest(log_g, i, torch.zeros_like(i[..., 0]))
     write, gates = (i - m).exp()[..., None], (log_g + before - m).exp()
-    o, total = _with_total(gla(_scaled(q, None), write * k, _and_one(v), gates))
+    o, total = _forms.with_total(gla(_forms.scaled(q, None), write * k, _forms.and_one(v), gates))
     return o / torch.maximum(total.abs(), (-m).exp()[..., None])
 
 
@@ -126,16 +132,22 @@ def rwkv4(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> Tensor:
     o_t = (S_{t-1} + exp(u + k_t) v_t) / (n_{t-1} + exp(u + k_t)), where S sums exp(k) v with the decay, and n exp(k).
     Both are divided by the largest of their terms: the result is the same, and nothing overflows.
     """
-    size = _shapes(k=(k, "BTE"), v=(v, "BTE"), w=(w, "E"), u=(u, "E"))
-    k, values = k.mT, _and_one(v.mT[..., None])  # each channel a head, with the values v and 1
+    size = _forms.shapes(k=(k, "BTE"), v=(v, "BTE"), w=(w, "E"), u=(u, "E"))
+    k, values = k.mT, _forms.and_one(v.mT[..., None])  # each channel a head, with the values v and 1
     log_g = (-w.exp())[:, None].expand(-1, size["T"])
-    before, m = _largest(log_g, k, torch.full_like(k[..., 0], -torch.inf))
+    before, m = _forms.largest(log_g, k, torch.full_like(k[..., 0], -torch.inf))
     own = u[:, None] + k
     most = torch.maximum(before, own.detach())
     one = torch.ones_like(values[..., :1])
-    state = _before(one, one, (k - m).exp()[..., None] * values, (log_g + before - m).exp())
+    state = _forms.before(one, one, (k - m).exp()[..., None] * values, (log_g + before - m).exp())
     o = (before - most).exp()[..., None] * state + (own - most).exp()[..., None] * values
     return (o[..., 0] / o[..., 1]).mT
+
+
+def rwkv5(r: Tensor, k: Tensor, v: Tensor, w: Tensor, u: Tensor, scale: float = 1.0) -> Tensor:
+    """RWKV-5: as `rwkv6`, with a log gate for each channel, w (H, K), that no token moves."""
+    _forms.shapes(r=(r, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), w=(w, "HK"), u=(u, "HK"))
+    return rwkv6(r, k, v, w.expand_as(k), u, scale)
 
 
 def rwkv6(r: Tensor, k: Tensor, v: Tensor, w: Tensor, u: Tensor, scale: float = 1.0) -> Tensor:
@@ -143,10 +155,10 @@ def rwkv6(r: Tensor, k: Tensor, v: Tensor, w: Tensor, u: Tensor, scale: float = 
 
     o_t = (S_{t-1} + v_t (u k_t)^T) r_t: it reads the state before the token, and the token by the bonus.
     """
-    _shapes(r=(r, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), w=(w, "BTHK"), u=(u, "HK"))
-    q, k, v, gates = _heads_first(_scaled(r, scale), k, v, _exp("w", w))
+    _forms.shapes(r=(r, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), w=(w, "BTHK"), u=(u, "HK"))
+    q, k, v, gates = _forms.heads_first(_forms.scaled(r, scale), k, v, _forms.exp("w", w))
     bonus = (q * k * u[:, None]).sum(-1, keepdim=True)
-    return _tokens_first(_before(q, k, v, gates, "key") + bonus * v)
+    return _forms.tokens_first(_forms.before(q, k, v, gates, "key") + bonus * v)
 
 
 def h3(
@@ -154,10 +166,11 @@ def h3(
 ) -> Tensor:
     """H3: o (B, T, E) from q, k, v (B, T, E), a filter shift (E, L) and a state space A, B, C (E, N), D (E,).
 
-    With k' = sum_j shift_j k_{t-j} and z = k' v, o = q (C . S + D z), S_t = A S_{t-1} + B z_t. A is real, in [0, 1].
+    With k' = sum_j shift_j k_{t-j} and z = k' v, o = q (C . S + D z), S_t = A S_{t-1} + B z_t. A is real, in [0, 1],
+    and each channel is a head with one key and one value. Where A is complex, C . S + D z is `s4d`.
     """
     space = {"A": (A, "EN"), "B": (B, "EN"), "C": (C, "EN"), "D": (D, "E")}
-    size = _shapes(q=(q, "BTE"), k=(k, "BTE"), v=(v, "BTE"), shift=(shift, "EL"), **space)
+    size = _forms.shapes(q=(q, "BTE"), k=(k, "BTE"), v=(v, "BTE"), shift=(shift, "EL"), **space)
     _check.unit_interval("A", A)
     taps = shift.flip(-1)[:, None]
     moved = torch.nn.functional.conv1d(pad(k.mT, (size["L"] - 1, 0)), taps, groups=size["E"]).mT
@@ -167,12 +180,35 @@ def h3(
     return q * (y if D is None else y + D * z)
 
 
+def s4d(u: Tensor, dt: Tensor, A_real: Tensor, A_imag: Tensor, C: Tensor, D: Tensor | None = None) -> Tensor:
+    """S4D: y (B, E, T) from u (B, E, T), steps dt >= 0 (E,), A_real < 0, A_imag (E, N), C (E, N, 2) and D (E,).
+
+    With A = A_real + i A_imag and C complex, its parts in the last axis: y = 2 Re(C . S) + D u,
+    S_t = exp(dt A) S_{t-1} + (exp(dt A) - 1) / A u_t. Each channel is a head of one value and 2 N key channels, with
+    gates exp(dt A_real): keys and queries turn by dt A_imag a token, as rotated ones do, and keys have length one.
+    """
+    space = {"A_real": (A_real, "EN"), "A_imag": (A_imag, "EN"), "C": (C, "EN2"), "D": (D, "E")}
+    size = _forms.shapes(u=(u, "BET"), dt=(dt, "E"), **space)
+    _forms.steps("dt", dt)
+    if _check.look(lambda: A_real.detach().amax().item() >= 0):
+        raise _check.fail("A_real", "below 0", f"values up to {A_real.detach().max():.3g}")
+    gates = (dt[:, None] * A_real).exp().repeat_interleave(2, -1)[:, None].expand(-1, size["T"], -1)
+    A, C = torch.complex(widen(A_real), widen(A_imag)), torch.view_as_complex(widen(C).contiguous())
+    step = widen(dt)[:, None] * A
+    angles = step.imag[:, None] * torch.arange(size["T"], device=u.device)[:, None]  # (E, T, N)
+    turned = torch.polar(torch.ones_like(angles), angles)
+    read = 2 * torch.expm1(step) / A * C
+    q, k = (torch.view_as_real(x).flatten(-2).to(u.dtype) for x in (read[:, None] * turned, turned))
+    y = gla(q, k, u[..., None], gates, "key")[..., 0]
+    return y if D is None else y + D[:, None] * u
+
+
 def rg_lru(x: Tensor, r: Tensor, i: Tensor, Lambda: Tensor) -> Tensor:
     """The RG-LRU of Griffin: h (B, T, E) from x, gates r and i in [0, 1], (B, T, E), and Lambda (E,).
 
     The gate is g = exp(-8 softplus(Lambda) r), and h_t = g h_{t-1} + sqrt(1 - g^2) i x; the first x has no root.
     """
-    _shapes(x=(x, "BTE"), r=(r, "BTE"), i=(i, "BTE"), Lambda=(Lambda, "E"))
+    _forms.shapes(x=(x, "BTE"), r=(r, "BTE"), i=(i, "BTE"), Lambda=(Lambda, "E"))
     _check.unit_interval("r", r)
     _check.unit_interval("i", i)
     log_g = -8 * softplus(Lambda) * r
@@ -183,24 +219,28 @@ def rg_lru(x: Tensor, r: Tensor, i: Tensor, Lambda: Tensor) -> Tensor:
 
 
 def deltanet(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, scale: float | None = None) -> Tensor:
-    """DeltaNet: o (B, T, H, V) from q, k (B, T, H, K), v (B, T, H, V) and steps beta (B, T, H). Keys as they are."""
-    _shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), beta=(beta, "BTH"))
-    q, k, v, beta = _heads_first(_scaled(q, scale), k, v, beta)
-    return _tokens_first(gated_delta_rule(q, k, v, beta))
+    """DeltaNet: o (B, T, H, V) from q, k (B, T, H, K), v (B, T, H, V) and steps beta (B, T, H). Keys as they are.
+
+    Steps may be up to 2, or of any size and sign. DeltaProduct is this on a prompt where each token stands as many
+    times in a row as it takes steps, read at its last; its gate counts at the first, in `gated_deltanet`.
+    """
+    _forms.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), beta=(beta, "BTH"))
+    q, k, v, beta = _forms.heads_first(_forms.scaled(q, scale), k, v, beta)
+    return _forms.tokens_first(gated_delta_rule(q, k, v, beta))
 
 
 def gated_deltanet(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_g: Tensor, scale: float | None = None) -> Tensor:
     """Gated DeltaNet: as `deltanet`, with log gates log_g (B, T, H)."""
-    _shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), beta=(beta, "BTH"), log_g=(log_g, "BTH"))
-    q, k, v, beta, gates = _heads_first(_scaled(q, scale), k, v, beta, _exp("log_g", log_g))
-    return _tokens_first(gated_delta_rule(q, k, v, beta, gates))
+    _forms.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), beta=(beta, "BTH"), log_g=(log_g, "BTH"))
+    q, k, v, beta, gates = _forms.heads_first(_forms.scaled(q, scale), k, v, beta, _forms.exp("log_g", log_g))
+    return _forms.tokens_first(gated_delta_rule(q, k, v, beta, gates))
 
 
 def kda(q: Tensor, k: Tensor, v: Tensor, log_g: Tensor, beta: Tensor, scale: float | None = None) -> Tensor:
     """Kimi delta attention: as `gated_deltanet`, with a log gate for each key channel, log_g (B, T, H, K). Slow."""
-    _shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), log_g=(log_g, "BTHK"), beta=(beta, "BTH"))
-    q, k, v, step, g = _heads_first(_scaled(q, scale), k, v, beta[..., None], _exp("log_g", log_g))
-    return _tokens_first(general_rule(q, k, step * v, g, step * g * k, k))
+    _forms.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), log_g=(log_g, "BTHK"), beta=(beta, "BTH"))
+    q, k, v, step, g = _forms.heads_first(_forms.scaled(q, scale), k, v, beta[..., None], _forms.exp("log_g", log_g))
+    return _forms.tokens_first(general_rule(q, k, step * v, g, step * g * k, k))
 
 
 def rwkv7(r: Tensor, w: Tensor, k: Tensor, v: Tensor, kk: Tensor, a: Tensor, scale: float = 1.0) -> Tensor:
@@ -209,77 +249,6 @@ def rwkv7(r: Tensor, w: Tensor, k: Tensor, v: Tensor, kk: Tensor, a: Tensor, sca
     S_t = S_{t-1} (diag(exp(w)) - kk (a kk)^T) + v k^T: what it holds along kk, of length one, is taken off along a kk,
     with a in [0, 1]. What a layer hands over as k is its key times 1 + (a - 1) c, with a number c for each channel.
     """
-    _shapes(r=(r, "BTHK"), w=(w, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), kk=(kk, "BTHK"), a=(a, "BTHK"))
-    q, k, v, g, read, erased = _heads_first(_scaled(r, scale), k, v, _exp("w", w), kk, a * kk)
-    return _tokens_first(general_rule(q, k, v, g, read, erased))
-
-
-def _before(q: Tensor, k: Tensor, v: Tensor, gates: Tensor, gate: str = "scalar") -> Tensor:
-    """`gla`, read before the token writes and forgets: its inputs come a token later, after one that writes nothing."""
-    k, v = (pad(x, (0, 0, 1, 0))[..., :-1, :] for x in (k, v))
-    if gate == "key":
-        return gla(q, k, v, pad(gates, (0, 0, 1, 0))[..., :-1, :], "key")
-    return gla(q, k, v, pad(gates, (1, 0))[..., :-1])
-
-
-@torch.no_grad()
-def _largest(log_g: Tensor, log_write: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
-    """The logarithm of the largest weight that a token has, before each token and after it, (..., T) both.
-
-    m is what it is before the first: m_t = max(log_g_t + m_{t-1}, log_write_t), and m if the largest is never below.
-    """
-    log_g, least = log_g.expand_as(log_write), m
-    found = [m]
-    for t in range(log_write.shape[-1]):
-        m = torch.maximum(torch.maximum(log_g[..., t] + m, log_write[..., t]), least)
-        found.append(m)
-    every = torch.stack(found, -1)
-    return every[..., :-1], every[..., 1:]
-
-
-def _and_one(v: Tensor) -> Tensor:
-    """Values with one more channel, of ones: its output is q . n."""
-    return pad(v, (0, 1), value=1.0)
-
-
-def _with_total(o: Tensor) -> tuple[Tensor, Tensor]:
-    return o[..., :-1], o[..., -1:]
-
-
-def _scaled(q: Tensor, scale: float | None) -> Tensor:
-    return q * (q.shape[-1] ** -0.5 if scale is None else _check.real("scale", scale))
-
-
-def _heads_first(*tensors: Tensor) -> list[Tensor]:
-    """(B, T, H, ...) as (B, H, T, ...)."""
-    return [x.transpose(1, 2) for x in tensors]
-
-
-def _tokens_first(o: Tensor) -> Tensor:
-    return o.transpose(1, 2)
-
-
-def _exp(name: str, log: Tensor) -> Tensor:
-    """Gates from their logarithms, or a complaint."""
-    if _check.look(lambda: log.detach().amax().item() > 0):
-        raise _check.fail(name, "a logarithm of gates in (0, 1], at most 0", f"values up to {log.detach().max():.3g}")
-    return log.exp()
-
-
-def _shapes(**tensors: tuple[Tensor | None, str]) -> dict[str, int]:
-    """The sizes that letters stand for, if all tensors that are given have their axes, and q's dtype and device, or
-    those of whichever is first."""
-    size: dict[str, int] = {}
-    first = example = None
-    for name, (given, axes) in tensors.items():
-        if given is None and name in ("decay", "D"):
-            continue
-        x = _check.tensor(name, given)
-        known = ", ".join(f"{letter} = {size[letter]}" for letter in axes if letter in size)
-        wrong = x.ndim != len(axes) or 0 in x.shape
-        if wrong or any(size.setdefault(letter, n) != n for letter, n in zip(axes, x.shape, strict=True)):
-            expected = f"of shape ({', '.join(axes)})" + (f" with {known}" if known else "")
-            raise _check.misshaped(name, expected, x)
-        first, example = first or name, x if example is None else example
-        _check.alike(name, x, f"{first}'s", (example.dtype,), example.device)
-    return size
+    _forms.shapes(r=(r, "BTHK"), w=(w, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), kk=(kk, "BTHK"), a=(a, "BTHK"))
+    q, k, v, g, read, erased = _forms.heads_first(_forms.scaled(r, scale), k, v, _forms.exp("w", w), kk, a * kk)
+    return _forms.tokens_first(general_rule(q, k, v, g, read, erased))

@@ -1,6 +1,7 @@
 """What each layer of `architectures` can set: how it forgets, writes and erases, and who of these reads the token.
 
-One record a layer, as data: tables and pictures are made of it, and tests hold each entry to what the layer does.
+One record a layer, as data: tables and pictures are made of it, and tests hold it to what the form does. What is said
+of the time before the recurrence is by reading: convolutions, and how gates are made that a form is told.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ class Layer:
     writes      "whole", "tied to the gate" or "by a gate of its own"; write: the factor of what is written
     erases      whether it takes off what it holds along a key, as a delta rule does
     side        what a gate acts on: "none", "scalar", "key" or "value"
-    over        what an output is divided by, "" if by nothing
-    shift       what of the tokens before it a key or an output sees, beyond the state, "" if nothing
     theorems    statements of the book that speak of it
     breaks      which of their hypotheses it does not keep
+    over        what an output is divided by, "" if by nothing
+    shift       what of the tokens before it a key or an output sees, beyond the state, "" if nothing
     """
 
     name: str
@@ -38,10 +39,10 @@ class Layer:
     write: str
     erases: bool
     side: Side
-    over: str
-    shift: str
     theorems: tuple[str, ...]
     breaks: str
+    over: str = ""
+    shift: str = ""
 
     @property
     def may_fall(self) -> bool:
@@ -65,10 +66,9 @@ LAYERS = (
         "1",
         False,
         "none",
-        "$q^\\top m$, in the original",
-        "",
         ("cor-linear-attention",),
         "Keys and queries of one sign, and a divisor, in the original.",
+        over="$q^\\top m$, in the original",
     ),
     Layer(
         "RetNet",
@@ -80,10 +80,8 @@ LAYERS = (
         "1",
         False,
         "scalar",
-        "",
-        "",
         ("prop-constant-gate", "prop-drift-constant"),
-        "The rotation makes $P$ depend on a token's age; heads with other constants are added.",
+        "The rotation makes $P$ depend on age; heads are added.",
     ),
     Layer(
         "H3",
@@ -95,10 +93,22 @@ LAYERS = (
         "1",
         False,
         "key",
-        "",
-        "of the keys, a learned filter",
         ("prop-constant-gate", "prop-ceiling-heads", "prop-token-shift"),
-        "Each state of each channel is a head with one key; they are added, with any signs.",
+        "Each state is a head with one key; they are added, with any signs.",
+        shift="of the keys, a learned filter",
+    ),
+    Layer(
+        "S4D",
+        ("gu2022parameterization",),
+        "s4d",
+        "at a fixed rate",
+        "$e^{\\Delta A}$, constants of each channel",
+        "whole",
+        "1",
+        False,
+        "key",
+        ("prop-constant-gate", "prop-ceiling-heads"),
+        "No query meets a key; what turns makes $P$ depend on age; states are added.",
     ),
     Layer(
         "RWKV-4",
@@ -110,10 +120,24 @@ LAYERS = (
         "$e^{k}$",
         False,
         "scalar",
-        "the sum of the writes",
-        "outputs see the state before the token; inputs mix with the token before",
         ("thm-writes",),
-        "No query meets a key, so there is no $P$: a mean of values. Only the set of weights is meant.",
+        "No query meets a key, so there is no $P$: a mean of values.",
+        over="the sum of the writes",
+        shift="outputs see the state before the token, and the token by a bonus; inputs mix with the token before",
+    ),
+    Layer(
+        "RWKV-5",
+        ("peng2024eagle",),
+        "rwkv5",
+        "at a fixed rate",
+        "$e^{-e^{w}}$, constants of each channel",
+        "whole",
+        "1",
+        False,
+        "key",
+        ("prop-constant-gate", "prop-ceiling-heads", "prop-token-shift"),
+        "Channels with other constants are added, with any signs.",
+        shift="outputs see the state before the token, and the token by a bonus; inputs mix with the token before",
     ),
     Layer(
         "GLA",
@@ -125,8 +149,6 @@ LAYERS = (
         "1",
         False,
         "key",
-        "",
-        "",
         ("thm-vector-gate", "prop-key-side-reversal", "prop-ceiling-heads"),
         "Gates read the token.",
     ),
@@ -140,10 +162,9 @@ LAYERS = (
         "1",
         False,
         "key",
-        "",
-        "outputs see the state before the token, and the token by a bonus; inputs mix with the token before",
         ("thm-vector-gate", "prop-key-side-reversal", "prop-token-shift"),
         "Gates read the token; the query's own does not count.",
+        shift="outputs see the state before the token, and the token by a bonus; inputs mix with the token before",
     ),
     Layer(
         "HGRN-2",
@@ -155,10 +176,8 @@ LAYERS = (
         "$1 - g$",
         False,
         "key",
-        "",
-        "",
         ("prop-ties",),
-        "Keys are $1 - g$: gates that read marks alone leave keys that show no features.",
+        "Gates read the token; keys are $1 - g$, and show no features.",
     ),
     Layer(
         "Mamba",
@@ -170,10 +189,9 @@ LAYERS = (
         "$\\Delta$",
         False,
         "key",
-        "",
-        "a short convolution before it",
         ("thm-writes", "prop-ties", "prop-token-shift"),
-        "Gates read the token; states have rates of their own and share the step; values are convolved too.",
+        "Gates read the token; states share a step; values are convolved too.",
+        shift="a short convolution before it",
     ),
     Layer(
         "Mamba-2",
@@ -185,10 +203,9 @@ LAYERS = (
         "$\\Delta$",
         False,
         "scalar",
-        "",
-        "a short convolution before it",
         ("thm-writes", "prop-ties", "thm-heads"),
-        "Gates read the token; heads share keys and queries; values are convolved too.",
+        "Gates read the token; heads share keys; values are convolved too.",
+        shift="a short convolution before it",
     ),
     Layer(
         "RG-LRU",
@@ -200,10 +217,9 @@ LAYERS = (
         "$\\sqrt{1 - g^2}$ times an input gate",
         False,
         "value",
-        "",
-        "a short convolution before it",
         ("prop-ties",),
-        "No keys, no queries: a sum of inputs. The tie is that of the root; the input gate comes on top.",
+        "Gates read the token; no query meets a key: a sum of inputs.",
+        shift="a short convolution before it",
     ),
     Layer(
         "mLSTM",
@@ -215,10 +231,10 @@ LAYERS = (
         "$e^{i}$",
         False,
         "scalar",
-        "$\\max(\\lvert q^\\top m \\rvert, 1)$",
-        "a short convolution before it, in the original",
         ("thm-writes", "prop-normaliser"),
         "Gates read the token; with its divisor it is no weighted step.",
+        over="$\\max(\\lvert q^\\top m \\rvert, 1)$",
+        shift="a short convolution before it, in the original",
     ),
     Layer(
         "DeltaNet",
@@ -230,10 +246,9 @@ LAYERS = (
         "$\\beta$",
         True,
         "none",
-        "",
-        "a short convolution before it, in the later work",
         ("thm-delta-risk", "thm-delta-unit", "thm-delta-order"),
         "Steps read the token; keys are not linear in it.",
+        shift="a short convolution before it, in the later work",
     ),
     Layer(
         "Gated DeltaNet",
@@ -245,10 +260,9 @@ LAYERS = (
         "$\\beta$",
         True,
         "scalar",
-        "",
-        "a short convolution before it",
         ("thm-delta-risk", "thm-delta-unit", "thm-delta-switch"),
         "Gates and steps read the token.",
+        shift="a short convolution before it",
     ),
     Layer(
         "KDA",
@@ -260,10 +274,9 @@ LAYERS = (
         "$\\beta$",
         True,
         "key",
-        "",
-        "a short convolution before it",
         ("thm-delta-risk",),
-        "Gates and steps read the token; the theorem has one decay for all channels.",
+        "Gates and steps read the token; decays differ by channel.",
+        shift="a short convolution before it",
     ),
     Layer(
         "RWKV-7",
@@ -275,9 +288,8 @@ LAYERS = (
         "in its key, part of it tied to what is erased",
         True,
         "key",
-        "",
-        "inputs mix with the token before; outputs have a bonus of the token, outside the recurrence",
         (),
-        "Three vectors: read, erase, write.",
+        "Gates and steps read the token; three vectors: read, erase, write.",
+        shift="inputs mix with the token before; outputs have a bonus of the token, outside the recurrence",
     ),
 )

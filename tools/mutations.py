@@ -356,7 +356,7 @@ MUTATIONS = [
     Mutation("RetNet's slowest head", "architectures.py", "2 ** (-5 - torch.arange", "2 ** (-4 - torch.arange"),
     Mutation("the tie of HGRN-2", "architectures.py", "gla(q, 1 - f, v, f,", "gla(q, 1 - 0.9 * f, v, f,"),
     Mutation("the tie of Mamba", "architectures.py", "(dt * u)[..., None], gates", "u[..., None], gates"),
-    Mutation("the tie of Mamba-2", "architectures.py", "dt[..., None] * x, _exp", "x, _exp"),
+    Mutation("the tie of Mamba-2", "architectures.py", "dt[..., None] * x, _forms.exp", "x, _forms.exp"),
     Mutation(
         "the floor of mLSTM's normaliser",
         "architectures.py",
@@ -364,10 +364,17 @@ MUTATIONS = [
         "torch.maximum(total.abs(), (-2 * m)",
     ),
     Mutation("RWKV-4's bonus", "architectures.py", "own = u[:, None] + k", "own = 0 * u[:, None] + k"),
-    Mutation("RWKV reads before it writes", "architectures.py", "pad(gates, (0, 0, 1, 0))[..., :-1, :]", "gates"),
+    Mutation("RWKV reads before it writes", "_forms.py", "pad(gates, (0, 0, 1, 0))[..., :-1, :]", "gates"),
     Mutation("what KDA erases", "architectures.py", "g, step * g * k, k))", "g, step * k, k))"),
     Mutation("what RWKV-7 erases", "architectures.py", "kk, a * kk)", "a * kk, kk)"),
     Mutation("H3's filter", "architectures.py", "taps = shift.flip(-1)", "taps = shift"),
+    Mutation(
+        "RWKV-5's constant gates", "architectures.py", "w.expand_as(k), u, scale", "w.flip(0).expand_as(k), u, scale"
+    ),
+    Mutation("how S4D turns", "architectures.py", "step.imag[:, None] *", "-step.imag[:, None] *"),
+    Mutation("what S4D writes", "architectures.py", "2 * torch.expm1(step) / A", "2 * torch.expm1(step) / A.abs()"),
+    Mutation("an exponential forget gate", "architectures.py", "log_g = f if", "log_g = f - 1 if"),
+    Mutation("steps that go back", "_forms.py", "amin().item() < 0)", "amin().item() < -9)"),
     Mutation("the tie of the RG-LRU", "architectures.py", "torch.expm1(2 * log_g", "torch.expm1(log_g"),
     Mutation("whose weights may fall", "catalogue.py", 'self.writes != "whole"', 'self.writes != "tied to the gate"'),
     Mutation(

@@ -32,7 +32,7 @@ from glalib import (
     wpgd_step,
     zoo,
 )
-from glalib.architectures import gated_deltanet, mamba2, retnet, rwkv7
+from glalib.architectures import gated_deltanet, mamba2, mlstm, retnet, rwkv7, s4d
 from glalib.baselines import bayes, bayes_risk, least_squares, ridge
 from glalib.catalogue import LAYERS, Layer
 from glalib.comparison import Compared, Comparison
@@ -103,6 +103,8 @@ assert_type(retnet(heads, heads, heads, decay=torch.ones(2), scale=1.0), Tensor)
 assert_type(mamba2(heads, row, -torch.ones(2), heads, heads, D=None), Tensor)
 assert_type(gated_deltanet(heads, heads, heads, beta=row, log_g=-row), Tensor)
 assert_type(rwkv7(heads, -heads, heads, heads, kk=heads, a=heads), Tensor)
+assert_type(mlstm(heads, heads, heads, heads[..., 0], heads[..., 0], exponential=True), Tensor)
+assert_type(s4d(heads[..., 0], torch.ones(5), -k, k, torch.ones(5, 3, 2), D=None), Tensor)
 assert_type(LAYERS[0], Layer)
 assert_type(LAYERS[0].may_fall, bool)
 erases = DeltaRule(tokens.width(dist), beta="context", alpha=0.9, context_width=5, most=2, normalised=True)

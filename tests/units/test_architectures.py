@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from libraries import in_fla, needs_fla, transformers
-from scipy.signal import lfilter
+from scipy.signal import cont2discrete, lfilter
 
 from glalib import architectures as forms
 from glalib import gated_delta_rule, gla
@@ -86,10 +86,11 @@ def mamba2(x, dt, A, B, C, D, wrong=""):
     return torch.stack(y, 1)
 
 
-def mlstm(q, k, v, i, f, wrong=""):
+def mlstm(q, k, v, i, f, exponential=False, wrong=""):
     S, n, h = 0, 0, []
     for q_t, k_t, v_t, i_t, f_t in steps(q, k, v, i, f, axis=2):
         write, g = (1 if wrong == "no input gate" else i_t.exp()[..., None]), f_t.sigmoid()[..., None]
+        g = f_t.exp()[..., None] if exponential else g
         S, n = g[..., None] * S + outer(write * v_t, k_t), g * n + write * k_t
         q_t = K**-0.5 * q_t
         total = (q_t * n).sum(-1, keepdim=True)
@@ -108,6 +109,10 @@ def rwkv4(w, u, k, v, wrong=""):
         if wrong != "reads after the write":
             above, below = g * above + k_t.exp() * v_t, g * below + k_t.exp()
     return torch.stack(o, 1)
+
+
+def rwkv5(r, k, v, w, u, wrong=""):
+    return rwkv6(r, k, v, (w.flip(0) if wrong == "heads exchanged" else w).expand_as(k), u, wrong)
 
 
 def rwkv6(r, k, v, w, u, wrong=""):
@@ -155,6 +160,18 @@ def by_powers(taps, x, pole):
     else:
         weights = taps * pole ** ages.clamp(min=0)
     return x @ (weights * (ages >= 0)).T
+
+
+def s4d(u, dt, A_real, A_imag, C, D, wrong=""):
+    """In complex numbers, each state by itself."""
+    A, S, y = torch.complex(A_real, 0 * A_imag if wrong == "nothing turns" else A_imag), 0, []
+    kept = (dt[:, None] * A).exp()
+    write = dt[:, None] if wrong == "a step of Euler's" else (kept - 1) / A
+    C = torch.complex(C[..., 0], -C[..., 1] if wrong == "conjugates" else C[..., 1])
+    for (u_t,) in steps(u, axis=2):
+        S = kept * S + write * u_t[..., None]
+        y.append(2 * (C * S).sum(-1).real + (0 if wrong == "no skip" else D * u_t))
+    return torch.stack(y, 2)
 
 
 def rg_lru(x, r, i, Lambda, wrong=""):
@@ -232,6 +249,7 @@ def tensors(name):
             "f": normal(B, H, T, seed=7) + 1,
         },
         "rwkv4": lambda: {"w": normal(E, seed=8) - 1, "u": normal(E, seed=9), "k": x, "v": y},
+        "rwkv5": lambda: {"r": q, "k": k, "v": v, "w": g[0, 0].log(), "u": normal(H, K, seed=8)},
         "rwkv6": lambda: {"r": q, "k": k, "v": v, "w": g.log(), "u": normal(H, K, seed=8)},
         "rwkv7": lambda: {
             "r": q,
@@ -251,6 +269,14 @@ def tensors(name):
             "C": normal(E, N, seed=8),
             "D": normal(E, seed=9),
         },
+        "s4d": lambda: {
+            "u": x.mT,
+            "dt": 0.1 + unit(E, seed=6),
+            "A_real": -channel,
+            "A_imag": 3 * normal(E, N, seed=7),
+            "C": normal(E, N, 2, seed=8),
+            "D": normal(E, seed=9),
+        },
         "rg_lru": lambda: {
             "x": x,
             "r": 0.05 + 0.9 * unit(B, T, E, seed=6),
@@ -267,8 +293,8 @@ OPTIONS = {"linear_attention": {"normalise": True}}
 LOOPS = {
     f.__name__: f
     for f in (
-        *(linear_attention, retnet, gated_linear_attention, hgrn2, mamba, mamba2, mlstm, rwkv4, rwkv6, rwkv7, h3),
-        *(rg_lru, deltanet, gated_deltanet, kda),
+        *(linear_attention, retnet, gated_linear_attention, hgrn2, mamba, mamba2, mlstm, rwkv4, rwkv5, rwkv6, rwkv7),
+        *(h3, s4d, rg_lru, deltanet, gated_deltanet, kda),
     )
 }
 WRONG = [
@@ -290,6 +316,8 @@ WRONG = [
     ("mlstm", "no floor"),
     ("rwkv4", "reads after the write"),
     ("rwkv4", "no bonus"),
+    ("rwkv5", "heads exchanged"),
+    ("rwkv5", "forgets before it reads"),
     ("rwkv6", "forgets before it reads"),
     ("rwkv6", "no bonus"),
     ("rwkv7", "the two vectors exchanged"),
@@ -297,6 +325,10 @@ WRONG = [
     ("h3", "the filter turned"),
     ("h3", "no shift"),
     ("h3", "no skip"),
+    ("s4d", "nothing turns"),
+    ("s4d", "a step of Euler's"),
+    ("s4d", "conjugates"),
+    ("s4d", "no skip"),
     ("rg_lru", "coupled as in a GRU"),
     ("rg_lru", "a root at the first token"),
     ("deltanet", "nothing erased"),
@@ -339,6 +371,76 @@ def test_it_is_its_own_equations(name):
 def test_what_is_easy_to_get_wrong_differs_by_far(name, wrong):
     found = getattr(forms, name)(**tensors(name), **OPTIONS.get(name, {}))
     assert distance([found], [LOOPS[name](**tensors(name), wrong=wrong)]) > 1e-3
+
+
+def test_a_state_space_that_turns_is_the_filters_of_scipy():
+    """The discretisation and the recurrence, each channel by itself; and one that does not turn is that of H3."""
+    own = tensors("s4d")
+    dt, A, C = own["dt"], torch.complex(own["A_real"], own["A_imag"]), torch.view_as_complex(own["C"])
+    for e in range(E):
+        rows = (np.diag(A[e].numpy()), np.ones((N, 1)), np.eye(N), np.zeros((N, 1)))
+        kept, write, *_ = cont2discrete(rows, dt[e].item(), "zoh")
+        poles = zip(np.diag(kept), write[:, 0] * C[e].numpy(), strict=True)
+        wanted = sum(2 * lfilter([b], [1, -a], own["u"][:, e].numpy()).real for a, b in poles)
+        found = forms.s4d(**{**own, "D": 0 * own["D"]})[:, e].numpy()
+        assert np.allclose(found, wanted, rtol=1e-10, atol=1e-10)
+    still = {**own, "A_imag": 0 * own["A_imag"], "C": own["C"] * torch.tensor([1.0, 0.0])}
+    kept = (dt[:, None] * own["A_real"]).exp()
+    space = {"A": kept, "B": (kept - 1) / own["A_real"], "C": 2 * own["C"][..., 0], "D": own["D"]}
+    u, one = own["u"].mT, torch.ones(B, T, E, dtype=F64)
+    h3 = forms.h3(one, one, u, torch.ones(E, 1, dtype=F64), **space)
+    torch.testing.assert_close(forms.s4d(**still).mT, h3, rtol=1e-12, atol=1e-12)
+
+
+def test_sixteen_bits_turn_no_less():
+    """Angles are not rounded to 16 bits: late outputs are as near as early ones, to some roundings of 4e-3."""
+    u, slow = normal(1, 1, 300, seed=1), {"dt": (1,), "A_real": (1, 1), "A_imag": (1, 1), "C": (1, 1, 2)}
+    own = {"u": u, **{name: torch.ones(shape, dtype=F64) for name, shape in slow.items()}}
+    own |= {"A_real": -0.25 * own["A_real"], "A_imag": 1.5 * own["A_imag"]}  # exact in 16 bits, as is 1
+    own["u"] = own["u"].bfloat16().double()
+    wanted = forms.s4d(**own)
+    found = forms.s4d(**{name: x.bfloat16() for name, x in own.items()})
+    assert found.dtype == torch.bfloat16
+    assert ((found - wanted).abs()[..., 200:].max() / wanted.abs().max()).item() < 0.05
+
+
+def test_a_forget_gate_that_is_an_exponential():
+    """exp(f), above one or below, in outputs and gradients; and where nothing else would be in range."""
+    own = tensors("mlstm")
+    found = everything(forms.mlstm, own, exponential=True)
+    assert distance(found, everything(mlstm, own, exponential=True)) < 1e-10
+    assert (own["f"] > 0).any() and (own["f"] < 0).any()
+    assert distance([forms.mlstm(**own)], [found[0]]) > 1e-2
+    shrinks = {**own, "f": own["f"] - 3}
+    wanted = forms.mlstm(**{**shrinks, "f": torch.logit(shrinks["f"].clamp(max=-1e-3).exp())})
+    found = forms.mlstm(**{**shrinks, "f": shrinks["f"].clamp(max=-1e-3)}, exponential=True)
+    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+    assert forms.mlstm(**{**own, "f": own["f"] + 500}, exponential=True).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["deltanet", "gated_deltanet", "kda"])
+def test_steps_up_to_two(name):
+    """They turn what is held along a key over, where keys have length one."""
+    own = tensors(name)
+    own = {**own, "k": torch.nn.functional.normalize(own["k"], dim=-1), "beta": 2 * unit(B, T, H, seed=2)}
+    assert own["beta"].max() > 1.5
+    assert distance(everything(getattr(forms, name), own), everything(LOOPS[name], own)) < 1e-10
+
+
+def test_several_steps_a_token():
+    """DeltaProduct: I - beta k k^T, one after the other, and a gate at the first; each token stands twice in a row."""
+    S, o = torch.zeros(B, H, V, K, dtype=F64), []
+    k, v, beta = normal(2, B, T, H, K), normal(2, B, T, H, V, seed=1), 2 * unit(2, B, T, H, seed=2)
+    q, g = normal(B, T, H, K, seed=3), 0.05 + 0.9 * unit(B, T, H, seed=4)
+    for t in range(T):
+        S = g[:, t, :, None, None] * S
+        for j in range(2):
+            b, k_t = beta[j, :, t, :, None, None], k[j, :, t]
+            S = S @ (torch.eye(K, dtype=F64) - b * outer(k_t, k_t)) + b * outer(v[j, :, t], k_t)
+        o.append(read(S, q[:, t]) * K**-0.5)
+    twice = {"k": k, "v": v, "beta": beta, "q": torch.stack([q, q]), "log_g": torch.stack([g, g**0]).log()}
+    found = forms.gated_deltanet(**{name: x.movedim(0, 2).flatten(1, 2) for name, x in twice.items()})[:, 1::2]
+    torch.testing.assert_close(found, torch.stack(o, 1), rtol=1e-10, atol=1e-10)
 
 
 def test_the_general_rule_holds_its_neighbours():
@@ -414,6 +516,12 @@ def test_a_decay_of_ones_own_and_heads_that_share():
         ("gated_linear_attention", {"log_g": unit(B, T, H, K)}, ValueError, "log_g must be a logarithm of gates"),
         ("hgrn2", {"f": normal(B, T, H, K)}, ValueError, r"f must be in \[0, 1\]"),
         ("mamba", {"A": unit(E, N)}, ValueError, "dt A must be a logarithm of gates"),
+        ("mamba", {"A": unit(E, N), "dt": -unit(B, E, T)}, ValueError, "dt must be steps, at least 0; got values down"),
+        ("mamba2", {"A": unit(H), "dt": -unit(B, T, H)}, ValueError, "dt must be steps, at least 0; got values down"),
+        ("s4d", {"dt": -unit(E)}, ValueError, "dt must be steps, at least 0; got values down"),
+        ("s4d", {"A_real": torch.zeros(E, N, dtype=F64)}, ValueError, "A_real must be below 0; got values up to 0"),
+        ("s4d", {"C": normal(E, N, 3)}, ValueError, r"C must be of shape \(E, N, 2\) with E = 4, N = 3; got"),
+        ("mlstm", {"exponential": 2}, ValueError, "exponential must be one of"),
         ("mamba2", {name: normal(B, T, 3, K) for name in "BC"}, ValueError, "B must be of a number of groups that"),
         ("mamba2", {"D": normal(H + 1)}, ValueError, "D must be of shape"),
         ("rwkv7", {"a": normal(B, T, H)}, ValueError, r"a must be of shape \(B, T, H, K\)"),
@@ -469,6 +577,11 @@ def mamba2(x, dt, A, B, C, D):
     return f(q, k, dt[..., None] * x, dt * A, scale=1.0)[0] + D[:, None] * x
 
 
+def rwkv6(r, k, v, w, u):
+    f = load("rwkv6/recurrent_naive").naive_recurrent_rwkv6
+    return first(f(*map(first, (r, k, v, w)), u, scale=1.0)[0])
+
+
 gated = load("gated_delta_rule/naive")
 FORMS = {
     "linear_attention": lambda **x: load("linear_attn/naive").naive_recurrent_linear_attn(**x, normalize=True)[0],
@@ -476,9 +589,8 @@ FORMS = {
     "gated_linear_attention": lambda q, k, v, log_g: load("gla/naive").naive_recurrent_gla(q, k, v, log_g)[0],
     "hgrn2": lambda q, f, v: load("gla/naive").naive_recurrent_gla(q * q.shape[-1] ** 0.5, 1 - f, v, f.log())[0],
     "mamba2": mamba2,
-    "rwkv6": lambda r, k, v, w, u: first(
-        load("rwkv6/recurrent_naive").naive_recurrent_rwkv6(*map(first, (r, k, v, w)), u, scale=1.0)[0]
-    ),
+    "rwkv5": lambda r, k, v, w, u: rwkv6(r, k, v, w.expand_as(k), u),
+    "rwkv6": rwkv6,
     "rwkv7": dplr,
     "rg_lru": lru,
     "deltanet": lambda q, k, v, beta: first(
@@ -511,7 +623,7 @@ def agrees(found, name, tolerance, **options):
 def test_flash_linear_attention_agrees(tmp_path):
     """Its reference files, on the same numbers, in outputs and in gradients to all own tensors."""
     found = in_fla(FLA, {name: rounded(name) for name in LOOPS}, tmp_path)
-    assert len(found) == 11
+    assert len(found) == 12
     for name, theirs in found.items():
         agrees(theirs, name, SINGLE, **OPTIONS.get(name, {}))
 
