@@ -89,6 +89,7 @@ FIRST = {
     "reproduce/crossing.py": ["text"],
     "reproduce/text.py": ["text"],
     "risk.py": ["risk", "precision", "landscape"],
+    "readers.py": ["compare"],
     "side_by_side.py": ["compare"],
     "simulate.py": ["simulate"],
     "spectra.py": ["precision", "risk"],
