@@ -56,9 +56,9 @@ def compare(
     - layers: a dict from names to layers, or one layer, which is then called "layer". A layer is what `simulate_risk`
       takes: a torch module from tokens to predictions (batch,), a `WPGD` record or a pair (P, omega), or a callable on
       prompts; or a module from tokens (batch, T, D) to the same shape, whose prediction is column d at the last token,
-      where labels stand in a `Layout`; tokens that have them elsewhere are refused. A module gets tokens in its own precision, on its own device, and is asked in evaluation mode,
-      without dropout; its mode is put back. `InContext` makes a predictor of
-      layers of another width.
+      where labels stand in a `Layout`; tokens that have them elsewhere are refused. A module gets tokens in its own
+      precision, on its own device, and is asked in evaluation mode, without dropout; its mode is put back. `InContext`
+      makes a predictor of layers of another width.
     - dist: a `PromptDistribution`, or another `Sampler`.
     - tokens: how prompts become tokens: a `Layout` or another callable, for all modules; or a dict from names of layers
       to such. Layout() if None. Only modules get tokens.
@@ -143,14 +143,15 @@ class _Risks:
     """Squared errors (draws, m + o) of m layers and o optima, less what the known risks of the optima tell of luck.
 
     An optimum whose risk L is known has the error e - L that is the prompts' alone. The least-squares combination of
-    such errors is taken off every column: its mean is zero, whatever the coefficients. They are fitted to these very
-    prompts, which makes residuals too small where luck was large. So a standard error is made of the residual that
-    each prompt has where it is left out of the fit, its residual over 1 - h, h its leverage.
+    such errors is taken off every column: its mean is zero, whatever the coefficients. But they are fitted to these
+    very prompts, and most of all to those with much luck, where residuals are then too small. So standard errors are of
+    the jackknife: how far the corrected mean moves as each prompt in its turn is left out, coefficients and all. For a
+    prompt with the residual e, the leverage h and the weight w in that mean it is w e / (1 - h).
     """
 
     def __init__(self, losses: Array, formulas: dict[str, Optimum], corrected: bool) -> None:
         o, draws = len(formulas), len(losses)
-        self.each, self.left_out = losses, np.full((draws, 1), 1 - 1 / draws)
+        self.each, self.moves = losses, np.full(draws, 1 / (draws - 1))
         self.shares, self.errors = np.zeros((o, losses.shape[1])), np.zeros(o)
         if corrected and o:
             luck = losses[:, -o:] - [optimum.risk for optimum in formulas.values()]
@@ -160,16 +161,15 @@ class _Risks:
             U, V = U[:, kept], V[kept] / S[kept, None]
             self.shares = V.T @ (U.T @ (losses - losses.mean(0)))
             self.each = losses - luck @ self.shares
-            self.left_out = self.left_out - np.sum(U**2, 1, keepdims=True)
+            self.moves = (1 / draws - U @ (V @ luck.mean(0))) / (1 - 1 / draws - np.sum(U**2, 1))
 
     def of(self, j: int, less: int | None = None) -> tuple[float, float]:
         """The mean of column j, or of its difference to another, and the standard error."""
         each, shares = self.each[:, j], self.shares[:, j]
         if less is not None:
             each, shares = each - self.each[:, less], shares - self.shares[:, less]
-        residuals = (each - each.mean()) / self.left_out[:, 0]
-        variance = np.sum(residuals**2) / len(each) ** 2
-        return float(each.mean()), float(np.sqrt(variance + np.sum((shares * self.errors) ** 2)))
+        moved = self.moves * (each - each.mean())
+        return float(each.mean()), float(np.sqrt(np.sum(moved**2) + np.sum((shares * self.errors) ** 2)))
 
 
 def _law(dist: Any, twin: Any) -> PromptDistribution | None:
