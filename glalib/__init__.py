@@ -32,6 +32,7 @@ The rooms, in the order in which data flows through them:
     simulate    Monte Carlo: the twin of every closed form
     probe       inside a model: `effective_weights`, the weighted step that its predictions are nearest to
     in_context  a predictor on prompts from any layer that maps a sequence of vectors to one
+    readers     layers of any make as callables from prompts to predictions
     side_by_side    `compare`: layers of any make, and the optima of theory, on the same prompts
     comparison  what `compare` finds, as a table and a picture
     token_free  exact draws of a layer's error without drawing tokens

@@ -193,7 +193,10 @@ def dtype(name: str, value: Any) -> None:
 def generator(value: object) -> None:
     import torch
 
-    instance("generator", value, (torch.Generator, type(None)), "a torch.Generator or None")
+    if not isinstance(value, (torch.Generator, type(None))):
+        kind = type(value)  # numpy's has the same name
+        given = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+        raise TypeError(f"generator must be a torch.Generator or None; got {given}")
 
 
 def unit_interval(name: str, value: Any, most: float = 1.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from ._records import grid, plain
 from .probe import EffectiveWeights
 
 Measured = tuple[float, float]  # a number and its standard error
+SURE = 5  # standard errors below Bayes are no luck
+ROUNDING = 1e-8  # of the risk of predicting zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,8 @@ class Compared:
     weights are the effective weights, scaled to those of the optimum that they are nearest to, `nearest`; distances,
     by the name of an optimum, |omega / |omega| - omega' / |omega'||, from 0 to sqrt(2): the sign of omega is free.
     noise is about what sampling errors alone would make of a distance. None, and no distances, where no weights were
-    estimated.
+    estimated. no_weights is the reason why there are no weights to speak of, where there is one: the predictions are
+    all the same, or no step explains them, or sampling errors are as large as the weights. Then there are no distances.
     """
 
     risk: float
@@ -50,6 +54,7 @@ class Compared:
     distances: dict[str, float]
     nearest: str | None
     noise: float | None
+    no_weights: str | None = None
 
     @classmethod
     def of(
@@ -58,11 +63,17 @@ class Compared:
         gaps: dict[str, Measured],
         weights: EffectiveWeights | None,
         optima: dict[str, Optimum],
+        reason: str | None = None,
     ) -> Compared:
-        """With distances to the optima, and the weights scaled to the nearest."""
+        """With distances to the optima, and the weights scaled to the nearest; or the reason why there are none."""
         if weights is None:
-            return cls(*risk, gaps, None, {}, None, None)
+            return cls(*risk, gaps, None, {}, None, None, reason)
         noise = float(np.linalg.norm(weights.omega_stderr) / np.linalg.norm(weights.omega))
+        if weights.explained < 2 * weights.explained_stderr:
+            share = _with_error(weights.explained, weights.explained_stderr)
+            return cls(*risk, gaps, weights, {}, None, noise, f"a weighted step explains {share} of its predictions")
+        if noise >= 1:
+            return cls(*risk, gaps, weights, {}, None, noise, f"sampling alone would put them off by {noise:.2g}")
         ideals = {name: optimum.omega for name, optimum in optima.items() if optimum.omega is not None}
         distances = {name: _distance(weights.omega, omega) for name, omega in ideals.items()}
         nearest = min(distances, key=lambda name: distances[name], default=None)
@@ -84,7 +95,8 @@ class Comparison:
 
     layers and optima, by name; dist, the words for the distribution of the prompts; zero, the risk of predicting zero;
     draws, the number of prompts; exact, whether the optima's risks are those of their formulas on these prompts, which
-    on a sampler of one's own nobody knows.
+    on a sampler of one's own nobody knows; repeats, whether the sampler draws the same prompts from the same state of
+    its generator. `notes` says in words what the numbers alone do not.
 
     It shows itself as a table with a column for each layer, and `plot` makes a picture of it.
     """
@@ -95,11 +107,34 @@ class Comparison:
     zero: float
     draws: int
     exact: bool
+    repeats: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""
         layers = {name: layer.to_dict() for name, layer in self.layers.items()}
-        return plain(self) | {"layers": layers, "optima": {name: o.to_dict() for name, o in self.optima.items()}}
+        optima = {name: optimum.to_dict() for name, optimum in self.optima.items()}
+        return plain(self) | {"layers": layers, "optima": optima, "notes": self.notes}
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know before believing the table: layers below Bayes, those without weights, a careless sampler."""
+        found = []
+        for name, layer in self.layers.items():
+            gap, stderr = layer.gaps.get("Bayes", (0.0, 0.0))
+            if gap < -max(SURE * stderr, ROUNDING * self.zero):
+                doubt = "do its tokens tell the query's label?"
+                doubt += "" if self.exact else " or are these no prompts of the twin?"
+                found.append(
+                    f"{name!r} is below Bayes, as nothing can be, by more than {SURE} standard errors: {doubt}"
+                )
+            if layer.no_weights is not None:
+                found.append(f"no weights of {name!r}: {layer.no_weights}")
+        if not self.repeats:
+            found.append(
+                "the sampler draws other prompts from the same state of its generator: risks are of the same prompts, "
+                "but the weights of each layer of its own, and the next record will be another"
+            )
+        return found
 
     def rows(self) -> list[list[str]]:
         """The table as words, row by row, the names of its columns first."""
@@ -116,7 +151,7 @@ class Comparison:
         probed = [c.weights for c in each]
         shares = ("none" if w is None else _with_error(w.explained, w.explained_stderr) for w in probed)
         found.append(["explained by a weighted step", *blank, *shares])
-        for name in next(c.distances for c in each if c.weights is not None):
+        for name in next((c.distances for c in each if c.distances), {}):
             apart = (f"{c.distances[name]:.3f}" if c.distances else "none" for c in each)
             found.append([f"weights off {name}", *blank, *apart])
         by_chance = ("none" if c.noise is None else f"{c.noise:.3f}" for c in each)
@@ -141,11 +176,11 @@ class Comparison:
             row[0].ljust(widths[0]) + "".join("  " + v.rjust(w) for v, w in zip(row[1:], widths[1:], strict=True))
             for row in rows
         )
-        return "\n".join([self._title(), *(line.rstrip() for line in lines)])
+        return "\n".join([self._title(), *(line.rstrip() for line in lines), *self.notes])
 
     def _repr_html_(self) -> str:
         head, *body = self.rows()
-        return grid(self._title(), head, body)
+        return grid(self._title(), head, body) + "".join(f"<p>{escape(note)}</p>" for note in self.notes)
 
     def plot(self) -> Any:
         """A figure of matplotlib's: left, all risks over that of predicting zero; right, weights against position.
@@ -181,7 +216,7 @@ class Comparison:
 
 def _with_error(value: float, stderr: float, form: str = ".3f", scale: float = 1.0) -> str:
     """A number, and its standard error unless that is rounding at this scale."""
-    return f"{value:{form}}" + (f" +- {stderr:.1g}" if stderr > 1e-8 * scale else "")
+    return f"{value:{form}}" + (f" +- {stderr:.1g}" if stderr > ROUNDING * scale else "")
 
 
 def _distance(omega: Array, other: Array) -> float:
@@ -212,7 +247,7 @@ def _plot_weights(ax: Any, found: Comparison) -> None:
         if optimum.omega is not None:
             ax.plot(np.arange(1, 1 + len(optimum.omega)), optimum.omega, label=name, **_style(name))
     for k, (name, layer) in enumerate(found.layers.items()):
-        if layer.weights is not None:
+        if layer.weights is not None and layer.no_weights is None:
             omega, error = layer.weights.omega, 2 * layer.weights.omega_stderr
             places = np.arange(1, 1 + len(omega))
             ax.errorbar(places, omega, yerr=error, fmt="none", ecolor=_mark(k)["color"], zorder=3)

@@ -89,7 +89,12 @@ class InContext(nn.Module):
 
     def _mixed(self, mixer: nn.Module, stream: Tensor) -> Tensor:
         """What a mixer makes of h (B, T, width), of the same shape, or a complaint."""
-        what, out = "what the mixer returns", mixer(stream)
+        what = "what the mixer returns"
+        try:
+            out = mixer(stream)
+        except Exception as error:
+            error.add_note(f"the mixer was called on h of shape {tuple(stream.shape)}: is `width` what it takes?")
+            raise
         if isinstance(out, (tuple, list)):
             kind = f"{type(out).__name__} of {len(out)}"
             raise TypeError(f"{what} must be its tensor alone, so wrap a layer that returns more; got a {kind}")

@@ -5,7 +5,6 @@ All predictors meet the same prompts, so that a difference is known better than 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,12 +21,11 @@ from .comparison import Compared, Comparison, Optimum
 from .delta_model import DeltaRule
 from .delta_rule import optimal_delta_rule
 from .distribution import PromptDistribution
-from .in_context import read_label
 from .layout import Layout
 from .optima import Weights, optimal_wpgd
 from .probe import effective_weights
 from .prompts import Prompts, Sampler
-from .risk import WPGD
+from .readers import check_alone, named, readers_of
 from .simulate import Predictor, as_predictor, check_sampler, chosen_batch, draw, of_queries
 
 Best = Literal["linear attention", "constant gate", "scalar gate", "best weights", "delta rule", "Bayes"]
@@ -38,7 +36,8 @@ CLASSES: dict[str, Weights] = {
     "scalar gate": "monotone",
     "best weights": "free",
 }
-FEWEST = 1000  # draws: with fewer the coefficients of control variates fit luck, and errors come out too small
+FEWEST = 1000  # draws: squared errors have heavy tails, and with fewer their errors are of little use
+ROUNDING = 1e-12  # of the size of the squared errors: luck below it is none
 MOST_AT_ONCE = 1024  # prompts: a layer of unknown make may hold T x T numbers of each
 
 
@@ -56,22 +55,22 @@ def compare(
 
     - layers: a dict from names to layers, or one layer, which is then called "layer". A layer is what `simulate_risk`
       takes: a torch module from tokens to predictions (batch,), a `WPGD` record or a pair (P, omega), or a callable on
-      prompts; or a module from tokens (batch, T, D) to the same shape, whose prediction is the label's coordinate at
-      the last token. A module gets tokens in its own precision, on its own device, and is asked in evaluation mode,
-      without dropout; its mode is put back. `InContext` makes a predictor of
-      layers of another width.
+      prompts; or a module from tokens (batch, T, D) to the same shape, whose prediction is column d at the last token,
+      where labels stand in a `Layout`; tokens that have them elsewhere are refused. A module gets tokens in its own
+      precision, on its own device, and is asked in evaluation mode, without dropout; its mode is put back. `InContext`
+      makes a predictor of layers of another width.
     - dist: a `PromptDistribution`, or another `Sampler`.
     - tokens: how prompts become tokens: a `Layout` or another callable, for all modules; or a dict from names of layers
-      to such. Layout() if None.
+      to such. Layout() if None. Only modules get tokens.
     - draws: prompts, at least 1000; for the effective weights, at least 2 (n + d^2).
     - generator: torch.Generator; the same state gives the same record. None: torch's own.
     - twin: where `dist` is a sampler of one's own, the `PromptDistribution` that supplies the theory, of the same n and
-      d. Without it layers are only simulated.
+      d. Without it layers are only simulated, and there are no optima.
     - optima: which to compare with. "linear attention", "constant gate", "scalar gate" (weights that never fall from
       task to task) and "best weights" are those of `optimal_wpgd`; "delta rule" that of `optimal_delta_rule`, one step
       per task, with features for keys; "Bayes" that of `bayes`, which no predictor beats.
-    - weights: whether to estimate the `effective_weights` of each layer, most of the time where d is large. A layer
-      whose predictions are all the same has none.
+    - weights: whether to estimate the `effective_weights` of each layer, often most of the time and of the memory. They
+      come from further prompts, the same for every layer. Where a layer has none the record says why.
 
     On a `PromptDistribution` the risks of the optima are known. What the prompts make of them corrects the risks of the
     layers (control variates, by least squares), so that a layer near an optimum has a small standard error. On prompts
@@ -86,9 +85,12 @@ def compare(
         raise _check.fail("draws", f"at least {FEWEST}", draws)
     _check.generator(generator)
     weights, law = _check.flag("weights", weights), _law(dist, twin)
-    readers = _readers(layers, law, tokens)
-    modules = [layer for layer in _named(layers).values() if isinstance(layer, nn.Module)]
-    with _evaluating(modules):
+    if law is None and tuple(optima) not in (OPTIMA, ()):
+        raise _check.fail("optima", "left out where no `twin` supplies the theory", _check.short(optima))
+    each = named(layers, OPTIMA)
+    readers = readers_of(each, law, tokens)
+    modules = [layer for layer in each.values() if isinstance(layer, nn.Module)]
+    with torch.no_grad(), _evaluating(modules):
         return _compared(readers, dist, law, draws, generator, optima, weights)
 
 
@@ -113,12 +115,15 @@ def _compared(
     compared: dict[str, Compared] = {}
     for j, (name, read) in enumerate(readers.items()):
         gaps = {other: risks.of(j, m + k) for k, other in enumerate(formulas)}
-        drawn = torch.Generator().manual_seed(seeds[1])
-        probed = effective_weights(read, dist, draws, generator=drawn) if weights and np.ptp(f[:, j]) > 0 else None
-        compared[name] = Compared.of(risks.of(j), gaps, probed, formulas)
+        probed, same = None, np.ptp(f[:, j]) == 0
+        if weights and not same:
+            drawn = torch.Generator().manual_seed(seeds[1])
+            probed = effective_weights(read, dist, draws, batch=_at_once(dist), generator=drawn)
+        reason = "its predictions are all the same" if weights and same else None
+        compared[name] = Compared.of(risks.of(j), gaps, probed, formulas, reason)
     found = {name: replace(formulas[name], seen=risks.of(m + k)) for k, name in enumerate(formulas)}
     zero = law.M if exact and law else float(np.mean(y**2))
-    return Comparison(compared, found, repr(dist), zero, draws, exact)
+    return Comparison(compared, found, repr(dist), zero, draws, exact, exact or _repeats(dist))
 
 
 @contextmanager
@@ -138,26 +143,33 @@ class _Risks:
     """Squared errors (draws, m + o) of m layers and o optima, less what the known risks of the optima tell of luck.
 
     An optimum whose risk L is known has the error e - L that is the prompts' alone. The least-squares combination of
-    such errors is taken off every column: its mean is zero, whatever the coefficients.
+    such errors is taken off every column: its mean is zero, whatever the coefficients. But they are fitted to these
+    very prompts, and most of all to those with much luck, where residuals are then too small. So standard errors are of
+    the jackknife: how far the corrected mean moves as each prompt in its turn is left out, coefficients and all. For a
+    prompt with the residual e, the leverage h and the weight w in that mean it is w e / (1 - h).
     """
 
     def __init__(self, losses: Array, formulas: dict[str, Optimum], corrected: bool) -> None:
-        self.each, self.lost, o = losses, 1, len(formulas)
+        o, draws = len(formulas), len(losses)
+        self.each, self.moves = losses, np.full(draws, 1 / (draws - 1))
         self.shares, self.errors = np.zeros((o, losses.shape[1])), np.zeros(o)
         if corrected and o:
             luck = losses[:, -o:] - [optimum.risk for optimum in formulas.values()]
             self.errors = np.array([optimum.stderr for optimum in formulas.values()])
-            self.shares = np.linalg.lstsq(luck - luck.mean(0), losses - losses.mean(0), rcond=None)[0]
-            self.each, self.lost = losses - luck @ self.shares, 1 + o
+            U, S, V = np.linalg.svd(luck - luck.mean(0), full_matrices=False)
+            kept = S > ROUNDING * np.linalg.norm(losses)  # optima may be one and the same
+            U, V = U[:, kept], V[kept] / S[kept, None]
+            self.shares = V.T @ (U.T @ (losses - losses.mean(0)))
+            self.each = losses - luck @ self.shares
+            self.moves = (1 / draws - U @ (V @ luck.mean(0))) / (1 - 1 / draws - np.sum(U**2, 1))
 
     def of(self, j: int, less: int | None = None) -> tuple[float, float]:
         """The mean of column j, or of its difference to another, and the standard error."""
         each, shares = self.each[:, j], self.shares[:, j]
         if less is not None:
             each, shares = each - self.each[:, less], shares - self.shares[:, less]
-        draws = len(each)
-        variance = np.sum((each - each.mean()) ** 2) / (draws - self.lost) / draws
-        return float(each.mean()), float(np.sqrt(variance + np.sum((shares * self.errors) ** 2)))
+        moved = self.moves * (each - each.mean())
+        return float(each.mean()), float(np.sqrt(np.sum(moved**2) + np.sum((shares * self.errors) ** 2)))
 
 
 def _law(dist: Any, twin: Any) -> PromptDistribution | None:
@@ -169,49 +181,15 @@ def _law(dist: Any, twin: Any) -> PromptDistribution | None:
     return _check.instance("twin", twin, (PromptDistribution, type(None)), "a PromptDistribution or None")
 
 
-def _named(layers: Any) -> dict[Any, Any]:
-    return layers if isinstance(layers, dict) else {"layer": layers}
+def _at_once(dist: Sampler) -> int:
+    return min(chosen_batch(dist, 1), MOST_AT_ONCE)
 
 
-def _readers(layers: Any, law: PromptDistribution | None, tokens: Any) -> dict[str, Predictor]:
-    """By name, each layer as a callable from drawn prompts to predictions, or a complaint."""
-    named = _named(layers)
-    if not named:
-        raise _check.fail("layers", "a layer, or a dict with at least one", "an empty dict")
-    for name in named:
-        _check.instance("each name in layers", name, str, "a string")
-        if name in OPTIMA:
-            raise _check.fail("each name in layers", "none of an optimum's", repr(name))
-        if isinstance(tokens, dict) and name not in tokens:
-            raise _check.fail("tokens", "with an entry for every layer where it is a dict", f"none for {name!r}")
-    return {
-        name: _reader(name, layer, law, tokens[name] if isinstance(tokens, dict) else tokens)
-        for name, layer in named.items()
-    }
-
-
-def _reader(name: str, layer: Any, law: PromptDistribution | None, tokens: Any) -> Predictor:
-    """Any layer as a callable from drawn prompts to predictions."""
-    if isinstance(layer, nn.Module):
-        make = Layout() if tokens is None else tokens
-        if not callable(make):
-            raise TypeError(f"tokens must be a Layout, a callable on Prompts or None; got {type(make).__name__}")
-        weights = next((p for p in layer.parameters() if p.is_floating_point()), None)
-
-        def read(drawn: Any) -> Any:
-            Z = _check.tensor("what tokens returns", make(drawn), finite=False)
-            if weights is not None:
-                Z = Z.to(weights.device, weights.dtype)
-            return read_label(f"what layer {name!r} returns", layer(Z), Z, drawn.x.shape[-1])
-
-        return read
-    if isinstance(layer, (WPGD, tuple, list)) and law is not None:
-        return as_predictor(layer, law, 1, None, torch.float64)[0]
-    if callable(layer) and not isinstance(layer, type):
-        # A record, too, is called: nobody asks it for its blocks. A copy, as a callable may write to its prompts.
-        return lambda drawn: layer(copy.deepcopy(drawn))
-    expected = "a torch module, a WPGD record, a (P, omega) pair (with a PromptDistribution) or a callable on prompts"
-    raise TypeError(f"layer {name!r} must be {expected}; got {type(layer).__name__}")
+def _repeats(dist: Sampler) -> bool:
+    """Whether a sampler of one's own draws the same prompts from the same state of its generator."""
+    with torch.random.fork_rng(devices=[]):
+        one, two = (draw(dist, 2, torch.Generator().manual_seed(0), 1, torch.float64) for _ in range(2))
+    return all(torch.equal(getattr(one, part), getattr(two, part)) for part in ("x", "y", "x_query", "y_query"))
 
 
 def _optima(
@@ -256,26 +234,17 @@ def _predictions(
     """(draws, predictors) and the labels of the queries (draws,), or a complaint of predictions that are none."""
     parts, left = [], draws
     while left > 0:
-        drawn: Any = draw(dist, min(chosen_batch(dist, 1), MOST_AT_ONCE, left), generator, 1, torch.float64)
+        drawn: Any = draw(dist, min(_at_once(dist), left), generator, 1, torch.float64)
         as_of_law, columns = None if law is None else _as_of(law, drawn), [drawn.y_query[:, 0]]
         for what, predict, of_theory in predictors:
             value = _check.tensor(what, predict(as_of_law if of_theory else drawn))
             columns.append(of_queries(what, value, drawn.y_query)[:, 0])
             if left == draws and isinstance(drawn, Prompts) and not of_theory:
-                _check_alone(what, predict, drawn, columns[-1])
+                check_alone(what, predict, drawn, columns[-1])
         parts.append(np.stack([_check.array("predictions", column) for column in columns], 1))
         left -= len(drawn.y_query)
     y, *f = np.concatenate(parts).T
     return np.stack(f, 1), y
-
-
-def _check_alone(what: str, predict: Predictor, drawn: Prompts, together: torch.Tensor) -> None:
-    """Complain of predictions that are others where a prompt is alone."""
-    alone = predict(drawn[-1:]).reshape(-1).to(together)
-    # Rounding grows with the spread of predictions; a batch that is mixed moves them by about as much as they spread.
-    if abs(alone[0] - together[-1]) > 1e-2 * together.std():
-        expected = "the same for a prompt alone as in a batch (is the first axis taken for tokens? see batch_first)"
-        raise _check.fail(what, expected, f"{alone[0].item():.6g} alone, {together[-1].item():.6g} in its batch")
 
 
 def _as_of(law: Any, drawn: Any) -> Prompts:

@@ -66,6 +66,7 @@ FIRST = {
     "distribution.py": ["prompts", "risk", "simulate"],
     "prompts.py": ["prompts", "bad_inputs"],
     "progress.py": ["sweep", "training"],
+    "readers.py": ["compare"],
     "reproduce/real_layers.py": ["real_layers"],
     "reproduce/bar.py": ["sweep"],
     "reproduce/command.py": ["reproduce", "cli"],

@@ -191,6 +191,9 @@ MUTATIONS = [
     Mutation("what noise keeps from Bayes", "baselines.py", "s**2 / (s**2 + dist.sigma**2)", "s / (s + dist.sigma)"),
     Mutation("what a layer in context reads", "in_context.py", "written + out[:, -1]", "written + out[:, 0]"),
     Mutation("errors that prompts explain", "side_by_side.py", "losses - luck @ self.shares", "losses"),
+    Mutation("leverage in a standard error", "side_by_side.py", "- np.sum(U**2, 1))", "- 0 * np.sum(U**2, 1))"),
+    Mutation("the column of labels", "readers.py", "torch.isclose(Z[0, :, d]", "torch.isclose(Z[0, :, d - 1]"),
+    Mutation("what is below Bayes", "comparison.py", "gap < -max(SURE", "gap < max(SURE"),
     Mutation("the sign of a direction", "comparison.py", "np.linalg.norm(a + b)", "np.linalg.norm(a - b)"),
     Mutation(
         "the query's task for Bayes", "baselines.py", "np.linalg.pinv(F) @ dist.r", "np.linalg.pinv(F) @ (0.9 * dist.r)"

@@ -1,6 +1,7 @@
 """Layers beside the optima: `InContext`, `compare`, and the Bayes risk by drawn features."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -19,8 +20,9 @@ from glalib import (
     simulate_risk,
 )
 from glalib.baselines import bayes, bayes_risk, least_squares
+from glalib.comparison import Optimum
 from glalib.layout import DELIMITED
-from glalib.side_by_side import OPTIMA
+from glalib.side_by_side import MOST_AT_ONCE, OPTIMA, _Risks
 from glalib.training import Recipe, fit
 
 F64 = torch.float64
@@ -279,6 +281,163 @@ def test_standard_errors_are_honest():
         assert 0.5 < np.std(values, ddof=1) / np.mean(errors) < 2
 
 
+def heavy(draws, rng):
+    """Errors (draws, 3) of a layer of risk 0.6 and two optima of risks 1 and 1.5; its rest is wild where theirs are."""
+    a, b = rng.normal(size=(2, draws)) ** 2
+    return np.stack([0.3 * (a + b) + a * rng.normal(size=draws), a, a + b / 2], 1)
+
+
+KNOWN = {"one": Optimum(1.0, 0.0), "two": Optimum(1.5, 0.0)}
+
+
+def test_a_standard_error_is_that_of_the_jackknife():
+    """By brute force: the risk, known at luck zero, by a fit to all prompts but one."""
+    losses = heavy(40, np.random.default_rng(0))
+    A = np.column_stack([np.ones(40), losses[:, 1:] - [1.0, 1.5]])
+
+    def at_zero(kept):
+        return np.linalg.lstsq(A[kept], losses[kept, 0], rcond=None)[0][0]
+
+    whole = at_zero(np.arange(40) >= 0)
+    moved = [at_zero(np.arange(40) != i) - whole for i in range(40)]
+    # Float64 problems of 40 rows and numbers of size one.
+    assert _Risks(losses, KNOWN, corrected=True).of(0) == pytest.approx((whole, np.linalg.norm(moved)), rel=1e-9)
+    alone, error = _Risks(losses, KNOWN, corrected=False).of(0)
+    assert alone == pytest.approx(losses[:, 0].mean()) and error == pytest.approx(
+        losses[:, 0].std() / 39**0.5 * (40 / 39) ** 0.5, rel=1e-9
+    )
+
+
+def test_standard_errors_hold_over_thousands_of_comparisons():
+    """Few prompts, wild where their luck is. Residuals as fitted would give 1.5, with leverage but no weights 1.3."""
+    rng = np.random.default_rng(0)
+    found = [_Risks(heavy(40, rng), KNOWN, corrected=True).of(0) for _ in range(4000)]
+    # Seen: 1.06, known to a fiftieth.
+    assert 0.9 < np.sqrt(np.mean([((value - 0.6) / stderr) ** 2 for value, stderr in found])) < 1.2
+
+
+def test_optima_without_luck_correct_nothing():
+    """Where the Bayes risk is zero, what is seen of it is rounding, of no use as a control."""
+    dist = PromptDistribution(2, (5,), (1.0,))
+    one, two = (
+        compare((np.eye(2) / 5, np.ones(5)), dist, draws=1000, generator=gen(), optima=optima, weights=False)
+        for optima in ([], ["Bayes"])
+    )
+    assert one.layers["layer"].risk == pytest.approx(two.layers["layer"].risk, rel=1e-9)
+
+
+def leaky(prompts):
+    """It knows the label but for a little noise."""
+    return prompts.y_query + 0.1 * prompts.x_query[..., 0]
+
+
+def test_a_layer_below_bayes_is_said_to_be():
+    layers = {"<told>": leaky, "bayes": bayes(SMALL), "zero": lambda p: 0 * p.y_query}
+    found = compare(layers, SMALL, draws=1000, generator=gen(), weights=False)
+    said = "'<told>' is below Bayes, as nothing can be, by more than 5 standard errors: do its tokens tell the query's"
+    assert len(found.notes) == 1 and found.notes[0].startswith(said)
+    assert repr(found).splitlines()[-1] == found.notes[0] == found.to_dict()["notes"][0]
+    assert "&lt;told&gt;" in found._repr_html_() and "below Bayes" in found._repr_html_()
+    theirs = compare({"<told>": leaky}, Plain(), twin=SMALL, draws=1000, generator=gen(), weights=False)
+    assert theirs.notes[0].endswith("or are these no prompts of the twin?")
+    assert not compare(leaky, SMALL, draws=1000, generator=gen(), weights=False, optima=["best weights"]).notes
+
+
+def test_weights_that_are_none_are_not_shown():
+    """A layer that knows its query by no product of labels and features has a nearest step of luck alone."""
+    import matplotlib.pyplot as plt
+
+    tiny = PromptDistribution(1, (2, 2), (0.8, 0.2))
+    layers = {
+        "best": optimal_wpgd(tiny),
+        "last": lambda p: p.y[:, -1:],
+        "length": lambda p: p.x_query.square().sum(-1),
+        "same": lambda p: 0 * p.y_query,
+    }
+    found = compare(layers, tiny, draws=1000, generator=gen())
+    for name in ("last", "length", "same"):
+        layer = found.layers[name]
+        assert layer.no_weights and not layer.distances and layer.nearest is None
+    assert found.layers["best"].no_weights is None and found.layers["best"].distances
+    off = [row[2:] for row in found.rows() if row[0].startswith("weights off")]
+    assert len(off) == 4 and all(row[0] != "none" and row[1:] == ["none"] * 3 for row in off)
+    assert [note.partition(":")[0] for note in found.notes] == [f"no weights of {name!r}" for name in list(layers)[1:]]
+    assert found.notes[-1] == "no weights of 'same': its predictions are all the same"
+    figure = found.plot()
+    assert {"best", "last"} & set(figure.axes[1].get_legend_handles_labels()[1]) == {"best"}
+    plt.close(figure)
+    json.dumps(found.to_dict())
+
+
+def test_a_sampler_that_does_not_heed_its_generator_is_named():
+    class Careless:
+        def sample(self, batch, generator=None, queries=1, dtype=None):
+            return SMALL.sample(batch, None, queries, dtype)
+
+    torch.manual_seed(0)
+    for dist, notes in ((Careless(), 1), (Plain(), 0), (SMALL, 0)):
+        found = compare(least_squares, dist, draws=1000, generator=gen(), weights=False)
+        assert found.repeats is (notes == 0) and len(found.notes) == notes
+    assert "other prompts from the same state of its generator" in repr(compare(least_squares, Careless(), None, 1000))
+
+
+def first_column(drawn):
+    """Tokens (y, x): the label stands before the features."""
+    context = torch.cat([drawn.y[..., None], drawn.x], 2)
+    return torch.cat([context, torch.nn.functional.pad(drawn.x_query, (1, 0))], 1)
+
+
+def test_labels_in_another_column_are_refused_where_it_is_read():
+    kind = {"draws": 1000, "weights": False, "optima": []}
+    for tokens in (first_column, lambda p: Layout()(p)[..., :-1]):
+        with pytest.raises(ValueError, match="what tokens returns must be with the labels in column d = 3, where a"):
+            compare(Attention(), SMALL, tokens, **kind)
+    # Predictions are read nowhere; and in their column labels may be rounded.
+    compare(Returns(lambda Z: Z[:, -2, 0]), SMALL, first_column, **kind)
+    compare(Attention(), SMALL, lambda p: Layout()(p).bfloat16().double(), **kind)
+
+
+def test_layers_are_asked_without_gradients_and_for_few_prompts_at_once():
+    sizes = []
+
+    class Asked(nn.Module):
+        def forward(self, Z):
+            assert not torch.is_grad_enabled()
+            sizes.append(len(Z))
+            return Z[:, 0, -1] * Z[:, 0, 0] * Z[:, -1, 0]
+
+    compare(Asked(), SMALL, draws=3000, generator=gen(), optima=[])
+    assert max(sizes) <= MOST_AT_ONCE < sum(sizes) == 6001  # one is asked for alone
+
+
+def careless_record(*arguments):
+    p = SMALL.sample(*arguments)
+    return type("Own", (), {"x": p.x, "y": p.y, "x_query": p.x_query, "y_query": p.y_query})()
+
+
+@pytest.mark.parametrize(
+    "layers, dist, tokens, note",
+    [
+        (
+            InContext(Attention(), 7, 8),
+            None,
+            None,
+            r"'layer' was called on tokens of shape .* 10, 4\), .*no `tokens` were",
+        ),
+        (InContext(nn.Linear(16, 16), 4, 8), None, None, r"on h of shape \(1000, 10, 8\): is `width` what it takes"),
+        (Attention(), "own", None, "records of one's own need `tokens` of their own"),
+        (least_squares, "own", None, "'layer' is no torch module: it was called on prompts, a Own"),
+        ({"a": BEST}, "twin", None, r"layer 'a' is a weighted step, of the n and d of PromptDistribution\(d=3"),
+    ],
+)
+def test_errors_say_where_they_come_from(layers, dist, tokens, note):
+    sampler = type("Sampler", (), {"sample": staticmethod(careless_record)})() if dist == "own" else SMALL
+    dist, twin = (Plain(), SMALL) if dist == "twin" else (sampler, None)
+    with pytest.raises((ValueError, TypeError, RuntimeError)) as caught:
+        compare(layers, dist, tokens, 1000, twin=twin, weights=False)
+    assert re.search(note, " ".join(caught.value.__notes__))
+
+
 def test_layers_of_tokens_to_tokens_are_read_at_the_label():
     """The label's coordinate at the query, in the layer's own precision."""
 
@@ -401,6 +560,15 @@ def test_the_picture_shows_every_risk_and_every_weight(known):
         (lambda: compare(BEST, DIST, optima=["bayes"]), ValueError, "each of optima must be one of 'linear attention'"),
         (lambda: compare(Attention(), DIST, tokens=3), TypeError, "tokens must be a Layout.*got int"),
         (lambda: compare({"a": Attention()}, DIST, tokens={}), ValueError, "tokens must be with an entry.*'a'"),
+        (lambda: compare(Attention(), DIST, tokens=Layout), TypeError, "tokens must be a Layout.*got type"),
+        (lambda: compare(BEST, DIST, Layout()), ValueError, "tokens must be None where no layer is a torch module"),
+        (lambda: compare({"a": BEST}, DIST, {"a": Layout()}), ValueError, "tokens of 'a' must be None, as it is no"),
+        (lambda: compare({"a": BEST}, DIST, {"b": None}), ValueError, "each name in tokens must be that of a layer"),
+        (lambda: compare(BEST, Sampler(), optima=["Bayes"]), ValueError, "optima must be left out where no `twin`"),
+        (lambda: compare([Attention(), BEST], DIST), TypeError, "layers must be a dict .*; got a list of 2"),
+        (lambda: compare([BEST], DIST), TypeError, "layers must be a dict .*; got a list of 1"),
+        (lambda: compare({"a": (BEST, BEST)}, DIST), TypeError, "layer 'a' must be a torch module"),
+        (lambda: compare(BEST, DIST, generator=np.random.default_rng(0)), TypeError, "got numpy.random._generator.Gen"),
         (lambda: compare(BEST, DIST, weights=2), ValueError, "weights must be one of"),
         (
             lambda: compare({"mine": Returns(lambda Z: Z[..., :2])}, DIST, draws=1000),
