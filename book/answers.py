@@ -222,6 +222,7 @@ def compute(page, root=ROOT):
     """All answers of a page: run its cells, its solutions, and the expressions of its answers."""
     import nbformat
     from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
 
     from book import pairs
     from book.freshness import use_own_kernel
@@ -236,7 +237,11 @@ def compute(page, root=ROOT):
             names.append(content)
             content = f"__import__('json').dumps({source(page, content, found[content], 'computed')})"
         notebook.cells.append(nbformat.v4.new_code_cell(content, metadata={"of": kind}))
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(root / "chapters")}}).execute()
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(root / "chapters")}})
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise SystemExit(f"chapters/{page}.md: {error.ename}: {error.evalue}") from None
     results = [
         json.loads(eval(cell.outputs[-1]["data"]["text/plain"]))
         for cell in notebook.cells

@@ -24,7 +24,6 @@ STILL_TO_DO = """
 architectures
 at_the_query
 below_the_line
-best_weights
 beyond_wpgd
 ceiling
 compare
@@ -44,7 +43,6 @@ equal_forms
 few_directions
 figure1
 flow_rate
-gates_are_weights
 gates_that_read
 get_there
 gradient_flow
@@ -61,7 +59,6 @@ pretrained
 price_of_channels
 price_of_mask
 price_of_order
-prompts
 real_layers
 scalar_gates
 scalar_optimum
@@ -76,7 +73,6 @@ towards_bayes
 training
 uniqueness
 vector_gates
-when_gating_helps
 when_to_forget
 writes_and_heads
 your_own
