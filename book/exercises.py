@@ -43,8 +43,8 @@ def form(name, answer):
             asks += f" Here: its value at {escape(answer['settings'][0])}."
         inner = (
             f'<span class="answer-line"><label for="{field}">{asks}</label>'
-            f'<input id="{field}" name="answer" type="text" autocomplete="off" spellcheck="false" '
-            f'placeholder="{EXAMPLES[answer["kind"]]}">{BUTTON}</span>'
+            f'<span><input id="{field}" name="answer" type="text" autocomplete="off" spellcheck="false" '
+            f'placeholder="{EXAMPLES[answer["kind"]]}"> {BUTTON}</span></span>'
         )
     inner += '<output aria-live="polite"></output>'
     return f'<form class="answer" data-answer="{name}" novalidate hidden>{inner}</form>'
@@ -80,8 +80,9 @@ def add_script(app, pagename, templatename, context, doctree):
 
 
 def listed(root, page):
-    """The exercises of a page: a dict of kind to a list of (label, title, answers)."""
+    """The exercises of a page: its title, and a dict of kind to a list of (label, title, answers)."""
     text = (root / f"{page}.md").read_text(encoding="utf-8")
+    heading = re.search(r"^# (.*)$", text, re.MULTILINE)[1]
     blocks, labels = answers.blocks(text), [label for label, _ in answers.exercises(text)]
     found = {kind: [] for kind in KINDS}
     for label, title in answers.exercises(text):
@@ -89,10 +90,10 @@ def listed(root, page):
         short = title.removeprefix(f"{kind}:").strip()
         own = {name: block for name, block in blocks.items() if answers.exercise_of(name, labels) == label}
         found[kind].append((label, short[:1].upper() + short[1:], own))
-    return found
+    return heading, found
 
 
-def entry(page, label, title, own):
+def linked(page, label, title, own):
     """One exercise in the list: its link, how long it takes, how hard it is, and whether it grades itself."""
     told = ""
     if own:
@@ -108,15 +109,16 @@ class AllExercises(Generated):
         root = Path(self.env.srcdir)
         toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
         for part in toc["parts"]:
-            rows = [(e["file"], listed(root, e["file"])) for e in part["chapters"] if e["file"].startswith("chapters/")]
-            rows = [(page, found) for page, found in rows if any(found.values())]
+            pages = [entry["file"] for entry in part["chapters"] if entry["file"].startswith("chapters/")]
+            rows = [(page, *listed(root, page)) for page in pages]
+            rows = [(page, heading, found) for page, heading, found in rows if any(found.values())]
             if not rows:
                 continue
             yield from (f"## {part['caption']}", "", f"| page | {' | '.join(kind.lower() for kind in KINDS)} |")
             yield "|---|---|---|---|"
-            for page, found in rows:
-                cells = ["<br>".join(entry(page, *exercise) for exercise in found[kind]) for kind in KINDS]
-                yield f"| [](/{page}) | " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+            for page, heading, found in rows:
+                cells = ["<br>".join(linked(page, *exercise) for exercise in found[kind]) for kind in KINDS]
+                yield f"| [{heading}](/{page}) | " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
             yield ""
 
 

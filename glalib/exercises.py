@@ -64,8 +64,6 @@ def read(text: str) -> float | None:
 def read_all(text: str, count: int) -> list[float] | None:
     """The numbers of a text, of which `count` are looked for; None if it cannot be read."""
     text = _joined(re.sub(r"^[(\[]|[)\]]$", "", text.strip()))
-    if count == 1 and (number := read(text)) is not None:
-        return [number]
     found = None
     for separator in SEPARATORS:
         parts = [read(part) for part in re.split(separator, text)]

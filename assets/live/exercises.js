@@ -21,7 +21,6 @@
 
   function readAll(text, wanted) {
     text = joined(text.trim().replace(/^[([]|[)\]]$/g, ""));
-    if (wanted === 1 && read(text) !== null) return [read(text)];
     let found = null;
     for (const separator of SEPARATORS) {
       const parts = text.split(separator).map(read);
