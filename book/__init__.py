@@ -15,6 +15,8 @@ In the order in which a page meets them:
     execution    Sphinx: the pages whose cells must run, side by side
     generated    Sphinx: what generated pages have in common
     contents     Sphinx: lists of pages
+    answers      what the exercises of a page hold an answer to, computed by its code
+    exercises    Sphinx: fields that grade an answer, and the list of all exercises
     folds        Sphinx: checks, code, hints and solutions under one kind of fold
     ledger       Sphinx: the ledger of claims, the page of tests, and the line of links under each statement
     api          Sphinx: the pages on symbols and on the package
@@ -40,8 +42,8 @@ Commands are `python -m book.NAME`, from the folder above. Sphinx loads the whol
 EXTENSIONS = [
     f"book.{name}"
     for name in (
-        "freshness", "execution", "published", "contents", "folds", "ledger", "api", "notebooks", "figures", "tables",
-        "frame", "statements", "browsers",
+        "freshness", "execution", "published", "contents", "exercises", "folds", "ledger", "api", "notebooks",
+        "figures", "tables", "frame", "statements", "browsers",
     )
 ]  # fmt: skip
 

@@ -35,7 +35,9 @@ def watched(root):
         found += [p for p in folder.rglob("*") if p.is_file() and not UNSEEN & set(p.parts)]
     pages = {p for p in chapters.glob("*.md")}
     pages |= {p.with_suffix(".py") for p in pages}
-    return sorted(p for p in found if p.is_file() and p not in pages and chapters / "outputs" not in p.parents)
+    # The answers of exercises are made of pages, which do not read them.
+    made = {chapters / "outputs", root / "glalib" / "answers"}
+    return sorted(p for p in found if p.is_file() and p not in pages and not made & set(p.parents))
 
 
 def versions():

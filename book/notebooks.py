@@ -2,7 +2,7 @@
 
 On a page of the book MathJax knows the macros of _config.yml. A notebook opened elsewhere knows none, and has neither
 the package nor the data files beside it. So the one that is offered begins with a cell that brings what is missing,
-and with one that defines the macros, which shows nothing.
+and with one that defines the macros, which shows nothing. The fields below exercises are cells there.
 
 Where the sources' address is known, and is one on GitHub, there are buttons that open the notebook in Colab and on
 Binder. Both read a branch of the repository, to which the publishing workflow pushes the folder _build/notebooks.
@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 from jupyter_cache import get_cache
 
-from book import pairs, plain, published
+from book import exercises, pairs, plain, published
 
 BRANCH = "notebooks"
 EXTRAS = "[plot,torch]"
@@ -106,7 +106,7 @@ def prepared(notebook, macros, **sources):
     if macros:
         source = "\n".join(f"${definition}$" for definition in definitions(macros))
         cells.append(nbformat.v4.new_markdown_cell(source, id="tex-macros"))
-    notebook.cells[:0] = cells
+    notebook.cells = [*cells, *exercises.checks(notebook.cells)]
     return notebook
 
 

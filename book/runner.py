@@ -16,6 +16,7 @@ import nbformat
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError, find_metadata_tags
 
+from book import answers
 from book.freshness import use_own_kernel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,13 +79,6 @@ def output_text(outputs):
     return "\n".join(part.rstrip() for part in parts)
 
 
-def solutions(text):
-    """The code of hidden solutions, which readers paste at the end of a chapter: it must run there."""
-    for block in re.finditer(r"^(`{3,})\{solution\}.*?^\1$", text, re.DOTALL | re.MULTILINE):
-        for code in re.finditer(r"^```python\n(.*?)^```$", block.group(), re.DOTALL | re.MULTILINE):
-            yield block.start() + code.start(), code.group(1)
-
-
 class Chapter(IPyNbFile):
     def setup(self):
         os.environ["GLALIB_PAGE"] = self.path.name  # for the list of margins
@@ -109,10 +103,15 @@ class Chapter(IPyNbFile):
             item = ChapterCell.from_parent(self, name=f"Cell {number}", cell_num=number, cell=cell, options=options)
             item.key, item.line = key, text.count("\n", 0, position) + 1
             yield item
-        for number, (start, source) in enumerate(solutions(text), 1):
-            options = defaultdict(bool)
-            cell = nbformat.v4.new_code_cell(source)
-            item = ChapterCell.from_parent(self, name=f"Solution {number}", cell_num=number, cell=cell, options=options)
+        # Hidden solutions, which readers paste at the end of a chapter: they must run there. Stored answers are theirs.
+        count, asked = 0, answers.blocks(text)
+        for start, source, kind in answers.steps(text):
+            count += kind == "solution"
+            name = f"Solution {count}" if kind == "solution" else f"Answer {source}"
+            if kind == "answer":
+                source = answers.source(self.path.stem, source, asked[source])
+            options, cell = defaultdict(bool), nbformat.v4.new_code_cell(source)
+            item = ChapterCell.from_parent(self, name=name, cell_num=count, cell=cell, options=options)
             item.key, item.line = None, text.count("\n", 0, start) + 1
             yield item
         if self.keys or self.stored:

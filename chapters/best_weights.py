@@ -473,6 +473,25 @@ print(
 # $\risk / d$ as $n \to \infty$, for equal weights and for the best ones. When are they equal?
 # ```
 #
+# ```{answer} ex-endless-context
+# asks: How far apart are the two limits, as a function of r1 and r2?
+# value: "lambda r1, r2: (lambda far: (optimal_wpgd(far, 'uniform').risk - optimal_wpgd(far).risk) / 100)(PromptDistribution(100, (10**9, 10**9), (r1, r2)))"
+# at: [{r1: 0.2, r2: 0.8}, {r1: 0.3, r2: -0.6}, {r1: 0.6, r2: 0.7}]
+# wrong:
+# - value: "lambda r1, r2: 1 - r1**2 - r2**2"
+#   says: That is the limit of the best weights. How much above it are equal ones?
+# - value: "lambda r1, r2: 1 - (r1 + r2) ** 2 / 2"
+#   says: That is the limit of equal weights. How far below it are the best ones?
+# - value: "lambda r1, r2: (r1 - r2) ** 2"
+#   says: Equal weights explain half of the square of the sum. Subtract once more.
+# - value: "lambda r1, r2: 2 * r1 * r2"
+#   says: Equal weights explain half of the square of the sum, not the whole of it.
+# - value: "lambda r1, r2: (r1 - r2) ** 2 / 4"
+#   says: A half was taken twice. Equal weights explain half of the square of the sum.
+# minutes: 10
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -505,6 +524,22 @@ print(
 # weights gain nine tenths of what they gain in an endless prompt?
 # ```
 #
+# ```{answer} ex-long-enough
+# asks: How many examples, of both tasks together?
+# value: 18 * (100 + 10**2 + 1)
+# wrong:
+# - value: 9 * (100 + 10**2 + 1)
+#   says: That is half of it. The noise enters N, and both tasks together are asked for.
+# - value: 18 * (100 + 10 + 1)
+#   says: The variance of the noise enters N, not its root.
+# - value: 2 * (100 + 10**2 + 1)
+#   says: That gives half of the gain. Nine tenths are asked for.
+# - value: 0.9 * 2 * (100 + 10**2 + 1)
+#   says: The gain is not in proportion to the number of examples. Solve the hint's equation for n.
+# minutes: 10
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -532,6 +567,25 @@ print(
 #
 # Two tasks of 50 examples each, $d = 10$, $r = (0.1, 0.4)$. Both are positively related to the query. Let their correlation $R_{12}$
 # go from $0$ to $0.9$, and watch the weight of the first task. Where does it change its sign, and why?
+# ```
+#
+# ```{answer} ex-subtract
+# asks: At which correlation of the two tasks is the first one's weight zero?
+# value: turn
+# within: 0.002
+# wrong:
+# - value: 0.1 / 0.4
+#   says: There it turns in an endless prompt. Blocks of 50 examples are short enough for N to matter.
+# - value: (1 + 10 / 50) * 0.1 / 0.4
+#   says: Nearly. N is not d.
+# - value: (1 + 11 / 100) * 0.1 / 0.4
+#   says: The m of the hint counts the examples of one task.
+# - value: (1 + 50 / 11) * 0.1 / 0.4
+#   says: N and m have changed places.
+# - above: 1
+#   says: A correlation is at most one. Look which of the two relevances stands below.
+# minutes: 15
+# level: 2
 # ```
 #
 # ```{hint}

@@ -457,6 +457,25 @@ print(
 # all weights are equal. What is it here, and what is it for $g = 0.9$?
 # ```
 #
+# ```{answer} ex-constant-gate-hears
+# asks: The effective number of examples of an endless prompt, as a function of g.
+# value: "lambda g: (1 + g) / (1 - g)"
+# at: [{g: 0.9}, {g: 0.5}, {g: 0.99}]
+# wrong:
+# - value: "lambda g: g / (1 - g)"
+#   says: That is the sum of the weights. Square it, and divide by the sum of their squares.
+# - value: "lambda g: 1 / (1 - g)"
+#   says: That is the sum of the weights, if the last one is one. Divide its square by the sum of the squares.
+# - value: "lambda g: 1 / (1 - g) ** 2"
+#   says: That is the square of the sum. The sum of the squares is still to be divided by.
+# - value: "lambda g: (1 - g) / (1 + g)"
+#   says: Upside down. Can it be fewer than one example?
+# - value: "lambda g: 1 / (1 - g**2)"
+#   says: That is a sum of squares. It belongs below the square of the sum of the weights.
+# minutes: 5
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -481,6 +500,23 @@ print(
 # A scalar gate cannot give the weights $(1, 1/4)$ to the two blocks. Give the layer *two* value channels, both carrying
 # the label, each with its own gate sequence, and let the read-out subtract one from the other. Which two gate sequences
 # give $(1, 1/4)$?
+# ```
+#
+# ```{answer} ex-two-channels
+# asks: Channel one has gates of one throughout. Two gates of channel two are not one, that of the first example of the second block and the query's. Which are they?
+# value: "[down[dist.counts[0]], down[-1]]"
+# within: 0.005
+# wrong:
+# - value: "[0, 1/4]"
+#   says: One less the weights of channel two must be what is wanted.
+# - value: "[3/4, 0]"
+#   says: A gate of zero at the query forgets everything. The first block is what channel two must forget.
+# - value: "[1/4, 1]"
+#   says: That gives channel two the weights 1/4 and 1, and takes from the first block what should be taken from the second.
+# - value: "[0, 1]"
+#   says: The first block keeps its weight. But one less one leaves nothing of the second.
+# minutes: 15
+# level: 2
 # ```
 #
 # ```{hint}
@@ -525,6 +561,20 @@ print(
 #
 # In Mamba and its relatives a gate is computed from its token. Let $g_i$ be a sigmoid of a feature of token $i$, and then of its label.
 # Does the formula of Theorem 1 still hold? Does the prediction still double when all labels do?
+# ```
+#
+# ```{answer} ex-gates-that-read
+# asks: What is true where gates read labels?
+# choices:
+# - text: the formula holds, and the prediction does not double
+# - text: the formula holds, and the prediction doubles
+#   says: With other labels the gates are others, and so are the weights. Compute both predictions.
+# - text: the formula fails, and the prediction doubles
+#   says: Does the proof ask where the gates come from? And what happens to the gates when labels double?
+# - text: both fail
+#   says: Does the proof ask where the gates come from? For one prompt they are numbers, however they were made.
+# minutes: 20
+# level: 2
 # ```
 #
 # ```{hint}

@@ -278,6 +278,25 @@ plotting.FigureData(
 # code for $K = 4$, at the edge and just beyond.
 # ```
 #
+# ```{answer} ex-common-hint
+# asks: The largest c, as a function of K.
+# value: "lambda K: K ** -0.5"
+# at: [{K: 9}, {K: 4}, {K: 2}]
+# wrong:
+# - value: "lambda K: 1 / K"
+#   says: That is the largest square. The squares of the correlations add up to at most one.
+# - value: "lambda K: (K + 1) ** -0.5"
+#   says: The query's task is none of the K. How many correlations are there in r?
+# - value: "lambda K: (K - 1) ** -0.5"
+#   says: How many correlations are there in r?
+# - value: "lambda K: 1"
+#   says: With one task, yes. More tasks, independent of each other, cannot all be the query's own.
+# - above: 1
+#   says: A correlation is at most one.
+# minutes: 10
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -308,6 +327,22 @@ plotting.FigureData(
 # Somebody has seen so many examples that they know $\beta_1$ and $\beta_2$ exactly. They guess $\beta$ as well as anyone can. How far off
 # is their prediction of the query's label, in the mean square, for $r = (0.2, 0.8)$ and $d = 20$, without noise? Compute it, and
 # compare with the best step of gradient descent as the blocks grow.
+# ```
+#
+# ```{answer} ex-what-no-prompt-can-tell
+# asks: The mean squared error of the best guess.
+# value: floor
+# wrong:
+# - value: floor / dist.d
+#   says: That is the error per dimension, as in pictures of the risk. Here the whole of it is asked for.
+# - value: dist.d - floor
+#   says: That is what the two tasks tell. What is left of the variance of the label?
+# - value: 0
+#   says: A correlation explains its square of the variance, so two that add up to one do not explain all.
+# - value: (1 - (0.2 + 0.8) ** 2 / 2) * dist.d
+#   says: That is the limit of equal weights. Who knows both tasks weighs them as they are worth.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}
@@ -345,6 +380,25 @@ plotting.FigureData(
 #
 # Let $r = (0, 0.8)$: by itself, the first task says nothing about the query's. Can it help all the same? Let the correlation $R_{12}$
 # of the two tasks go up from $0$, and watch the least error, and the best weights `optimal_wpgd(dist).omega`. How far can $R_{12}$ go?
+# ```
+#
+# ```{answer} ex-worthless-hint
+# asks: The largest correlation of the two tasks for which there is such a distribution.
+# value: (1 - 0.8**2) ** 0.5
+# within: 0.005
+# wrong:
+# - value: 1 - 0.8**2
+#   says: That is its square.
+# - value: 0.8
+#   says: That is the second task's correlation with the query's. What the two tasks explain together must not exceed one.
+# - value: 1
+#   says: Then both tasks would be the same, and have the same correlation with the query's.
+# - value: 1 - 0.8
+#   says: Squares of correlations add up to one here, not correlations.
+# - above: 1
+#   says: A correlation is at most one.
+# minutes: 15
+# level: 2
 # ```
 #
 # ```{hint}

@@ -271,6 +271,36 @@ print(
 # value?
 # ```
 #
+# ```{answer} ex-ten-read
+# asks: The five weights, from the first example to the last.
+# value: "[np.prod([1, 1/2, 1, 1/2, 1, 1][i + 1:]) for i in range(5)]"
+# wrong:
+# - value: "[np.prod([1, 1/2, 1, 1/2, 1, 1][i:-1]) for i in range(5)]"
+#   says: An example is not multiplied by its own gate, which acts on what was in the memory before. Begin with the gate after it.
+# - value: "np.cumprod([1, 1/2, 1, 1/2, 1])"
+#   says: These are products of the gates up to each example. A weight is a product of the gates after it.
+# - value: "[1, 1/2, 1, 1/2, 1]"
+#   says: These are the gates themselves. The weight of an example is the product of all gates after it.
+# - above: 1
+#   says: A product of gates, which are at most one, is at most one.
+# minutes: 3
+# level: 1
+# ```
+#
+# ```{answer} ex-ten-read-first
+# asks: Which gate has no effect?
+# choices:
+# - text: the first
+# - text: the second
+#   says: It halves what the memory holds, and the first example is there by then.
+# - text: the last example's
+#   says: It acts on all four examples before it. Here it is one; another value would change their weights.
+# - text: the query's
+#   says: It acts on everything in the memory. Here it is one; another value would change all weights.
+# minutes: 1
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -287,6 +317,22 @@ print(
 # :label: ex-ten-gates
 #
 # Which gates give the weights $(0.1, 0.1, 0.5, 1)$? Check with the loop of this page that the layer agrees.
+# ```
+#
+# ```{answer} ex-ten-gates
+# asks: The gates after the first one, from the second example's to the query's.
+# value: g[1:]
+# wrong:
+# - value: np.array([1, 5, 2, 1])
+#   says: These are the weights of neighbours, divided the wrong way round. A gate is at most one.
+# - value: wanted
+#   says: These are the weights. Which gate turns the weight of an example into the smaller one of its neighbour before?
+# - value: np.array([0.1, 1, 0.2, 0.5])
+#   says: One place too early. The quotient of two neighbours is the gate of the later one; the query's stands last.
+# - above: 1
+#   says: A gate is at most one.
+# minutes: 5
+# level: 1
 # ```
 #
 # ```{hint}
@@ -314,6 +360,23 @@ print(
 #
 # Keep $r_1 + r_2 = 1$ and let $r_2$ go from $0.5$ to $1$. Plot the risk of the best weights and of equal weights. How does the gap grow, and how does it
 # depend on the length of the prompt?
+# ```
+#
+# ```{answer} ex-ten-worth
+# asks: By which factor does the gap grow from a relevance of 0.7 to one of 0.9 for the second task, at 100 examples?
+# value: gap(0.9, 100) / gap(0.7, 100)
+# within: 1%
+# wrong:
+# - value: (0.9 - 0.1) / (0.7 - 0.3)
+#   says: That is how the difference of the two relevances grows. The gap grows with its square.
+# - value: (0.9 / 0.7) ** 2
+#   says: It is the difference of the two relevances that counts, not the second one alone.
+# - value: (0.9 / 0.7) ** 1
+#   says: It is the difference of the two relevances that counts, and its square.
+# - value: gap(0.7, 100) / gap(0.9, 100)
+#   says: That is the gap at 0.7 over the one at 0.9. Which of them is larger?
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}

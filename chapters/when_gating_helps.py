@@ -277,6 +277,25 @@ assert gain(dist) > 1e-4 * dist.M  # so gating helps
 # Two tasks of equal size, with correlation $R_{12} = c$. Does $c$ change *when* gating helps? Does it change *how much*?
 # ```
 #
+# ```{answer} ex-correlated-tasks
+# asks: The gain with 50 examples of each task, d = 10, r = (0.2, 0.6) and no noise, as a function of c.
+# value: "lambda c: gain_at(c, (0.2, 0.6))"
+# at: [{c: 0.5}, {c: 0.0}, {c: -0.5}]
+# wrong:
+# - value: "lambda c: 10 * 100 * 0.2**2 / (50 * (1 + c) + 11)"
+#   says: That is the eigenvalue of the vector that linear attention uses, too. Which one do the best weights add?
+# - value: "lambda c: 10 * 100 * 0.2**2 / (50 + 11)"
+#   says: That is the gain for independent tasks. Does a gain of tasks that are alike not depend on how alike they are?
+# - value: "lambda c: 10 * 100 * 0.4**2 / (50 * (1 - c) + 11)"
+#   says: That takes the whole difference of the two relevances. Along a vector of two entries it counts by half, before it is squared.
+# - value: "lambda c: 100 * 0.2**2 / (50 * (1 - c) + 11)"
+#   says: That is the gain per dimension. There are ten.
+# - value: "lambda c: 10 * 100 * 0.2**2 / (100 * (1 - c) + 11)"
+#   says: The matrix R counts the examples of a task, which are half of all.
+# minutes: 15
+# level: 3
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -309,6 +328,34 @@ assert gain(dist) > 1e-4 * dist.M  # so gating helps
 # which of the two tasks gets the larger weight?
 # ```
 #
+# ```{answer} ex-in-balance
+# asks: The relevance of the large task at which there is nothing to gain.
+# value: balance
+# wrong:
+# - value: 0.2 * 21 / 101
+#   says: The wrong way round. The many repeat each other, so each of them is worth less.
+# - value: 0.2
+#   says: Equally good hints have equal weights only if there are equally many of each.
+# - value: 0.2 * (90 + 10) / (10 + 10)
+#   says: Nearly. N is not d.
+# - value: 0.2 * 90 / 10
+#   says: A correlation is at most one. What else than the number of examples stands below a relevance?
+# - above: 1
+#   says: A correlation is at most one.
+# minutes: 10
+# level: 2
+# ```
+#
+# ```{answer} ex-in-balance-larger
+# asks: If it is larger still, which task gets the larger weight?
+# choices:
+# - text: the large one
+# - text: the small one
+#   says: That is so below the balance. Compute the weights on either side of it.
+# minutes: 3
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -337,6 +384,25 @@ assert gain(dist) > 1e-4 * dist.M  # so gating helps
 #
 # Only one of $K$ independent tasks is related to the query, $r = (0, \dots, 0, 1)$, and each has 50 examples. Let $K$ grow, at $d = 10$. What share of the gain of the
 # best weights does linear attention keep? Does noise change it?
+# ```
+#
+# ```{answer} ex-haystack
+# asks: The share of the gain that linear attention keeps, as a function of K.
+# value: "lambda K: (lambda p: (p.M - optimal_wpgd(p, 'uniform').risk) / (p.M - optimal_wpgd(p).risk))(PromptDistribution(10, (50,) * K, (0.0,) * (K - 1) + (1.0,)))"
+# at: [{K: 5}, {K: 2}, {K: 20}]
+# wrong:
+# - value: "lambda K: 1 - 1 / K"
+#   says: That is the share that is lost.
+# - value: "lambda K: 1 / K**2"
+#   says: The sum of all relevances stays one, and is squared. What stands below it grows like K once.
+# - value: "lambda K: K ** -0.5"
+#   says: The share of the gain is asked for, and a gain is a variance. That is its root.
+# - value: "lambda K: 50 / (50 * K + 11)"
+#   says: Does the denominator of equal weights hold N once, or as often as there are tasks?
+# - value: "lambda K: 1"
+#   says: With one task, yes. Let there be more.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}

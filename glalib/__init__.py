@@ -45,6 +45,7 @@ The rooms, in the order in which data flows through them:
     files       writing a file whole or not at all; progress says how far a run is
     reproduce   the authors' table and Figure 1, trained again: many runs at a time, kept as they end (sweep), and how
                 each number was made (provenance)
+    exercises   `check`: the exercises of the book grade an answer; verdicts says what is wrong with it
     plotting    one style for all figures, and their data as files
     cli         the options of `glalib`, and what `risk` prints; `reproduce` goes on in `reproduce/command`
     _check      the words of every complaint, and the checks that several rooms share
@@ -62,6 +63,7 @@ from . import _check
 from .conditions import Uniqueness, uniqueness
 from .delta_rule import BestDeltaRule, delta_rule_risk, optimal_delta_rule
 from .distribution import PromptDistribution
+from .exercises import check
 from .layout import Layout
 from .optima import optimal_wpgd, stationary_points
 from .prompts import Prompts
@@ -102,6 +104,7 @@ __all__ = [
     "PromptDistribution",
     "Prompts",
     "Uniqueness",
+    "check",
     "compare",
     "delta_rule_risk",
     "effective_weights",

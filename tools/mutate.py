@@ -47,6 +47,7 @@ FIRST = {
     "delta_law.py": ["delta_risk", "delta_rule"],
     "delta_steps.py": ["delta_risk", "delta_rule"],
     "delta_blocks.py": ["delta_blocks", "delta_rule"],
+    "exercises.py": ["exercises"],
     "files.py": ["training", "sweep"],
     "fingerprints.py": ["sweep", "training"],
     "gates.py": ["gates", "model"],
@@ -96,6 +97,7 @@ FIRST = {
     "spectra.py": ["precision", "risk"],
     "token_free.py": ["token_free"],
     "training.py": ["training", "checkpoint"],
+    "verdicts.py": ["exercises"],
     "wpgd.py": ["wpgd"],
     "zoo.py": ["zoo"],
 }

@@ -395,6 +395,8 @@ MUTATIONS = [
         "np.exp(passed[:, at - 1, None]",
         "np.exp(passed[:, at, None]",
     ),
+    Mutation("what passes as an answer", "verdicts.py", "allowed = within * (1 + 1e-9)", "allowed = within * 1.5"),
+    Mutation("a fraction in an answer", "exercises.py", "above / below / (100", "above * below / (100"),
     Mutation("which decays are later", "zoo.py", "cumprod(1).flip(1)[:, 1:]", "cumprod(1).flip(1)[:, :-1]"),
     Mutation(
         "which block a query names", "reproduce/real_layers.py", "torch.where(second.view", "torch.where(~second.view"

@@ -100,6 +100,7 @@ def typed_numbers(text):
     cells = re.findall(r"^```(?:\{code-cell\}|python).*?^```$", text, flags=re.DOTALL | re.MULTILINE)
     inputs = {float(number) for cell in cells for number in re.findall(r"\d+\.?\d*(?:e-?\d+)?", cell)}
     prose = re.sub(r"^```(?:\{code-cell\}|python).*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^(?:- )? *(?:value|within|above|below|at): .*$", "", prose, flags=re.MULTILINE)  # of answers
     prose = re.sub(r"\{[\w:]+\}`[^`]*`|\[[^\]]*\]\([^)]*\)|`[^`\n]*`", " ", prose)
     found = re.findall(r"\d*\.\d+|\d+(?=(?:\\?%| times| standard errors| percent| per cent))", prose)
     return [number for number in found if float(number) not in inputs]

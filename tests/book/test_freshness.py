@@ -40,6 +40,8 @@ def test_the_fingerprint_leaves_the_chapters_to_the_cache(book, page):
     before = fingerprint(book)
     (book / "chapters" / "01_page.md").write_text(page + "\nMore prose.\n")
     (book / "chapters" / "01_page.py").write_text("# its twin\n")
+    (book / "glalib" / "answers").mkdir()
+    (book / "glalib" / "answers" / "01_page.json").touch()
     (book / "glalib" / "__pycache__").mkdir()
     (book / "glalib" / "__pycache__" / "answer.pyc").touch()
     assert fingerprint(book) == before

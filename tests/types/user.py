@@ -17,6 +17,7 @@ from glalib import (
     PromptDistribution,
     Prompts,
     Uniqueness,
+    check,
     compare,
     delta_rule_risk,
     effective_weights,
@@ -38,6 +39,7 @@ from glalib.catalogue import LAYERS, Layer
 from glalib.comparison import Compared, Comparison
 from glalib.delta_blocks import best_two_blocks, block, two_block_gain
 from glalib.drift import drifting, right_decay
+from glalib.exercises import Verdict
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
 from glalib.general_rule import general_rule
 from glalib.probe import EffectiveWeights
@@ -127,6 +129,9 @@ beside = compare({"own": own, "best": best}, dist, tokens, draws=200, optima=["b
 assert_type(beside, Comparison)
 assert_type(beside.layers["own"], Compared)
 beside.plot()
+
+assert_type(check("ex-ten-read", (0.25, 0.5, 0.5, 1, 1)), Verdict)
+assert_type(check("ex-ten-read", "1/4, 1/2, 1/2, 1, 1").right, bool)
 
 mixer = zoo.layer("mamba2", width=16, heads=2, seed=1)
 assert_type(mixer, zoo.Layer)
