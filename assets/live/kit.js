@@ -27,8 +27,9 @@
 // out of range there is brought into it, what is no number is ignored), and calls draw once a frame. A setting is always
 // one that its controls can have. A handle with `second: {from, to, step, get, set}` moves in a plane: left and right
 // change the first value, up and down the second, and `at` gives both. `figure.play(n, each)` calls each(1) ... each(n), a
-// frame after the other, on demand only, and each(n) alone where less motion is asked for. A draw may throw: the figure
-// then says so in a sentence. Colours are classes of live.css: fill-1, line-1 (tasks), ink, soft, faint, dash-1 ...
+// frame after the other, on demand only, and each(n) alone where less motion is asked for. `figure.mend = () => ...` brings
+// settings that go together into what is possible, before each draw. `live.scale` draws numbers on one scale, `live.point`
+// a mark. A draw may throw: the figure then says so in a sentence. Colours are classes of live.css: fill-1, line-1 (tasks), ink, soft, faint, dash-1 ...
 window.live = (() => {
   const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
   const SVG = "http://www.w3.org/2000/svg";
@@ -149,6 +150,7 @@ window.live = (() => {
     now() {
       this.waiting = 0;
       try {
+        this.mend?.();
         for (const listener of this.listeners) listener();
         for (const stage of this.stages) stage.clear();
         this.draw();
@@ -411,6 +413,45 @@ window.live = (() => {
     }
   }
 
+  // Risks, say, on one scale from zero to `most`: a row each, {name, value, mark}, where mark is a class of live.css and a
+  // shape: "fill-1 circle", "fill-2 square", "fill-3 diamond". `you`: a line through all. Returns the height it takes.
+  function scale(stage, top, rows, { most = 1, you = null, digits = 3 } = {}) {
+    const ROW = 24;
+    const left = Math.min(210, Math.round(stage.width * 0.47));
+    const right = stage.width - 50;
+    const at = (value) => left + ((right - left) * clamp(value, 0, most)) / most;
+    const bottom = top + rows.length * ROW;
+    for (const share of [0, 0.5, 1]) {
+      const x = at(share * most);
+      stage.draw("line", { x1: x, x2: x, y1: top, y2: bottom, class: "line-faint thin" });
+      stage.draw("text", { x, y: bottom + 16, class: "soft middle" }, number(share * most, most < 10 ? 1 : 0));
+    }
+    if (you !== null) stage.draw("line", { x1: at(you), x2: at(you), y1: top, y2: bottom, class: "line-ink dash-2" });
+    rows.forEach(({ name, value, mark, bold }, i) => {
+      const y = top + (i + 0.5) * ROW;
+      const [fill, shape] = mark.split(" ");
+      stage.draw("text", { x: left - 10, y: y + 4.5, class: bold ? "end bold" : "end" }, name);
+      const stem = { x1: at(0), x2: at(value), y1: y, y2: y, class: `${fill.replace("fill", "line")} thin` };
+      stage.draw("line", stem);
+      point(stage, at(value), y, 6, fill, shape);
+      const words = { x: stage.width, y: y + 4.5, class: bold ? "end bold" : "end" };
+      stage.draw("text", words, number(value, digits));
+    });
+    return rows.length * ROW + 22;
+  }
+
+  // A mark: a circle, a square, a diamond or a triangle.
+  function point(stage, x, y, size, fill, shape) {
+    const [a, b] = [size * 0.87, size * 1.2];
+    const corners = {
+      square: [[-a, -a], [a, -a], [a, a], [-a, a]],
+      diamond: [[-b, 0], [0, -b], [b, 0], [0, b]],
+      triangle: [[0, -b], [b, a], [-b, a]],
+    }[shape];
+    if (!corners) return stage.draw("circle", { cx: x, cy: y, r: size, class: fill });
+    return stage.draw("polygon", { points: corners.map(([u, v]) => `${x + u},${y + v}`).join(" "), class: fill });
+  }
+
   // A sentence in the place of a figure that could not be drawn.
   function lost(root, error) {
     console.error(error);
@@ -444,5 +485,5 @@ window.live = (() => {
   }
 
   addEventListener("DOMContentLoaded", here);
-  return { register, here, element, drawn, clamp, number, still };
+  return { register, here, element, clamp, number, scale, point, still };
 })();

@@ -81,8 +81,15 @@ window.glalib = (() => {
     return law.sigma ** 2 + law.d * ((1 - rw * p) ** 2 + law.M * ww * p ** 2 + own * p ** 2);
   }
 
-  // gates.weights_from_gates: g_1, ..., g_n and the query's. The weight of an example is the product of the gates after it.
-  function weightsFromGates(gates) {
+  // The root of E |S|^2, for the memory S = sum omega_i y_i x_i^T: the part of risk.population_risk that P = I squares.
+  function stateSize(given, omega) {
+    const law = promptDistribution(given);
+    const { sums, ww } = blockSums(law, omega);
+    return Math.sqrt(law.d * ((law.M + 1) * ww + Math.max(0, quadratic(law.R, sums))));
+  }
+
+  // gates.gates_to_weights: g_1, ..., g_n and the query's. The weight of an example is the product of the gates after it.
+  function gatesToWeights(gates) {
     const omega = Array(gates.length - 1);
     let product = 1;
     for (let i = gates.length - 2; i >= 0; i--) omega[i] = product *= gates[i + 1];
@@ -206,41 +213,65 @@ window.glalib = (() => {
     return { risk: Math.max(sigma ** 2, u > 0 ? M - overlap ** 2 / u : M), scale: u > 0 ? overlap / u / size : 0 };
   }
 
-  // What n examples of one task with the step v do: (1 - v)^n = theta; and to u = E |b|^2 with g = E b^T beta / d before
-  // them, u <- mu u + own + both g. Each with its first two derivatives in v, as [f, f', f''].
-  function deltaBlock(v, n, d, noise) {
-    const times = ([a, a1, a2], [b, b1, b2]) => [a * b, a1 * b + a * b1, a2 * b + 2 * a1 * b1 + a * b2];
-    const keep = [1 - v, -1, 0];
+  // Numbers with their first two derivatives in one variable, [f, f', f''].
+  const plus = ([a, a1, a2], [b, b1, b2]) => [a + b, a1 + b1, a2 + b2];
+  const times = ([a, a1, a2], [b, b1, b2]) => [a * b, a1 * b + a * b1, a2 * b + 2 * a1 * b1 + a * b2];
+
+  // What n examples of one task with the step v do, each with its derivatives in v: theta = (1 - v)^n is what is left of
+  // what was there, told = 1 - theta; mu is the same of its square length, spread = mu - theta^2; and noise is what label
+  // noise adds to that. As delta_blocks.block, by doubling, in sums of terms of one sign.
+  function deltaBlock(v, n, d, variance) {
     const shrink = [1 - 2 * v + (d + 2) * v * v, -2 + 2 * (d + 2) * v, 2 * (d + 2)];
-    const cross = [2 * d * (v - (d + 2) * v * v), 2 * d * (1 - 2 * (d + 2) * v), -4 * d * (d + 2)];
-    const square = d * (d + 2 + noise);
-    const write = [square * v * v, 2 * square * v, 2 * square];
-    let [theta, mu, own, both] = [[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]];
-    for (let i = 0; i < n; i++) {
-      // g is theta g_0 + 1 - theta here
-      const old = times(cross, theta);
-      own = times(shrink, own).map((x, j) => x + write[j] + cross[j] - old[j]);
-      both = times(shrink, both).map((x, j) => x + old[j]);
-      mu = times(shrink, mu);
-      theta = times(keep, theta);
+    const square = [v * v, 2 * v, 2];
+    const keep = [1 - v, -1, 0];
+    const scaled = (c, jet) => jet.map((x) => c * x);
+    let once = { theta: keep, told: [v, 1, 0], mu: shrink, spread: scaled(d + 1, square), sum: [1, 0, 0] };
+    let all = { theta: [1, 0, 0], told: [0, 0, 0], mu: [1, 0, 0], spread: [0, 0, 0], sum: [0, 0, 0] };
+    const then = (a, b) => ({
+      theta: times(a.theta, b.theta),
+      told: plus(a.told, times(a.theta, b.told)),
+      mu: times(a.mu, b.mu),
+      spread: plus(times(a.spread, b.mu), times(times(a.theta, a.theta), b.spread)),
+      sum: plus(b.sum, times(b.mu, a.sum)),
+    });
+    for (let left = n; left > 0; left = Math.floor(left / 2)) {
+      if (left % 2) all = then(all, once);
+      if (left > 1) once = then(once, once);
     }
-    return { theta, mu, own, both };
+    return { ...all, noise: scaled(variance * d, times(square, all.sum)) };
   }
 
-  // The gain M - risk of two tasks with a step each, from the two blocks; with its gradient and Hessian in the steps where
-  // `derivatives` is asked for. As delta_blocks._gain, and for correlated tasks.
-  function twoBlockGain(law, one, two, derivatives = false) {
-    const { d, r, R } = law;
-    const told = (j) => (j ? -one.theta[j] : 1 - one.theta[0]);
-    const p = (i, j) => d * (r[0] * two.theta[j] * told(i) + (i ? 0 : r[1] * (j ? -two.theta[j] : 1 - two.theta[0])));
-    const u = (i, j) => two.mu[j] * one.own[i] + R[0][1] * two.both[j] * told(i) + (i ? 0 : two.own[j]);
-    const [P, U] = [p(0, 0), u(0, 0)];
-    const gain = U > 0 && Number.isFinite(U) ? (P * P) / U : 0;
+  // Of a block as the first and as the last of two, what twoBlockGain multiplies.
+  function asFirst({ d, R }, { told, spread, noise }) {
+    const rho = R[0][1];
+    const square = times(told, told);
+    const beside = plus(square.map((x) => d * (1 - rho ** 2) * x), plus(spread.map((x) => d * x), noise));
+    const ahead = [1 - rho * told[0], -rho * told[1], -rho * told[2]];
+    return { told, square, beside, error: plus(beside, times(ahead, ahead).map((x) => d * x)) };
+  }
+
+  function asLast({ theta, told, mu, spread, noise }) {
+    const [square, both, old] = [times(told, told), times(told, theta), times(theta, theta)];
+    return { theta, told, square, both, old, spread, noise, mu: mu[0] };
+  }
+
+  // The gain M - risk of two tasks with a step each, overlap^2 / energy; and its logarithm's gradient and Hessian in the
+  // steps. As delta_blocks._gain, and for correlated tasks. Steps under which what is kept grows a millionfold gain nothing.
+  function twoBlockGain({ d, r, R }, one, two, derivatives = false) {
+    const [rho, constant] = [R[0][1], [1, 0, 0]];
+    const of = (terms, i, j) => sum(terms.map(([c, a, b]) => c * a[i] * b[j]));
+    const overlap = [[d * r[0], one.told, two.theta], [d * r[1], constant, two.told]];
+    const energy = [
+      [d, constant, two.square], [2 * d * rho, one.told, two.both], [d * rho ** 2, one.square, two.old],
+      [1, one.beside, two.old], [1, one.error, two.spread], [1, constant, two.noise],
+    ];
+    const [P, U] = [of(overlap, 0, 0), of(energy, 0, 0)];
+    const gain = U > 0 && two.mu < 1e6 && one.square[0] < 1e6 && one.beside[0] < 1e6 * d ? (P * P) / U : 0;
     if (!derivatives) return { gain };
-    const first = [[1, 0], [0, 1]].map(([i, j]) => [p(i, j) / P, u(i, j) / U]);
-    const second = [[2, 0], [1, 1], [0, 2]].map(([i, j]) => [p(i, j) / P, u(i, j) / U]);
-    const log = (k, a, b) => 2 * (second[k][0] - first[a][0] * first[b][0]) - (second[k][1] - first[a][1] * first[b][1]);
-    return { gain, slope: first.map(([x, y]) => 2 * x - y), bend: [log(0, 0, 0), log(1, 0, 1), log(2, 1, 1)] };
+    const at = (i, j) => [of(overlap, i, j) / P, of(energy, i, j) / U];
+    const [a, b, aa, ab, bb] = [at(1, 0), at(0, 1), at(2, 0), at(1, 1), at(0, 2)];
+    const bend = (xy, x, y) => 2 * (xy[0] - x[0] * y[0]) - (xy[1] - x[1] * y[1]);
+    return { gain, slope: [2 * a[0] - a[1], 2 * b[0] - b[1]], bend: [bend(aa, a, a), bend(ab, a, b), bend(bb, b, b)] };
   }
 
   // delta_rule.optimal_delta_rule(dist, "task") of two tasks: the best step for each, of any sign. Looked for on a grid, and
@@ -250,7 +281,10 @@ window.glalib = (() => {
     const limit = free(law);
     if (!largest(law.r)) return { risk: law.M, steps: [0, 0], limit: false };
     const { d, counts, sigma } = law;
-    const block = (k, v) => deltaBlock(v, counts[k], d, sigma ** 2);
+    const block = (k, v) => {
+      const found = deltaBlock(v, counts[k], d, sigma ** 2);
+      return k ? asLast(found) : asFirst(law, found);
+    };
     const lines = counts.map((count) => {
       const [from, to] = [Math.log(0.003 / (count + d)), Math.log(2.2 / (d + 2))];
       const sizes = Array.from({ length: 40 }, (_, i) => Math.exp(from + ((to - from) * i) / 39));
@@ -336,7 +370,7 @@ window.glalib = (() => {
   }
 
   return {
-    promptDistribution, possible, blockSums, bestP, populationRisk, weightsFromGates, uniform, free, monotone, constantGate,
+    promptDistribution, possible, bestP, populationRisk, stateSize, gatesToWeights, uniform, free, monotone, constantGate,
     deltaRuleRisk, optimalDeltaRule, bayesRisk,
   };
 })();
