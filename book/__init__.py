@@ -23,6 +23,7 @@ In the order in which a page meets them:
     published    Sphinx: the addresses of the book and of its sources, and what git knows of them
     notebooks    Sphinx: the notebook and the script that each page offers
     figures      Sphinx: alternative texts and sizes of images, and the files below a figure
+    live         Sphinx: figures that one can move: their place on a page, and the scripts that it loads
     tables       Sphinx: tables of text, whose rows are cards on a phone
     frame        Sphinx: the head and the foot of each page, the page for wrong addresses, the map of the site
     statements   Sphinx: all statements on one page, and found by the search
@@ -43,7 +44,7 @@ EXTENSIONS = [
     f"book.{name}"
     for name in (
         "freshness", "execution", "published", "contents", "exercises", "folds", "ledger", "api", "notebooks",
-        "figures", "tables", "frame", "statements", "browsers",
+        "figures", "live", "tables", "frame", "statements", "browsers",
     )
 ]  # fmt: skip
 

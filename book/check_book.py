@@ -84,8 +84,9 @@ class Page(HTMLParser):
             self.lines.append((line[1], int(line[2])))
         self.licences += tag == "a" and "license" in rel
         if tag == "figure":
-            self.figures.append([])
-            self._figures.append(self.figures[-1])
+            self._figures.append([])
+            if "live-figure" not in attrs.get("class", "").split():  # it computes in the page, and has no files
+                self.figures.append(self._figures[-1])
         if tag == "a" and self._figures and "download" in attrs:
             self._figures[-1].append(attrs["href"].rpartition(".")[2])
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 from jupyter_cache import get_cache
 
-from book import exercises, pairs, plain, published
+from book import exercises, live, pairs, plain, published
 
 BRANCH = "notebooks"
 EXTRAS = "[plot,torch]"
@@ -99,7 +99,13 @@ def preparation(code, repository="", commit="", data=()):
 
 
 def prepared(notebook, macros, **sources):
-    """The notebook, beginning with what it needs on a bare machine. sources: as for `preparation`."""
+    """The notebook, beginning with what it needs on a bare machine, and with words for figures that move on the page.
+
+    sources: as for `preparation`.
+    """
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = live.in_words(cell.source)
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     first = nbformat.v4.new_code_cell(preparation(code, **sources), id="what-it-needs")
     cells = [first]

@@ -48,7 +48,7 @@ def test_it_begins_with_a_question(name):
 @pytest.mark.parametrize("name", PAGES)
 def test_its_figure_or_table_comes_soon(name):
     body = text(name).partition("\n# ")[2]
-    looked_for = r"^\|(?:---\|)+$" if name in LOOKED_UP else r"^ +figure:$|^`{3,}\{figure\}"
+    looked_for = r"^\|(?:---\|)+$" if name in LOOKED_UP else r"^ +figure:$|^`{3,}\{(?:figure|live)\}"
     figure = re.search(looked_for, body, re.MULTILINE)
     assert figure, "no table" if name in LOOKED_UP else "no figure"
     before = re.sub(r"^(`{3,})\{(?:symbols|dropdown)\}.*?^\1$", "", body[: figure.start()], flags=re.M | re.S)
@@ -143,6 +143,6 @@ def test_no_two_pages_share_a_label():
     labels = [
         label
         for name in PAGES
-        for label in re.findall(r"^ *:label: (\S+)$|^ +name: (fig-\S+)$", text(name), re.MULTILINE)
+        for label in re.findall(r"^ *:label: (\S+)$|^(?: +|:)name: (fig-\S+)$", text(name), re.MULTILINE)
     ]
     assert [label for label, times in Counter(map("".join, labels)).items() if times > 1] == []
