@@ -10,27 +10,25 @@ live.register("explorer", (figure) => {
   figure.setting("R12", { start: 0, from: -1, to: 1, step: 0.01 });
   figure.setting("sigma", { start: 0, from: 0, to: 3, step: 0.1 });
   const two = (x) => live.number(x);
+
+  // Three correlations go together where R12 lies within this much of r1 r2. Else the nearest that does is taken, and the
+  // slider stays: it counts again when it can.
+  function held(R12) {
+    const room = Math.sqrt(Math.max(0, (1 - value.r1 ** 2) * (1 - value.r2 ** 2)));
+    const [low, high] = [value.r1 * value.r2 - room, value.r1 * value.r2 + room].map((x) => x * 100);
+    return live.clamp(R12, Math.ceil(low - 1e-6) / 100, Math.floor(high + 1e-6) / 100) + 0;
+  }
   figure.slider("d", { label: "d, dimensions" });
   figure.slider("n1", { label: "n\u2081, examples of task 1" });
   figure.slider("n2", { label: "n\u2082, examples of task 2" });
   figure.slider("r1", { label: "r\u2081, task 1 and query", text: two });
   figure.slider("r2", { label: "r\u2082, task 2 and query", text: two });
-  figure.slider("R12", { label: "R\u2081\u2082, between the tasks", text: two });
+  figure.slider("R12", { label: "R\u2081\u2082, between the tasks", text: (x) => two(held(x)) });
   figure.slider("sigma", { label: "\u03c3, noise of the labels", text: (x) => live.number(x, 1) });
   const PANELS = { a: [0, 1], b: [0.2, 0.8], c: [0.5, 0.5], d: [0.8, 0.2] };
   for (const [name, [r1, r2]] of Object.entries(PANELS)) {
     figure.button(`Panel (${name})`, () => figure.set({ d: 10, n1: 50, n2: 50, r1, r2, R12: 0, sigma: 0 }));
   }
-
-  // Three correlations go together where R12 lies within this much of r1 r2. Of what does not, R12 gives way.
-  let moved = false;
-  figure.mend = () => {
-    const { r1, r2, R12 } = value;
-    const room = Math.sqrt(Math.max(0, (1 - r1 ** 2) * (1 - r2 ** 2)));
-    const [low, high] = [Math.ceil((r1 * r2 - room) * 100 - 1e-6), Math.floor((r1 * r2 + room) * 100 + 1e-6)];
-    value.R12 = live.clamp(R12, low / 100, high / 100);
-    moved = value.R12 !== R12;
-  };
 
   const stage = figure.stage({ height: () => 196 + 6 * 24 + 24 });
   const caption = (y, words, rest) =>
@@ -78,7 +76,8 @@ live.register("explorer", (figure) => {
   }
 
   return () => {
-    const { d, n1, n2, r1, r2, R12, sigma } = value;
+    const { d, n1, n2, r1, r2, sigma } = value;
+    const R12 = held(value.R12);
     const R = [[1, R12], [R12, 1]];
     const law = glalib.promptDistribution({ d, counts: [n1, n2], r: [r1, r2], R, sigma });
     const [any, gated] = [glalib.free(law), glalib.monotone(law)];
@@ -109,9 +108,9 @@ live.register("explorer", (figure) => {
     live.scale(stage, 196, rows, {});
     const [kind, words] = place(omega, risks, law.M);
     const bayes = risks.bayes === null ? " The Bayes risk has no closed form here." : "";
-    const held = moved ? ` R\u2081\u2082 was moved to ${two(R12)}: three correlations have to go together.` : "";
+    const most = R12 === value.R12 ? "" : ` R\u2081\u2082 is held at ${two(R12)}: three correlations have to go together.`;
     stage.label(`Best weights: ${omega.map((w) => live.number(w)).join(" and ")}. Below, risks on one scale.`);
-    figure.say(`${words}${bayes}${held}`);
-    figure.show({ omega, forget, risks, shares: Object.fromEntries(rows.map(({ name, value }) => [name, value])), kind });
+    figure.say(`${words}${bayes}${most}`);
+    figure.show({ R12, omega, forget, risks, shares: Object.fromEntries(rows.map(({ name, value }) => [name, value])), kind });
   };
 });

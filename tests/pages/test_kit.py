@@ -111,6 +111,7 @@ def test_a_handle_is_dragged(page, by):
         for kind, points in [
             ("touchStart", [{"x": x, "y": y}]),
             ("touchMove", [{"x": x + 1, "y": y + 12}]),
+            ("touchMove", [{"x": x + 3, "y": y + 40}]),  # by now a browser would scroll
             ("touchMove", [{"x": x + 3, "y": y + 20}]),
             ("touchEnd", []),
         ]:

@@ -145,7 +145,12 @@ START = {"d": 10, "n1": 50, "n2": 50, "r1": 0.2, "r2": 0.8, "R12": 0, "sigma": 0
 def explorer_is_right(page):
     state = settled(page)
     s, shown = state["settings"], state["shown"]
-    R = [[1, s["R12"]], [s["R12"], 1]]
+    room = np.sqrt((1 - s["r1"] ** 2) * (1 - s["r2"] ** 2))
+    assert abs(shown["R12"] - s["r1"] * s["r2"]) <= room + 1e-9
+    if shown["R12"] != s["R12"]:  # three correlations go together: the nearest that do, in steps of the slider
+        assert abs(shown["R12"] - s["r1"] * s["r2"]) >= room - 0.01
+        assert "R₁₂ is held at" in page.locator(".live-says").inner_text()
+    R = [[1, shown["R12"]], [shown["R12"], 1]]
     dist = PromptDistribution(s["d"], (s["n1"], s["n2"]), (s["r1"], s["r2"]), R=R, sigma=s["sigma"])
     kinds = {"linear": "uniform", "constant": "constant-gate", "forget": "monotone", "free": "free"}
     risks = {"zero": dist.M} | {name: optimal_wpgd(dist, kind).risk for name, kind in kinds.items()}
@@ -181,10 +186,10 @@ def test_explorer(tab):
     for _ in range(10):
         slider("r1").press("ArrowRight")
     assert explorer_is_right(tab) == (START | {"r1": -0.5}, "signs")
-    # Three correlations go together: what does not is brought to where it does.
     slider("R12").press("End")
     s, kind = explorer_is_right(tab)
-    assert s["R12"] == 0.11 and kind == "signs"  # -0.4 + sqrt(0.75 * 0.36)
+    assert (s["R12"], settled(tab)["shown"]["R12"], kind) == (1, 0.11, "signs")  # -0.4 + sqrt(0.75 * 0.36)
+    assert slider("R12").get_attribute("aria-valuetext") == "0.11"
     slider("sigma").press("ArrowRight")
     s, _ = explorer_is_right(tab)
     assert s["sigma"] == 0.1 and "no closed form" in tab.locator(".live-says").inner_text()
@@ -209,10 +214,10 @@ def test_explorer(tab):
 @pytest.mark.parametrize(
     "query, changed",
     [
-        ("explorer.r1=9&explorer.r2=-9", {"r1": 1, "r2": -1, "R12": -1}),
+        ("explorer.r1=9&explorer.r2=-9", {"r1": 1, "r2": -1}),
         ("explorer.d=0&explorer.n1=1e99", {"d": 1, "n1": 1000}),
         ("explorer.sigma=NaN&explorer.n2=&explorer.r1=zwei", {}),
-        ("explorer.R12=-0.99", {"R12": -0.42}),  # 0.16 - sqrt(0.96 * 0.36), into the range
+        ("explorer.R12=-0.99", {"R12": -0.99}),
         ("explorer.r1=0&explorer.r2=0", {"r1": 0, "r2": 0}),
     ],
 )
