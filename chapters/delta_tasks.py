@@ -587,9 +587,9 @@ assert one_step[0.2, 0.8] < step * 0.95 and one_step[0.8, 0.2] > step * 1.05
 # - text: 0.7, 0.5, 0.3
 #   says: That is falling relevance, the rule for two tasks. It is not the best for three, but not the worst either.
 # - text: 0.3, 0.7, 0.5
-#   says: The best task in the middle suffers from both sides, but here it has one task before it only.
+#   says: Not good, but one order is worse. Compute all six, and see where the best task stands.
 # - text: 0.5, 0.7, 0.3
-#   says: The best task in the middle suffers from both sides. One order is worse.
+#   says: Not good, as the best task suffers from both sides. But one order is worse.
 # minutes: 2
 # level: 1
 # ```
