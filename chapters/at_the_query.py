@@ -442,6 +442,20 @@ assert abs(clipped_risk(0.3) - never - 0.0310) < 0.001
 # Two blocks, and a query that names one of them. Three heads with forget gates and a common $P$ answer both questions. Can two, $w = (1, \alpha)$ added and $w' = (\beta, 1)$ subtracted, with $\alpha \ge 1 \ge \beta \ge 0$ and gates $g, g' \in [0, 1]$ at the query?
 # ```
 #
+# ```{answer} ex-two-forget-heads
+# asks: Why can two heads not answer both questions?
+# choices:
+# - text: a difference of two heads gives neither of the two vectors
+#   says: For (1, 0) take alpha = 1, beta = 0 and both gates one. It is both questions together that are too much.
+# - text: the gates at the query would have to be larger than one
+#   says: Only the ratio of the two gates matters, so they may be made smaller together.
+# - text: one question needs a product of alpha and beta below one, the other a product above one
+# - text: they can, as gates at the query may differ from question to question
+#   says: They may, but alpha and beta may not. Write the conditions of both questions on their product.
+# minutes: 10
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -458,6 +472,39 @@ assert abs(clipped_risk(0.3) - never - 0.0310) < 0.001
 # :label: ex-how-many-named
 #
 # A hundred examples, white features, $d = 10$, no noise, are shared equally by $K$ independent tasks, of which the query names one. For which $K$ does a layer lose most if its gates at the query do not read the name?
+# ```
+#
+# ```{answer} ex-how-many-named
+# asks: The number of tasks K at which the loss is largest.
+# value: max(losses, key=losses.get)
+# within: 0.1
+# wrong:
+# - value: 1
+#   says: With one task there is nothing to name. The loss has a factor 1 - 1/K.
+# - value: 2
+#   says: With two tasks a guess is right half of the time. See whether more of them lose more.
+# - value: "max(losses, key=lambda K: (1 - 1 / K) * 100 / (100 + 11))"
+#   says: The gain at stake is that of one task, with n/K examples. There is little to gain with one example.
+# - value: round(100 / 11)
+#   says: There half of a task can be known. The loss has the factor 1 - 1/K, too.
+# minutes: 7
+# level: 2
+# ```
+#
+# ```{answer} ex-how-many-named-loss
+# asks: How large is the loss there, divided by d?
+# value: losses[4]
+# wrong:
+# - value: 0.75 * 25 / 35
+#   says: Nearly. N is not d.
+# - value: 25 / 36
+#   says: That is all that a layer gains that is told the task. A part of it is had without the name.
+# - value: 0.25 * 25 / 36
+#   says: That is what a layer gains that does not read the name. What does it lose?
+# - value: 10 * losses[4]
+#   says: Divided by d, please.
+# minutes: 4
+# level: 1
 # ```
 #
 # ```{hint}
@@ -486,6 +533,33 @@ assert abs(clipped_risk(0.3) - never - 0.0310) < 0.001
 # :label: ex-where-to-clip
 #
 # One example, one dimension, noise of variance one: where is the best $c$, and how much does it gain? Does it gain more if $P$ is chosen anew with it?
+# ```
+#
+# ```{answer} ex-where-to-clip
+# asks: The best c, with the step p = 1/4 left as it is.
+# value: kept.x[0]
+# within: 5%
+# wrong:
+# - value: free.x[0]
+#   says: That is the best c if p is chosen anew. Here p is 1/4.
+# - value: 1
+#   says: That is better than no clip, but go on searching.
+# - value: 0.25
+#   says: That is p.
+# minutes: 10
+# level: 2
+# ```
+#
+# ```{answer} ex-where-to-clip-step
+# asks: How is the best p for the best clip?
+# choices:
+# - text: larger than 1/4
+# - text: smaller than 1/4
+#   says: A clip bounds what is lost on loud prompts. Is there still a reason to be that careful with all others?
+# - text: 1/4 as without a clip
+#   says: Search over both. What kept p small were the rare loud prompts, which the clip now holds.
+# minutes: 5
+# level: 2
 # ```
 #
 # ```{hint}

@@ -410,6 +410,27 @@ assert helped.risk < step.risk < plain.risk
 # One task, white features, no noise, $r_1 = 1$. Compute the risk over $d$ after two examples for the best weighted step and for the delta rule. How large is the difference for large $d$?
 # ```
 #
+# ```{answer} ex-delta-second
+# asks: The risk over d of the best weighted step less that of the delta rule, as a function of d.
+# value: "lambda d: (d + 1) / (d + 3) - ((d + 1) / (d + 2)) ** 2"
+# at: [{d: 10}, {d: 3}, {d: 1}]
+# wrong:
+# - value: "lambda d: 1 / d**2"
+#   says: That is the limit of large d. The whole formula is asked for.
+# - value: "lambda d: (d + 1) / (d + 3) - (1 - 1 / d) ** 2"
+#   says: A plain key is not of length one, so the best step is not 1/d. See the steps without noise.
+# - value: "lambda d: (d + 1) / (d + 3) - (1 - 1 / (d + 1)) ** 2"
+#   says: After one example both leave the same. What does a weighted step leave after one?
+# - value: "lambda d: d / (d + 2) - ((d + 1) / (d + 2)) ** 2"
+#   says: N is d + 1, not d.
+# - value: "lambda d: 1 - ((d + 1) / (d + 2)) ** 2 * (d + 3) / (d + 1)"
+#   says: That is the difference as a share of what the weighted step leaves.
+# - value: "lambda d: d * ((d + 1) / (d + 3) - ((d + 1) / (d + 2)) ** 2)"
+#   says: That is a difference of risks. Divide by d.
+# minutes: 7
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -426,6 +447,25 @@ assert helped.risk < step.risk < plain.risk
 # :label: ex-delta-noise
 #
 # One task, $d = 10$ and $n = 50$. How much lower is the delta rule's risk than that of the best weighted step, less $\sigma^2$ and relatively, for $\sigma^2 = 0.1$, $1$, $10$ and $100$?
+# ```
+#
+# ```{answer} ex-delta-noise
+# asks: How much lower for a noise of variance ten, as a fraction?
+# value: lower[2]
+# within: 2%
+# wrong:
+# - value: "(lambda one: 1 - optimal_delta_rule(one, per='example').risk / optimal_wpgd(one).risk)(PromptDistribution(10, (50,), (1.0,), sigma=10**0.5))"
+#   says: Take the variance of the noise from both risks first. No predictor comes below it.
+# - value: lower[3]
+#   says: That is for a variance of a hundred. The argument sigma is the root of the variance.
+# - value: lower[1]
+#   says: That is for a variance of one.
+# - value: 1 / (1 - lower[2]) - 1
+#   says: Relative to the delta rule. How much lower is it than the weighted step?
+# - above: 1
+#   says: A risk cannot be lower by more than all of it.
+# minutes: 5
+# level: 1
 # ```
 #
 # ```{hint}
@@ -453,6 +493,21 @@ assert helped.risk < step.risk < plain.risk
 # :label: ex-delta-equal
 #
 # With noise the best steps fall from example to example. What does a layer lose that has one step for the whole prompt, the best one for its length? Take $d = 5$, $\sigma^2 = 1$ and up to $1000$ examples.
+# ```
+#
+# ```{answer} ex-delta-equal
+# asks: With a thousand examples, how many times as much is left unknown with one step as with the best steps?
+# value: times[2]
+# within: 2%
+# wrong:
+# - value: times[1]
+#   says: That is for a hundred examples.
+# - value: times[0]
+#   says: That is for ten examples.
+# - value: times[2] - 1
+#   says: That is how much more. How many times as much?
+# minutes: 7
+# level: 1
 # ```
 #
 # ```{hint}

@@ -469,6 +469,36 @@ assert one_step[0.2, 0.8] < step * 0.95 and one_step[0.8, 0.2] > step * 1.05
 # Two independent tasks of one example each, white features. Show by (1) that no steps gain more than $d\, (r_1^2 + r_2^2) / (d + 2 + \sigma^2)$, in either order, and say which steps come near.
 # ```
 #
+# ```{answer} ex-delta-one-each
+# asks: Which steps come near the bound?
+# choices:
+# - text: for each task the step that is best for it alone
+#   says: One example alone gains the same with every step. But the second one erases a part of the first, and the less the smaller its step.
+# - text: small steps, equal to each other
+#   says: Small is right. The bound of Cauchy and Schwarz is met where what is told and its energy are in proportion, which relevances decide.
+# - text: small steps in the ratio of the relevances
+# - text: a step for the better task and none for the other
+#   says: That gains the term of one task only. The bound has both.
+# minutes: 10
+# level: 2
+# ```
+#
+# ```{answer} ex-delta-one-each-least
+# asks: Without noise, d = 10, and r2 half of r1. Which share of the bound does the better task gain alone?
+# value: 1 / (1 + 1 / 4)
+# wrong:
+# - value: 2 / 3
+#   says: The bound has the squares of the relevances.
+# - value: 1 / 2
+#   says: That is the ratio of the relevances, or both tasks counted alike. Which terms has the bound?
+# - value: 3 / 4
+#   says: What is missing is a quarter of the larger term, not of the bound.
+# - value: 1 / 12
+#   says: That is chi, which both terms have.
+# minutes: 4
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -485,6 +515,23 @@ assert one_step[0.2, 0.8] < step * 0.95 and one_step[0.8, 0.2] > step * 1.05
 # :label: ex-delta-turns
 #
 # Two independent tasks with $200$ examples each, $d = 5$ and $r_2 = r_1 / 2$. At which $\sigma^2$ do both orders gain the same?
+# ```
+#
+# ```{answer} ex-delta-turns
+# asks: The variance of the noise at which both orders gain the same.
+# value: low
+# within: 2%
+# wrong:
+# - value: low / 6
+#   says: That is in units of d + 1. The variance itself is asked for.
+# - value: low / 5
+#   says: That is in units of d. The variance itself is asked for.
+# - value: 11 * 6
+#   says: That is nearly the limit of long prompts. Two hundred examples are not many enough for it.
+# - value: low**0.5
+#   says: That is sigma. Its square is asked for.
+# minutes: 10
+# level: 1
 # ```
 #
 # ```{hint}
@@ -515,6 +562,36 @@ assert one_step[0.2, 0.8] < step * 0.95 and one_step[0.8, 0.2] > step * 1.05
 # :label: ex-delta-three
 #
 # Take three independent tasks of equal size with relevances $0.7$, $0.5$ and $0.3$. Which of the six orders is best for the delta rule with a step per task, and which worst?
+# ```
+#
+# ```{answer} ex-delta-three
+# asks: Which of these orders is best?
+# choices:
+# - text: 0.7, 0.5, 0.3
+#   says: That is falling relevance, the rule for two tasks. With three there is a task in the middle. Compute all six.
+# - text: 0.3, 0.5, 0.7
+#   says: That is what a gate wants. Erasing wants the opposite for two tasks.
+# - text: 0.5, 0.7, 0.3
+#   says: What is in the middle suffers from both sides. Which task should that be?
+# - text: 0.7, 0.3, 0.5
+# - text: 0.5, 0.3, 0.7
+#   says: What is in the middle is right. But which of the other two should come first?
+# minutes: 7
+# level: 1
+# ```
+#
+# ```{answer} ex-delta-three-worst
+# asks: Which of them is worst?
+# choices:
+# - text: 0.3, 0.5, 0.7
+# - text: 0.7, 0.5, 0.3
+#   says: That is falling relevance, the rule for two tasks. It is not the best for three, but not the worst either.
+# - text: 0.3, 0.7, 0.5
+#   says: Not good, but one order is worse. Compute all six, and see where the best task stands.
+# - text: 0.5, 0.7, 0.3
+#   says: Not good, as the best task suffers from both sides. But one order is worse.
+# minutes: 2
+# level: 1
 # ```
 #
 # ```{hint}

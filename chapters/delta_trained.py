@@ -394,6 +394,39 @@ assert loss > 1e6
 # What do two swaps of the same two directions do, one after the other? And a token with the same key and half the step?
 # ```
 #
+# ```{answer} ex-aside-swaps
+# asks: What do two swaps of the same two directions do?
+# choices:
+# - text: they erase along both
+#   says: A swap loses nothing. What is held along one direction is held along the other afterwards.
+# - text: they erase along the difference of the two
+#   says: That is what half the step does. What is the square of a reflection?
+# - text: they turn the sign of both
+#   says: A swap turns the sign of the part along the difference. What do two turns do?
+# - text: nothing
+# minutes: 4
+# level: 1
+# ```
+#
+# ```{answer} ex-aside-swaps-half
+# asks: A state holds a height along u, nothing along w, which is as long. Half the step of a swap. Which share of it is held along w?
+# value: "(lambda k: ((np.eye(2) - np.outer(k, k) / (k @ k)) @ [1.0, 0.0])[1])(np.array([1.0, -1.0]))"
+# within: 0.01
+# wrong:
+# - value: 0
+#   says: The token erases along u - w, not along u. The part along u + w stays.
+# - value: 1
+#   says: That is the whole step, a swap.
+# - value: 0.5**0.5
+#   says: That is how long the projection is. Along w lies less of it.
+# - value: 0.25
+#   says: Divide the key's square length out once.
+# - value: -0.5
+#   says: What is left is along u + w.
+# minutes: 4
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -410,6 +443,23 @@ assert loss > 1e6
 # :label: ex-aside-most
 #
 # Of what all five directions gain over none, which share does each further one add, for the better task last?
+# ```
+#
+# ```{answer} ex-aside-most
+# asks: The five shares, from the first direction to the fifth.
+# value: share
+# within: 0.01
+# wrong:
+# - value: np.cumsum(share)
+#   says: These are added up. Which share does each further direction add?
+# - value: "np.diff(curves[FIRST]) / (curves[FIRST][-1] - curves[FIRST][0])"
+#   says: That is with the better task first.
+# - value: "-np.diff(curves[LAST]) / curves[LAST][0]"
+#   says: These are shares of the risk. Divide by what all five gain.
+# - value: "[0.2] * 5"
+#   says: Steps are chosen anew each time, so the directions do not add alike.
+# minutes: 7
+# level: 1
 # ```
 #
 # ```{hint}
@@ -433,6 +483,20 @@ assert loss > 1e6
 # :label: ex-aside-decay
 #
 # Without spare coordinates, let the estimate shrink once, between the tasks. How much does that gain, in either order, and can it replace the swaps?
+# ```
+#
+# ```{answer} ex-aside-decay
+# asks: What does shrinking the estimate between the tasks gain?
+# choices:
+# - text: less than the swaps, and more where the better task is first
+# - text: less than the swaps, and more where the better task is last
+#   says: Where must the first task be learnt well, and made small all the same?
+# - text: nothing, as steps can be chosen that shrink it
+#   says: They shrink it only where they learn. Compare the risks, with the decay of one example free.
+# - text: as much as the swaps
+#   says: What is shrunk is still erased in part by the second task, and disturbs it. Compare with all five directions put aside.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}

@@ -318,6 +318,39 @@ for n in (5, 20, 80):
 # One task, white features, no noise. Let the value that is written be $y_i / \norm{x_i}$, so that the label is divided as well, and leave the query as it is. Which step is best, and what is $e_n$?
 # ```
 #
+# ```{answer} ex-delta-divide
+# asks: e_n with the best step, as a function of d and n.
+# value: "lambda d, n: (1 - 1 / d) ** n"
+# at: [{d: 10, n: 5}, {d: 3, n: 2}, {d: 2, n: 7}]
+# wrong:
+# - value: "lambda d, n: (1 - 1 / (d + 2)) ** n"
+#   says: That is what plain keys leave. What does a projection take away?
+# - value: "lambda d, n: unknown(n, d, 0.0, unit=True)[-1]"
+#   says: That is with labels as they are, whose length a key does not explain. Here labels are divided, too.
+# - value: "lambda d, n: (1 - 1 / d) ** (2 * n)"
+#   says: e is a square already. A projection takes the part along the key out of the square, once.
+# - value: "lambda d, n: 1 - n / d"
+#   says: Each example takes its part of what is left, not of the whole. Keys are not orthogonal to each other.
+# - value: "lambda d, n: d / (n + d)"
+#   says: That is a weighted step. What is left after each example is to be multiplied.
+# minutes: 7
+# level: 2
+# ```
+#
+# ```{answer} ex-delta-divide-step
+# asks: Which step is best?
+# choices:
+# - text: 1/d
+#   says: A key of length one finds the part along it exactly, however many directions there are. How much of that should be taken?
+# - text: 1/(d + 2)
+#   says: That is for plain keys without noise. A plain key has a square length of about d.
+# - text: one
+# - text: it falls from example to example
+#   says: That is so where something is left that a key does not explain. Is there anything?
+# minutes: 2
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -334,6 +367,22 @@ for n in (5, 20, 80):
 # :label: ex-delta-too-much
 #
 # For $d = 10$, from which $\sigma^2$ on are keys of length one never better than plain ones, with the query left as it is? Compare $e_n$ a little below and above.
+# ```
+#
+# ```{answer} ex-delta-too-much
+# asks: The variance of the noise from which on they are never better.
+# value: noise
+# wrong:
+# - value: noise + 10
+#   says: That is d plus the variance.
+# - value: 1 / excess(10) - 10
+#   says: The threshold has a half. It is met at the first example if it is at most one, which is what is unknown then.
+# - value: 2 / excess(10) - 11
+#   says: In the threshold stands d, not d + 1.
+# - value: 2 * 20 - 10
+#   says: Near it, but delta is 1/(2d) only to first order. Take the exact one.
+# minutes: 7
+# level: 1
 # ```
 #
 # ```{hint}
@@ -360,6 +409,23 @@ for n in (5, 20, 80):
 # :label: ex-delta-lengths
 #
 # Let the variances of twelve features fall like $1/i$ and all directions of the task be alike. With one step for the prompt and no noise, up to which length of the prompt are keys of length one better than plain keys? And if the variances fall like $1/i^2$?
+# ```
+#
+# ```{answer} ex-delta-lengths
+# asks: Of the lengths 2, 4, 8, 16 and 32 the longest at which keys of length one are better, for 1/i and for 1/i^2.
+# value: "[8, longest]"
+# within: 0.4
+# wrong:
+# - value: "[16, 8]"
+#   says: There they lose already. The last length at which they win is asked for.
+# - value: "[32, 32]"
+#   says: They lose in long prompts. Compare the risks themselves, both with the best step.
+# - value: "[8, 8]"
+#   says: Right for the first. The steeper spectrum has fewer directions that count.
+# - value: "[2, 2]"
+#   says: Nor is it the first example only. Compare the risks length by length.
+# minutes: 10
+# level: 1
 # ```
 #
 # ```{hint}

@@ -209,6 +209,22 @@ print(f"found {len(found)} of {true_count}")
 # is known to $10^{-14}$?
 # ```
 #
+# ```{answer} ex-touch
+# asks: With a constant of one, which distance of two zeros can be told from none?
+# value: 2 * 1e-14**0.5
+# wrong:
+# - value: 1e-14**0.5
+#   says: In the middle between the zeros each factor is half the distance.
+# - value: 1e-14
+#   says: That is the height of the bump that can be seen. How high is it, by the product of two factors?
+# - value: 2 * 1e-14
+#   says: The bump has two factors, so its height goes with the square of the distance.
+# - value: 1e-14 ** (1 / 3)
+#   says: That is the order for three zeros.
+# minutes: 5
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -237,6 +253,21 @@ print(f"found {len(found)} of {true_count}")
 # :label: ex-certificate-price
 #
 # To place a fixed point of the map of {numref}`fig-enumeration` within $10^{-6}$, a blind scan must look at a million places. At how many places does `enclose` evaluate the map? How many intervals are left?
+# ```
+#
+# ```{answer} ex-certificate-price
+# asks: At how many places does it evaluate the map?
+# value: evaluations
+# within: 10%
+# wrong:
+# - value: len(left)
+#   says: These are the intervals that are left.
+# - value: "(lambda calls: (enclose(lambda x: calls.append(1) or shown(x), 0.0, 1.0), len(calls))[1])([])"
+#   says: These are the calls. Each of them gives many places at once.
+# - value: 10**6
+#   says: That is the blind scan.
+# minutes: 5
+# level: 1
 # ```
 #
 # ```{hint}
@@ -270,6 +301,23 @@ print(f"found {len(found)} of {true_count}")
 #
 # Now let the graph touch the diagonal without crossing it. How does the number of intervals that `enclose` leaves grow as `length` shrinks? How is it if there
 # are crossings only? Explain both.
+# ```
+#
+# ```{answer} ex-price-of-a-touch
+# asks: If the length falls to a hundredth, the number of intervals grows by which factor at a touch, and by which at crossings?
+# value: "[left_over(0.0, 1e-8) / left_over(0.0, 1e-6), left_over(0.1, 1e-8) / left_over(0.1, 1e-6)]"
+# within: 5%
+# wrong:
+# - value: "[100, 1]"
+#   says: At a touch the graph leaves the diagonal like a square. How wide is the part within one length of it?
+# - value: "[100, 100]"
+#   says: Intervals away from the fixed points are dropped. Only those within about one length of the diagonal survive.
+# - value: "[1, 1]"
+#   says: At a crossing, yes. At a touch the part near the diagonal is wider than one interval.
+# - value: "[0.1, 1]"
+#   says: The part near the diagonal shrinks to a tenth, but the intervals to a hundredth.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}

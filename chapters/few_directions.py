@@ -458,6 +458,25 @@ for smallest in (2, 1):
 # Features have $d$ dimensions, and all tasks are independent, with at least $n_1$ examples each. From which $n_1$ on is the minimiser unique whatever the features, without noise? And if there is as much noise as signal, $\sigma^2 = \tr \Sigma$? What about $d = 100$?
 # ```
 #
+# ```{answer} ex-enough-examples
+# asks: For 100 dimensions, how many examples without noise, and how many with as much noise as signal?
+# value: "[int(np.ceil((100 - 9) / 4)), int(np.ceil((100 - 7) / 2))]"
+# within: 0.4
+# wrong:
+# - value: "[22, 46]"
+#   says: Nearly. With these the condition fails by less than one example.
+# - value: "[25, 50]"
+#   says: The constant term of the condition counts, too. And the eigenvalue enters by one more than itself.
+# - value: "[24, 48]"
+#   says: One too many each. The condition has one plus the eigenvalue.
+# - value: "[23, 23]"
+#   says: Noise lowers the ratio of trace and M, and with it what an example counts.
+# - value: "[23, 46]"
+#   says: Twice the examples would do if there were no constant term.
+# minutes: 7
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -483,6 +502,19 @@ for smallest in (2, 1):
 # :label: ex-how-long
 #
 # In ten dimensions, without noise and with $\lambda_- = 10^{-3}$, a second minimum needs a large $\lambda_+$. How large, if $\Sigma$ has one large and nine equal eigenvalues?
+# ```
+#
+# ```{answer} ex-how-long
+# asks: How large must the largest eigenvalue of R be?
+# value: high
+# within: 5%
+# wrong:
+# - value: "__import__('scipy.optimize').optimize.brentq(lambda t: largest_up_to(t, rank=11) - 1, 100, 1e5, rtol=1e-3)"
+#   says: That is with ten equal eigenvalues besides the large one. Ten dimensions are one and nine.
+# - value: 9
+#   says: Up to about there one minimum is certain, whatever the number of directions. Ten directions need far more.
+# minutes: 10
+# level: 1
 # ```
 #
 # ```{hint}
@@ -517,6 +549,38 @@ for smallest in (2, 1):
 # :label: ex-power-laws
 #
 # The worst spectrum is one strong direction and many equal weak ones. Let the variances fall off as $i^{-c}$ instead, without noise, with $\lambda_-$ near zero and $\lambda_+$ huge. From which $d$ on can there be two minima, for $c = 1$, $\frac32$ and $2$?
+# ```
+#
+# ```{answer} ex-power-laws
+# asks: From which d on, for c = 1 and for c = 3/2?
+# value: "[min(d for d in range(50, 130) if steepest_of(c, d) > 1) for c in (1.0, 1.5)]"
+# within: 0.4
+# wrong:
+# - value: "[112, 83]"
+#   says: These are the last that have one minimum.
+# - value: "[84, 113]"
+#   says: The wrong way round. The steeper one needs fewer here.
+# - value: "[10, 10]"
+#   says: That is for the worst spectrum. A power law shares the signal out more evenly.
+# minutes: 15
+# level: 2
+# ```
+#
+# ```{answer} ex-power-laws-limit
+# asks: What does the largest slope seem to tend to as d grows, as a function of c above one?
+# value: "lambda c: 2 / c"
+# at: [{c: 3}, {c: 4}, {c: 2}]
+# wrong:
+# - value: "lambda c: 1 / (c - 1)"
+#   says: So it is at 2. Try 3 and 4.
+# - value: "lambda c: 1 / c"
+#   says: At 2 the slope is nearly one for large d.
+# - value: "lambda c: 3 - c"
+#   says: So it is at 2. At 4 it would be negative.
+# - value: "lambda c: 4 / c**2"
+#   says: So it is at 2. Try 3 and 4.
+# minutes: 7
+# level: 2
 # ```
 #
 # ```{hint}

@@ -664,6 +664,37 @@ print(
 # Start from $P = 0$ and $\omega = \ones$. To which scale does the flow converge, that is, what is $\norm{P}_F^2 - \norm{\omega}^2$ in the limit? Which branch is it?
 # ```
 #
+# ```{answer} ex-balanced
+# asks: The difference of the squared norms in the limit, for n examples.
+# value: "lambda n: -n"
+# at: [{n: 6}, {n: 50}, {n: 2}]
+# wrong:
+# - value: "lambda n: 0"
+#   says: That is so for starts near zero. Here the weights are not small at the start.
+# - value: "lambda n: n"
+#   says: Which of the two is subtracted?
+# - value: "lambda n: -(n**0.5)"
+#   says: That is a norm. Squares are conserved.
+# - value: "lambda n: -n * n"
+#   says: What is the squared norm of a vector of ones?
+# minutes: 7
+# level: 1
+# ```
+#
+# ```{answer} ex-balanced-branch
+# asks: What decides the branch?
+# choices:
+# - text: the sign of the trace of P at the start
+#   says: P is zero at the start. In which direction does it set out?
+# - text: the sign of the sum of all relevances, one for each example
+# - text: the sign of the first relevance
+#   says: All weights are one at the start, so no example stands out.
+# - text: chance, as both branches are as near
+#   says: The flow is determined, and P sets out with a sign.
+# minutes: 4
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -688,6 +719,21 @@ print(
 # :label: ex-fastest-hyperbola
 #
 # Which value of $\norm{P}_F^2 - \norm{\omega}^2$ converges fastest in the end? Find it for the distribution of this page, and compare its rate with those at $\pm 30$.
+# ```
+#
+# ```{answer} ex-fastest-hyperbola
+# asks: How many times as fast as at -30, and as at 30, is the fastest?
+# value: "speed[fastest] / speed[[0, -1]]"
+# within: 2%
+# wrong:
+# - value: "(lambda c: c(0)[-1] / np.array([c(-30)[-1], c(30)[-1]]))(lambda k: np.linalg.eigvalsh(hessian(gradient, on_branch(1, k))))"
+#   says: That compares the largest curvatures. The slowest direction decides in the end.
+# - value: "(speed[fastest] / speed[[0, -1]]) ** 0.5"
+#   says: A flow, without momentum, goes at the rate of the curvature itself, not of its root.
+# - value: "[1, 1]"
+#   says: The scale changes what P and the weights count. Compute the curvature along the branch.
+# minutes: 7
+# level: 1
 # ```
 #
 # ```{hint}
@@ -718,6 +764,20 @@ print(
 # :label: ex-steps-not-flow
 #
 # Gradient descent takes steps of size $\eta$. By how much does one step change $\norm{P}_F^2 - \norm{\omega}^2$? How does the whole drift depend on $\eta$, and is the end still on the branch?
+# ```
+#
+# ```{answer} ex-steps-not-flow
+# asks: With a fifth of the step, to which share of itself does the whole drift fall?
+# value: 1 / 5
+# wrong:
+# - value: 1 / 25
+#   says: That is the drift of one step. There are five times as many.
+# - value: 1
+#   says: Only the flow conserves it for every step. How does the drift of one step depend on its size?
+# - value: 5
+#   says: Smaller steps are nearer to the flow, which does not drift.
+# minutes: 7
+# level: 2
 # ```
 #
 # ```{hint}

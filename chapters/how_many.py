@@ -549,6 +549,22 @@ assert np.allclose(there, found, rtol=1e-9)  # fixed points, and not poles
 # Show that $\operatorname{sech} \frac{u - \ell}{2} + \operatorname{sech} \frac{u + \ell}{2}$ has one peak if $e^{\ell} \le (1 + \sqrt2)^2$, and two if it is larger. Which $\Lambda_2/\Lambda_1$ is that?
 # ```
 #
+# ```{answer} ex-two-bumps
+# asks: The ratio of the two eigenvalues from which on there are two peaks.
+# value: (1 + 2**0.5) ** 4
+# wrong:
+# - value: (1 + 2**0.5) ** 2
+#   says: The distance of the bumps is half of the logarithm of the ratio.
+# - value: 1 + 2**0.5
+#   says: That is the exponential of half the distance. Follow it to the ratio.
+# - value: (1 + 2**0.5) ** 8
+#   says: The logarithm was halved the wrong way. Bumps stand on either side of zero, each at half of their distance.
+# - value: 81
+#   says: Nine for the exponential of the distance is always enough. Two equal bumps need less.
+# minutes: 15
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -572,6 +588,23 @@ assert np.allclose(there, found, rtol=1e-9)  # fixed points, and not poles
 # For two tasks and $l$ different eigenvalues of $\Sigma$ the theorem allows $2l - 1$ points, and for three tasks $2l + 1$. Take the family of the picture, and count for two, three and four tasks and $l = 4$.
 # ```
 #
+# ```{answer} ex-first-surplus
+# asks: The number of points for two, three and four tasks.
+# value: "[len(points_of(*staggered(k, 4, 1e4)[:2])) for k in (2, 3, 4)]"
+# within: 0.4
+# wrong:
+# - value: "[7, 7, 7]"
+#   says: Right for two. A task more makes room for more points.
+# - value: "[4, 5, 6]"
+#   says: These are the minima. There are saddles between them.
+# - value: "[3, 4, 5]"
+#   says: These are the saddles. There are minima around them.
+# - value: "[7, 8, 9]"
+#   says: Minima and saddles alternate, so the number is always odd.
+# minutes: 5
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -592,6 +625,33 @@ assert np.allclose(there, found, rtol=1e-9)  # fixed points, and not poles
 # :label: ex-close-bumps
 #
 # For two equal bumps $\theta$ must exceed $(1 + \sqrt2)^2$, and nine is always enough. Which $\theta$ do three, four and five bumps of equal height need for all their minima?
+# ```
+#
+# ```{answer} ex-close-bumps
+# asks: The theta that three bumps of equal height need.
+# value: least(3)
+# within: 0.03
+# wrong:
+# - value: (1 + 2**0.5) ** 2
+#   says: That is for two. A third one pulls the outer ones inwards.
+# - value: 9
+#   says: That is always enough. Three need less.
+# - value: least(4)
+#   says: That is for four.
+# minutes: 10
+# level: 1
+# ```
+#
+# ```{answer} ex-close-bumps-which
+# asks: Which bumps vanish first?
+# choices:
+# - text: the outermost
+# - text: the one in the middle
+#   says: Its neighbours pull from both sides alike. Where do all of them pull the same way?
+# - text: all at once
+#   says: Count the points a little below the threshold.
+# minutes: 3
+# level: 2
 # ```
 #
 # ```{hint}

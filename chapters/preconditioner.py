@@ -265,6 +265,23 @@ assert best_multiple(prior, informed.omega) > informed.risk + 0.01 * prior.M
 # half-way.
 # ```
 #
+# ```{answer} ex-half-way
+# asks: The eigenvalue of the features at which it is half-way, as a function of M and gamma.
+# value: "lambda M, gamma: M / gamma"
+# at: [{M: 10, gamma: 5}, {M: 2, gamma: 50}, {M: 3, gamma: 2}]
+# wrong:
+# - value: "lambda M, gamma: M / (2 * gamma)"
+#   says: There the entry of P is two thirds of what it is at zero.
+# - value: "lambda M, gamma: 2 * M / gamma"
+#   says: There the entry of P is a third of what it is at zero.
+# - value: "lambda M, gamma: gamma / M"
+#   says: The terms of the sum are M and gamma times the eigenvalue. When are they equal?
+# - value: "lambda M, gamma: M / (gamma - 1)"
+#   says: That is with the eigenvalue of R. The formula has gamma, which is one more.
+# minutes: 5
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -289,6 +306,20 @@ assert best_multiple(prior, informed.omega) > informed.risk + 0.01 * prior.M
 # :label: ex-price-of-noise
 #
 # Features with condition number 100, as above, $\sigma = 1$. How many examples does it take until the step's condition number is below 2?
+# ```
+#
+# ```{answer} ex-price-of-noise
+# asks: From which number of examples on?
+# value: needed
+# wrong:
+# - value: 2 * (98 * np.trace(Sx) - 1)
+#   says: The noise is part of M.
+# - value: 98 * (1 + np.trace(Sx)) - 1
+#   says: That is for one task. There are two, and gamma sees the examples of one.
+# - value: 2 * (48.5 * (1 + np.trace(Sx)) - 1)
+#   says: There the excess is two. A condition number of two has an excess of one.
+# minutes: 7
+# level: 2
 # ```
 #
 # ```{hint}
@@ -320,6 +351,20 @@ assert best_multiple(prior, informed.omega) > informed.risk + 0.01 * prior.M
 #
 # Correlate the two tasks: let $R_{12}$ go from $0$ to $0.9$. Does the best $P$ whiten more, or less? Try $r = (0.4, 0.4)$ and then
 # $r = (0.1, 0.4)$, and look at the weights too.
+# ```
+#
+# ```{answer} ex-repetition
+# asks: Whitening as the two tasks become more alike.
+# choices:
+# - text: more for both
+#   says: That is so while weights have one sign. Look at the first weight for 0.1 and 0.4.
+# - text: less for both
+#   says: Tasks that are alike agree over more examples, and gamma grows. What may weights of two signs do to it?
+# - text: less for equal relevances, more for 0.1 and 0.4
+#   says: Compute gamma for both, and the product of the weights.
+# - text: more for equal relevances, less for 0.1 and 0.4
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}

@@ -716,6 +716,23 @@ assert np.allclose(found, [1.098, 0.598], rtol=0.01)  # one above one, one below
 # All fixed points of $F$ are non-degenerate, and there are $2k + 1$ of them. How many are minima, how many saddles? Why is there never an even number?
 # ```
 #
+# ```{answer} ex-count-points
+# asks: The number of minima, as a function of k.
+# value: "lambda k: k + 1"
+# at: [{k: 3}, {k: 1}, {k: 10}]
+# wrong:
+# - value: "lambda k: k"
+#   says: Those are the saddles. The first and the last crossing go from above to below.
+# - value: "lambda k: 2 * k + 1"
+#   says: Between two minima there is a saddle.
+# - value: "lambda k: k + 1 / 2"
+#   says: A whole number. Which kind stands at both ends?
+# - value: "lambda k: 2 * k"
+#   says: The two kinds alternate.
+# minutes: 5
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -738,6 +755,23 @@ assert np.allclose(found, [1.098, 0.598], rtol=0.01)  # one above one, one below
 # :label: ex-twenty-seven
 #
 # In the first family of {prf:ref}`prop-nine-sharp` there are $27$ small eigenvalues. Which other numbers $\nu$ would do, at $\kappa = 9.1$, $9.5$ and $12$?
+# ```
+#
+# ```{answer} ex-twenty-seven
+# asks: The smallest and the largest number that will do at 9.1.
+# value: "(lambda found: [min(found), max(found)])([nu for nu in range(15, 60) if works(9.1, nu)])"
+# within: 0.4
+# wrong:
+# - value: "[16, 56]"
+#   says: That is at 9.5. Closer to nine fewer numbers will do.
+# - value: "[9, 100]"
+#   says: That is at 12, where the search stops at a hundred.
+# - value: "[27, 27]"
+#   says: So it is in the limit. A little above nine its neighbours will do, too.
+# - value: "[20, 37]"
+#   says: These are the first that will not do.
+# minutes: 7
+# level: 1
 # ```
 #
 # ```{hint}
@@ -775,6 +809,23 @@ assert np.allclose(found, [1.098, 0.598], rtol=0.01)  # one above one, one below
 #
 # With enough noise there can be several minima at rank six; without noise the search found none below rank ten. For the ranks between, search for the least
 # $\sigma^2 / \tr \Sigma$ that lets the largest slope pass one.
+# ```
+#
+# ```{answer} ex-noise-for-rank
+# asks: The least ratio of the noise's variance to the trace of Sigma at the ranks 6, 7 and 8.
+# value: "[4 / (rank - 5) - 1 for rank in (6, 7, 8)]"
+# within: 5%
+# wrong:
+# - value: "[4 / (rank - 5) for rank in (6, 7, 8)]"
+#   says: That is M over the trace. Noise is what M has besides it.
+# - value: "[3, 2, 1]"
+#   says: Right at six. It does not fall by equal steps, and nine needs next to nothing.
+# - value: "[3 ** 0.5, 1, 3 ** -0.5]"
+#   says: These are ratios of sigma. Variances are asked for.
+# - value: "[0.75, 0.5, 0.25]"
+#   says: That is the share of the noise in M. Divide by the trace.
+# minutes: 15
+# level: 2
 # ```
 #
 # ```{hint}

@@ -630,6 +630,20 @@ print(
 # When is $F$ constant, so that one step of the iteration is enough? Find the two cases, one about the features and one about the tasks.
 # ```
 #
+# ```{answer} ex-one-step
+# asks: For which of these prompts, without noise, is F constant?
+# choices:
+# - text: independent tasks of 3 and 40 examples, features with the variances 1 to 5
+#   says: Here both spectra have a spread, and neither covariance is zero.
+# - text: two tasks of 30 examples with correlation one half and relevances 0.2 and 0.8, features with the variances 1 to 5
+#   says: One size, but correlated tasks have two eigenvalues, and as the relevances differ, both have weight.
+# - text: independent tasks of one size, features with the variances 1 to 5
+# - text: independent tasks of 3 and 40 examples with equal relevances, features with the variances 1 to 5
+#   says: Relevances weigh the eigenvalues of R. As long as two different ones have weight the covariance is not zero.
+# minutes: 7
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -661,6 +675,20 @@ print(
 #
 # Start with equal weights. Choose the best $P$ for them, then the best weights for that $P$, and so on. Show in code that the values of $\gamma$ are
 # those of the iteration $\gamma \to F(\gamma)$. Where does this end in the example with three fixed points?
+# ```
+#
+# ```{answer} ex-taking-turns
+# asks: The value of gamma at which the turns end, in the example.
+# value: gamma
+# wrong:
+# - value: stationary_points(three)[1].gamma
+#   says: That is the other valley. Equal weights lie on the far side of the saddle.
+# - value: stationary_points(three)[2].gamma
+#   says: That is the saddle, which the staircase leaves. On which side of it do equal weights lie?
+# - value: turn(three, np.ones(2))[0]
+#   says: That is where it starts. Go on.
+# minutes: 15
+# level: 2
 # ```
 #
 # ```{hint}
@@ -701,6 +729,32 @@ print(
 #
 # Add noise to the example with three fixed points. From which $\sigma^2$ on is only one left, and which valley went? Is it the same valley for
 # $r = (\sqrt{0.2}, \sqrt{0.8})$? And why must one be left in the end?
+# ```
+#
+# ```{answer} ex-noise-and-valleys
+# asks: From which variance of the noise on is only one stationary point left, for r with the squares 0.3 and 0.7?
+# value: one
+# wrong:
+# - value: one + 2
+#   says: That is M. The trace of Sigma is not noise.
+# - value: one / 2
+#   says: That is in units of the trace of Sigma.
+# - value: one**0.5
+#   says: That is sigma. Its square is asked for.
+# minutes: 15
+# level: 2
+# ```
+#
+# ```{answer} ex-noise-and-valleys-which
+# asks: Which valley went?
+# choices:
+# - text: the one that trusts the single example
+# - text: the one that trusts the thousand
+#   says: Look at gamma. Is what is left small, as for one example, or large?
+# - text: neither, they met each other
+#   says: Between two minima there is a saddle. A minimum meets that.
+# minutes: 3
+# level: 2
 # ```
 #
 # ```{hint}

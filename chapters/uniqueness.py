@@ -617,6 +617,21 @@ for dist in (noisy, noise_free):
 # equal size whatever the features.
 # ```
 #
+# ```{answer} ex-whitened
+# asks: The value of Xi if the features are white.
+# value: "cross_ratio(np.ones(5), np.array([1.0, 10.0]), 5.0) "
+# within: 0.01
+# wrong:
+# - value: 9
+#   says: That is the bound that Xi must stay below. Put the two eigenvalues of Sigma equal in its definition.
+# - value: 0
+#   says: F has no slope then, but Xi is a ratio. Put the two eigenvalues of Sigma equal in its definition.
+# - value: (5 + 11) / (5 + 2)
+#   says: Each factor occurs above and below.
+# minutes: 5
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -642,6 +657,23 @@ for dist in (noisy, noise_free):
 #
 # Keep the example of this page, but let the first block have $n_1$ examples in place of a thousand. Up to which $n_1$ does the paper's condition
 # promise one minimum, and up to which does Theorem A?
+# ```
+#
+# ```{answer} ex-longest-block
+# asks: The largest lengths of the block for which the paper's condition and Theorem A promise one minimum.
+# value: "[max(n for n in range(1, 60) if getattr(uniqueness(with_block(n)), which)) for which in ('holds_paper', 'holds_sharp')]"
+# within: 0.4
+# wrong:
+# - value: "[4, 36]"
+#   says: There they fail already.
+# - value: "[3, 308]"
+#   says: The second is what is true for this r. What does Theorem A promise?
+# - value: "[2, 18]"
+#   says: M is the whole trace of Sigma, and 299 small eigenvalues add up.
+# - value: "[3, 33]"
+#   says: Theorem A has a term with the smallest eigenvalue more. It is small, but it counts.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}
@@ -673,6 +705,25 @@ for dist in (noisy, noise_free):
 #
 # In the example $r = (\sqrt \theta, \sqrt{1 - \theta})$ with $\theta = 0.3$. Let $\theta$ go from $0.05$ to $0.6$. For which $\theta$ are there three stationary points? What does the
 # best predictor do on the way?
+# ```
+#
+# ```{answer} ex-jump
+# asks: At which theta does the best predictor jump?
+# value: low
+# within: 0.002
+# wrong:
+# - value: 0.093
+#   says: There a second minimum appears. It is not yet the better one.
+# - value: 0.487
+#   says: There one of the two minima vanishes. It has not been the better one for long.
+# - value: 0.3
+#   says: That is the example. Which of its minima is the better one, and is it so a little below?
+# - value: (0.092 + 0.488) / 2
+#   says: The middle of the range. Compare the risks of the two minima.
+# - value: low**0.5
+#   says: That is the relevance. Its square is asked for.
+# minutes: 15
+# level: 2
 # ```
 #
 # ```{hint}

@@ -582,6 +582,39 @@ print(" ".join(f"{risk:.2f}" for risk in risks))
 # Three tokens are to have the weights $\frac14, \frac12, \frac14$ in a head with $u_i = 1 - g_i$, and the query's gate is one. Which gates? Could the weights be $\frac12, \frac12, \frac12$?
 # ```
 #
+# ```{answer} ex-coupled-gates
+# asks: The three gates for the weights 1/4, 1/2, 1/4, from the first token to the last.
+# value: 1 - coupled(omega)
+# within: 0.01
+# wrong:
+# - value: coupled(omega)
+#   says: These are the factors u of what is written. A gate is one minus its factor.
+# - value: 1 - omega
+#   says: That holds for the last token only. What an earlier one writes is forgotten in part by the gates after it.
+# - value: 1 - coupled(omega[::-1])[::-1]
+#   says: You began with the first token. The last one takes its share first, as nothing comes after it.
+# - value: "[1/2, 2, 1]"
+#   says: These are quotients of neighbouring weights, the gates of a head that writes all at full strength. Here a write has its own factor.
+# - above: 1
+#   says: A gate is at most one.
+# minutes: 5
+# level: 1
+# ```
+#
+# ```{answer} ex-coupled-gates-sum
+# asks: Which share of the weights 1/2, 1/2, 1/2 can be had at most?
+# value: 2/3
+# wrong:
+# - value: 1
+#   says: What is left for the first token, once two halves are given away?
+# - value: 1/2
+#   says: The sum of the weights is bounded, not each of them. How large may all three be?
+# - value: 0
+#   says: A multiple of the weights can be had. How large may their sum be?
+# minutes: 3
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -604,6 +637,39 @@ print(" ".join(f"{risk:.2f}" for risk in risks))
 # :label: ex-steps-explode
 #
 # All $n$ weights are to be one in a step-tied head with $A = 1$. How large must the first steps be for $n = 2, 3, 4$? And how large if the weights are all $\frac{1}{2n}$, and $P$ makes up for the scale?
+# ```
+#
+# ```{answer} ex-steps-explode
+# asks: The first step of three tokens, if all weights are one and A is one.
+# value: first_steps[1]
+# within: 2%
+# wrong:
+# - value: np.e
+#   says: That is the first step of two tokens. With three there is one more before it.
+# - value: np.exp(2)
+#   says: That is as if both later steps were one. The one in the middle has to outlive the last.
+# - value: np.exp(np.e)
+#   says: The first token outlives both later steps, not only the one after it.
+# - value: 1
+#   says: That is the last step. An earlier one must make up for what later gates take from it.
+# - value: first_steps[2]
+#   says: That is the first step of four tokens.
+# minutes: 5
+# level: 1
+# ```
+#
+# ```{answer} ex-steps-explode-small
+# asks: In a long prompt with all weights 1/(2n) and A = 1, how many times its weight is the first step?
+# value: steps[0] * 2 * n
+# wrong:
+# - value: 1
+#   says: That is so for the last step. The first has all others after it.
+# - value: np.exp(0.5)
+#   says: The exponent is the sum of the later steps, and they are larger than their weights.
+# - value: np.exp(1)
+#   says: The later steps add up to less than one. Run the recursion, or read the bound in part 2 of the proof.
+# minutes: 7
+# level: 2
 # ```
 #
 # ```{hint}
@@ -632,6 +698,38 @@ print(" ".join(f"{risk:.2f}" for risk in risks))
 # :label: ex-write-keeps
 #
 # Six independent tasks of one size have relevances of random signs. What share of the gain $M - \risk^\star$ does a head with a gate on the write keep, and what does a forget gate? What is the least that the former can keep?
+# ```
+#
+# ```{answer} ex-write-keeps
+# asks: Relevances in the ratios 6, 1, -1, -2, -2, -2. Which share of the gain does a head with a gate on the write keep?
+# value: "(lambda r, of: of(np.maximum(r, 0)) / of(r))(np.array([6, 1, -1, -2, -2, -2]) / 10, lambda r: (lambda p: p.M - optimal_wpgd(p).risk)(PromptDistribution(5, (20,) * 6, r)))"
+# wrong:
+# - value: 13/50
+#   says: That keeps the relevances of the other sign. Which of the two parts is the larger?
+# - value: 7/14
+#   says: Shares of relevances. A gain counts their squares.
+# - value: 2/6
+#   says: That counts the tasks that are kept. How much is each of them worth?
+# - value: (37 - 13) / 50
+#   says: Tasks of the other sign are ignored, which costs their part once. They do not count against the others.
+# - value: (37 / 50) ** 0.5
+#   says: That is a ratio of lengths of r. A gain counts the square.
+# minutes: 10
+# level: 2
+# ```
+#
+# ```{answer} ex-write-keeps-least
+# asks: The least share that it can keep, whatever the relevances.
+# value: 0.5
+# wrong:
+# - value: 0
+#   says: The relevances of one sign are always kept, and one may choose the sign.
+# - value: 1/6
+#   says: One task of six could be kept alone. But all of one sign are kept, and one may choose the sign.
+# - value: 0.5**0.5
+#   says: That is a ratio of lengths of r. A gain counts the square.
+# minutes: 3
+# level: 2
 # ```
 #
 # ```{hint}
