@@ -534,6 +534,39 @@ assert best.omega[0] > 2 * best.omega[1] and scalar.risk > 1.05 * best.risk
 # The line of linear attention is the same in all four panels. Why? And of all $r$ with that line, which gains least by free weights?
 # ```
 #
+# ```{answer} ex-one-line
+# asks: How much lower is the risk over d with free weights than with equal ones, at d = 10, as a function of r1, r2 and n?
+# value: "lambda r1, r2, n: (lambda p: (optimal_wpgd(p, 'uniform').risk - optimal_wpgd(p).risk) / 10)(PromptDistribution(10, (n // 2, n // 2), (r1, r2)))"
+# at: [{r1: 0.2, r2: 0.8, n: 40}, {r1: 0.0, r2: 0.9, n: 100}, {r1: 0.6, r2: -0.3, n: 20}]
+# wrong:
+# - value: "lambda r1, r2, n: (r1 - r2) ** 2 / 2 * n / (n + 20)"
+#   says: Nearly. N is not d.
+# - value: "lambda r1, r2, n: (r1 - r2) ** 2 / 2"
+#   says: That is the gain of an endless prompt. The factor that depends on n is the same on both sides, and stays.
+# - value: "lambda r1, r2, n: (r1**2 + r2**2) * n / (n + 22)"
+#   says: That is all that free weights gain. Subtract what equal ones gain.
+# - value: "lambda r1, r2, n: (r1**2 + r2**2 - (r1 + r2) ** 2) * n / (n + 22)"
+#   says: Equal weights explain half of the square of the sum, not the whole of it.
+# - value: "lambda r1, r2, n: (r1 - r2) ** 2 / 2 * n / (n + 11)"
+#   says: Each task has half of the examples. Look at the factor in the hint.
+# minutes: 8
+# level: 2
+# ```
+#
+# ```{answer} ex-one-line-least
+# asks: For which r1, with r1 + r2 = 1, do free weights gain least?
+# value: 1 / 2
+# wrong:
+# - value: 0
+#   says: There one task is worth nothing, and free weights gain most.
+# - value: 1
+#   says: There one task is worth nothing. That is as far from equal weights as it can be.
+# - value: 0.2
+#   says: That is panel (b). Which of the panels has nothing to gain?
+# minutes: 2
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -557,6 +590,23 @@ assert best.omega[0] > 2 * best.omega[1] and scalar.risk > 1.05 * best.risk
 # :label: ex-gate-saves
 #
 # In panel (b), how many examples does linear attention need to be as good as the scalar gate with 40? And as good as the scalar gate with 100?
+# ```
+#
+# ```{answer} ex-gate-saves
+# asks: How many examples does linear attention need to be as good as the scalar gate with 40?
+# value: enough
+# within: 1
+# wrong:
+# - value: "(lambda s: 20 * s / (0.5 - s))(0.68 * 40 / 60)"
+#   says: That is with d where N = d + 1 should stand, and a small difference counts for much here.
+# - value: 40 * 0.68 / 0.5
+#   says: The gain is not in proportion to the number of examples. Set the two risks equal, and solve for n.
+# - value: first
+#   says: That is where the gate passes below all that linear attention can reach. At 40 examples it has not yet.
+# - value: 40
+#   says: Equal weights cannot do as well with the same examples, as the tasks are not equally relevant.
+# minutes: 8
+# level: 2
 # ```
 #
 # ```{hint}
@@ -586,6 +636,22 @@ assert best.omega[0] > 2 * best.omega[1] and scalar.risk > 1.05 * best.risk
 # :label: ex-middle-task
 #
 # Three tasks, and the second matters: $r = (0.1, 0.9, 0.1)$, ten examples each, $d = 3$. What are the lines of linear attention, of a scalar and of a vector gate? Do two value channels suffice? Train them.
+# ```
+#
+# ```{answer} ex-middle-task
+# asks: The three lines over d, of linear attention, of a scalar gate and of a vector gate.
+# value: lines
+# wrong:
+# - value: "[3 * line for line in lines]"
+#   says: These are the risks. The lines of the figure are over d.
+# - value: "[lines[0], lines[2], lines[2]]"
+#   says: A scalar gate that forgets the third task has forgotten the second by then.
+# - value: "[lines[0], lines[0], lines[2]]"
+#   says: The scalar gate is not helpless. What can it do about the first task?
+# - value: "[lines[0], lines[1], lines[1]]"
+#   says: A vector gate can do more than a scalar one. Which weights does it reach?
+# minutes: 15
+# level: 2
 # ```
 #
 # ```{hint}

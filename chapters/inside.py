@@ -581,6 +581,23 @@ with torch.no_grad():
 # Take Eq. (9) and let the query write a little, $w_c^\top c = \epsilon$. What is added to the prediction? By which flip of {prf:ref}`thm-ceiling` is it uncorrelated with the answer, and what does it cost for $\Sigma_x = I$?
 # ```
 #
+# ```{answer} ex-what-must-be-zero
+# asks: What does it cost if A_xx is the identity, as a function of d and epsilon?
+# value: "lambda d, epsilon: epsilon**2 * (d**2 + 2 * d)"
+# at: [{d: 4, epsilon: 0.1}, {d: 10, epsilon: 0.2}, {d: 1, epsilon: 1}]
+# wrong:
+# - value: "lambda d, epsilon: epsilon**2 * d**2"
+#   says: That is the square of the mean of what is added. Its mean square has the spread of the squared length in it, too.
+# - value: "lambda d, epsilon: epsilon**2 * 2 * d"
+#   says: That is the variance of what is added. Its mean is not zero.
+# - value: "lambda d, epsilon: epsilon * d"
+#   says: That is the mean of what is added. It costs its mean square.
+# - value: "lambda d, epsilon: epsilon**2 * d"
+#   says: The query scores itself by its squared length. That is the mean of this, not its mean square.
+# minutes: 8
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -597,6 +614,23 @@ with torch.no_grad():
 # :label: ex-label-in-key
 #
 # One task, $n$ examples, $\Sigma_x = C = I$, no noise, no gate, $P = I$ and $\omega = 1/n$. Put $A_{xy} = \epsilon u$ with a unit vector $u$ into Eq. (9). Show that the risk rises by $\epsilon^2 (1 + 2/n)\, d (d + 2)$, and see it in a simulation.
+# ```
+#
+# ```{answer} ex-label-in-key
+# asks: On the way, what is the mean square of the sum of the squared labels, as a function of n and d?
+# value: "lambda n, d: n * (n + 2) * d * (d + 2)"
+# at: [{n: 2, d: 3}, {n: 10, d: 5}, {n: 4, d: 1}]
+# wrong:
+# - value: "lambda n, d: (n * d) ** 2"
+#   says: That is the square of the mean. Both the length of the task and the features vary.
+# - value: "lambda n, d: n * (n + 2) * d**2"
+#   says: The features vary, and so does the length of the task.
+# - value: "lambda n, d: n**2 * d * (d + 2)"
+#   says: The length of the task varies, and so do the features.
+# - value: "lambda n, d: n * d * (n * d + 2)"
+#   says: That is a chi-squared variable with n d degrees of freedom. All labels share one task, whose length is a factor of the sum.
+# minutes: 12
+# level: 2
 # ```
 #
 # ```{hint}
@@ -638,6 +672,20 @@ with torch.no_grad():
 # :label: ex-put-the-zeros-in
 #
 # Take a trained layer, keep its gates, and set to zero all that Eq. (9) has at zero, of $w$ and of $A$. How much of its predictions changes? And what happens if you do the same to the matrices $W_q$, $W_k$ and $W_v$ of a layer that was turned by random symmetries?
+# ```
+#
+# ```{answer} ex-put-the-zeros-in
+# asks: After random symmetries, where may the zeros of Eq. (9) be put in without much harm?
+# choices:
+# - text: in w and A
+# - text: in the matrices W_q, W_k and W_v
+#   says: After a turn of keys against queries a column of them is no feature any more. Try it.
+# - text: in either
+#   says: One of the two changes under symmetries that no prompt shows. Which?
+# - text: in neither
+#   says: The prediction of a layer that arrived hardly changes if what prompts show of it is cleared. What is that?
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}

@@ -558,6 +558,22 @@ glue("z_blind", float(gap_blind / stderr_blind), display=False)
 # be so that the first weighs at most a hundredth less than the last?
 # ```
 #
+# ```{answer} ex-train-near-one
+# asks: The logit b.
+# value: np.log(49900)
+# wrong:
+# - value: np.log(100)
+#   says: That takes one gate within a hundredth of one. The first example has 499 gates more after it.
+# - value: np.log(499)
+#   says: There the first weighs about a third of the last. It is to weigh nearly as much.
+# - value: np.log(499 / np.log(100))
+#   says: There the first weighs a hundredth of the last. It is to weigh a hundredth less.
+# - value: gate(np.log(49900))
+#   says: That is the gate. Its logit is asked for.
+# minutes: 6
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -587,6 +603,25 @@ glue("z_blind", float(gap_blind / stderr_blind), display=False)
 # The best weights of this page are in the ratio 1 to 4. A layer ends at 1 to 3.6. By how much is its risk above the optimum if its $P$ is best for its weights? And at 1 to 3.8?
 # ```
 #
+# ```{answer} ex-train-flat
+# asks: By which share of the optimum is the risk above it, at 1 to 3.6?
+# value: cost(3.6)
+# within: 3%
+# wrong:
+# - value: cost(3.6) * optimal_wpgd(small).risk
+#   says: That is the difference of the risks. Divide it by the optimum.
+# - value: cost(3.6) * optimal_wpgd(small).risk / small.d
+#   says: That is the difference per dimension. Divide the risk by the optimum, not by d.
+# - value: cost(3.8)
+#   says: That is the cost at 1 to 3.8.
+# - value: optimal_wpgd(small, (3.6, 1)).risk / optimal_wpgd(small).risk - 1
+#   says: The weights are the wrong way round. Which of the two tasks is the better hint?
+# - value: 0.1
+#   says: That is how far off the weight is. At a minimum the risk hardly feels it; compute it.
+# minutes: 5
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -613,6 +648,22 @@ glue("z_blind", float(gap_blind / stderr_blind), display=False)
 # :label: ex-train-reversed
 #
 # Take $r = (0.8, 0.2)$. What should the gated layer find now, and where should its gates go? Predict its risk with `optimal_wpgd(dist, "monotone")`, then train it.
+# ```
+#
+# ```{answer} ex-train-reversed
+# asks: The least risk over d that the gated layer can reach.
+# value: reached.risk / 5
+# wrong:
+# - value: optimal_wpgd(reversed_order).risk / 5
+#   says: That needs weights that fall along the prompt. Can a scalar gate give them?
+# - value: optimal_wpgd(reversed_order, (0, 1)).risk / 5
+#   says: That forgets the first task, which is the better hint.
+# - value: reached.risk
+#   says: The right risk. Divide it by the number of features.
+# - value: optimal_wpgd(reversed_order, (0.2, 0.8)).risk / 5
+#   says: Weights that rise can be had, but here relevance falls. Which of all that do not fall are best?
+# minutes: 8
+# level: 2
 # ```
 #
 # ```{hint}
