@@ -350,6 +350,20 @@ assert abs(kept) < 4 < abs(broken) / 2
 # Every task has a single example, tasks are independent, there is no noise and $\Sigma_x = C = I$. Can a causal gate that reads labels, and no features, gain anything over fixed weights?
 # ```
 #
+# ```{answer} ex-one-for-each-task
+# asks: Can it gain anything over fixed weights?
+# choices:
+# - text: no, as the gates after an example read labels of other tasks
+# - text: no, as a label says nothing of the size of its task
+#   says: It does say something. But which examples does the gate that reads it act on?
+# - text: yes, as a large label tells of a large task
+#   says: So it does, but which examples does the gate that reads it act on?
+# - text: yes, but less than if it saw all labels in advance
+#   says: By later labels a weight becomes a random number. What does its mean square do to the risk?
+# minutes: 8
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -366,6 +380,21 @@ assert abs(kept) < 4 < abs(broken) / 2
 # :label: ex-how-hard-to-turn
 #
 # By how much does a label of one standard deviation, $\sqrt d$, move the logit of the best sigmoid gate, for $d = 5, 10, 20, 50$ and two tasks of $2d$ examples?
+# ```
+#
+# ```{answer} ex-how-hard-to-turn
+# asks: By how much does such a label move the logit in ten dimensions?
+# value: turns[1]
+# within: 6%
+# wrong:
+# - value: turns[1] / 10**0.5
+#   says: That is the slope. A label of one standard deviation is larger than one.
+# - value: turns[1] * 10**0.5
+#   says: That is for a label as large as the variance. Multiply the slope by the standard deviation.
+# - value: turns[1] / 10
+#   says: One of the two is divided by what it should be multiplied with.
+# minutes: 5
+# level: 1
 # ```
 #
 # ```{hint}
@@ -389,6 +418,21 @@ assert abs(kept) < 4 < abs(broken) / 2
 # :label: ex-where-reading-pays-most
 #
 # For which number of examples does the best sigmoid gate gain most, in per cent of the risk, at $d = 10$? And which share of what labels can give at best does it get?
+# ```
+#
+# ```{answer} ex-where-reading-pays-most
+# asks: Of blocks of 5, 10, 20, 40, 80 and 160 examples, in which does it gain most in per cent of the risk?
+# value: (5, 10, 20, 40, 80, 160)[np.argmax(gains)]
+# within: 0.1
+# wrong:
+# - value: 10
+#   says: Near d examples the gain itself may be largest. The risk still falls from there, and a share of it is asked for.
+# - value: (5, 10, 20, 40, 80, 160)[np.argmax(shares)]
+#   says: There its share of what labels can give is largest. But what can they give, as a share of the risk?
+# - value: 5
+#   says: So few labels tell little of the size of their task, and few examples have a gate of their block after them.
+# minutes: 6
+# level: 1
 # ```
 #
 # ```{hint}

@@ -527,6 +527,35 @@ glue("ceiling_ten", float(optimal_wpgd(ten).risk), display=False)
 # $y_i^2 \, k_y^\top P_q^\top x$, where value and key both read the label, is of no use? Which one for $w_x^\top x_i \cdot x_i^\top P_k P_q^\top x$, and for the query's own write?
 # ```
 #
+# ```{answer} ex-which-flip
+# asks: How many kinds of product are there in the write of an example?
+# value: 3 * 3 * 2
+# within: 0.1
+# wrong:
+# - value: 3 * 3 * 3
+#   says: The query's label is zero, so its vector reads less than those of examples.
+# - value: 3 * 3
+#   says: Value and key make so many. The query's vector is a third factor.
+# - value: 3 + 3 + 2
+#   says: Every choice goes with every other one, and context counts, too.
+# - value: 2
+#   says: So many kinds are of use. How many are there in all?
+# minutes: 8
+# level: 2
+# ```
+#
+# ```{answer} ex-which-flip-own
+# asks: Which flip shows that the query's own write is of no use, whatever it reads?
+# choices:
+# - text: that of all labels
+# - text: that of the query's features
+#   says: If value, key and query all read the query's features, there are three of them, and the product is odd.
+# - text: none does
+#   says: A product is of use only if it changes its sign in each of the three flips. Of what does the query hold nothing?
+# minutes: 3
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -544,6 +573,20 @@ glue("ceiling_ten", float(optimal_wpgd(ten).risk), display=False)
 # :label: ex-ask-eight-times
 #
 # Take a layer at random, every weight free, with a scalar gate that reads context, and one with a value gate. Compare its squared error, averaged over the eight flips of a prompt, with that of its mean over them. For which share of prompts is the mean better?
+# ```
+#
+# ```{answer} ex-ask-eight-times
+# asks: For which share of the prompts does the mean over flips have the smaller error?
+# value: (one > eight).double().mean()
+# wrong:
+# - value: 1 / 2
+#   says: That would be chance. What does part 2 say of a prompt that is drawn from eight flips?
+# - value: 7 / 8
+#   says: One of the eight flips leaves the prompt as it is, but the error is an average over all eight.
+# - value: 1 / 8
+#   says: The mean has an eighth of each prediction, but the question is how often it is better.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}
@@ -577,6 +620,20 @@ glue("ceiling_ten", float(optimal_wpgd(ten).risk), display=False)
 # :label: ex-two-heads
 #
 # Let the first task be the relevant one, $r = (0.8, 0.2)$ with ten examples each, $d = 5$ and $\sigma = 0.5$. A scalar gate is then no better than linear attention. Sum two heads with scalar gates. How low do they get, and would a hundred heads get lower?
+# ```
+#
+# ```{answer} ex-two-heads
+# asks: The risk of two heads over that of one scalar gate.
+# value: free.risk / scalar.risk
+# wrong:
+# - value: 1
+#   says: One scalar gate is as good as linear attention here. Two heads can be subtracted.
+# - value: (turned.M - free.risk) / (turned.M - scalar.risk)
+#   says: That is the quotient of the gains. The risks are asked for.
+# - value: free.risk
+#   says: That is the risk of two heads. Divide it by that of one scalar gate.
+# minutes: 12
+# level: 2
 # ```
 #
 # ```{hint}

@@ -415,6 +415,22 @@ assert mono > best.risk + 0.1 * down.M
 # an example show in the limit?
 # ```
 #
+# ```{answer} ex-which-drift
+# asks: The drift rho that a decay of one half is made for, with one feature and no noise.
+# value: right_drift(0.5, 2)
+# wrong:
+# - value: right_drift(0.5, 1)
+#   says: N is not d.
+# - value: 0.5
+#   says: Decay and drift are two numbers, and the best decay is the smaller one.
+# - value: right_decay(0.5, 2)
+#   says: That is the decay for a drift of one half. Here the decay is given.
+# - above: 1
+#   says: A correlation is at most one. A quadratic has another root.
+# minutes: 8
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -444,6 +460,40 @@ assert mono > best.risk + 0.1 * down.M
 #
 # Tasks drift with $\rho = 0.95$, $d = 10$ white features. Without noise the best memory of a long prompt is about ten examples. How much noise
 # makes the best memory half as long again? Can noise make it twenty-five examples?
+# ```
+#
+# ```{answer} ex-noise-memory
+# asks: The variance of the noise at which the best memory is half as long again.
+# value: sigma2
+# wrong:
+# - value: N
+#   says: That is N. It counts the features and one more, besides the noise.
+# - value: N - d
+#   says: Nearly. N counts one more besides the features.
+# - value: np.sqrt(sigma2)
+#   says: That is the standard deviation of the noise. Its variance is asked for.
+# - value: 1.5**2 * (d + 1) - d - 1
+#   says: That takes memory to grow like the root of N, the law of very slow drifts. This drift is not so slow.
+# - below: 0
+#   says: A variance is not negative. More noise makes for a longer memory.
+# minutes: 12
+# level: 2
+# ```
+#
+# ```{answer} ex-noise-memory-most
+# asks: Which number of examples does the best memory stay below, at any noise?
+# value: 1 / (1 - rho)
+# wrong:
+# - value: (1 + rho) / (1 - rho)
+#   says: That is the effective number of examples. The memory of this page is one over what a gate takes off.
+# - value: 1 / (1 - rho**2)
+#   says: That is with the square of the drift. The best decay stays below the drift itself.
+# - value: wanted
+#   says: That is half as long again. More noise makes for a longer memory still.
+# - value: 25
+#   says: Would the decay be below the drift?
+# minutes: 4
+# level: 1
 # ```
 #
 # ```{hint}
@@ -477,6 +527,20 @@ assert mono > best.risk + 0.1 * down.M
 # Let each task be the sum of two independent parts of equal variance, one that drifts fast and one slowly:
 # $R_{ij} = \tfrac12 (\rho_1^{|i-j|} + \rho_2^{|i-j|})$ and likewise $r$, with $\rho_1 = 0.5$ and $\rho_2 = 0.99$ (white features, $d = 10$).
 # Is one decay enough for long prompts? Are two heads with two decays?
+# ```
+#
+# ```{answer} ex-two-drifts
+# asks: The two decays of the best weights, the smaller one first.
+# value: sorted([g_1, g_2])
+# wrong:
+# - value: "[0.5, 0.99]"
+#   says: These are the two drifts. Is a decay as slow as its drift?
+# - value: "[right_decay(0.5, 11), right_decay(0.99, 11)]"
+#   says: These are the decays for each drift alone. Together, each of the two parts is noise for the other.
+# - above: 0.99
+#   says: No decay is as slow as the slower drift.
+# minutes: 25
+# level: 3
 # ```
 #
 # ```{hint}

@@ -559,6 +559,37 @@ assert scores[0] > 40 and scores[1] < 4
 # A gate $\operatorname{sigmoid}(b + \eta y)$ reads its label. What is its even part, in closed form and to second order in a small slope $\eta$? Of what order is the rest, which is lost?
 # ```
 #
+# ```{answer} ex-half-is-lost
+# asks: The even part as a function of b and u, where u is the slope times the label.
+# value: "lambda b, u: float(even(a_sigmoid(b, 1.0))(u))"
+# at: [{b: 2, u: 2}, {b: 3, u: 1}, {b: 0, u: 2}]
+# wrong:
+# - value: "lambda b, u: float(a_sigmoid(b, 1.0)(u) - a_sigmoid(b, 1.0)(-u)) / 2"
+#   says: That is the odd part, the one that is lost.
+# - value: "lambda b, u: float(a_sigmoid(b, 1.0)(0.0))"
+#   says: That is the gate at a label of zero. The even part still reads the size of the label.
+# - value: "lambda b, u: float(a_sigmoid(b, 1.0)(u))"
+#   says: That is the gate itself. Take the mean with that at the label turned around.
+# - value: "lambda b, u: (lambda g: g - g * (1 - g) * (2 * g - 1) * u**2 / 2)(float(a_sigmoid(b, 1.0)(0.0)))"
+#   says: That holds to second order in a small slope. The closed form is asked for.
+# - above: 1
+#   says: A mean of two gates is at most one.
+# minutes: 10
+# level: 2
+# ```
+#
+# ```{answer} ex-half-is-lost-order
+# asks: Of what order in a small slope is the rise in risk that the odd part brings?
+# choices:
+# - text: the second, as is the gain
+# - text: the first
+#   says: The odd part is of first order. It costs its mean square.
+# - text: the fourth
+#   says: That is the order of the square of what the even part changes. Take the odd part.
+# minutes: 4
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -582,6 +613,23 @@ assert scores[0] > 40 and scores[1] < 4
 # :label: ex-squares-by-dimension
 #
 # For $d = 5, 10, 20$ and two tasks of $2d$ examples: which share of what all labels can give does the best sigmoid get, and which share its even part?
+# ```
+#
+# ```{answer} ex-squares-by-dimension
+# asks: Which share of what all labels can give does the even part get, in 20 dimensions and two tasks of 40 examples?
+# value: (blind - evened_risk) / most
+# within: 4%
+# wrong:
+# - value: (blind - risk) / most
+#   says: That is the share of the sigmoid itself.
+# - value: (blind - evened_risk) / blind
+#   says: That is the gain over the risk of fixed weights. Divide it by what all labels can give.
+# - value: (blind - risk) / (blind - evened_risk)
+#   says: That is what the sigmoid gets of what its even part gets.
+# - value: 1
+#   says: No causal gate reaches what all labels give in advance.
+# minutes: 8
+# level: 2
 # ```
 #
 # ```{hint}
@@ -612,6 +660,21 @@ assert scores[0] > 40 and scores[1] < 4
 # :label: ex-long-enough-to-pass
 #
 # One task in five dimensions, gates $\min(1, \max(0, a - c\, t))$ with $t = y^2 / (y^2/\norm{x}^2 + 4)$ and their best $a$, $c$. From which of $n = 5, 10, 20, 40$ on do they pass below all that labels give?
+# ```
+#
+# ```{answer} ex-long-enough-to-pass
+# asks: From which of 5, 10, 20 and 40 examples on do they pass?
+# value: (5, 10, 20, 40)[int(np.argmax(np.array(shares) > 1))]
+# within: 0.1
+# wrong:
+# - value: 10
+#   says: In two dimensions ten are enough. Here are five.
+# - value: 5
+#   says: So few examples leave a causal gate little to act on.
+# - value: 40
+#   says: There they are well below. Do they pass earlier?
+# minutes: 15
+# level: 2
 # ```
 #
 # ```{hint}

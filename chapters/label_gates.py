@@ -603,6 +603,41 @@ assert np.isclose(reads / ceiling, 0.541, rtol=0.02)
 # One example, one task, $r = 1$, $d = 3$, no noise. What is $\hat n$ as a function of $y$? Use $\mathrm{K}_{\nu + 1}(z)/\mathrm{K}_\nu(z)$ at $\nu = -1$, and the bounds. How does the best weight behave for a tiny label and for a huge one?
 # ```
 #
+# ```{answer} ex-one-example-energy
+# asks: The number of examples as judged from the energy, for one example in three dimensions, as a function of the label y.
+# value: "lambda y: float(count_hat(y**2, 1, 3))"
+# at: [{y: 2}, {y: 0.5}, {y: 5}]
+# wrong:
+# - value: "lambda y: y**2 / float(count_hat(y**2, 1, 3))"
+#   says: The quotient of the two Bessel functions is upside down. Which order stands above?
+# - value: "lambda y: float(count_hat(y**4, 1, 3))"
+#   says: The Bessel functions are taken at the root of the energy, which is the size of the label.
+# - value: "lambda y: float(count_hat(y**2, 3, 1))"
+#   says: The order is half of n - d, which is negative here.
+# - value: "lambda y: float(count_hat(y**2, 1, 3)) / y"
+#   says: That is the quotient of the Bessel functions. What stands before it?
+# - value: "lambda y: 1"
+#   says: That is the number of examples. Judged from a small label it is less.
+# minutes: 10
+# level: 2
+# ```
+#
+# ```{answer} ex-one-example-energy-tiny
+# asks: What does the best weight tend to as the label tends to zero?
+# value: 1 / (0 + 3 - 1)
+# wrong:
+# - value: 1 / (1 + 3 + 1)
+#   says: That is the best fixed weight, which does not see the label.
+# - value: 1 / (1 + 3 - 1)
+#   says: There is one example, but how many are there as judged from so small a label?
+# - value: 0
+#   says: That is the weight of a huge label.
+# - above: 1
+#   says: Below the weight stands at least d - 1.
+# minutes: 3
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -620,6 +655,21 @@ assert np.isclose(reads / ceiling, 0.541, rtol=0.02)
 # :label: ex-reading-pays
 #
 # Let $d = 20$, and one task with $r = 1$. For which number of examples is $\Delta$ largest? And the gain relative to the risk?
+# ```
+#
+# ```{answer} ex-reading-pays
+# asks: The number of examples at which the gain is largest, and that at which the gain over the risk is.
+# value: "[lengths[gains.argmax()], lengths[relative.argmax()]]"
+# within: 1
+# wrong:
+# - value: "[lengths[gains.argmax()], lengths[gains.argmax()]]"
+#   says: The risk falls with the number of examples, so the quotient is largest elsewhere.
+# - value: "[lengths[gains.argmax()], lengths[(gains * gains / relative).argmax()]]"
+#   says: That is the product of gain and risk. The quotient is asked for.
+# - value: "[lengths[relative.argmax()], lengths[gains.argmax()]]"
+#   says: The gain itself is asked for first. Where is it, if prompts are as long as they have dimensions?
+# minutes: 6
+# level: 1
 # ```
 #
 # ```{hint}
@@ -645,6 +695,23 @@ assert np.isclose(reads / ceiling, 0.541, rtol=0.02)
 # :label: ex-noisy-energy
 #
 # With noise the energy tells less of the task. Follow the gain of the best label weights over the best fixed ones, $r/(n + d + 1 + \sigma^2)$, as $\sigma^2$ grows, for $d = 5$ and $n = 20$.
+# ```
+#
+# ```{answer} ex-noisy-energy
+# asks: Which share of the gain is left at a variance of the noise of d?
+# value: gains[2] / gains[0]
+# within: 2%
+# wrong:
+# - value: 5 / (5 + 5)
+#   says: That is the share of the signal in the variance of a label. The gain depends on it in another way.
+# - value: (5 / (5 + 5)) ** 2
+#   says: That is the square of the signal's share in the variance of a label. The gain depends on it in another way.
+# - value: gains[1] / gains[0]
+#   says: That is what is left at a variance of one.
+# - value: gains[2] / (20 * 5 / (20 + 5 + 1 + 5))
+#   says: That is the gain over that of fixed weights. Divide by the gain without noise.
+# minutes: 15
+# level: 2
 # ```
 #
 # ```{hint}

@@ -653,6 +653,36 @@ plotting.FigureData(
 # $g_1, \dots, g_{2n+1}$, what is the weight of example $i$?
 # ```
 #
+# ```{answer} ex-label-first
+# asks: Three examples, and all seven gates are 1/2. What are their weights, from the first example to the last?
+# value: "[(1 / 2) ** (2 * 3 + 1 - 2 * i) for i in (1, 2, 3)]"
+# wrong:
+# - value: "[(1 / 2) ** (2 * 3 + 2 - 2 * i) for i in (1, 2, 3)]"
+#   says: One gate too many. A gate acts on what was in the memory before its token, not on what its token writes.
+# - value: "[(1 / 2) ** (4 - i) for i in (1, 2, 3)]"
+#   says: That is one gate for each example. Each has two tokens, and each token a gate.
+# - value: "[(1 / 2) ** (2 * 3 - 2 * i) for i in (1, 2, 3)]"
+#   says: One gate too few. The query's gate acts on everything in the memory, too.
+# - value: "[(1 / 2) ** (2 * 3 - 2 * i + 3) for i in (1, 2, 3)]"
+#   says: Nothing of use is written before both parts of a pair have come. At which of its two tokens is that?
+# minutes: 8
+# level: 2
+# ```
+#
+# ```{answer} ex-label-first-shift
+# asks: Which shift mends it?
+# choices:
+# - text: values look one token back
+# - text: keys look one token back
+#   says: Then a token that holds a label looks back at features. Of which example?
+# - text: both look one token back
+#   says: Then each still sees one token and the same one, which holds one part of the pair.
+# - text: queries look one token back
+#   says: The query is one token at the end. It is the pairs of examples that have to meet.
+# minutes: 4
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -671,6 +701,24 @@ plotting.FigureData(
 #
 # In {prf:ref}`prop-gate-is-shift`, let the gate of layer 1 at feature tokens be some $g \in [0, 1]$ in place of $0$. What does label token $2i$
 # receive, and what is the prediction now? Compute it for $g = 0$, $0.3$ and $1$. The last one is a layer of linear attention.
+# ```
+#
+# ```{answer} ex-leaky-reset
+# asks: With g = 0.3, in what the third label token receives, what are the factors of the first, the second and the third features?
+# value: "[0.3**2, 0.3, 1]"
+# wrong:
+# - value: "[1, 0.3, 0.3**2]"
+#   says: What is written first is shrunk most often.
+# - value: "[0.3**3, 0.3**2, 0.3]"
+#   says: A gate acts on what was in the memory before its token, not on what its token writes.
+# - value: "[0.3, 0.3, 1]"
+#   says: The gate acts at every new feature. How often has it acted on the first one?
+# - value: "[0, 0, 1]"
+#   says: That is a full reset. This one leaks.
+# - value: "[0.3**4, 0.3**2, 1]"
+#   says: That is one shrinking at each token. The gate here is that of feature tokens; labels in between keep what is there.
+# minutes: 8
+# level: 2
 # ```
 #
 # ```{hint}
@@ -707,6 +755,25 @@ plotting.FigureData(
 # One task, $r = 1$, white features, no noise. Each label meets its own features with probability $p$, and else those of the next example, at
 # random and independently. How much do wrong pairs cost? Measure the share of $M$ that the best step with $P = cI$ and equal weights gains, for
 # several $p$ and $n$. Is there a law?
+# ```
+#
+# ```{answer} ex-sometimes-late
+# asks: The share of M that the best step gains, for n of three or more, as a function of p, n and d.
+# value: "lambda p, n, d: p**2 * n / (d + 2 * p + p**2 * (n - 1))"
+# at: [{p: 0.5, n: 6, d: 4}, {p: 0.25, n: 24, d: 4}, {p: 1, n: 10, d: 5}]
+# wrong:
+# - value: "lambda p, n, d: p**2 * n / (d + 1 + p**2 * n)"
+#   says: That is nearly the law. Count once more the pairs with themselves and with each other.
+# - value: "lambda p, n, d: p * n / (d + 1 + p * n)"
+#   says: That would be so if wrong pairs were left out. They are written all the same.
+# - value: "lambda p, n, d: p * n / (d + 1 + n)"
+#   says: The first mean goes down with p, and it is squared. What does a wrong pair add to the second?
+# - value: "lambda p, n, d: p**2 * n / (d + 1 + n)"
+#   says: That is the second mean of prompts without late labels. It changes with p, too.
+# - value: "lambda p, n, d: n / (d + 1 + n)"
+#   says: That is the law without late labels.
+# minutes: 25
+# level: 3
 # ```
 #
 # ```{hint}

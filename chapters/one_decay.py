@@ -453,6 +453,23 @@ print(f"a million examples in two blocks: {prices[-1]:.2f} times the least risk"
 # many examples does that gate need to be within one hundredth of it?
 # ```
 #
+# ```{answer} ex-drift-floor
+# asks: How many examples does the constant gate need to be within one hundredth of the floor?
+# value: next(n for n in range(1, 20) if (1 - 2 / 3) * g ** (2 * n) < 0.01)
+# within: 0.1
+# wrong:
+# - value: next(n for n in range(1, 20) if (1 - 2 / 3) * g**n < 0.01)
+#   says: What is left falls with the square of the gate, once for each example.
+# - value: next(n for n in range(1, 20) if g ** (2 * n) < 0.01)
+#   says: What is left begins at the height of an empty prompt above the floor, which is less than one.
+# - value: next(n for n in range(1, 20) if (1 - 2 / 3) * rho ** (2 * n) < 0.01)
+#   says: That is with the drift for the gate. The gate forgets faster.
+# - value: 3
+#   says: Nearly. There a little more than a hundredth is left.
+# minutes: 10
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -487,6 +504,23 @@ print(f"a million examples in two blocks: {prices[-1]:.2f} times the least risk"
 # The heads of a retentive network have the decays $1 - 2^{-5-j}$; let there be eight, $j = 0, \dots, 7$. A layer takes the one of them that
 # suits its drift best. Prompts are long, with $d = 64$ white features and no noise. Which drift times lie between the two that the first and
 # the last decay are right for? And which share of the gain $M - \risk$ can be lost there, because the right decay is not among the eight?
+# ```
+#
+# ```{answer} ex-eight-decays
+# asks: The largest share of the gain that can be lost.
+# value: lost.max()
+# within: 2%
+# wrong:
+# - value: 1 / 9
+#   says: That bounds what a memory costs that is off by a factor of two. The nearest of the eight is off by less.
+# - value: lost.mean()
+#   says: That is a mean over drift times. The worst of them is asked for.
+# - value: 0
+#   says: There the right decay is among the eight. Look between two of them.
+# - value: np.max(1 - np.min([gain(rho, g) for g in heads], axis=0) / gain(rho, right_decay(rho, N)))
+#   says: That takes the worst of the eight decays at each drift. The layer takes the best.
+# minutes: 15
+# level: 3
 # ```
 #
 # ```{hint}
@@ -525,6 +559,23 @@ print(f"a million examples in two blocks: {prices[-1]:.2f} times the least risk"
 #
 # Which costs more, to forget too fast or too slowly? As a measure take $(1 + g)/(1 - g)$, which is $(\sum_j g^j)^2 \big/ \sum_j g^{2j}$: the
 # number of examples that seem to count. Let it be twice what it should be, and half. Compare the gains $M - \ell_\infty$ for white features.
+# ```
+#
+# ```{answer} ex-too-fast-too-slow
+# asks: Which share of the gain can a factor of two cost at most, in either direction?
+# value: 1 - (2 + 2) / (5 / 2 + 2)
+# within: 2%
+# wrong:
+# - value: 1 - 2 / (5 / 2)
+#   says: That leaves out the third term of one over the gain, which does not depend on z and is at least as large as the first two at their best.
+# - value: (5 / 2 + 2) / (2 + 2) - 1
+#   says: That is what is lost over what is left. Divide by the best gain.
+# - value: 1 / 2
+#   says: The gain is flat around its maximum. Write one over it as a function of z.
+# - value: 0
+#   says: Twice costs as much as half does, but that is not nothing.
+# minutes: 20
+# level: 3
 # ```
 #
 # ```{hint}

@@ -334,6 +334,24 @@ for d in (2, 20, 200):
 # Let gates at labels be $1$ for $y > 0$ and $0$ else, and all others $1$. What is $\mathcal G$ for one long task in high dimension, $r = 1$?
 # ```
 #
+# ```{answer} ex-sign-gate
+# asks: The limit of the gain, as a share of what one example could teach.
+# value: 2 / np.pi
+# wrong:
+# - value: 2 / (2 * np.pi) ** 0.5
+#   says: That is the first sum. It is squared, and divided by the second.
+# - value: 1 / np.pi
+#   says: That is one label's gate alone. Later ones act on the same example, so there is a sum over l on either side.
+# - value: (2 / (2 * np.pi) ** 0.5) ** 2 / (1 / 3)
+#   says: The square of a gate of zero or one is the gate itself, so its mean is one half, too.
+# - value: 3 / 4
+#   says: That is what the best sigmoid comes to. This one is a switch.
+# - above: 1
+#   says: At most one example can be learned.
+# minutes: 10
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -358,6 +376,21 @@ for d in (2, 20, 200):
 # One task, $r = 1$, $d = 20$. By how much does the gain of the best sigmoid gate grow from $n = 2$ to $4$, and from $8$ to $16$ examples?
 # ```
 #
+# ```{answer} ex-longer-sequence
+# asks: By how much does the gain grow from two examples to four?
+# value: first
+# within: 3%
+# wrong:
+# - value: gains[4]
+#   says: That is the gain at four examples. Subtract that at two.
+# - value: gains[4] / gains[2] - 1
+#   says: That is by which share it grows. The difference is asked for.
+# - value: later_on
+#   says: That is from eight examples to sixteen, where the rest has long been forgotten.
+# minutes: 5
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -380,6 +413,20 @@ for d in (2, 20, 200):
 # :label: ex-feature-gates
 #
 # Let gates at feature tokens be $g_x < 1$. Does that help one task of eight examples in any dimension?
+# ```
+#
+# ```{answer} ex-feature-gates
+# asks: Does it help to let gates at feature tokens close a little?
+# choices:
+# - text: no, it does harm in the cases tried
+# - text: it changes nothing, as the pair is made at the label
+#   says: What features wrote has to last until labels come. The gates of later features act on it.
+# - text: yes, as older features are forgotten sooner
+#   says: Labels forget them as well. Compute the gain at 0.9 and at 1.0.
+# - text: only in high dimension
+#   says: Compute the gain at 0.9 and at 1.0 in more than one dimension.
+# minutes: 8
+# level: 1
 # ```
 #
 # ```{hint}

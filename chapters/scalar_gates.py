@@ -475,6 +475,27 @@ for _ in range(100):
 # nearest to $1$, $\frac12$, $1$?
 # ```
 #
+# ```{answer} ex-gates-for-weights
+# asks: The gates of the first two delimiters that come nearest, in the mean square, to the weights 1, 1/2, 1, all other gates being 1.
+# value: "[1, 3 / 4]"
+# within: 0.01
+# wrong:
+# - value: "[1, 1 / 2]"
+#   says: That lowers the first block all the way to the second. Both can give way.
+# - value: "[1, 1]"
+#   says: That lifts the second block all the way to the others. Both can give way.
+# - value: "[2, 1 / 2]"
+#   says: A gate is at most one, so no block weighs less than one before it.
+# - value: "[1 / 2, 1]"
+#   says: The first delimiter's gate acts on the first block alone. It is the second block that should weigh less than the third.
+# - value: "[3 / 4, 1]"
+#   says: The first delimiter's gate acts on the first block alone, the second one's on both.
+# - above: 1
+#   says: A gate is at most one.
+# minutes: 8
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -499,6 +520,23 @@ for _ in range(100):
 # A gate is a sigmoid, so it is never 1. Take $r = (0.2, 0.8)$, $d = 10$, no noise, and two blocks of 50 examples. Let the delimiters have the gates of the limit,
 # $\frac14$ and $1$, and let all other gates have the same logit $\ell$. How large must $\ell$ be, as a whole number, for a risk within 1% of $d$ of the optimum?
 # And for blocks of 500 and of 5,000 examples?
+# ```
+#
+# ```{answer} ex-not-quite-open
+# asks: The three logits, for blocks of 50, 500 and 5,000 examples.
+# value: "[needed(m) for m in (50, 500, 5000)]"
+# within: 0.1
+# wrong:
+# - value: "[np.ceil(np.log(100 * m)) for m in (50, 500, 5000)]"
+#   says: That holds every weight within a hundredth of its block. It is the risk that is to be within a hundredth.
+# - value: "[np.ceil(np.log(m)) for m in (50, 500, 5000)]"
+#   says: That is the rule of thumb by which a block forgets a fixed share of itself. Compute the risks.
+# - value: "[5, 50, 500]"
+#   says: The gap to one falls exponentially with the logit, so ten times longer blocks do not need ten times the logit.
+# - value: "[5, 5, 5]"
+#   says: Longer blocks forget more of themselves at the same gate.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}
@@ -535,6 +573,36 @@ for _ in range(100):
 #
 # Take $r = (0.8, 0.2)$, panel (d), and let the prompt grow from ten examples to a million. Does the scalar gate come nearer to the
 # optimum? Then let the tasks be correlated, $R_{12} = 0.5$, and ask again.
+# ```
+#
+# ```{answer} ex-longer-prompt
+# asks: The share of the best gain that the scalar gate keeps, for independent tasks.
+# value: share(10_000)
+# wrong:
+# - value: 0.5
+#   says: That is the share of the variance that equal weights explain in an endless prompt. Divide by what the best weights explain.
+# - value: 0.8**2 / (0.8**2 + 0.2**2)
+#   says: That hears the first task alone. A scalar gate cannot forget the second one and keep the first.
+# - value: 0.2**2 / (0.8**2 + 0.2**2)
+#   says: That hears the last task alone. Can the gate do better if it does not forget?
+# - value: 1
+#   says: Then order would cost nothing. Which weights would the optimum ask for?
+# minutes: 10
+# level: 2
+# ```
+#
+# ```{answer} ex-longer-prompt-correlated
+# asks: If the tasks are correlated, what becomes of that share as the prompt grows?
+# choices:
+# - text: it becomes a little smaller
+# - text: it stays
+#   says: That is so for independent tasks, where what the gate misses is an order. Compute it for others.
+# - text: it becomes larger
+#   says: What do free weights do with a second task that is like the first, in a long prompt? Can the gate do it?
+# - text: it tends to nothing
+#   says: Equal weights, at least, can be had at every length.
+# minutes: 5
+# level: 2
 # ```
 #
 # ```{hint}

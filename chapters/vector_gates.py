@@ -456,6 +456,23 @@ assert np.abs(maps(layer, dist) - target).max() < 1e-12
 # Only the first of two tasks matters: $\omega = (1, 0)$, $P = I$ in $\R^3$. How many key channels do you need to have it exactly, and which gates? Can all gates be $0$ or $1$?
 # ```
 #
+# ```{answer} ex-first-task-only
+# asks: How many key channels do you need to have it exactly?
+# value: gates.shape[1]
+# within: 0.1
+# wrong:
+# - value: 3
+#   says: That is enough for weights that never turn. From nothing these rise, and then they fall.
+# - value: 2
+#   says: That is enough on the value side. On the key side each direction of P needs channels of its own.
+# - value: 4
+#   says: One spare channel comes as near as you like, at a price, but does not have it exactly.
+# - value: 1
+#   says: One channel gives one direction, and no weights that fall.
+# minutes: 6
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -482,6 +499,24 @@ assert np.abs(maps(layer, dist) - target).max() < 1e-12
 # :label: ex-dearest-order
 #
 # The read-out must multiply what the gates keep by $\nu$. Six tasks deserve the weights $1, 2, \dots, 6$. Which orders of the six need the least $\nu$, and which the greatest?
+# ```
+#
+# ```{answer} ex-dearest-order
+# asks: The least factor and the greatest.
+# value: "[least, greatest]"
+# wrong:
+# - value: "[5, 9]"
+#   says: The first step, from zero, counts too.
+# - value: "[6, 21]"
+#   says: Six weights cannot all be rises from zero. Between two peaks stands a valley, and no weight is zero.
+# - value: "[6, 15]"
+#   says: Those are rises from zero to the three peaks. The valleys between them are weights, too, and not zero.
+# - value: "[6, 6]"
+#   says: That is so for all orders that rise to the largest weight and fall from there. Let the weights go up and down.
+# - value: "[1, 6]"
+#   says: These are the smallest and the largest weight. Add up the rises.
+# minutes: 12
+# level: 2
 # ```
 #
 # ```{hint}
@@ -517,6 +552,25 @@ assert np.abs(maps(layer, dist) - target).max() < 1e-12
 #
 # Is order the only obstacle? Relevance rises along this prompt: $r = (0.1, 0.4)$, fifty examples of each task, $d = 4$. Correlate the two tasks, $R_{12}$ from $0$ to $0.9$. From
 # which correlation on does a scalar gate fall short?
+# ```
+#
+# ```{answer} ex-rising-relevance
+# asks: The correlation of the two tasks beyond which a scalar gate falls short.
+# value: turn
+# within: 0.002
+# wrong:
+# - value: 0.1 / 0.4
+#   says: There it turns in an endless prompt. Blocks of fifty examples are short enough for M to matter.
+# - value: (1 + 4 / 50) * 0.1 / 0.4
+#   says: Nearly. It is M + 1 that counts, not M.
+# - value: (1 + 5 / 100) * 0.1 / 0.4
+#   says: The examples of one task count here, not all of them.
+# - value: (1 + 50 / 5) * 0.1 / 0.4
+#   says: A fraction is upside down. A correlation is at most one.
+# - above: 1
+#   says: A correlation is at most one.
+# minutes: 12
+# level: 2
 # ```
 #
 # ```{hint}

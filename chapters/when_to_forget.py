@@ -246,6 +246,25 @@ assert optimal_wpgd(dist, "constant-gate").gate < 0.5
 # say?
 # ```
 #
+# ```{answer} ex-first-against-last
+# asks: By how much is the mean age of what is relevant above that of what is there, with m examples a block, as a function of m, r1, r2 and r3?
+# value: "lambda m, r1, r2, r3: (lambda ages: ages[0] - ages[1])(mean_ages(PromptDistribution(10, (m, m, m), (r1, r2, r3))))"
+# at: [{m: 20, r1: 0.6, r2: 0.3, r3: 0.2}, {m: 10, r1: 0.1, r2: 0.9, r3: 0.2}, {m: 5, r1: 0.2, r2: 0.3, r3: 0.9}]
+# wrong:
+# - value: "lambda m, r1, r2, r3: m * (r3 - r1) / (r1 + r2 + r3)"
+#   says: The first task is the oldest. Its relevance makes the mean age larger.
+# - value: "lambda m, r1, r2, r3: m * (r1 - r3)"
+#   says: A mean is divided by the sum of what it is weighted with.
+# - value: "lambda m, r1, r2, r3: m * (r1 - r3) / (r1 + r3)"
+#   says: The middle task stands in the middle, but it counts among what is relevant.
+# - value: "lambda m, r1, r2, r3: 3 * m * (r1 - r3) / (r1 + r2 + r3)"
+#   says: Neighbouring blocks are one block apart in age, not a prompt.
+# - value: "lambda m, r1, r2, r3: (3 * m - 1) / 2 + m * (r1 - r3) / (r1 + r2 + r3)"
+#   says: That is the mean age of what is relevant. Subtract that of what is there.
+# minutes: 8
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -274,6 +293,23 @@ assert optimal_wpgd(dist, "constant-gate").gate < 0.5
 #
 # Two independent tasks, $r = (0.5, 0.45)$, $d = 10$, no noise. The second block has ten examples. From which size of the first block on does
 # forgetting help, although relevance falls? Predict it with the two mean ages, then look.
+# ```
+#
+# ```{answer} ex-too-long
+# asks: From which size of the first block on does forgetting help?
+# value: 5 + seen.index(True)
+# within: 0.1
+# wrong:
+# - value: next(n for n in range(5, 30) if n * 10 > 0.5 / 0.45 * 10 * 10)
+#   says: That leaves M + 1 out of what examples count as there.
+# - value: 11
+#   says: Longer than the second is not long enough, as the first task is the more relevant one.
+# - value: 0.5 / 0.45 * (10 + 11) - 11
+#   says: There the two mean ages are equal. The first whole number beyond is asked for.
+# - value: 10
+#   says: Blocks of one size with falling relevance. There forgetting does harm.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}
@@ -309,6 +345,23 @@ assert optimal_wpgd(dist, "constant-gate").gate < 0.5
 #
 # Take independent tasks in blocks of equal size, with relevances $r_k \ge 0$. If a little forgetting does harm, can much of it help? Try
 # random prompts first. Then look for a prompt that misleads.
+# ```
+#
+# ```{answer} ex-forget-at-once
+# asks: With r = (0.65, 0, ..., 0, 0.6), ten examples a block and d = 10, what is the least number of blocks at which the best constant gate is below one?
+# value: "next(K for K in range(2, 9) if optimal_wpgd(PromptDistribution(10, (10,) * K, (0.65, *[0.0] * (K - 2), 0.6)), 'constant-gate').gate < 1)"
+# within: 0.1
+# wrong:
+# - value: 2
+#   says: With blocks of one size and falling relevance no forgetting helps.
+# - value: 3
+#   says: One irrelevant block between them takes too little from linear attention.
+# - value: 4
+#   says: There it is close, but linear attention is still a little better.
+# - value: 6
+#   says: There it is well below one. Try fewer.
+# minutes: 15
+# level: 2
 # ```
 #
 # ```{hint}
