@@ -165,7 +165,7 @@ plotting.FigureData(
 # | $10 d$ | $d$ | {glue:text}`design_packed_2_mark:.3f` | {glue:text}`design_packed_2_slow:.3f` | {glue:text}`design_packed_2_blind:.3f` | {glue:text}`design_packed_2_both:.3f` |
 # | $2 d$, $d = 64$ | 0 | {glue:text}`design_packed_3_mark:.3f` | {glue:text}`design_packed_3_slow:.3f` | {glue:text}`design_packed_3_blind:.3f` | {glue:text}`design_packed_3_both:.3f` |
 #
-# So with many examples per dimension and little noise erase first; with few, or with much noise, build the gate at the mark first. Erasing passes the gate shut at the mark from $n$ of about {glue:text}`design_cross_0:.1f}` $d$ on without noise, and {glue:text}`design_cross_1:.1f}` $d$ at $\sigma^2 = 0.1 d$. Gated DeltaNet can do both. A Mamba-2 comes as far as the second column, but the step that shuts it writes the mark itself, and largely. And a short convolution reads across the mark: the first keys after it still have some of what stood before.
+# So with many examples per dimension and little noise erase first; with few, or with much noise, build the gate at the mark first. Erasing passes the gate shut at the mark from $n$ of about {glue:text}`design_cross_0:.1f` $d$ on without noise, and {glue:text}`design_cross_1:.1f` $d$ at $\sigma^2 = 0.1 d$. Gated DeltaNet can do both. A Mamba-2 comes as far as the second column, but the step that shuts it writes the mark itself, and largely. And a short convolution reads across the mark: the first keys after it still have some of what stood before.
 #
 # ```{admonition} What this page cannot tell you
 # :class: note
