@@ -84,11 +84,22 @@ class Api(Generated):
 
 
 
+def at_mark(layer):
+    """What the recurrence of a layer can do at a mark, for the page on designing a gate."""
+    if layer.forgets != "by its token":
+        return "no, but it erases" if layer.erases else ""
+    if not layer.floor:
+        return "yes"
+    if layer.floor.startswith("$"):  # a number that no training moves
+        return f"not shut: above {layer.floor}" + (", but it erases" if layer.erases else "")
+    return "if its floor is low"
+
+
 def rows_left(layer):
     """The rows of the page on designing a gate that the recurrence of a layer and its shift leave open."""
     rows = {
         "first": layer.shift,
-        "1, 2": layer.forgets == "by its token",
+        "1, 2": at_mark(layer) and not at_mark(layer).startswith("no"),
         "3": layer.may_fall,
         "6, 7": layer.forgets != "never",
         "8, 10": layer.erases,
@@ -117,9 +128,7 @@ COLUMNS = {
     "settled": {  # by the rows of the page on designing a gate
         "layer": lambda layer: layer.name,
         "first: a shift": lambda layer: "yes" if layer.shift else "",
-        "1, 2: a gate at the mark": lambda layer: (
-            "yes" if layer.forgets == "by its token" else "no, but it erases" if layer.erases else ""
-        ),
+        "1, 2: a gate at the mark": at_mark,
         "3: a gate on the write": lambda layer: "yes" if layer.may_fall else "",
         "6, 7: decays": lambda layer: {"never": "", "at a fixed rate": "if its rates fit"}.get(layer.forgets, "yes"),
         "8, 10: erases": lambda layer: "yes" if layer.erases else "",

@@ -28,6 +28,7 @@ class Layer:
     breaks      which of their hypotheses it does not keep
     over        what an output is divided by, "" if by nothing
     shift       what of the tokens before it a key or an output sees, beyond the state, "" if nothing
+    floor       what its gate stays above at every token, "" if a token can shut it
     """
 
     name: str
@@ -43,6 +44,7 @@ class Layer:
     breaks: str
     over: str = ""
     shift: str = ""
+    floor: str = ""
 
     @property
     def may_fall(self) -> bool:
@@ -178,6 +180,7 @@ LAYERS = (
         "key",
         ("prop-ties",),
         "Gates read the token; keys are $1 - g$, and show no features.",
+        floor="one that it learns",
     ),
     Layer(
         "Mamba",
@@ -291,5 +294,6 @@ LAYERS = (
         (),
         "Gates and steps read the token; three vectors: read, erase, write.",
         shift="inputs mix with the token before; outputs have a bonus of the token, outside the recurrence",
+        floor="$\\frac12$",
     ),
 )

@@ -272,6 +272,10 @@ def test_how_its_gate_is_made(layer):
     assert same(found, gate(probe.x).to(F64).expand_as(found))
 
 
+def test_a_floor_is_said_where_the_gate_is():
+    assert {layer.name for layer in LAYERS if layer.floor} == {layer.name for layer in LAYERS if "above" in layer.gate}
+
+
 @every
 def test_who_sets_what_it_writes(layer):
     """Whole: nothing but key and value. Tied: nothing without the gate. Of its own: something without the gate."""
