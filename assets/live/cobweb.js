@@ -313,7 +313,7 @@ live.register("cobweb", (figure) => {
     const rows = points.map((point, i) =>
       cells("td", [String(i + 1), digits(point.gamma), live.number(point.slope), live.number(point.risk / M, 4),
         i === best ? "global minimum" : point.slope < 1 ? "local minimum" : "saddle"]));
-    const head = live.element("thead", {}, cells("th", ["", "\u03b3", "slope F\u2032", "risk / M", ""]));
+    const head = live.element("thead", {}, cells("th", ["", "\u03b3", "F\u2032", "risk / M", ""]));
     table.replaceChildren(live.element("table", {}, head, live.element("tbody", {}, ...rows)));
   }
 
