@@ -164,6 +164,16 @@ plotting.FigureData(
 # ```
 # ````
 #
+# Drag the start. The flow keeps to its dashed hyperbola, and ends where that meets the thick curve. Then bring the start close to the line from the upper left corner to the lower right one: the flow lingers near the saddle, and it takes longer. On the line it ends at
+# the saddle, and on its other side it goes to the other branch.
+#
+# ```{live} landscape
+# :name: fig-move-landscape
+# :alt: The plane of the sizes of omega and P with levels of the risk, the minimisers, and the gradient flow from a start that can be moved along its hyperbola, and the risk over time; sliders set the prompts.
+#
+# Where does the flow end? One task of $n$ examples with relevance $r$, white features. $P$ is a multiple of the identity, and all weights are equal: such a flow stays so. The axes are $\norm{\omega}$ and $\norm{P}_F$ with their signs. Thick curve: minimisers; dashed: $\norm{P}_F^2 - \norm{\omega}^2$ of the start; thin: levels of the risk. Drag the ring.
+# ```
+#
 # So the theorem says where on a branch a flow ends before it begins. The conserved quantity sets the scale:
 
 # %%

@@ -482,6 +482,19 @@ print(
 )
 
 # %% [markdown]
+# ## Find three
+#
+# Push $n_2$ up until the curve bends twice. First $F$ touches the diagonal, then it crosses it three times. Where its slope at a crossing is above one, the staircase leaves the crossing: drag
+# the ring across the middle one, and the staircase comes to the other end. Which moves take the three away? More correlation, or more noise, or fewer weak directions do. For five crossings a third task or a third eigenvalue is needed; {doc}`how_many` says
+# how many there can be.
+#
+# ```{live} cobweb
+# :name: fig-move-cobweb
+# :alt: The function F and the diagonal on logarithmic axes, with a staircase from a start that can be moved, and the risk along the best weights below; sliders set the tasks, the features and the noise.
+#
+# How often does $F$ cross the diagonal? One direction of the features has the eigenvalue $1$, $d_2$ have $s_2$ and $d_3$ have $s_3$. Tasks 1 and 2 have the correlation $R_{12}$; task 3 is independent of them. The query's task is a mixture of them all. $M$ is the variance of a label. Full dots: minima; open ones: saddles. Drag the ring to start the staircase elsewhere.
+# ```
+#
 # ## Secular equations
 #
 # The first reviewer of the paper saw a likeness between $h_1$, $h_2$ and the secular equations of eigenvalue updates. It is more than a likeness.
