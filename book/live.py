@@ -1,7 +1,7 @@
 """Sphinx extension: figures that one can move, and that compute in the page. Directive:
 
-{live} NAME        `assets/live/NAME.js` builds it. Options: `:name:`, as of any figure, and `:alt:`, what it is, for those
-                   who do not see it. Its content is its caption.
+{live} NAME        `assets/live/NAME.js` builds it. Options: `:name:`, as of any figure, and `:alt:`, what it is, for
+                   whoever does not see it. Its content is its caption.
 
 How such a file is written stands at the head of `assets/live/kit.js`. A page loads what its figures need, and no other
 page does. A notebook has one line in the figure's place.
@@ -10,6 +10,7 @@ page does. A notebook has one line in the figure's place.
 import re
 from html import escape
 from pathlib import Path
+from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -19,7 +20,7 @@ from sphinx.util.docutils import SphinxDirective
 logger = logging.getLogger(__name__)
 FOLDER = "live"  # below assets, and below _static in the built book
 SHARED = ("kit.js", "theory.js")
-BLOCK = re.compile(r"^(?P<fence>`{3,}|:{3,})\{live\} *(?P<live>\S+)\n(?P<body>.*?)^(?P=fence) *$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^(`{3,})\{live\} *\S+\n(?P<body>.*?)^\1 *$", re.DOTALL | re.MULTILINE)
 OPTION = re.compile(r"^:\w+:.*\n", re.MULTILINE)
 LOST = "This figure is drawn by a script, and none has run here."
 ELSEWHERE = "This figure moves on the page of the book that this notebook is of."
@@ -27,8 +28,9 @@ ELSEWHERE = "This figure moves on the page of the book that this notebook is of.
 
 def place(name, key, alt):
     """Where a script builds the figure: at once, so that nothing jumps after it."""
+    data = f'data-live="{escape(name)}" data-key="{escape(key)}"'
     return (
-        f'<div class="live" data-live="{escape(name)}" data-key="{escape(key)}" role="group" aria-label="{escape(alt)}">'
+        f'<div class="live" {data} role="group" aria-label="{escape(alt)}">'
         f'<p class="live-lost">{LOST}</p></div><script>window.live && live.here()</script>'
     )
 
@@ -36,7 +38,7 @@ def place(name, key, alt):
 class Live(SphinxDirective):
     required_arguments = 1
     has_content = True
-    option_spec = {"name": directives.unchanged_required, "alt": directives.unchanged_required}
+    option_spec: ClassVar = {"name": directives.unchanged_required, "alt": directives.unchanged_required}
 
     def run(self):
         name = self.arguments[0]

@@ -170,6 +170,17 @@ glue("ten_less", float(1 - best.risk / equal.risk), display=False)
 # For $r = (0.2, 0.8)$ and 50 examples of each task in ten dimensions, predicting zero has risk 1 (per dimension), linear attention
 # {glue:text}`ten_equal:.3f`, and the best weights {glue:text}`ten_best:.3f`: {glue:text}`ten_less:.0%` less, from one number per task.
 #
+# Now you can be the gates. Here are twelve examples, six of each task, in three dimensions; a mark stands between the tasks, and a gate at the mark forgets the first task as
+# a whole.
+#
+# ```{live} strip
+# :name: fig-strip
+# :alt: A prompt of two tasks of six examples each, with a slider for the gate of each token; above it the weights, below it the size of the memory and the risk beside the least risks of four kinds of layers.
+#
+# Drag the gates, and see what they are worth. The weight of an example is the product of the gates after it, so a gate shrinks all bars to its left. The risk
+# is that of these weights with the best $P$. Try the mark's gate alone; then find gates that do as well. Then let task 1 be the better hint.
+# ```
+#
 # ## Three answers
 #
 # **What gates buy.** Trust in the examples that matter. For two independent tasks of equal length the gain grows with $(r_1 - r_2)^2$. If both are equally

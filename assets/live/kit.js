@@ -75,8 +75,9 @@ window.live = (() => {
 
   function nearest({ from, to, step, values }, x) {
     if (typeof x !== "number" || !Number.isFinite(x)) return null;
-    if (values) return values.reduce((best, y) => (Math.abs(y - x) < Math.abs(best - x) ? y : best));
-    const steps = Math.round((clamp(x, from, to) - from) / step);
+    const inside = clamp(x, from, to);
+    if (values) return values.reduce((best, y) => (Math.abs(y - inside) < Math.abs(best - inside) ? y : best));
+    const steps = Math.round((inside - from) / step);
     return clamp(Number((from + steps * step).toPrecision(12)), from, to);
   }
 

@@ -28,7 +28,9 @@ def page():
 
 def in_page(page, body, cases):
     """What a function of glalib.js, with `law` and the rest of each case as its arguments, gives for each case."""
-    return page.evaluate(f"(cases) => cases.map((given) => {{ const g = glalib; const law = given.law; {body} }})", cases)
+    return page.evaluate(
+        f"(cases) => cases.map((given) => {{ const g = glalib; const law = given.law; {body} }})", cases
+    )
 
 
 def law(d, counts, r, R12=0.0, sigma=0.0):
@@ -115,7 +117,8 @@ def test_given_weights_and_gates(page, laws):
         cases.append({"law": given, "gates": gates, "omega": rng.normal(size=n).tolist(), "p": float(rng.normal())})
     body = """const w = g.gatesToWeights(given.gates);
         const size = g.stateSize(law, given.omega);
-        return [w, g.bestP(law, w).risk, g.bestP(law, given.omega).risk, g.populationRisk(law, given.p, given.omega), size]"""
+        const [gated, signed] = [g.bestP(law, w), g.bestP(law, given.omega)].map(({ risk }) => risk);
+        return [w, gated, signed, g.populationRisk(law, given.p, given.omega), size]"""
     for case, (weights, gated, signed, risk, size) in zip(cases, in_page(page, body, cases), strict=True):
         dist = twin(case["law"])
         wanted = gates_to_weights(np.array(case["gates"]))
@@ -182,9 +185,15 @@ def test_bayes(page):
     """Where no draw is needed, any draw gives the same: here the rounding of a singular Gram matrix is seen."""
     rng = np.random.default_rng(4)
     counts = [(12, 3), (3, 12), (12, 12), (8, 2)]
-    given = [law(8, c, r, R12) for c in counts for r, R12 in [((0.3, 0.8), 0.4), ((-0.5, 0.5), -0.7), ((0.6, 0.2), 0.99 * 0.4)]]
+    given = [
+        law(8, c, r, R12)
+        for c in counts
+        for r, R12 in [((0.3, 0.8), 0.4), ((-0.5, 0.5), -0.7), ((0.6, 0.2), 0.99 * 0.4)]
+    ]
     given += [law(8, c, r) for c in [(3, 4), (20, 2), (1, 30)] for r in [(0.3, 0.8), (-0.6, 0.6)]]
-    for one, found in zip(given, in_page(page, "return g.bayesRisk(law)", [{"law": one} for one in given]), strict=True):
+    for one, found in zip(
+        given, in_page(page, "return g.bayesRisk(law)", [{"law": one} for one in given]), strict=True
+    ):
         assert found == pytest.approx(told(one, rng), abs=1e-8), one
     without = [law(8, (3, 4), (0.3, 0.8), 0.4), law(8, (12, 12), (0.3, 0.8), 0.4, 0.1)]
     assert in_page(page, "return g.bayesRisk(law)", [{"law": one} for one in without]) == [None, None]
