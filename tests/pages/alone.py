@@ -10,8 +10,8 @@ ASSETS = Path(__file__).resolve().parents[2] / "assets" / "live"
 PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>{name}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
 <link rel="stylesheet" href="live.css"><script src="kit.js"></script><script src="theory.js"></script>
-<script src="{name}.js"></script></head><body><main><h1>{name}</h1><figure id="fig-{name}">{figure}</figure></main></body>
-</html>"""
+<script src="{name}.js"></script></head>
+<body><main><h1>{name}</h1><figure id="fig-{name}">{figure}</figure></main></body></html>"""
 # Kit, formulas and figure, with its data: what a page may gain by a figure, in bytes.
 WEIGHT = 150_000
 

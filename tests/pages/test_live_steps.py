@@ -66,7 +66,8 @@ def agrees(page, gates, t):
 
 
 def test_both_sides_are_what_the_package_computes(page):
-    script = "(cases) => cases.map(([x, y, P, gates]) => { const n = gates.length - 1; const omega = glalib.gatesToWeights(gates);"
+    script = "(cases) => cases.map(([x, y, P, gates]) => { const n = gates.length - 1;"
+    script += " const omega = glalib.gatesToWeights(gates);"
     script += " const S = glalib.gla(x, y.map((v) => [v]), gates).at(-1)[0];"
     script += " return [S, glalib.wpgdStep(x.slice(0, n), y.slice(0, n), x[n], P, omega)] })"
     rng, cases = np.random.default_rng(0), []
@@ -159,7 +160,9 @@ def test_it_fits_a_phone_and_is_light(page, context, tmp_path):
 
 
 def test_those_who_do_not_see_it_are_told(page):
-    assert page.locator("svg").get_attribute("aria-label") == "After 4 of 8 tokens the examples read count 0.36, 0.40, 0.40."
+    told = page.locator("svg").get_attribute("aria-label")
+    assert told == "After 4 of 8 tokens the examples read count 0.36, 0.40, 0.40."
     names = [handle.get_attribute("aria-label") for handle in page.locator(".live-handle").all()]
-    assert len(set(names)) == 8 and names[3] == "Gate at token 4, the delimiter" and names[7] == "Gate at token 8, the query"
+    assert len(set(names)) == 8
+    assert names[3] == "Gate at token 4, the delimiter" and names[7] == "Gate at token 8, the query"
     assert page.get_by_role("slider", name="Tokens read").get_attribute("aria-valuetext") == "4, the delimiter"
