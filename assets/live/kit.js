@@ -102,6 +102,8 @@ window.live = (() => {
       this.draw = null;
       this.waiting = 0;
       this.given = new URLSearchParams(location.search);
+      const data = root.querySelector('script[type="application/json"]');
+      this.data = data && JSON.parse(data.textContent); // what `:data:` of its place names
       root.replaceChildren();
       this.controls = root.appendChild(element("div", { class: "live-controls" }));
       this.scene = root.appendChild(element("div", { class: "live-scene" }));
