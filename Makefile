@@ -79,6 +79,7 @@ data: .zoo/ready
 	"$(VENV)" -m glalib.cli reproduce depth --models gla --layers 3 --panels cd --lengths 40,200 --seeds 1 --steps 1500 \
 	  --json chapters/data/depth_longer.json
 	"$(VENV)" -m glalib.cli reproduce inside --json chapters/data/inside.json
+	"$(VENV)" -m glalib.cli reproduce live --json chapters/data/live_layers.json
 	"$(VENV)" -m glalib.cli reproduce below --seeds 3 --json chapters/data/below.json
 	"$(VENV)" -m glalib.cli reproduce starts --json chapters/data/starts.json
 	"$(VENV)" -m glalib.cli reproduce text --json chapters/data/text.json

@@ -1,12 +1,14 @@
 """Sphinx extension: figures that one can move, and that compute in the page. Directive:
 
 {live} NAME        `assets/live/NAME.js` builds it. Options: `:name:`, as of any figure, and `:alt:`, what it is, for
-                   whoever does not see it. Its content is its caption.
+                   whoever does not see it. Its content is its caption. `:data:` is the name of a file of
+                   `chapters/data`, without its end, that it reads: `figure.data`.
 
 How such a file is written stands at the head of `assets/live/kit.js`. A page loads what its figures need, and no other
 page does. A notebook has one line in the figure's place.
 """
 
+import json
 import re
 from html import escape
 from pathlib import Path
@@ -26,30 +28,44 @@ LOST = "This figure is drawn by a script, and none has run here."
 ELSEWHERE = "This figure moves on the page of the book that this notebook is of."
 
 
-def place(name, key, alt):
-    """Where a script builds the figure: at once, so that nothing jumps after it."""
+def place(name, key, alt, given=None):
+    """Where a script builds the figure: at once, so that nothing jumps after it; with the data that it is given."""
     data = f'data-live="{escape(name)}" data-key="{escape(key)}"'
     return (
         f'<div class="live" {data} role="group" aria-label="{escape(alt)}">'
-        f'<p class="live-lost">{LOST}</p></div><script>window.live && live.here()</script>'
+        f'<p class="live-lost">{LOST}</p>{embedded(given)}</div><script>window.live && live.here()</script>'
     )
+
+
+def embedded(given):
+    """Data within a page, as one that is opened as a file can fetch none."""
+    if given is None:
+        return ""
+    text = json.dumps(given, separators=(",", ":")).replace("<", "\\u003c")
+    return f'<script type="application/json">{text}</script>'
 
 
 class Live(SphinxDirective):
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar = {"name": directives.unchanged_required, "alt": directives.unchanged_required}
+    needs: ClassVar = {"name": directives.unchanged_required, "alt": directives.unchanged_required}
+    option_spec: ClassVar = needs | {"data": directives.unchanged_required}
 
     def run(self):
         name = self.arguments[0]
         script = Path(self.env.srcdir) / "assets" / FOLDER / f"{name}.js"
-        lacking = [f":{option}:" for option in self.option_spec if not self.options.get(option)]
+        lacking = [f":{option}:" for option in self.needs if not self.options.get(option)]
         if not script.exists() or lacking or not self.content:
             what = f"no {' and no '.join(lacking)}" if lacking else "no caption" if script.exists() else f"no {script}"
             raise self.error(f"a figure that moves has {what}")
         key = self.options["name"].removeprefix("fig-")
+        given = None
+        if "data" in self.options:
+            file = Path(self.env.srcdir) / "chapters" / "data" / f"{self.options['data']}.json"
+            self.env.note_dependency(str(file))
+            given = json.loads(file.read_text(encoding="utf-8"))
         figure = nodes.figure(classes=["live-figure"])
-        figure += nodes.raw("", place(name, key, self.options["alt"]), format="html", live=name)
+        figure += nodes.raw("", place(name, key, self.options["alt"], given), format="html", live=name)
         self.set_source_info(figure)
         self.add_name(figure)
         content = nodes.Element()

@@ -333,6 +333,16 @@ print(
 )
 
 # %% [markdown]
+# Both sides can be watched, a token at a time. In the figure the gates stand where you put them, and $P$ is the best one for a delimiter
+# that forgets part of the first task.
+#
+# ````{live} steps
+# :name: fig-steps
+# :alt: A prompt of six examples read token by token by a gated layer: its gates, the weights of the examples so far, its memory, and at the end its prediction beside that of one weighted gradient step.
+#
+# Whatever the gates, the layer ends at one weighted gradient step. Go through the prompt token by token: each gate multiplies the memory, and with it the weight of every example before. At the query the layer reads $S q$, and $x^\top P X^\top (\omega \odot y)$ is the same number. Drag the gates; a gate of zero forgets all that came before. Features in two dimensions, three examples of each task, one delimiter.
+# ````
+#
 # ```{note}
 # Gates in this book are given, or set by where a token stands: weights here do not read the data. Where gates read the data, the page says so.
 # ```

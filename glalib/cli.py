@@ -27,6 +27,7 @@ PLAIN = (  # commands of `reproduce` with the common options alone: name, help, 
         "Train one layer with every weight free in two settings, and look inside.",
         5,
     ),
+    ("live", "small layers to try out on a page", "Train five kinds of layer for both orders of two tasks.", 1),
     (
         "below",
         "how far gates that read labels go below the line, and what they use",

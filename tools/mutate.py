@@ -80,6 +80,7 @@ FIRST = {
     "reproduce/figure1.py": ["figure1"],
     "reproduce/depth.py": ["reproduce_depth"],
     "reproduce/inside.py": ["inside"],
+    "reproduce/live.py": ["live"],
     "reproduce/below.py": ["below"],
     "reproduce/contents.py": ["inside"],
     "reproduce/plateau.py": ["starts"],

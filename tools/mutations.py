@@ -285,6 +285,7 @@ MUTATIONS = [
     ),
     Mutation("the energy of a block", "delta_blocks.py", "mu * np.expm1(-n * grow)", "mu * np.expm1(-grow)"),
     Mutation("the line of equal weights", "reproduce/inside.py", '(Layout(), "uniform")', '(Layout(), "free")'),
+    Mutation("marks for the delta rule", "reproduce/live.py", "Layout(context=True)", "Layout()"),
     Mutation("what a copy's gate does not see", "reproduce/below.py", "slice(d, d + 1)", "slice(d - 1, d)"),
     Mutation("a start that is closed", "reproduce/plateau.py", "layers[0].W_k[dist.d] = 0", "layers[0].W_k[0] = 0"),
     Mutation(

@@ -102,6 +102,8 @@ window.live = (() => {
       this.draw = null;
       this.waiting = 0;
       this.given = new URLSearchParams(location.search);
+      const data = root.querySelector('script[type="application/json"]');
+      this.data = data && JSON.parse(data.textContent); // what `:data:` of its place names
       root.replaceChildren();
       this.controls = root.appendChild(element("div", { class: "live-controls" }));
       this.scene = root.appendChild(element("div", { class: "live-scene" }));
@@ -142,7 +144,7 @@ window.live = (() => {
 
     // Draws once a frame, whatever is changed in it.
     later() {
-      this.stop?.();
+      if (!this.stepping) this.stop?.();
       if (!this.waiting) this.waiting = requestAnimationFrame(() => this.now());
       clearTimeout(this.writing);
       this.writing = setTimeout(() => this.write(), 250);
@@ -247,8 +249,10 @@ window.live = (() => {
       let i = still() ? n - 1 : 0;
       const timer = setInterval(() => {
         i += 1;
+        this.stepping = true; // what it sets itself does not stop it
         each(i);
-        if (i >= n) this.stop();
+        this.stepping = false;
+        if (i >= n) this.stop?.();
       }, still() ? 0 : every);
       this.stop = () => {
         clearInterval(timer);
@@ -377,6 +381,8 @@ window.live = (() => {
         node.setPointerCapture(event.pointerId);
         this.drag(event);
       });
+      // Within a drawing `touch-action` is not heeded: the page would scroll, and the finger be lost.
+      node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
       node.addEventListener("pointermove", (event) => node.hasPointerCapture(event.pointerId) && this.drag(event));
     }
 

@@ -369,8 +369,20 @@ window.glalib = (() => {
     return d * Math.max(0, 1 - one ** 2 - rest * share[1 - known]);
   }
 
+  // attention.gla with a scalar gate: the states S_1, ..., S_T, each value by key.
+  function gla(k, v, gates) {
+    let S = v[0].map(() => k[0].map(() => 0));
+    return k.map((key, i) => (S = S.map((row, a) => row.map((entry, b) => gates[i] * entry + v[i][a] * key[b]))));
+  }
+
+  // wpgd.wpgd_step for one query: x^T P X^T (omega * y).
+  function wpgdStep(x, y, query, P, omega) {
+    const step = query.map((_, j) => sum(x.map((row, i) => row[j] * omega[i] * y[i])));
+    return dot(query, P.map((row) => dot(row, step)));
+  }
+
   return {
     promptDistribution, possible, bestP, populationRisk, stateSize, gatesToWeights, uniform, free, monotone, constantGate,
-    deltaRuleRisk, optimalDeltaRule, bayesRisk,
+    deltaRuleRisk, optimalDeltaRule, bayesRisk, gla, wpgdStep, solve,
   };
 })();

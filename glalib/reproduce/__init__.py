@@ -13,6 +13,7 @@ The rooms:
     depth       recipes, stacks and summary of the figure on depth
     contents    what of a trained layer reaches a prediction
     inside      what trained layers have learned, over settings and seeds
+    live        small trained layers to try out on a page, with their weights
     below       layers whose gates read labels: how far below the line, and what they use
     starts      which runs arrive, over starts, step sizes and gate biases
     messages    text in four languages that a package ships, and strips of it with boundaries
@@ -34,6 +35,7 @@ from .command import reproduce
 from .depth import depth, depth_summary, start_stack, train_stack
 from .figure1 import figure1, figure1_summary, train_point
 from .inside import inside, inside_summary, train_inside
+from .live import live, live_summary, train_live
 from .panels import PANELS
 from .plateau import train_plateau
 from .pretrained import pretrained, pretrained_summary
@@ -61,6 +63,8 @@ __all__ = [
     "fingerprint",
     "inside",
     "inside_summary",
+    "live",
+    "live_summary",
     "load_average",
     "pretrained",
     "pretrained_summary",
@@ -79,6 +83,7 @@ __all__ = [
     "train_below",
     "train_cell",
     "train_inside",
+    "train_live",
     "train_plateau",
     "train_point",
     "train_stack",

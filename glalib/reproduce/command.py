@@ -13,6 +13,7 @@ from .below import below, below_summary
 from .depth import depth, depth_summary
 from .figure1 import figure1, figure1_summary
 from .inside import inside, inside_summary
+from .live import live, live_summary
 from .pretrained import pretrained, pretrained_summary
 from .real_layers import architectures, architectures_summary
 from .runs import Row
@@ -27,6 +28,7 @@ COMMANDS: dict[str, tuple[Callable[..., list[Row]], Callable[[list[Row]], str]]]
     "figure1": (figure1, figure1_summary),
     "depth": (depth, depth_summary),
     "inside": (inside, inside_summary),
+    "live": (live, live_summary),
     "below": (below, below_summary),
     "starts": (starts, starts_summary),
     "pretrained": (pretrained, pretrained_summary),
