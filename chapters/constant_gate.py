@@ -468,6 +468,24 @@ print(best.certificate.replace(": ", ":\n"))
 # nothing against the best weights? And what is the best constant gate if $r_1 > r_2 \ge 0$?
 # ```
 #
+# ```{answer} ex-two-examples
+# asks: The best constant gate for r = (0.3, 0.6), and that for r = (0.6, 0.3).
+# value: '[best.gate, optimal_wpgd(falling, "constant-gate").gate]'
+# wrong:
+# - value: "[1/2, 1/2]"
+#   says: A decay can favour the last example only. What is best if the first one is more relevant?
+# - value: "[1/2, 2]"
+#   says: The second would be along r. But a gate is at most one.
+# - value: "[1/4, 1]"
+#   says: The weights are along r where the cosine is one. Look at (g, 1) and r themselves, not at their squares.
+# - value: "[1/2, 0]"
+#   says: With a gate of zero only the last example is heard, and in the second case that is the worse one.
+# - above: 1
+#   says: A gate is at most one.
+# minutes: 6
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -496,6 +514,24 @@ print(best.certificate.replace(": ", ":\n"))
 # Two independent tasks of $n/2$ examples each, $r = (0, 1)$, $d = 10$ white features, no noise. Let $g = e^{-t}$ be the best gate. How does
 # $t\, n/2$ grow with $n$: the number of memories that fit into a block? And what does it cost not to know where the block ends, as a ratio of
 # the risk to that of the best rising weights?
+# ```
+#
+# ```{answer} ex-memories-in-a-block
+# asks: In long prompts, how many memories fit into a block, as a function of n?
+# value: "lambda n: np.log(2 * n / 11) / 2"
+# at: [{n: 1000000}, {n: 10000}, {n: 100000000}]
+# within: 2%
+# wrong:
+# - value: "lambda n: np.log(2 * n / 11)"
+#   says: The first block is heard with the square of its weights, so a memory of it dies out with twice the exponent.
+# - value: "lambda n: np.log(n / 11) / 2"
+#   says: Nearly. Set the derivative of the risk to zero once more, with its two factors of two.
+# - value: "lambda n: (1 + np.log(2 * n / 11)) / 4"
+#   says: That is what it costs, the ratio of the two risks.
+# - value: "lambda n: 2 * n / 11"
+#   says: So many would fit if a memory held a fixed number of examples. The best memory grows with the block, nearly as fast.
+# minutes: 20
+# level: 3
 # ```
 #
 # ```{hint}
@@ -530,6 +566,20 @@ print(best.certificate.replace(": ", ":\n"))
 # Take ten million examples, `opposed((7_500_000, 2_500_000, 1), e, 0.5)`, and let $e$ go down from $0.04$ by halves. How wide is the valley of
 # the best gate, as a ratio of memories? How fast does the number of gates grow that
 # a scan needs, and how fast the number that the certificate needs?
+# ```
+#
+# ```{answer} ex-narrow-valley
+# asks: Each time e is halved, what doubles, or nearly so?
+# choices:
+# - text: the number of gates that a scan needs, only
+# - text: the number of values that the certificate needs, only
+#   says: Print the evaluations. The certificate halves intervals, and only where it has to.
+# - text: both numbers
+#   says: A scan needs the same step everywhere. The certificate makes small steps only in the valley; print its evaluations.
+# - text: neither number
+#   says: The width of the valley goes down with e. What does this mean for a scan that must not step over it?
+# minutes: 20
+# level: 2
 # ```
 #
 # ```{hint}

@@ -413,6 +413,23 @@ assert none_below(dist, shared, 2, 10 * (table["b"]["both"] + 2e-3))[0]
 # delimiters. Why does the same not work for blocks of $10$, $2$ and $1$?
 # ```
 #
+# ```{answer} ex-lone-examples
+# asks: With a gate of one at the query, which gates do the examples of the three blocks have?
+# value: "[1, 1/2, 1/2]"
+# within: 0.01
+# wrong:
+# - value: "[1/2, 1/2, 1]"
+#   says: One block too early. A gate acts on what comes before its token; and in the first block it would act ten times.
+# - value: "[1/4, 1/2, 1]"
+#   says: These are the weights. Each weight is the product of all gates after the example.
+# - value: "[1, 1/4, 1/2]"
+#   says: The first block is multiplied by both gates that come after it, not by one of them.
+# - value: "[1/2, 1/2, 1/2]"
+#   says: A first gate below one also decays within the first block, which is to have equal weights.
+# minutes: 5
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -438,6 +455,23 @@ assert none_below(dist, shared, 2, 10 * (table["b"]["both"] + 2e-3))[0]
 # :label: ex-one-per-cent
 #
 # How large must $\theta$ be in panels (b) and (d) until the risk is within one per cent of the infimum?
+# ```
+#
+# ```{answer} ex-one-per-cent
+# asks: The logit that is needed in panel (b), and in panel (d).
+# value: '[enough["b"], enough["d"]]'
+# within: 0.1
+# wrong:
+# - value: "[np.log(99), np.log(99)]"
+#   says: That makes each gate ninety-nine hundredths. But a block multiplies fifty of them.
+# - value: '[enough["b"], enough["b"]]'
+#   says: In (d) the best weights are equal, over all hundred examples. Search for its own logit.
+# - value: '[1 / (1 + np.exp(-enough["b"])), 1 / (1 + np.exp(-enough["d"]))]'
+#   says: These are the gates. Their logits are asked for.
+# - value: "[np.log(100 * 50), np.log(100 * 100)]"
+#   says: That keeps the whole decay of a block at a hundredth. The risk is less strict than that.
+# minutes: 8
+# level: 1
 # ```
 #
 # ```{hint}
@@ -471,6 +505,20 @@ assert none_below(dist, shared, 2, 10 * (table["b"]["both"] + 2e-3))[0]
 #
 # Take $r = (0.2, 0.8)$ with context only. In the figure it has to decay inside the first block. What becomes of its distance from the gate
 # with both as the blocks grow from 5 to 5,000 examples?
+# ```
+#
+# ```{answer} ex-long-prompts
+# asks: What becomes of the distance, per feature, as the blocks grow?
+# choices:
+# - text: it shrinks towards zero
+# - text: it shrinks to a limit above zero
+#   says: What is lost is that fewer examples are really used. What do some unused examples matter among thousands? Try longer blocks.
+# - text: it stays
+#   says: The decay can be slower, the longer the block is. Compute it for a few lengths.
+# - text: it grows
+#   says: More examples decay, but each matters less. Compute it for a few lengths.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}

@@ -363,6 +363,23 @@ for exponent, expected in ((0, (50, 0.2565)), (2, (4.514, -0.3062))):
 # A hundred features: one has variance $1$, the others $0.01$; $C = I$, no noise. What is $D(\gamma)$ at $\gamma = 0$, and where does it tend as $\gamma$ grows? How many examples must agree until the weak directions count?
 # ```
 #
+# ```{answer} ex-one-strong-direction
+# asks: The effective dimension at gamma = 0.
+# value: at_zero
+# within: 0.005
+# wrong:
+# - value: 100
+#   says: That is the limit for large gamma, where all weights are equal.
+# - value: 1.99
+#   says: That takes the largest variance alone for the mean. The weak directions have a little weight in it.
+# - value: 1.99**2 / 1.0099
+#   says: The weights are the squares of the variances, not the variances themselves.
+# - value: 1.0099 / 1.000099
+#   says: That is one over the mean. M, the sum of all variances, stands above it.
+# minutes: 6
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -388,6 +405,21 @@ for exponent, expected in ((0, (50, 0.2565)), (2, (4.514, -0.3062))):
 # :label: ex-noise-saves
 #
 # In the setting of {numref}`fig-ill-conditioned`, let $c = 2$. How much noise does it take until a scalar gate reaches the optimum?
+# ```
+#
+# ```{answer} ex-noise-saves
+# asks: How much noise does it take, as sigma squared over d?
+# value: high
+# within: 2%
+# wrong:
+# - value: high * 50
+#   says: That is the variance itself. It is asked for in units of d.
+# - value: 0
+#   says: White features need none. These are steep, and their effective dimension without noise is far below the threshold.
+# - value: (threshold - effective_dimension(power_law(2), optimal_wpgd(power_law(2)).gamma)) / 50
+#   says: The variance of the noise adds to the effective dimension of white features. In steep ones M is divided by a mean that is not one.
+# minutes: 8
+# level: 2
 # ```
 #
 # ```{hint}
@@ -423,6 +455,23 @@ for exponent, expected in ((0, (50, 0.2565)), (2, (4.514, -0.3062))):
 # :label: ex-same-prompt-longer
 #
 # Two independent tasks of $5j$ and $40j$ examples have $r = (0.3, 0.8)$, as in {numref}`fig-ill-conditioned`. Let $j$ grow. From which $j$ on does a scalar gate fail, for white features and for $c = 0.5$? Is there a spectrum with which it never does? And with tasks of $5j$ and $10j$ examples?
+# ```
+#
+# ```{answer} ex-same-prompt-longer
+# asks: From which j on does it fail, for white features, and for c = 0.5?
+# value: "[4, 3]"
+# within: 0.1
+# wrong:
+# - value: "[3, 2]"
+#   says: These are the last lengths at which it passes.
+# - value: "[4, 4]"
+#   says: For white features, yes. Steeper features have a smaller effective dimension, so they fail earlier.
+# - value: "[3, 3]"
+#   says: For white features the effective dimension is the number of features, fifty. Is the threshold above it already?
+# - value: "[1, 1]"
+#   says: At first both pass, as the picture shows.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}

@@ -381,6 +381,20 @@ assert relative(own_write_gated, gla(q, k, v, mild)) > 0.01
 # then check it with a gradient.
 # ```
 #
+# ```{answer} ex-forget-everything
+# asks: The gate of token j is zero. Which outputs depend on the tokens before j?
+# choices:
+# - text: those before j
+# - text: those up to j, with j's own
+#   says: The gate of a token acts before the token is read out. Is the factor of j among those of its own output?
+# - text: those from j on
+#   says: Their weights of earlier tokens all have the factor of j.
+# - text: none
+#   says: A gate acts from its own token on. What of the outputs before?
+# minutes: 3
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -405,6 +419,23 @@ assert relative(own_write_gated, gla(q, k, v, mild)) > 0.01
 #
 # Sequences of different lengths are often packed into one, so that no padding is wasted. Pack one of 12 tokens and one of 25 such that
 # neither hears the other, in every form, without telling `gla` where the second begins.
+# ```
+#
+# ```{answer} ex-packed
+# asks: The first sequence has 12 tokens, the second 25. Counting tokens from zero, whose gate is to be zero?
+# value: len(parts[0][0])
+# within: 0.1
+# wrong:
+# - value: 11
+#   says: That is the last token of the first sequence, which would forget the tokens of its own.
+# - value: 13
+#   says: That is the second token of the second sequence. Its first would hear the other sequence, and its second forget its first.
+# - value: 0
+#   says: That gate acts on an empty state, and changes nothing.
+# - value: 36
+#   says: That is the last token of all. The second sequence begins earlier.
+# minutes: 4
+# level: 1
 # ```
 #
 # ```{hint}
@@ -434,6 +465,20 @@ assert relative(own_write_gated, gla(q, k, v, mild)) > 0.01
 #
 # No gate is zero now, but computation is in single precision, as is usual on a GPU. How does the error of `parallel_by_logs` grow with the length
 # of the sequence? And that of the products?
+# ```
+#
+# ```{answer} ex-logs-cost
+# asks: What becomes of the two errors as the sequence gets longer?
+# choices:
+# - text: that of the logarithms grows, that of the products does not
+# - text: both grow
+#   says: A product of gates is good to a few roundings of each factor, and mild gates soon make it small. Does the sum of all logarithms appear in it?
+# - text: neither grows
+#   says: The sum of the logarithms grows with the length, and is rounded in proportion to its size. What is left of a small difference of two such sums?
+# - text: that of the products grows, that of the logarithms does not
+#   says: The other way round. Which of the two holds a number that grows with the length?
+# minutes: 8
+# level: 2
 # ```
 #
 # ```{hint}

@@ -348,6 +348,36 @@ for name, R in (("independent", None), ("correlated", [[1, 0.5], [0.5, 1]])):
 # examples without noise? How much noise makes the weights differ by one percent only?
 # ```
 #
+# ```{answer} ex-thousand-copies
+# asks: Without noise, how many times as much does an example of the small task weigh?
+# value: 1011 / 21
+# wrong:
+# - value: 1000 / 10
+#   says: That is the ratio of the sizes. What else stands below a relevance?
+# - value: 1010 / 20
+#   says: Nearly. The features add d to each size, and one more is added.
+# - value: 21 / 1011
+#   says: That is the weight of the large task's examples over that of the small one's. Which of them repeat each other more?
+# - value: (1011 / 21) ** 0.5
+#   says: The sizes enter once, not by their root.
+# minutes: 4
+# level: 1
+# ```
+#
+# ```{answer} ex-thousand-copies-noise
+# asks: How large must the variance of the noise be until they differ by one percent only?
+# value: (1011 - 1.01 * 21) / 0.01
+# wrong:
+# - value: ((1011 - 1.01 * 21) / 0.01) ** 0.5
+#   says: That is the standard deviation. The variance is asked for.
+# - value: 1011 - 21
+#   says: That is the difference of what stands below. With so much noise one weight is still about twice the other.
+# - value: (1011 - 1.1 * 21) / 0.1
+#   says: Then they still differ by a tenth. One percent is a ratio of 1.01.
+# minutes: 4
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -373,6 +403,22 @@ for name, R in (("independent", None), ("correlated", [[1, 0.5], [0.5, 1]])):
 # :label: ex-noise-in-examples
 #
 # One task, ten features, and noise as strong as the signal: $\sigma^2 = M / 2$. How many clean examples are worth a hundred noisy ones, for white features? And for variances proportional to $i^{-2}$?
+# ```
+#
+# ```{answer} ex-noise-in-examples
+# asks: For white features, how many clean examples are worth a hundred noisy ones?
+# value: 100 * 11 / 21
+# wrong:
+# - value: 50
+#   says: Nearly. What stands beside n times s is M plus s, not M alone.
+# - value: 100 * 21 / 11
+#   says: The wrong way round. A clean example is worth more than a noisy one.
+# - value: 100 * 11 / 16
+#   says: The noise is half of the M that has it, so it is as large as the trace. Yours is half of that.
+# - above: 100
+#   says: A clean example is worth more than a noisy one, so it takes fewer.
+# minutes: 8
+# level: 2
 # ```
 #
 # ```{hint}
@@ -410,6 +456,24 @@ for name, R in (("independent", None), ("correlated", [[1, 0.5], [0.5, 1]])):
 #
 # In {numref}`fig-noise` one gate is useless without noise and useful with it. Find other such tasks. Which relevances $r$ make a gate
 # useless at a given noise, if sizes differ? Can a gate be useless at two noises?
+# ```
+#
+# ```{answer} ex-worth-more
+# asks: Sizes 30, 8 and 2, white features, d = 4, sigma = 1.5. Which r_1 and r_2, in units of r_3, make a gate useless?
+# value: relevance[:2] / relevance[2]
+# wrong:
+# - value: (sizes + 5 + tuned)[:2] / (sizes + 5 + tuned)[2]
+#   says: The variance of the noise is added, not sigma.
+# - value: (sizes + 4 + tuned**2)[:2] / (sizes + 4 + tuned**2)[2]
+#   says: Nearly. Beside d and the noise one more is added to each size.
+# - value: (sizes + 5)[:2] / (sizes + 5)[2]
+#   says: That is so without noise.
+# - value: sizes[:2] / sizes[2]
+#   says: Those are the ratios of the sizes. What is added to each of them below a relevance?
+# - value: relevance[2] / relevance[:2]
+#   says: Upside down. Examples of a large task are discounted, so it must be more relevant.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}

@@ -312,6 +312,24 @@ assert np.isclose(share(both), 0.0104, rtol=0.01)
 # Three independent tasks of one size. Find the worst relevances and the share that is kept there from the strings: draw the sums $S_1, S_2, S_3$ and both strings.
 # ```
 #
+# ```{answer} ex-three-signs
+# asks: What share is kept at the worst relevances of three tasks?
+# value: np.sin(np.deg2rad(15)) ** 2
+# wrong:
+# - value: 1 / 3
+#   says: That is the least share if all tasks agree with the query. Here they may disagree.
+# - value: np.sin(np.deg2rad(30)) ** 2
+#   says: That is the squared sine of the whole angle. What is kept is that of half of it.
+# - value: np.sin(np.deg2rad(22.5)) ** 2
+#   says: That is the worst of two tasks. With three it is worse.
+# - value: 3 / 8
+#   says: That is the square of what the strings keep. Divide it by the square of the relevances.
+# - value: np.sin(np.deg2rad(15))
+#   says: That is a cosine. A share of the gain is its square.
+# minutes: 15
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -340,6 +358,24 @@ assert np.isclose(share(both), 0.0104, rtol=0.01)
 # Two independent tasks, white features, $d = 10$, no noise. A task of five examples is relevant, $r = 0.9$; the other is useless and has fifty. What share is kept if the relevant one comes first, and what if it comes last?
 # ```
 #
+# ```{answer} ex-which-first
+# asks: What share is kept if the relevant task comes first?
+# value: share(first)
+# wrong:
+# - value: 1 / 2
+#   says: That is the least for two tasks of one size. Here the second is ten times as large.
+# - value: 5 / (5 + 50)
+#   says: That counts examples. Those of a large task repeat each other, and the gate must give them weight all the same.
+# - value: 5**2 / (5**2 + 50**2)
+#   says: That is so for long prompts. Here neither of the two terms in part 3 is small.
+# - value: 5 * 15 / (5 * 15 + 50 * 60)
+#   says: Nearly. For white features h is one over M plus one, not over M.
+# - value: 1
+#   says: That is so if the relevant task comes last. The weights can rise, not fall.
+# minutes: 6
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -364,6 +400,23 @@ assert np.isclose(share(both), 0.0104, rtol=0.01)
 # :label: ex-typical-order
 #
 # The worst is rare. Draw relevances of any sign from a normal law, for more and more tasks of one size. What share does a scalar gate keep on average, and how does it compare with the worst?
+# ```
+#
+# ```{answer} ex-typical-order
+# asks: For two tasks, what share is kept on average over all directions of r?
+# value: 5 / 8 + 1 / (8**0.5 * np.pi)
+# within: 2%
+# wrong:
+# - value: 3 / 8
+#   says: That is so for weights that must not be negative. A gate's read-out may have either sign, so both r and -r count.
+# - value: 1 / 2 + 2**0.5 / (3 * np.pi)
+#   says: That is the mean over the directions that are out of order. A quarter of all are in order, and keep everything.
+# - value: np.sin(np.pi / 8) ** 2
+#   says: That is the worst direction. The mean over all of them is asked for.
+# - value: 1 / 4
+#   says: That many of the directions are in order, and keep everything. The others keep something, too.
+# minutes: 15
+# level: 3
 # ```
 #
 # ```{hint}

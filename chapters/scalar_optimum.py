@@ -316,6 +316,40 @@ for name, risk in risks.items():
 # order until none is. What share of the possible gain is left, and what share does linear attention get?
 # ```
 #
+# ```{answer} ex-pool
+# asks: The three best non-decreasing weights, scaled so that the last is 0.6.
+# value: by_hand
+# wrong:
+# - value: "[0.5, 0.5, 0.6]"
+#   says: That raises the second to the first. Pooled tasks meet at their mean.
+# - value: "[0.2, 0.2, 0.6]"
+#   says: That lowers the first to the second. Pooled tasks meet at their mean.
+# - value: "[0.2, 0.5, 0.6]"
+#   says: The relevances are sorted now, but each weight belongs to its own task. Only neighbours may be pooled.
+# - value: "[0.6, 0.6, 0.6]"
+#   says: These are the weights of linear attention. After the first two are pooled, does anything still fall?
+# minutes: 4
+# level: 1
+# ```
+#
+# ```{answer} ex-pool-share
+# asks: What share of the possible gain do they leave?
+# value: share(dist, "monotone")
+# wrong:
+# - value: share(dist, "uniform")
+#   says: That is the share of linear attention, which pools all three.
+# - value: by_hand @ by_hand
+#   says: Divide by the square of r.
+# - value: (by_hand @ by_hand / (r @ r)) ** 0.5
+#   says: That is the cosine. A gain is a variance, so the share is its square.
+# - value: by_hand.sum() / r.sum()
+#   says: Pooling never changes a sum. The gain goes with squares.
+# - above: 1
+#   says: A share of the best gain is at most one.
+# minutes: 4
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -354,6 +388,20 @@ for name, risk in risks.items():
 # random $r$ in random orders. Where is it exactly $1/K$?
 # ```
 #
+# ```{answer} ex-least-left
+# asks: Only one of K tasks is relevant. Where must it stand for a scalar gate to keep no more than one K-th?
+# choices:
+# - text: first
+# - text: last
+#   says: Then weights of zero before it rise to it, and a scalar gate keeps all.
+# - text: in the middle
+#   says: Weights of zero before it are possible. Only the tasks after it must be heard.
+# - text: anywhere
+#   says: Linear attention keeps one K-th wherever it stands. But a gate can forget what comes before it.
+# minutes: 8
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -388,6 +436,25 @@ for name, risk in risks.items():
 #
 # Two independent tasks of equal size, $r \propto (\cos\theta, \sin\theta)$, of either sign. Plot the share that a scalar gate keeps against $\theta$. Where is it
 # least, and how small does it get?
+# ```
+#
+# ```{answer} ex-worst-signs
+# asks: At which angle, in degrees between -90 and 90, is the share least?
+# value: np.rad2deg(angles[np.argmin(shares)])
+# within: 1
+# wrong:
+# - value: 0
+#   says: There equal weights keep half. Where is the line still farther from the wedge?
+# - value: -45
+#   says: That line is at a right angle to equal weights, but only 45 degrees from the other edge of the wedge, at 90 degrees.
+# - value: 67.5
+#   says: That is the distance from both edges, or the middle of the wedge, where nothing is lost.
+# - value: -67.5
+#   says: A line has two ends. The other end of this one is near the edge at 90 degrees.
+# - value: 22.5
+#   says: The angle is right, the sign is not. Two tasks that both agree with the query leave at least half.
+# minutes: 12
+# level: 2
 # ```
 #
 # ```{hint}

@@ -566,6 +566,25 @@ assert cone_ratio(plane) > 9 and len(cone_points(plane)[1]) == 3
 # gate misses the best weights?
 # ```
 #
+# ```{answer} ex-too-large
+# asks: Up to how many examples may the second task have?
+# value: np.floor(0.5 / 0.4 * (11 + 10) - 11)
+# within: 0.1
+# wrong:
+# - value: 0.5 / 0.4 * (11 + 10) - 11
+#   says: That is where the weights become equal. A number of examples is whole, and the weights must not fall.
+# - value: 16
+#   says: That is one too many, the first number at which the weights fall.
+# - value: 12
+#   says: That takes the ratio of the sizes alone. N is added to both.
+# - value: np.floor(0.4 / 0.5 * (11 + 10) - 11)
+#   says: The ratio of the relevances is upside down. A better hint may have more examples.
+# - value: 10
+#   says: With equal sizes the weights rise. The second task is the better hint, so it may have more.
+# minutes: 5
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -594,6 +613,20 @@ assert cone_ratio(plane) > 9 and len(cone_points(plane)[1]) == 3
 #
 # Start with equal weights. Choose the best $P$ for them, then the best weights in the cone for that $P$, and so on. Where does this end for the three
 # tasks of {numref}`fig-order-wells`? And where with free weights?
+# ```
+#
+# ```{answer} ex-turns-in-cone
+# asks: Where do the turns with free weights end?
+# choices:
+# - text: at the largest fixed point, which is not the best
+# - text: at the largest fixed point, which is the best
+#   says: The place is right. Compare the risks of the three free fixed points, or look which circle is full.
+# - text: at the smallest fixed point, which is the best
+#   says: The map never falls, so turns that begin above a fixed point cannot get past it. Where do equal weights begin?
+# - text: at the fixed point in the middle
+#   says: There the map crosses from below, so turns that begin near it move away.
+# minutes: 8
+# level: 2
 # ```
 #
 # ```{hint}
@@ -626,6 +659,21 @@ assert cone_ratio(plane) > 9 and len(cone_points(plane)[1]) == 3
 #
 # In the example of {numref}`fig-order-wells` the third task is a poor hint. Let $r \propto (0.59, 0.8, t)$, and let $t$ grow from $0$ to $1$. When do ordered and
 # free weights listen to the same task? When does the order cost nothing any more?
+# ```
+#
+# ```{answer} ex-third-hint
+# asks: In steps of a tenth, from which t on does the order cost nothing?
+# value: grid[costs.index(False)]
+# within: 0.01
+# wrong:
+# - value: grid[same_well.index(True)]
+#   says: From there on both listen to the same task. But the risks still differ.
+# - value: 0.8
+#   says: There the third task is as good a hint as the second. But it has fewer examples, so it deserves as much weight earlier.
+# - value: grid[costs.index(False) - 1]
+#   says: There the order still costs a little. Compare the two risks with a fine tolerance.
+# minutes: 12
+# level: 2
 # ```
 #
 # ```{hint}

@@ -426,6 +426,23 @@ print(
 # Let $x \sim \N(0, I)$ in $d$ dimensions and $w$ a fixed vector. Find $\E (w^\top x)^2 \norm{x}^4$ from part 2. Then find it again without the formula.
 # ```
 #
+# ```{answer} ex-token-free-sixth
+# asks: For a vector w of length one, the moment as a function of d.
+# value: "lambda d: (d + 2) * (d + 4)"
+# at: [{d: 5}, {d: 1}, {d: 2}]
+# wrong:
+# - value: "lambda d: d * (d + 2) * (d + 4)"
+#   says: That is the sixth moment of the length of x. One direction has a d-th of it.
+# - value: "lambda d: d * (d + 2)"
+#   says: That is the moment of the fourth power of the length alone. The square of the projection has mean one, but it is not independent of the length.
+# - value: "lambda d: d**2"
+#   says: The length of x is not constant, and its parts are not independent of it.
+# - value: "lambda d: 15"
+#   says: That is so in one dimension, the sixth moment of a normal variable.
+# minutes: 8
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -450,6 +467,23 @@ print(
 # :label: ex-token-free-query
 #
 # The law takes the mean over the query; with tokens the query is drawn. For a layer at its start, on two tasks of twenty examples in five dimensions, how many times larger is the variance of the squared error when one query is drawn?
+# ```
+#
+# ```{answer} ex-token-free-query
+# asks: How many times larger is the variance when one query is drawn?
+# value: ratio
+# within: 10%
+# wrong:
+# - value: ratio**0.5
+#   says: That is the ratio of the standard deviations.
+# - value: 1
+#   says: The means are the same. The variance is that of the mean over queries, plus what a drawn query adds.
+# - value: 1 / ratio
+#   says: That is the variance with the mean over queries, as a share of that with a drawn one.
+# - below: 1
+#   says: A drawn query can only add to the variance.
+# minutes: 10
+# level: 1
 # ```
 #
 # ```{hint}
@@ -480,6 +514,23 @@ print(
 # :label: ex-token-free-plane
 #
 # With two directions of tasks the gradient has a mean, and the proof does not give it a variance. Is averaging of any use then? Measure it with `spread`, as in the last section.
+# ```
+#
+# ```{answer} ex-token-free-plane
+# asks: By the rule of the hint, by which factor should the spread fall between a hundred prompts and ten thousand?
+# value: (np.log(100) / 100 / (np.log(10_000) / 10_000)) ** 0.5
+# within: 2%
+# wrong:
+# - value: 10
+#   says: That is so with a finite variance, in three directions. The logarithm has a cost.
+# - value: 10 * 2**0.5
+#   says: The logarithm grows with the number of prompts, so the spread falls more slowly for it, not faster.
+# - value: 5
+#   says: The logarithm stands below the root, too.
+# - value: 100
+#   says: A spread goes with the root of the number of prompts.
+# minutes: 5
+# level: 1
 # ```
 #
 # ```{hint}
