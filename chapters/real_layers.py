@@ -208,6 +208,14 @@ gate = {s: beside(risks(s, "gla"), theory[s]["step"]) for s in ("last", "drift")
 assert max(map(abs, gate.values())) < 0.02
 held = beside(risks("first", "gla"), theory["first"]["linear"])
 assert abs(held) < 0.02 and held > -0.2 + 0.1  # a fifth lower if it could reorder
+weighing = ("fixed-decay", "rg-lru", "mlstm", "mamba2", "softmax")
+gain = max(
+    -beside(risks(s, layer), theory[s]["step"])
+    for s in ("last", "first", "drift")
+    for layer in weighing
+)
+assert gain < 0.1  # erasing gains a quarter where blocks are marked
+glue("real_gain", 100 * float(gain), display=False)
 print(
     f"a scalar gate: {gate['last']:+.1%} of the best step where the best task is last, "
     f"{gate['drift']:+.1%} in the drift; best task first: {held:+.1%} of linear attention"
@@ -216,11 +224,11 @@ print(
 # %% [markdown]
 # The layers of this book end where the theorems say, and most real ones not far from there. Three things stand out.
 #
-# - **No layer without erasing comes far below the best weighted step** (solid), though each has nonlinear parts that could read labels and features. What they gain by those is a few per cent, as gates that read labels do ({doc}`below_the_line`).
+# - **No layer without erasing comes far below the best weighted step** (solid) where no query names its task, though each has nonlinear parts that could read labels and features. What they gain by those is {glue:text}`real_gain:.0f` per cent at most, somewhat more than gates that read labels do ({doc}`below_the_line`).
 # - **The two rules that erase lie far below it** where blocks are marked, near the line of a delta rule.
 # - **The scalar gate alone is held by the order of the tasks.** All real layers undo it, even those whose gates cannot.
 #
-# Is it over, after so many steps? Two seeds of each real layer have been trained again with twice the steps:
+# Is it over, after so many steps? Linear attention's line needs no gate, so a real layer that ends above it is on a plateau. Such a run was started again, from other draws and at half the learning rate, twice at most: {glue:text}`again_runs` of {glue:text}`real_runs` runs, most of them fixed decays or Mamba-2 with parts taken out. {glue:text}`stuck_runs` were above the line to the end. And one seed of each layer has been trained again with twice the steps:
 
 # %% tags=["hide-input"]
 longer = json.loads(
@@ -229,19 +237,10 @@ longer = json.loads(
 
 
 def change(setting, layer):
-    """What twice the steps change of the risk, the mean over seeds, over d."""
-    pairs = [
-        (r, s)
-        for r in runs(setting, layer)
-        for s in longer
-        if s["seed"] == r["seed"]
-    ]
-    here = [
-        s["risk"] - r["risk"]
-        for r, s in pairs
-        if (s["setting"], s["layer"]) == (setting, layer)
-    ]
-    return np.mean(here)
+    """What twice the steps change of the risk of a seed, over d."""
+    (twice,) = [r for r in longer if (r["setting"], r["layer"]) == (setting, layer)]
+    (once,) = [r for r in runs(setting, layer) if r["seed"] == twice["seed"]]
+    return twice["risk"] - once["risk"]
 
 
 print(f"{'change':18}" + "".join(f"{setting:>9}" for setting in TITLES))
@@ -249,8 +248,15 @@ for layer, word in list(NAMES.items())[3:]:
     changes = [change(setting, layer) for setting in TITLES]
     print(f"{word:18}" + "".join(f"{each:+9.3f}" for each in changes))
 
+# %% tags=["remove-input", "remove-output"]
+real = [r for r in rows if r["layer"] not in ("linear", "gla", "delta")]
+glue("real_runs", len(real), display=False)
+glue("again_runs", sum(r["attempt"] > 0 for r in real), display=False)
+stuck = [r for r in real if r["risk"] > 1.05 * theory[r["setting"]]["linear"]]
+glue("stuck_runs", len(stuck), display=False)
+
 # %% [markdown]
-# Where blocks are marked little is left to learn, but for the fixed decays. In the drift and with a named query some runs were still on their way, or on a plateau that twice the steps leave. So what the figure shows there is what this training finds, not what a layer can do.
+# Where blocks are marked little is left to learn, but for the fixed decays. In the drift, and with fixed decays also at a query that names its task, some runs are on a plateau below the line, where they were not started again: seeds of one layer lie far apart. So what the figure shows there is what this training finds, not what a layer can do.
 #
 # ## Who undoes the wrong order
 #
@@ -278,10 +284,10 @@ def ratio(row):
 
 
 print(
-    "of five seeds: the least risk / d, its ratio of weights, and how many arrived\n"
+    "of five seeds: the least risk / d, its ratio of weights, and starts in all\n"
 )
 print(f"{'kept':20}{'one head':>9}{'2 : 1':>7}{'':4}{'two heads':>13}{'2 : 1':>7}")
-parts, arrived = {}, {}
+parts = {}
 halfway = (theory["first"]["linear"] + theory["first"]["step"]) / 2
 for name, word in KEPT.items():
     line = f"{word:20}"
@@ -289,10 +295,8 @@ for name, word in KEPT.items():
         each = runs("first", name, heads)
         best = min(each, key=lambda row: row["risk"])
         parts[name, heads] = best["risk"]
-        arrived[name, heads] = int((risks("first", name, heads) < halfway).sum())
-        line += (
-            f"{best['risk']:{width}.3f}{ratio(best):7.2f}{arrived[name, heads]:4}"
-        )
+        starts = sum(1 + row["attempt"] for row in each)
+        line += f"{best['risk']:{width}.3f}{ratio(best):7.2f}{starts:4}"
     print(line)
 
 # %% tags=["check"]
@@ -316,7 +320,7 @@ print(
 # The step will do, or the nonlinear map, and neither is needed if there are two heads. The step does what theory says it can. But the nonlinear map before keys and values is a gate on the write as well: context moves a
 # channel to where the map is flat, and the token writes nothing. The branch cannot do it alone, as it multiplies at the query, where all weights are fixed. It wins a little: the convolution at the query reaches two examples back, and takes off the weight of these two. With one head, and none of the three, what is left of Mamba-2 ends on the line of linear attention and gives both tasks the same weight.
 #
-# Not every run arrives. Without the normalisation that goes with the branch many stay on a plateau, above linear attention, for the whole training, and a second head makes it no easier.
+# Not every start arrives. Whole layers of Mamba-2 did at once, and so did those whose step alone was taken out. With more taken out every third run or so first ended on a plateau, above linear attention.
 #
 # So the order obstruction is real, and no real layer here has it. It takes one head, and a write that is linear in the token.
 #
@@ -346,16 +350,17 @@ for layer, name in (
     ("delta", "ours"),
     ("gated-deltanet", "real"),
     ("mamba2", "mamba"),
+    ("mlstm", "mlstm"),
 ):
     words = "{:+.3f} ± {:.3f}".format(*preference[layer]).replace("-", "−")
     glue(f"prefers_{name}", words, display=False)
 
 # %% [markdown]
-# The delta rule of this book does, by {glue:text}`prefers_ours` over five seeds. Gated DeltaNet leans the same way, by {glue:text}`prefers_real`, which is no more than two standard errors. So it may, and five seeds do not prove it. Mamba-2, which does not erase, differs as much ({glue:text}`prefers_mamba`), so a lean of this size can have other reasons.
+# The delta rule of this book does, by {glue:text}`prefers_ours` over five seeds. Gated DeltaNet leans the same way, by {glue:text}`prefers_real`: less, and still more than three standard errors. Mamba-2 and xLSTM, which do not erase, lean the other way if at all, by {glue:text}`prefers_mamba` and {glue:text}`prefers_mlstm`. Griffin, whose channels forget and write by one step, clearly does. Five seeds are few; but it is the order that theory has.
 #
 # ## What gates say, and what weights are
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-declared", "caption": "What gates say is what examples count in Mamba-2 and xLSTM, and not in a layer that erases. Wide pale line: effective weights of the examples, the mean of five seeds. Thin lines: weights that the gates of each of two heads declare (write times later decays; Griffin has channels, of which this is the mean; its first example, which it writes whole, is drawn too low), for the first seed. All scaled to mean square one."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-declared", "caption": "What gates say is what examples count in the scalar gate, in most heads of Mamba-2 and one of xLSTM, and not in a layer that erases. Wide pale line: effective weights of the examples, the mean of five seeds. Thin lines: weights that the gates of each of two heads declare (write times later decays; Griffin has channels, of which this is the mean), for the first seed. All scaled to mean square one."}}
 shown = ("fixed-decay", "rg-lru", "mlstm", "mamba2", "gated-deltanet", "gla")
 fig, axes = plt.subplots(4, 3, figsize=(6.4, 7.6), sharex=True, sharey=True)
 place = np.arange(1, 2 * N + 1)
@@ -394,7 +399,7 @@ plotting.FigureData(
 
 
 # %% [markdown]
-# The scalar gate declares what it does. So does Mamba-2, with all that is built around it: of its {glue:text}`all_heads` heads in both orders and all seeds, {glue:text}`near_heads` declare the ratio of the two tasks to within a factor of two. In xLSTM one head does, and in the wrong order the other stands idle.
+# The scalar gate declares what it does. In Mamba-2 {glue:text}`near_heads` of {glue:text}`all_heads` heads, in both orders and all seeds, declare the ratio of the two tasks to within a factor of two. The others leave it to the rest of the layer, to the nonlinear map or to the other head. In xLSTM one head does, and in the wrong order the other stands idle.
 #
 # Fixed decays cannot declare the wrong order, as both only rise. The effective weights fall all the same, so what decides is the nonlinear map on keys and values. In the layer that erases, the gates are not the weights.
 
@@ -416,9 +421,9 @@ missed = {
 typical = {layer: np.exp(np.median(np.abs(each))) for layer, each in missed.items()}
 near = int((np.abs(missed["mamba2"]) < np.log(2)).sum())
 # The two orders differ by a factor of sixteen.
-assert typical["gla"] < 1.05 and typical["mamba2"] < 1.5
-assert min(typical["gated-deltanet"], typical["fixed-decay"]) > 1.5
-assert near >= 0.8 * missed["mamba2"].size
+assert typical["gla"] < 1.05
+assert 2 * near > missed["mamba2"].size  # of heads of Mamba-2, more than half
+assert typical["fixed-decay"] > 2
 glue("near_heads", near, display=False)
 glue("all_heads", missed["mamba2"].size, display=False)
 print(
@@ -450,15 +455,14 @@ print(
 )
 
 # %% [markdown]
-# In the drift all that is needed is one good decay. The scalar gate learns it. Griffin comes below the best step with its many channels. Mamba-2 stays a little above, and erasing helps Gated DeltaNet less than a delta rule with the best single step: five seeds of it spread widely. The layer whose decays are given has none that fits. Softmax
-# attention does not see the order of its tokens, so a drift is all noise to it, as to linear attention.
+# In the drift all that is needed is one good decay. The scalar gate learns it. Griffin comes below the best step with its many channels, and so does xLSTM from all seeds but one. Mamba-2 stays a little above. Gated DeltaNet goes lower than any, below a delta rule with the best single step, but its five seeds spread widely. The layer whose decays are given has none that fits. Softmax attention does not see the order of its tokens, so a drift is all noise to it, as to linear attention.
 #
 # Where the query names its task, a layer needs a head for each task and a gate at the query ({prf:ref}`thm-named-query`). The scalar gate of this book has one head and stays with linear attention. The real layers have two heads, or channels, and something that multiplies at the query. They come close to the step that was told the task, and
 # some pass it. Softmax attention compares the query's name with the context of each token, and needs no head for each. Gated DeltaNet, which erases besides, goes lowest.
 #
 # ## Break it
 #
-# Take the gates of a layer that erases at their word. Gated DeltaNet declares decays and steps, and if it were gated linear attention, they would multiply to its weights. Runs that differ in their seed alone declare opposite orders, at nearly one risk.
+# Take the gates of a layer that erases at their word. Gated DeltaNet declares decays and steps, and if it were gated linear attention, they would multiply to its weights. Heads of one recipe declare anything from the right order to its opposite, at nearly one risk.
 
 # %% tags=["check"]
 said = spread_of("gated-deltanet", "first") + np.log(
@@ -468,7 +472,7 @@ found = np.array([ratio(row) for row in runs("first", "gated-deltanet")])
 values = risks("first", "gated-deltanet")
 # All agree on what examples count: four times as much in the first task.
 assert (found < 0.5).all() and np.ptp(values) < 0.2 * values.mean()
-# But some heads declare that the second counts more, others that the first does.
+# But a head declares that the second counts more, others that the first does.
 assert said.min() < 0 < said.max()
 print(
     f"effective, task 2 over task 1: {found.min():.2f} to {found.max():.2f}; declared: "
