@@ -579,6 +579,35 @@ print(
 # term without touching the layers, by changing the query's token? The gates are given.
 # ```
 #
+# ```{answer} ex-own-term
+# asks: Prediction without the own term, less that with it, is the second layer's matrix between the query and itself, times what?
+# choices:
+# - text: the prediction of the first layer alone
+# - text: the prediction of both layers
+#   says: The second layer reads what the first one has left in the query's token. What had it written by then?
+# - text: minus the prediction of the first layer alone
+#   says: The token carries the residual, the label less the prediction, and the query's own term is added with it. Which sign does leaving it out have?
+# - text: the label of the query
+#   says: The model has not seen it. What stands in the query's token in its place after the first layer?
+# minutes: 12
+# level: 3
+# ```
+#
+# ```{answer} ex-own-term-power
+# asks: For the query's token shrunk by epsilon, and the prediction divided by epsilon, which power of epsilon does the own term have?
+# value: 2
+# within: 0.1
+# wrong:
+# - value: 3
+#   says: That is before the prediction is divided by epsilon.
+# - value: 1
+#   says: The query stands in the own term three times, once of them in the first layer's prediction.
+# - value: 0
+#   says: That is so for all other terms, which are linear in the query.
+# minutes: 5
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -620,6 +649,23 @@ print(
 # to zero. After exactly how many layers is it zero for good, and how much of it is left one layer before?
 # ```
 #
+# ```{answer} ex-layers-to-zero
+# asks: After how many layers is it zero for good, as a function of n?
+# value: "lambda n: n + 1"
+# at: [{n: 5}, {n: 12}, {n: 1}]
+# wrong:
+# - value: "lambda n: n"
+#   says: One layer before the end the first label is still there. The matrix has a row for the query, too.
+# - value: "lambda n: n + 2"
+#   says: A strictly triangular matrix of m rows vanishes at its m-th power. How many rows are there?
+# - value: "lambda n: n - 1"
+#   says: The label of the first example takes a layer to get to each next example. Where is it then, and where must it go?
+# - value: "lambda n: 2 * n"
+#   says: Each layer passes labels on by one token at least. How many tokens are there?
+# minutes: 8
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -648,6 +694,20 @@ print(
 #
 # Take the gates away. One layer then gives every example the same weight, in whatever order they come. Is that so for two layers? With the
 # mask, and without? Shuffle the examples and look.
+# ```
+#
+# ```{answer} ex-order-of-examples
+# asks: Without gates, when does the order of the examples matter?
+# choices:
+# - text: with the mask, from two layers on
+# - text: with the mask, from one layer on
+#   says: One layer without gates gives all examples the same weight for the query.
+# - text: with the mask or without, from two layers on
+#   says: Without the mask every token reads all tokens. What do other places in the prompt change then?
+# - text: never
+#   says: With the mask a token reads those before it only, and a second layer reads what it has learnt. Shuffle and look.
+# minutes: 8
+# level: 1
 # ```
 #
 # ```{hint}

@@ -491,6 +491,25 @@ assert (np.abs(values) < 1e-9).sum() == 4  # the scale, and three entries of P
 # Let $\Sigma_x = C = I$, $d \ge 2$, no noise, and one task of $n \ge 2$ examples. At which ratio of $\norm{P}_F^2$ to $\norm{\omega}^2$ is the flow fastest in the end? Which $k$ is that if $n$ is large, and which of $P$ and $\omega$ is the larger there?
 # ```
 #
+# ```{answer} ex-fast-lane
+# asks: The ratio of the square of P to that of omega where the flow is fastest, as a function of n and d.
+# value: "lambda n, d: (n + d + 1) / (d + 1)"
+# at: [{n: 20, d: 4}, {n: 2, d: 10}, {n: 50, d: 2}]
+# wrong:
+# - value: "lambda n, d: (d + 1) / (n + d + 1)"
+#   says: Upside down. Each curvature has the square of the other factor, and the two are to be equal.
+# - value: "lambda n, d: ((n + d + 1) / (d + 1)) ** 0.5"
+#   says: That is the ratio of the norms. Their squares are asked for.
+# - value: "lambda n, d: (n + d) / (d + 1)"
+#   says: Nearly. Gamma is one more than n.
+# - value: "lambda n, d: (n + d + 1) / d"
+#   says: The curvature in omega has one more than M.
+# - value: "lambda n, d: 1"
+#   says: Equal norms are not equal curvatures. Examples that agree make one of the two steeper.
+# minutes: 6
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -508,6 +527,23 @@ assert (np.abs(values) < 1e-9).sum() == 4  # the scale, and three entries of P
 # :label: ex-unbalanced-start
 #
 # By parts 1 and 5 the rate falls like $1/|k|$. For the distribution at the top of this page, by which factor does the rate fall from the best $k$ to $k = 1000$ and to $k = 2000$?
+# ```
+#
+# ```{answer} ex-unbalanced-start
+# asks: By which factors does the rate fall, to k = 1000 and to k = 2000?
+# value: slower
+# within: 3%
+# wrong:
+# - value: "[1000, 2000]"
+#   says: The rate falls like one over k, but the factor before it is not one. Compute it.
+# - value: "[slower[0], 4 * slower[0]]"
+#   says: The first is right. It falls like one over k, not over its square.
+# - value: "[slower[0], slower[0]]"
+#   says: The first is right. The second is to the best k as well, for twice the imbalance.
+# - value: "[rate(dist, best, 0.0, gradient) / rate(dist, best, k, gradient) for k in (1000.0, 2000.0)]"
+#   says: That is from k = 0. Where is the best k?
+# minutes: 6
+# level: 1
 # ```
 #
 # ```{hint}
@@ -533,6 +569,21 @@ assert (np.abs(values) < 1e-9).sum() == 4  # the scale, and three entries of P
 # :label: ex-better-start
 #
 # You may scale the start $(P, \omega)$ to $(cP, \omega/c)$ before the flow begins. The prediction does not change. Which $c$ would you take, and what do you have to know for it? Try starts with the same $P\omega^\top$ and measure the time until the excess is $10^{-6}$.
+# ```
+#
+# ```{answer} ex-better-start
+# asks: From the start of the solution, P = I/3 and omega = r/2, how many times as long as with c = 1 does the flow take with c = 0.1, and with c = 10?
+# value: "[times[0] / times[1], times[2] / times[1]]"
+# within: 5%
+# wrong:
+# - value: "[10, 10]"
+#   says: The norms change by ten, but the curvatures go with their squares. Measure it.
+# - value: "[100, 100]"
+#   says: That is how the squares of the norms change. The start at c = 1 has a k of its own, and the two sides differ. Measure it.
+# - value: "[1, 1]"
+#   says: The prediction is the same at first, but the flow is not. Which number does it keep?
+# minutes: 15
+# level: 2
 # ```
 #
 # ```{hint}

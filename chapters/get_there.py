@@ -333,6 +333,25 @@ print(
 # Let all $s_l$ be nearly one and the noise huge. For how many features is the wrong way round a valley, with one example, and in long prompts?
 # ```
 #
+# ```{answer} ex-valley-features
+# asks: Up to how many features is it a valley, with one example, and in long prompts?
+# value: "[3, 4]"
+# within: 0.1
+# wrong:
+# - value: "[2, 3]"
+#   says: That is d - 1, the features other than the first.
+# - value: "[3, 5]"
+#   says: In long prompts the ratio comes near four from below. So d - 1 has to be less than its limit allows, not equal.
+# - value: "[8 / 3 + 1, 5]"
+#   says: A number of features is whole, and d - 1 is below its limit.
+# - value: "[2, 4]"
+#   says: With one example the numerator of the ratio is 8/3. Which d - 1 is below it?
+# - value: "[4, 5]"
+#   says: The ratio must be above one, so d - 1 is below its numerator, not rounded up from it.
+# minutes: 4
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -349,6 +368,23 @@ print(
 # :label: ex-valley-opens
 #
 # In the noisy case of the check, three features, the prompt grows, half of it for each task. From which length on is the wrong way round a saddle?
+# ```
+#
+# ```{answer} ex-valley-opens
+# asks: From how many examples of each task on is it a saddle?
+# value: first
+# within: 0.1
+# wrong:
+# - value: first - 1
+#   says: There it is a valley still, the last one.
+# - value: 2 * first
+#   says: That is the whole prompt. The examples of each of the two tasks are asked for.
+# - value: 20
+#   says: That is the prompt of the check, where it is a valley.
+# - value: int(np.argmax([r < 2 for r in ratios_by_length])) + 1
+#   says: There the ratio is two. The wrong way round turns to a saddle at one.
+# minutes: 6
+# level: 1
 # ```
 #
 # ```{hint}
@@ -378,6 +414,18 @@ print(
 # :label: ex-quiet-label
 #
 # Divide the label's row of $W_k$ by ten at the start, and leave all else random. How many of six layers arrive in the same number of steps?
+# ```
+#
+# ```{answer} ex-quiet-label
+# asks: How many layers arrive if the label is quieter, as a rule?
+# choices:
+# - text: more than with the loud label
+# - text: as many as with the loud label
+#   says: With a quiet label the keys are of features from the start. Does this not help them on their way?
+# - text: fewer than with the loud label
+#   says: A quiet label is one that scores hardly hear. Which of the two ways round does that favour?
+# minutes: 10
+# level: 1
 # ```
 #
 # ```{hint}

@@ -686,6 +686,37 @@ print(
 # Write down $U$, $V$ and $\Theta$ for $k = 2$ with the nodes $0, \tfrac12, 1$. Which entry of $U V^\top$ is not zero?
 # ```
 #
+# ```{answer} ex-three-channels
+# asks: The first row of V.
+# value: V[0]
+# within: 0.01
+# wrong:
+# - value: "[2, -4, 2]"
+#   says: That is alpha. In the first row each entry has one more factor, from the node after it.
+# - value: "[0, -2, 2]"
+#   says: That factor takes the first node. In the first row of V it is the last one.
+# - value: "[1, 0, 0]"
+#   says: That takes one factor too many. In the first row the product begins after its own node.
+# - value: "[-1/2, 1/8, 0]"
+#   says: Each alpha is one over a product of differences, not the product.
+# minutes: 8
+# level: 2
+# ```
+#
+# ```{answer} ex-three-channels-entry
+# asks: Which entry of U times V transposed is not zero?
+# choices:
+# - text: row 2, column 1
+# - text: row 1, column 2
+#   says: Add up the products of the first row of U, which are ones, and the second of V. A second difference of a constant is zero.
+# - text: row 1, column 1
+#   says: Add up the first row of V; the first row of U are ones.
+# - text: row 2, column 2
+#   says: Add up the products of the two second rows. The first channel and the last cancel.
+# minutes: 3
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -711,6 +742,23 @@ print(
 # :label: ex-single-precision
 #
 # Eight directions are to be reversed with an error of at most one per cent. How many key channels does that take in double precision, and how many in single? Use $\varepsilon + u\,\norm{U}\norm{V}$, with $u$ the unit of rounding.
+# ```
+#
+# ```{answer} ex-single-precision
+# asks: How many key channels does it take, in double precision and in single?
+# value: "[needed[np.float64], needed[np.float32]]"
+# within: 0.1
+# wrong:
+# - value: "[needed[np.float64] - 8, needed[np.float32] - 8]"
+#   says: These are the channels to spare. The eight directions need eight more.
+# - value: "[9, 9]"
+#   says: One to spare is enough for exact numbers. With rounding the norms of U and V count, and they are huge for one group of eight.
+# - value: "[16, 16]"
+#   says: That many make it exact. One per cent takes fewer.
+# - value: "[needed[np.float64]] * 2"
+#   says: In single precision the unit of rounding is far larger, so U and V must be smaller.
+# minutes: 10
+# level: 1
 # ```
 #
 # ```{hint}
@@ -746,6 +794,23 @@ print(
 #
 # With $d$ channels one can serve $d - 1$ directions as nearly as one likes, with one channel to spare, and leave out the last. Features are white; two independent tasks of ten examples have $r = (0.8, 0.2)$. From which $d$ on is this better than a scalar gate? And with other
 # relevances?
+# ```
+#
+# ```{answer} ex-give-up
+# asks: From which d on is it better to give up a direction?
+# value: next(d for d in range(2, 24) if share_lost(d, (0.8, 0.2)) > 1 / d)
+# within: 0.1
+# wrong:
+# - value: 2 * (0.8**2 + 0.2**2) / (0.8 - 0.2) ** 2
+#   says: That is where both lose the same. A number of features is whole.
+# - value: 3
+#   says: A third of the gain is still more than what a scalar gate loses.
+# - value: 2
+#   says: In a plane one direction is half of the gain. A scalar gate loses less.
+# - value: 20
+#   says: That is so for relevances that are more alike, as in the second part.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}

@@ -698,6 +698,24 @@ print(
 # One task, $r = R = 1$, equal weights. How many prompts does a batch need, and what is left in long prompts?
 # ```
 #
+# ```{answer} ex-one-task-gradient
+# asks: How many prompts does a batch need, as a function of n and d?
+# value: "lambda n, d: (d + 2) ** 2 * (1 + (d + 1) / n) - 1"
+# at: [{n: 10, d: 4}, {n: 2, d: 3}, {n: 50, d: 1}]
+# within: 0.5%
+# wrong:
+# - value: "lambda n, d: (d + 2) ** 2 - 1"
+#   says: That is what is left in long prompts.
+# - value: "lambda n, d: (d + 2) ** 2 * (1 + (d + 1) / n)"
+#   says: Nearly. That counts the signal with the noise; take it off.
+# - value: "lambda n, d: (d + 2) * d * (1 + (d + 1) / n) - 1"
+#   says: With one task r is one, and the terms with r add to two of the sums. Put it into both.
+# - value: "lambda n, d: (d + 2) ** 2 * (1 + (d + 1)) - 1"
+#   says: The first sum has n terms, and below stands the square of n.
+# minutes: 6
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -714,6 +732,20 @@ print(
 # :label: ex-lucky-start
 #
 # How often does a random start hold a tenth of what it could, in two and in ten dimensions?
+# ```
+#
+# ```{answer} ex-lucky-start
+# asks: How often does a random start hold a tenth of what it could?
+# choices:
+# - text: more often than not in two dimensions, hardly ever in ten
+# - text: more often than not in both
+#   says: A trace has d terms of either sign, and the square of the norm has d times d. Draw some in ten dimensions.
+# - text: hardly ever in both
+#   says: In two dimensions the trace is one direction of four. Draw some.
+# - text: hardly ever in two dimensions, more often than not in ten
+#   says: The other way round. In more dimensions the identity is one direction among more.
+# minutes: 6
+# level: 1
 # ```
 #
 # ```{hint}
@@ -743,6 +775,20 @@ print(
 # :label: ex-half-closed
 #
 # Close only the keys, or only the values, of a random start with ten features. Which is enough?
+# ```
+#
+# ```{answer} ex-half-closed
+# asks: Which half, closed, is enough here?
+# choices:
+# - text: the keys
+# - text: the values
+#   says: Then the read-out is of labels, but scores still hear the label, the loudest coordinate. Train it and look.
+# - text: either
+#   says: Train both. Which of them still hears the loudest coordinate where it should not?
+# - text: neither
+#   says: Train both, and compare with nothing closed.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}

@@ -767,6 +767,25 @@ assert abs(lost) > 1e6 * abs(bayes(large)(prompt).item())
 # Set $L = 1$ in {prf:ref}`prop-depth-filter`. Which constant $p$ is best? You need $\E \tr S = nd$ and $\E \tr S^2 = nd(n + d + 1)$.
 # ```
 #
+# ```{answer} ex-one-layer-filter
+# asks: The best constant p, as a function of n, d and the variance v of the noise.
+# value: "lambda n, d, v: 1 / (n + d + 1 + v)"
+# at: [{n: 10, d: 5, v: 4}, {n: 3, d: 7, v: 0}, {n: 50, d: 2, v: 9}]
+# wrong:
+# - value: "lambda n, d, v: 1 / (n + d + v)"
+#   says: Nearly. Look at the trace of S squared once more.
+# - value: "lambda n, d, v: 1 / (n + v)"
+#   says: That takes S for n times the identity. Its square has a larger mean.
+# - value: "lambda n, d, v: 1 / (n + d + 1)"
+#   says: That is so without noise.
+# - value: "lambda n, d, v: 1 / (n * d * (n + d + 1) + v * n * d)"
+#   says: The trace of S stands above, too, and not one.
+# - value: "lambda n, d, v: 1 / (n + d + 1 + v**0.5)"
+#   says: That adds the deviation of the noise, not its variance.
+# minutes: 8
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -790,6 +809,23 @@ assert abs(lost) > 1e6 * abs(bayes(large)(prompt).item())
 #
 # With $d = 1$ and $\sigma = 0$ the least risk of $L$ layers has a closed form. The measure $z\, d\mu$ is then $z^{n/2} e^{-z/2} dz$ up to a factor. Whose
 # orthogonal polynomials are these? Compute the best steps for $L = 3$, $n = 10$ and their risk, and guess the formula.
+# ```
+#
+# ```{answer} ex-one-feature
+# asks: The least risk, as a function of L and n.
+# value: "lambda L, n: 1 / binom(L + n / 2, L)"
+# at: [{L: 3, n: 10}, {L: 2, n: 6}, {L: 4, n: 3}]
+# wrong:
+# - value: "lambda L, n: (2 / (n + 2)) ** L"
+#   says: The best steps of several layers differ, and the risk of layers is not the product of their risks.
+# - value: "lambda L, n: 1 / binom(L + n / 2 - 1, L)"
+#   says: With one layer this is 2/n. What does the hint say?
+# - value: "lambda L, n: 1 / binom(L + n, L)"
+#   says: The measure has the order n/2. Test your formula with one layer.
+# - value: "lambda L, n: 2 / (n * L + 2)"
+#   says: That would be so if L layers were as good as L times the examples.
+# minutes: 25
+# level: 3
 # ```
 #
 # ```{hint}
@@ -831,6 +867,20 @@ assert abs(lost) > 1e6 * abs(bayes(large)(prompt).item())
 #
 # The gap that steps alone leave vanishes without noise. Does it grow with the noise for ever? Compute the excess of gradient flow, stopped at its
 # best time, for $\sigma$ from $0.1$ to $30$.
+# ```
+#
+# ```{answer} ex-noise-and-gate
+# asks: How does the gap go, as the noise grows from none?
+# choices:
+# - text: it rises, and falls again to zero
+# - text: it rises for ever
+#   says: With nothing but noise the best guess is nearly zero. What does a descent say that stops early?
+# - text: it rises to a limit
+#   says: That limit would be the gap with nothing but noise. What do both predictors say then?
+# - text: it falls
+#   says: Without noise steps alone can follow the Bayes predictor as nearly as one likes.
+# minutes: 12
+# level: 2
 # ```
 #
 # ```{hint}

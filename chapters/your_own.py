@@ -523,6 +523,23 @@ print(
 # age $j$? (The last example has age $1$.) What does a channel with decay zero hold?
 # ```
 #
+# ```{answer} ex-decays
+# asks: With decays 0, 0.5 and 0.9, the three weights of the example of age 3.
+# value: (torch.tensor([0.0, 0.5, 0.9]) ** 3)
+# within: 0.002
+# wrong:
+# - value: "[0, 0.5**2, 0.9**2]"
+#   says: That leaves a gate out. The query's own acts on the memory, too.
+# - value: "[0, 0.5**4, 0.9**4]"
+#   says: An example is not multiplied by its own gate, which acts on what was there before.
+# - value: "[1, 0.5**3, 0.9**3]"
+#   says: What is left in a channel that is multiplied by zero?
+# - value: "[0, 0.5, 0.9]"
+#   says: These are the gates. How many of them act after the example was written?
+# minutes: 4
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -558,6 +575,25 @@ print(
 #
 # Give the delta rule its best rate at each $\rho$, and compare it with the best weights. Who wins on a slow drift, and who on a fast one? Where do they change places, for
 # $d = 3$ and $n = 30$?
+# ```
+#
+# ```{answer} ex-correct-or-weigh
+# asks: At which rho do they change places?
+# value: low
+# within: 0.01
+# wrong:
+# - value: grid[np.argmin(delta_risk(grid, low))]
+#   says: That is the best rate of the delta rule there.
+# - value: '__import__("scipy.optimize").optimize.brentq(lambda p: optimal_wpgd(twin_of(p)).risk - delta_risk(1.0, p), 0.7, 0.95)'
+#   says: There a rate of one loses its lead. At its best rate the delta rule leads on somewhat faster drifts, too.
+# - value: '__import__("scipy.optimize").optimize.brentq(lambda p: optimal_wpgd(twin_of(p)).risk - delta_risk(0.3, p), 0.7, 0.95)'
+#   says: There a rate of 0.3 loses its lead. Give the delta rule its best rate at each rho.
+# - value: 0.97
+#   says: That is the drift of the page. There the delta rule is still ahead.
+# - value: 0.7
+#   says: There the weights are ahead already.
+# minutes: 12
+# level: 2
 # ```
 #
 # ```{hint}
@@ -596,6 +632,23 @@ print(
 # :label: ex-learnt-rate
 #
 # Make the rate of `Decay` a weight, start it far off, at $0.5$, and train the layer on the drift. Does it find the best constant gate? How much does it matter?
+# ```
+#
+# ```{answer} ex-learnt-rate
+# asks: Which rate does it come to?
+# value: rate
+# within: 0.03
+# wrong:
+# - value: 0.5
+#   says: That is where it starts. Does the rate get a gradient? It must be a parameter.
+# - value: np.log(rate / (1 - rate))
+#   says: That is the logit. The rate is its sigmoid.
+# - value: 0.97
+#   says: That is how much of the task each step keeps. A memory of it also has to forget what is old.
+# - above: 1
+#   says: A rate above one makes the oldest example weigh most.
+# minutes: 15
+# level: 2
 # ```
 #
 # ```{hint}
