@@ -289,6 +289,24 @@ print("weights", [round(w, 2) for w in omega_whole.tolist()])
 # A head writes $1 - g$, and its gates are in $(0, \frac{9}{10}]$. How steeply can its weights fall from one token to the next? And over two tokens, from $i$ to $i + 2$?
 # ```
 #
+# ```{answer} ex-tie-capped
+# asks: The least upper bounds of the older weight over the newer one, over one token and over two.
+# value: "[9 / 10 / (1 / 10), (9 / 10) ** 2 / (1 / 10)]"
+# wrong:
+# - value: "[9, 81]"
+#   says: Over two tokens the write of the one between them does not occur. What does it do?
+# - value: "[9, 9]"
+#   says: Over one token, yes. Over two one more gate multiplies the older weight.
+# - value: "[10, 9]"
+#   says: These are quotients of what is written. The newer one's own gate multiplies the older weight, too.
+# - value: "[10, 100]"
+#   says: These are quotients of what is written, one of them squared. Write out the weights, with the gates that come later.
+# - value: "[9 / 10, 81 / 100]"
+#   says: So much is left of what was written. What the older one wrote may be far more than what the newer one did.
+# minutes: 8
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -305,6 +323,24 @@ print("weights", [round(w, 2) for w in omega_whole.tolist()])
 # :label: ex-smallest-step
 #
 # Two examples have the relevances $\frac45$ and $\frac15$, and the best weights are as these. A step-tied head has $\alpha = 1$ and steps in $[\Delta_1, \frac1{10}]$. How large may $\Delta_1$ be?
+# ```
+#
+# ```{answer} ex-smallest-step
+# asks: The largest smallest step that will do.
+# value: smallest
+# wrong:
+# - value: 1 / 40
+#   says: That is the quotient of the steps alone. The older weight meets the newer one's gate, too.
+# - value: "brentq(lambda s: 0.1 / s * np.exp(s) - 4, 1e-3, 0.1)"
+#   says: The exponential has the wrong sign. A gate makes the older weight smaller.
+# - value: 0.1 * np.exp(-0.1) / 4
+#   says: The gate between the two is that of the newer example, whose step is the small one.
+# - value: 0.1 * np.exp(0.1) / 4
+#   says: The gate between the two is that of the newer example, and it makes the older weight smaller.
+# - above: 0.1
+#   says: The smallest step is no larger than the largest. Which of the two examples takes the large one?
+# minutes: 8
+# level: 2
 # ```
 #
 # ```{hint}
@@ -332,6 +368,38 @@ print("weights", [round(w, 2) for w in omega_whole.tolist()])
 # :label: ex-h3-falls
 #
 # H3 has no gate that reads anything, and each of its states has weights that rise. Can two states of one channel together have weights that fall? Try the rates $1$ and $\rho$, one added and one subtracted. What can it not do that Mamba-2 can?
+# ```
+#
+# ```{answer} ex-h3-falls
+# asks: With the rates 1 and 1/2, one state added and one subtracted, what is the weight at age two over that at age one?
+# value: (1 - 0.5**2) / (1 - 0.5)
+# wrong:
+# - value: 2
+#   says: That is the bound, for a second rate close to one.
+# - value: 0.5
+#   says: That is the state with the rate 1/2 alone, whose weights rise along the prompt.
+# - value: (1 - 0.5**3) / (1 - 0.5**2)
+#   says: One token too far back. The last example has age zero, and weight zero here.
+# - value: 1 - 0.5**2
+#   says: That is the weight at age two. Divide by the one at age one.
+# - value: (1 + 0.5**2) / (1 + 0.5)
+#   says: One of the two is subtracted, not added.
+# minutes: 8
+# level: 2
+# ```
+#
+# ```{answer} ex-h3-falls-cannot
+# asks: What can Mamba-2 do that these two states cannot?
+# choices:
+# - text: let an older example weigh more than a newer one
+#   says: They can do that. The weights of this exercise fall.
+# - text: let the last example weigh nothing beside the others
+#   says: They do just that, as the last has age zero.
+# - text: forget nothing at all
+#   says: A state with the rate one forgets nothing either.
+# - text: let weights fall where the task changes, wherever that is
+# minutes: 5
+# level: 2
 # ```
 #
 # ```{hint}

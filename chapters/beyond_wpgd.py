@@ -266,6 +266,27 @@ for name, counts, r, Sx in (
 # Two independent tasks have $n_1$ and $n_2$ examples. By what factor does an example of the second count more than one of the first, in a direction with variance $s$? What becomes of it in very weak directions, and where $M/s$ is small against $n_1$ and $n_2$?
 # ```
 #
+# ```{answer} ex-weak-and-strong
+# asks: The factor for this page's prompt, r = (0.8, 0.6), 1 and 60 examples and M = 1.1, as a function of s.
+# value: "lambda s: wanted_ratio(s, long_and_short).item()"
+# at: [{s: 0.1}, {s: 1}, {s: 0.01}]
+# wrong:
+# - value: "lambda s: 1 / wanted_ratio(s, long_and_short).item()"
+#   says: That is how much the first counts more than the second.
+# - value: "lambda s: 0.6 / 0.8 * (1 + 1.1 / s) / (60 + 1.1 / s)"
+#   says: Nearly. Beside the number of examples stands a one.
+# - value: "lambda s: 0.6 / 0.8 * (60 + 1 + 1.1 / s) / (1 + 1 + 1.1 / s)"
+#   says: The two lengths have changed places. Examples of a long task repeat each other.
+# - value: "lambda s: 0.6 / 0.8 * (1 + 1 + 1.1 * s) / (60 + 1 + 1.1 * s)"
+#   says: In a weak direction most of a label is noise. Is M to be multiplied by s?
+# - value: "lambda s: 0.6 / 0.8 / 60"
+#   says: That is a strong direction of long tasks, where a task counts as a whole.
+# - value: "lambda s: 0.6 / 0.8"
+#   says: That is a very weak direction, where each example is news.
+# minutes: 6
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -291,6 +312,23 @@ for name, counts, r, Sx in (
 # :label: ex-long-first
 #
 # Turn the prompt of this page round: sixty examples with $r_1 = 0.6$ first, then the one with $r_2 = 0.8$. How many key channels does a layer need now to reach $\risk^{\text{key}}$? Build it.
+# ```
+#
+# ```{answer} ex-long-first
+# asks: How many key channels does it need now?
+# value: layer.key_width
+# within: 0.1
+# wrong:
+# - value: 4
+#   says: Two channels for each direction have weights in any order. In which order are these?
+# - value: 3
+#   says: A spare channel is for weights that turn. Do they, in either direction?
+# - value: 1
+#   says: One channel shows an example along one direction. Of what rank is the map of a task?
+# - value: 61
+#   says: Channels are counted by directions, not by examples. The gates of each channel differ from token to token.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}
@@ -336,6 +374,39 @@ for name, counts, r, Sx in (
 # :label: ex-key-side-wins
 #
 # Take the example above, $r = (0.8, 0.6)$ and $\Sigma_x = \diag(1, s)$, with one example of the first task. Vary $s$ and the length of the second task. Where is the gain over WPGD largest, and where does it vanish?
+# ```
+#
+# ```{answer} ex-key-side-wins
+# asks: What share of M is gained with a thousand examples of the second task, at s = 0.1?
+# value: gain(1000, 0.1)
+# within: 2%
+# wrong:
+# - value: gain(60, 0.1)
+#   says: That is with sixty, as on the page. A longer task gains more.
+# - value: gain(1000, 0.1) * 1.1
+#   says: That is the gain itself. Divide by M, the variance of the label.
+# - value: gain(1000, 0.1) * 1.1 / optimal_wpgd(PromptDistribution(2, (1, 1000), (0.8, 0.6), Sx=np.diag([1.0, 0.1]))).risk
+#   says: That is the share of the risk of WPGD. The share of M is asked for.
+# - value: gain(1000, 0.01)
+#   says: That is at a variance ten times as small.
+# - value: 0
+#   says: Is r an eigenvector of the correlations? Only then, or in white features, is nothing gained.
+# minutes: 8
+# level: 1
+# ```
+#
+# ```{answer} ex-key-side-wins-vanishes
+# asks: At which of these is there nothing to gain, whatever the other setting is?
+# choices:
+# - text: at a second task of a thousand examples
+#   says: There the gain is largest, if the features are not white.
+# - text: at one example of the second task
+# - text: at s = 1/2
+#   says: Two variances that differ are enough, if the lengths do.
+# - text: at s = 1/10
+#   says: There the gain is largest, if the lengths differ.
+# minutes: 3
+# level: 1
 # ```
 #
 # ```{hint}

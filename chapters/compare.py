@@ -211,6 +211,25 @@ print(
 # The best weights here are $1$ for the first ten examples and $1/4$ for the others. How far are they off those of linear attention, as the table measures it?
 # ```
 #
+# ```{answer} ex-compare-angle
+# asks: How far are they off, to three digits?
+# value: (2 - 2 * (1 + 1 / 4) / (2 * (1 + 1 / 16)) ** 0.5) ** 0.5
+# within: 0.001
+# wrong:
+# - value: 2 - 2 * (1 + 1 / 4) / (2 * (1 + 1 / 16)) ** 0.5
+#   says: That is the squared distance. Take its root.
+# - value: __import__("math").acos((1 + 1 / 4) / (2 * (1 + 1 / 16)) ** 0.5)
+#   says: That is the angle between the two. The table has the length of the difference, a chord.
+# - value: (1 + 1 / 4) / (2 * (1 + 1 / 16)) ** 0.5
+#   says: That is the cosine of their angle. The length of the difference follows from it.
+# - value: 10**0.5 * (1 - 1 / 4)
+#   says: Scale both vectors to length one first.
+# - above: 2
+#   says: Two vectors of length one are at most two apart.
+# minutes: 6
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -227,6 +246,36 @@ print(
 # :label: ex-compare-blind
 #
 # The tokens above name the task of an example. Train the layer that also writes on tokens that do not, `Layout()`. Which line of the table does it end at, and why?
+# ```
+#
+# ```{answer} ex-compare-blind
+# asks: Which line of the table does it end at?
+# choices:
+# - text: predicting zero
+#   says: Weights that cannot tell the tasks still hear all examples, and both tasks say something of the query.
+# - text: the best weights
+#   says: For those the gate must know which task an example is of. What in these tokens tells it?
+# - text: linear attention
+# - text: the delta rule
+#   says: That one erases what it holds before it writes. This layer never does.
+# minutes: 10
+# level: 2
+# ```
+#
+# ```{answer} ex-compare-blind-gap
+# asks: By theory, how far is the risk of that line above that of the best weights?
+# value: between
+# wrong:
+# - value: between / dist.d
+#   says: That is per dimension. The table has whole risks.
+# - value: dist.d * (0.8 - 0.2) ** 2 / 2
+#   says: That is the gap in an endless prompt. With ten examples of each task it is smaller.
+# - value: dist.M - theory["linear attention"]
+#   says: That is what equal weights gain over predicting zero. How much more do the best ones gain?
+# - value: theory["linear attention"]
+#   says: That is the risk of the line itself. Subtract that of the best weights.
+# minutes: 5
+# level: 1
 # ```
 #
 # ```{hint}
@@ -257,6 +306,20 @@ print(
 # :label: ex-compare-ols
 #
 # Compare `least_squares` and `bayes(dist)` of `glalib.baselines`. Which share of their predictions does a weighted step explain, and which weights does it have?
+# ```
+#
+# ```{answer} ex-compare-ols
+# asks: Whose weights has the step nearest to least squares, and whose the one nearest to Bayes?
+# choices:
+# - text: both have the best weights
+#   says: Least squares is not told which task is the better hint. How can it weigh the tasks?
+# - text: linear attention's, and the best weights
+# - text: the best weights, and linear attention's
+#   says: Which of the two predictors knows the relevances?
+# - text: neither has any weights
+#   says: Look at the shares explained. They are below one, but most of the predictions is there.
+# minutes: 8
+# level: 1
 # ```
 #
 # ```{hint}

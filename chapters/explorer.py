@@ -191,6 +191,36 @@ by_formula, best.omega
 # Two independent tasks, $r = (0.5, 0.5)$, $n = (10, 30)$, $d = 9$ and no noise. Which task's examples weigh more, and by what factor? Which gate has these weights?
 # ```
 #
+# ```{answer} ex-explorer-longer
+# asks: The weight of an example of the first task over that of one of the second.
+# value: "(lambda w: w[0] / w[1])(two_weights(PromptDistribution(9, (10, 30), (0.5, 0.5))))"
+# wrong:
+# - value: (1 + 10 / 10) / (1 + 30 / 10)
+#   says: The wrong way round. Which of the two lengths stands in the formula of the first weight?
+# - value: 30 / 10
+#   says: That is the quotient of the lengths. There is a one beside each of them.
+# - value: (1 + 30 / 9) / (1 + 10 / 9)
+#   says: Nearly. The h of the formulas is not one over M.
+# - value: 1
+#   says: The hints are equally good, but examples of one task repeat each other.
+# minutes: 4
+# level: 1
+# ```
+#
+# ```{answer} ex-explorer-longer-gate
+# asks: Which gate has these weights?
+# choices:
+# - text: one forget gate, where the task changes
+#   says: With a forget gate older examples never weigh more. Which task comes first here?
+# - text: none is needed, linear attention has them
+#   says: Linear attention weighs all examples alike.
+# - text: only two value channels, one subtracted from the other
+#   says: That has them, but it is needed only for weights of two signs. Look at the row for one sign.
+# - text: a gate on what is written, or two value channels
+# minutes: 2
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -209,6 +239,25 @@ by_formula, best.omega
 #
 # For $r = (0.2, 0.8)$, 50 examples of each task, $d = 10$ and no noise: at which $R_{12}$ is the first task's weight zero? What does it become beyond that? Check with `optimal_wpgd`, and
 # find the place on the slider.
+# ```
+#
+# ```{answer} ex-explorer-nothing
+# asks: At which correlation of the two tasks is the first one's weight zero?
+# value: R12
+# within: 0.002
+# wrong:
+# - value: 0.2 / 0.8
+#   says: There it is zero in an endless prompt. Fifty examples are few enough for the one beside h n to matter.
+# - value: 0.2 * (1 + 50 / 10) / (50 / 10 * 0.8)
+#   says: Nearly. The h of the formulas is not one over M.
+# - value: 0.2 * (1 + 100 * h) / (100 * h * 0.8)
+#   says: The n of the formula counts the examples of one task, not of both.
+# - value: 0.2 * (1 + 50 * h) / (50 * h)
+#   says: The second relevance is lost. It multiplies the correlation.
+# - above: 1
+#   says: A correlation is at most one. Look which of the two relevances stands below.
+# minutes: 6
+# level: 1
 # ```
 #
 # ```{hint}
@@ -236,6 +285,24 @@ by_formula, best.omega
 # :label: ex-explorer-noise
 #
 # Raise $\sigma$ with tasks of unequal length. Where do the weights go, and why?
+# ```
+#
+# ```{answer} ex-explorer-noise
+# asks: With 400 and 20 examples and r = (0.5, 0.4), what does the first weight over the second tend to in ever more noise?
+# value: two_weights(noisy)[0] / two_weights(noisy)[1]
+# wrong:
+# - value: 1
+#   says: That examples no longer repeat each other does not make the two tasks equally good hints.
+# - value: 0.4 / 0.5
+#   says: The wrong way round. Which task is the better hint?
+# - value: 0.5 / 0.4 * 20 / 400
+#   says: There a task counts as a whole, however long it is. That is a long prompt without noise, where h n is large.
+# - value: (0.5 / 0.4) ** 2
+#   says: Squares say what a task explains. What is left of the formulas at h = 0?
+# - value: 0
+#   says: Both weights may become small, if you scale them so. Their quotient does not.
+# minutes: 5
+# level: 1
 # ```
 #
 # ```{hint}

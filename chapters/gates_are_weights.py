@@ -576,13 +576,13 @@ print(
 # ```{answer} ex-gates-that-read
 # asks: What is true where gates read labels?
 # choices:
-# - text: the formula holds, and the prediction does not double
-# - text: the formula holds, and the prediction doubles
-#   says: With other labels the gates are others, and so are the weights. Compute both predictions.
 # - text: the formula fails, and the prediction doubles
 #   says: Does the proof ask where the gates come from? And what happens to the gates when labels double?
+# - text: the formula holds, and the prediction doubles
+#   says: With other labels the gates are others, and so are the weights. Compute both predictions.
 # - text: both fail
 #   says: Does the proof ask where the gates come from? For one prompt they are numbers, however they were made.
+# - text: the formula holds, and the prediction does not double
 # minutes: 20
 # level: 2
 # ```

@@ -559,6 +559,32 @@ print("equal steps without the mask, 1, 2, 4, 8:", *(f"{e:.3f}" for e in without
 # Turn a prompt of one task round, so that its last example becomes the first. Does the price change? Which example pays what in a prompt of two tasks with one example each? And what is the price of two examples of one task, if the second one's features are always zero?
 # ```
 #
+# ```{answer} ex-who-pays
+# asks: A prompt of one task is turned round. What becomes of the price?
+# choices:
+# - text: it is larger, as the last example pays most
+#   says: Whichever example comes last pays most. But what tells the examples of one task apart?
+# - text: it stays, but others pay
+# - text: it is zero
+#   says: Some example still stands behind others, and its weight still depends on them.
+# - text: it stays, and each example pays what it paid
+#   says: What an example pays depends on how many stand before it.
+# minutes: 4
+# level: 1
+# ```
+#
+# ```{answer} ex-who-pays-zero
+# asks: Of two examples of one task the second has features that are always zero. Who pays?
+# choices:
+# - text: the first, for the second
+#   says: An example pays for what stands before it. What stands before the first?
+# - text: the second, for the first
+#   says: Which weight has the Bayes predictor for a label whose features are zero? Can it vary?
+# - text: nobody
+# minutes: 3
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -575,6 +601,23 @@ print("equal steps without the mask, 1, 2, 4, 8:", *(f"{e:.3f}" for e in without
 # :label: ex-two-examples-price
 #
 # For $d = 1$ and $n = 2$ only the second example pays. Use $\E (A + \tau)^{-1} = \sqrt{\pi / (2 \tau)}\, e^{\tau/2} \operatorname{erfc} \sqrt{\tau/2}$ for $A \sim \chi^2_1$ to write the price as a single integral, at $\sigma = 1$. Does it agree with part 4?
+# ```
+#
+# ```{answer} ex-two-examples-price
+# asks: The price at noise of standard deviation one, to two digits.
+# value: square - of_mean
+# within: 2%
+# wrong:
+# - value: square
+#   says: That is the mean of the square. Subtract that of the squared conditional mean.
+# - value: "quad(lambda a: chi2.pdf(a, 2) / (a + 1) ** 2, 0, np.inf)[0] - quad(lambda t: chi2.pdf(t, 1) * mean_inverse(t + 1) ** 2, 0, np.inf)[0]"
+#   says: The coefficient has the example's own feature for a factor. Its square adds two degrees of freedom to those of T.
+# - value: "square - quad(lambda a: chi2.pdf(a, 4) / (a + 1), 0, np.inf)[0] ** 2"
+#   says: That is a variance over both examples. The second one's own features are known to it, so take the mean over the first alone before you square.
+# - value: "quad(lambda a: chi2.pdf(a, 3) / (a + 1) ** 2, 0, np.inf)[0] - of_mean"
+#   says: The sum of A and T has the degrees of freedom of both.
+# minutes: 15
+# level: 2
 # ```
 #
 # ```{hint}
@@ -609,6 +652,34 @@ print("equal steps without the mask, 1, 2, 4, 8:", *(f"{e:.3f}" for e in without
 # :label: ex-most-expensive-noise
 #
 # For which noise is the floor highest, for $d = 5$ and $n = 10$? And for which length, at $\sigma = 2$?
+# ```
+#
+# ```{answer} ex-most-expensive-noise
+# asks: For which standard deviation of the noise is the floor highest?
+# choices:
+# - text: zero
+#   says: Without noise all labels fit, in whatever order they are read, and the floor vanishes.
+# - text: a third or less
+#   says: So little noise leaves the labels nearly exact. Compute the price at one as well.
+# - text: between one and two
+# - text: four or more
+#   says: In so much noise labels are weighed alike, whatever the other features are. Compute the price at two as well.
+# minutes: 8
+# level: 2
+# ```
+#
+# ```{answer} ex-most-expensive-noise-length
+# asks: And for which length, at a standard deviation of two?
+# choices:
+# - text: two examples
+#   says: Only one of them has anything before it.
+# - text: about ten
+# - text: about forty
+#   says: In long prompts what stood before is known from its number. The floor falls like one over the square of the length.
+# - text: the longer, the higher
+#   says: More examples pay, but each ever less. See the right half of the picture.
+# minutes: 5
+# level: 1
 # ```
 #
 # ```{hint}

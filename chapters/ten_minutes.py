@@ -301,11 +301,11 @@ print(
 # ```{answer} ex-ten-read-first
 # asks: Which gate has no effect?
 # choices:
-# - text: the first
 # - text: the second
 #   says: It halves what the memory holds, and the first example is there by then.
 # - text: the last example's
 #   says: It acts on all four examples before it. Here it is one; another value would change their weights.
+# - text: the first
 # - text: the query's
 #   says: It acts on everything in the memory. Here it is one; another value would change all weights.
 # minutes: 1

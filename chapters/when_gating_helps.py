@@ -349,9 +349,9 @@ assert gain(dist) > 1e-4 * dist.M  # so gating helps
 # ```{answer} ex-in-balance-larger
 # asks: If it is larger still, which task gets the larger weight?
 # choices:
-# - text: the large one
 # - text: the small one
 #   says: That is so below the balance. Compute the weights on either side of it.
+# - text: the large one
 # minutes: 3
 # level: 1
 # ```
