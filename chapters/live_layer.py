@@ -25,7 +25,7 @@
 # :alt: A trained layer at work on a prompt of two tasks of twenty examples: its gates, the effective weights of the examples, predictions at the query beside the label, the examples, one of which can be moved, and mean squared errors over drawn prompts.
 # :data: live_layers
 #
-# The gate closes at the delimiter and hardly anywhere else, and so the first task counts less. On top, the gates of the tokens (of the delta rule, its steps) and the effective weights of the examples. Below them the label at the query, and what three predictors say: the layer, the best weighted step for prompts in the order of its training, and the Bayes predictor, which knows the order of this prompt. One example can be moved. At the foot, mean squared errors over prompts that this page draws, divided by $d$, beside the risks by theory. Layers with every weight free, trained at $d = 5$ on two independent tasks of 20 examples, without noise.
+# The gate closes at the delimiter and hardly anywhere else, and so the first task counts less. On top, the gates of the tokens (a vector gate has two, the delta rule has steps in their place) and the effective weights of the examples. Below them the label at the query, and what three predictors say: the layer, the best weighted step for prompts in the order of its training, and the Bayes predictor, which knows the order of this prompt. One example can be moved. At the foot, mean squared errors over prompts that this page draws, divided by $d$, beside the risks by theory. Layers with every weight free, trained at $d = 5$ on two independent tasks of 20 examples, without noise.
 # ````
 #
 # Some things to try:

@@ -99,17 +99,20 @@ Object.assign(glalib, (() => {
     };
   }
 
-  // The rows of the state, one a channel, after the tokens: GLA's, or the delta rule's.
+  // The rows of the state, one a channel, after a token: GLA's, or the delta rule's.
+  function after(S, { k, v, g, step }) {
+    return S.map((row, c) => {
+      const write = step === null ? v[c] : step * (v[c] - dot(row, k));
+      return row.map((entry, j) => g[c] * entry + write * k[j]);
+    });
+  }
+
+  // What the tokens do, the state before each of them, and the one after all.
   function remember(layer, rows) {
     const acts = rows.map((z) => act(layer, z));
-    const S = acts[0].v.map(() => layer.W_k[0].map(() => 0));
-    for (const { k, v, g, step } of acts) {
-      S.forEach((row, c) => {
-        const write = step === null ? v[c] : step * (v[c] - dot(row, k));
-        for (let j = 0; j < row.length; j++) row[j] = g[c] * row[j] + write * k[j];
-      });
-    }
-    return { S, acts };
+    const before = [acts[0].v.map(() => layer.W_k[0].map(() => 0))];
+    for (const each of acts) before.push(after(before.at(-1), each));
+    return { acts, before, S: before.at(-1) };
   }
 
   // The prediction for a query's token.
@@ -132,13 +135,16 @@ Object.assign(glalib, (() => {
   // prediction for a query x, by differences in y_i and of opposite queries. For x^T P X^T (omega * y) with P = p I it is
   // p omega_i.
   function labelWeights(layer, prompt, mark, dropped, move = 1e-3) {
+    const { rows, example, last } = layerTokens(layer.model, prompt, mark, dropped);
+    const { acts, before } = remember(layer, rows);
+    const label = prompt.query.length; // its column
     return prompt.x.map((features, i) => {
+      const t = example.indexOf(i);
       const size = Math.sqrt(dot(features, features)) || 1;
       const along = features.map((part) => part / size);
       const at = (by) => {
-        const y = prompt.y.map((label, j) => (j === i ? label + by : label));
-        const { rows, last } = layerTokens(layer.model, { ...prompt, y }, mark, dropped);
-        const { S } = remember(layer, rows);
+        const changed = act(layer, rows[t].map((entry, j) => (j === label ? entry + by : entry)));
+        const S = acts.slice(t + 1).reduce(after, after(before[t], changed));
         const read = (sign) => readOut(layer, S, last(along.map((part) => sign * part)));
         return (read(1) - read(-1)) / 2;
       };
@@ -215,6 +221,7 @@ live.register("layer", (figure) => {
   // What a mean of squared errors belongs to; a moved example is one prompt's own.
   const key = () => [value.model, value.order, value.swap, value.delimiter, value.mark, value.seed].join();
   let errors = { key: "", sums: [0, 0, 0], means: [] };
+  let weighed = {}; // the effective weights, as long as the settings are those they were found at
   let moved = null;
   figure.mend = () => {
     if (moved !== null && moved !== value.which) value.shift = [0, 0];
@@ -275,11 +282,12 @@ live.register("layer", (figure) => {
   function strip(acts, example, omega) {
     const wide = (stage.width - 8) / example.length;
     const step = acts[0].step !== null;
-    heading(13, step ? "Steps" : "Gates", step ? " of the tokens, from 0 to 1" : " of the tokens, from 0 to 1; a delimiter\u2019s is wide");
+    heading(13, step ? "Steps" : "Gates", step ? " of the tokens; the largest fills the height" : " of the tokens, from 0 to 1; a delimiter\u2019s is wide");
     const [top, bottom] = [TOP.gates, TOP.gates + HIGH.gates];
     for (const y of [top, bottom]) stage.draw("line", { x1: 0, x2: stage.width, y1: y, y2: y, class: "line-faint thin" });
+    const largest = Math.max(...acts.map((each) => each.step));
     acts.forEach(({ g, step: own }, t) => {
-      const shown = own === null ? g : [own];
+      const shown = own === null ? g : [own / largest];
       shown.forEach((gate, c) => {
         const y = bottom - HIGH.gates * gate;
         const [from, line] = [(t + 0.12) * wide, example[t] < 0 ? "line-ink wide-line" : c ? "line-3" : "line-soft"];
@@ -403,14 +411,16 @@ live.register("layer", (figure) => {
     drawnAt = prompt.drawn;
     const { rows, example } = glalib.layerTokens(value.model, prompt, value.mark, dropped());
     const { acts } = glalib.remember(now().layer, rows);
-    const omega = glalib.labelWeights(now().layer, prompt, value.mark, dropped());
+    const shown = JSON.stringify(value);
+    if (weighed.shown !== shown) weighed = { shown, omega: glalib.labelWeights(now().layer, prompt, value.mark, dropped()) };
+    const omega = weighed.omega;
     const found = predictions(prompt);
     const known = levels();
     strip(acts, example, omega);
     told(prompt.label, found);
     points(prompt);
     const drawn = means(known);
-    counter.textContent = figure.stop ? "Stop" : `Draw ${DRAWS}`;
+    counter.textContent = figure.stop && drawn.length < DRAWS ? "Stop" : `Draw ${DRAWS}`;
     stage.label(`Gates and effective weights of ${rows.length} tokens, predictions at the query, the examples, and mean squared errors.`);
     figure.say(sentence(found, prompt.label, drawn, known));
     const gates = acts.map(({ g, step }) => step ?? g);

@@ -34,7 +34,7 @@ def shown(folder):
     """A browser's context for pages of the folder."""
     with chromium.opened() as browser, chromium.served(folder) as origin:
         context = browser.new_context(base_url=origin, has_touch=True)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         yield context
         context.close()
 
