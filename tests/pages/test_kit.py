@@ -14,6 +14,7 @@ PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset=
 <meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
 <link rel="stylesheet" href="live.css"><script src="kit.js"></script><script src="halves.js"></script></head>
 <body><main><h1>Halves</h1>{}</main></body></html>"""
+PATIENCE = 120_000  # milliseconds: a machine may be busy with other things
 STATE = "document.querySelectorAll('.live')[{}].liveState"
 
 
@@ -36,7 +37,7 @@ def site(tmp_path_factory):
 def context(site):
     with chromium.opened() as browser, chromium.served(site) as origin:
         context = browser.new_context(base_url=origin, has_touch=True)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         yield context
         context.close()
 

@@ -20,7 +20,7 @@ def page():
         pytest.skip(reason)
     with chromium.opened() as browser:
         page = browser.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         page.add_script_tag(path=str(SCRIPT))
         yield page
         page.close()
