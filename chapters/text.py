@@ -456,7 +456,7 @@ print(
 # ````{solution} ex-gate-every-channel
 # :class: dropdown
 #
-# More does. They predict a little better all the same; what a reset would change is within a few errors of zero.
+# More does. They predict no worse all the same; what a reset would change is within a few errors of zero.
 #
 # ```python
 # before = {
