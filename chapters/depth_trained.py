@@ -467,6 +467,26 @@ print(
 # A layer without gates adds to each token a sum of products of a value, a key and a query. Of what degree in its tokens is a stack of $L$ layers? All tokens are multiplied by $2$: by what power of two can the largest terms of three layers grow?
 # ```
 #
+# ```{answer} ex-degree-of-stack
+# asks: The degree of a stack of L layers.
+# value: "lambda L: 3**L"
+# at: [{L: 4}, {L: 2}, {L: 1}]
+# wrong:
+# - value: "lambda L: 3 * L"
+#   says: That adds three with each layer. Value, key and query are all of the degree of the layer before.
+# - value: "lambda L: 2 * L + 1"
+#   says: That adds two with each layer. Value, key and query are all of the degree of the layer before.
+# - value: "lambda L: 2**L"
+#   says: How many factors are there in what a layer adds?
+# - value: "lambda L: 3 ** (L + 1)"
+#   says: One layer too many. The tokens themselves are of degree one.
+# - value: "lambda L: L**3"
+#   says: The number of layers is not the base. Of what degree are one layer and two?
+# then: "With tokens twice as large the terms of highest degree grow by two to that power."
+# minutes: 5
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -483,6 +503,25 @@ print(
 # :label: ex-bayes-few
 #
 # Without noise $n_k < d$ examples show the task in $n_k$ directions and say nothing of the others. Derive the Bayes risk $1 - \sum_k r_k^2 \min(n_k/d, 1)$ over $d$, and try it by simulation at $d = 10$ with four examples of one task and twelve of another.
+# ```
+#
+# ```{answer} ex-bayes-few
+# asks: The Bayes risk over d at d = 10, for four examples of a task of relevance 0.6 and twelve of one of 0.5.
+# value: expected / 10
+# within: 0.003
+# wrong:
+# - value: expected
+#   says: That is the whole risk. Divide by d.
+# - value: 1 - 0.36 - 0.25
+#   says: That is what is left if both tasks are known. Four examples do not show ten directions.
+# - value: 1 - 0.36 * 4 / 10 - 0.25 * 12 / 10
+#   says: Twelve examples cannot show more than ten directions.
+# - value: 1 - 0.6 * 4 / 10 - 0.5
+#   says: A correlation explains its square of the variance.
+# - value: 1 - 0.36 * (4 / 10) ** 2 - 0.25
+#   says: The squared length of a projection is in proportion to the number of directions itself, not to its square.
+# minutes: 8
+# level: 2
 # ```
 #
 # ```{hint}
@@ -514,6 +553,20 @@ print(
 # :label: ex-silent-layer
 #
 # Silence one layer of the two-layer stack of {numref}`fig-depth-noise`, by setting its $W_v$ to zero. Which one is missed less? Is the stack without it as good as the single layer that was trained as such?
+# ```
+#
+# ```{answer} ex-silent-layer
+# asks: How does the stack with one layer silenced compare with the single layer?
+# choices:
+# - text: without either of its layers it is worse
+# - text: without the first it is worse, without the second as good
+#   says: The first layer was not trained to predict alone. Silence the second, and compare.
+# - text: without the second it is worse, without the first as good
+#   says: The second layer was trained to read what the first had written. Silence the first, and compare.
+# - text: without either it is as good
+#   says: Then each layer would hold the whole of a good layer. Compare the two excesses.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}

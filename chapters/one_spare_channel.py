@@ -396,6 +396,25 @@ print(
 # Two directions, three tasks. The weights are $(1, 1)$, $(0.2, 1.2)$ and $(0.3, 0.2)$ in the order of the prompt. How many key channels do they take in the limit? And if the third task's are $(0.3, 1.3)$?
 # ```
 #
+# ```{answer} ex-count-channels
+# asks: The two numbers of channels, first for the third task as given, then for the other.
+# value: "[channels_in_the_plane(np.diff(np.array([(1, 1), (0.2, 1.2), third]), axis=0, prepend=0)) for third in ((0.3, 0.2), (0.3, 1.3))]"
+# within: 0.1
+# wrong:
+# - value: "[2, 2]"
+#   says: A direction turns if its steps have both signs, not its weights. How do they go from task to task?
+# - value: "[3, 3]"
+#   says: Is there a line with all steps on one side? The first step is the one from zero to the first weights.
+# - value: "[4, 4]"
+#   says: Four always do. Draw the steps of either prompt, and look for a line with all of them on one side.
+# - value: "[4, 2]"
+#   says: Two channels do only if no direction turns. Look at the first direction's steps.
+# - value: "[3, 4]"
+#   says: The two have changed places. In which of them do steps point all around?
+# minutes: 5
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -418,6 +437,23 @@ print(
 # :label: ex-ratios-together
 #
 # Two directions have $b_l(1)/b_l(2) = 2$ and $2 + \varepsilon$. With the gates $0, \tfrac12, 1$, how does the size $\norm{U} \norm{V}$ of `one_spare` grow as $\varepsilon \to 0$? Compare with the price of a reversal of two directions.
+# ```
+#
+# ```{answer} ex-ratios-together
+# asks: As which power of epsilon does the size go?
+# value: -1
+# within: 0.05
+# wrong:
+# - value: -1 / 2
+#   says: If balanced, so grows either of the two matrices. The size is their product.
+# - value: -2
+#   says: The exponent of a reversal is one less than the number of its directions.
+# - value: 1
+#   says: That falls as the ratios come together.
+# - value: 0
+#   says: It stays bounded only while the ratios stay apart.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}
@@ -449,6 +485,23 @@ print(
 # :label: ex-which-take-four
 #
 # Draw prompts of three independent tasks at random, with sizes from one to a hundred, in two directions with variances $1$ and $0.05$. How often does the key side's own optimum take two, three, four channels, if all relevances are positive, and if signs are random?
+# ```
+#
+# ```{answer} ex-which-take-four
+# asks: Which part of these prompts takes four channels if all relevances are positive? To within a twentieth.
+# value: agree[2]
+# within: 0.05
+# wrong:
+# - value: any_sign[2]
+#   says: That is with random signs, where steps turn back more often.
+# - value: agree[0]
+#   says: That is the part that takes two.
+# - value: 0
+#   says: Two steps always lie in a half-plane. Is the first step missing, from zero to the first task?
+# - value: 1
+#   says: They do not all. See the prompts in the picture.
+# minutes: 10
+# level: 2
 # ```
 #
 # ```{hint}

@@ -432,6 +432,25 @@ print(
 # A past of many small steps has $A p = 1$. How large is $\ell$ where a single mark has just taken half of all weight? And where many small steps after the cut have?
 # ```
 #
+# ```{answer} ex-half-weight
+# asks: The two values, that of the mark first.
+# value: "[ell, np.log(2)]"
+# within: 0.003
+# wrong:
+# - value: "[np.log(2), np.log(2)]"
+#   says: A single mark writes its whole step, which is more than it takes from the past.
+# - value: "[ell, ell]"
+#   says: Many small steps forget some of what they have just written. What is left of it in all?
+# - value: "[lambertw(1/2).real, np.log(2)]"
+#   says: The past has shrunk as well. When is what is left of it as large as what the mark has written?
+# - value: "[1/2, 1/2]"
+#   says: That takes one minus the step for the exponential. The step is not small.
+# - value: "[1/2, np.log(2)]"
+#   says: The second is right. In the first, the past is half of its old size only if the mark wrote nothing.
+# minutes: 8
+# level: 2
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -461,6 +480,23 @@ print(
 # Take the mean rates of slow channels in the fifth layer, {numref}`fig-pretrained-text`, for the steps of one channel with $A = 1$. Of all weight at the last byte, how much lies on the first line? How much if there are spaces for line ends?
 # ```
 #
+# ```{answer} ex-first-line
+# asks: With spaces for line ends, which part of all weight at the last byte lies on the first line?
+# value: share[1]
+# within: 2%
+# wrong:
+# - value: share[0]
+#   says: That is with the line ends.
+# - value: first / len(text)
+#   says: That is its part of the bytes. Weigh them.
+# - value: numbers("one", "rates, spaced")[fifth][:first].sum() / numbers("one", "rates, spaced")[fifth].sum()
+#   says: That is what was written. How much of it is left at the last byte?
+# - value: np.exp(-numbers("one", "rates, spaced")[fifth][first:].sum())
+#   says: That is how much of its weight is left. It is the part of all weight that is asked for.
+# minutes: 6
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -486,6 +522,25 @@ print(
 # :label: ex-how-many-texts
 #
 # Over eight bytes, do slow channels forget faster at a new kind than at a line end inside a piece? How many draws of texts would it take to see the stored differences at three standard errors, and how many for those to borders with no line end?
+# ```
+#
+# ```{answer} ex-how-many-texts
+# asks: In the median layer, how many draws to see the difference to lines inside pieces at three standard errors?
+# value: np.median(needed["line"])
+# within: 2%
+# wrong:
+# - value: np.median(seen["seeds"] * 3 / abs(errors_apart["line"]))
+#   says: An error falls with the root of the number of draws, so three times as many standard errors take nine times as many draws.
+# - value: np.median((3 / errors_apart["line"]) ** 2)
+#   says: That is in multiples of the draws that are stored.
+# - value: np.median(seen["seeds"] * (1 / errors_apart["line"]) ** 2)
+#   says: That is for one standard error.
+# - value: np.median(needed["glued"])
+#   says: That is for borders with no line end.
+# - value: needed["line"].mean()
+#   says: That is the mean over layers, which one layer with next to no difference rules.
+# minutes: 8
+# level: 2
 # ```
 #
 # ```{hint}

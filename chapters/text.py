@@ -339,6 +339,20 @@ print(
 # A model has one layer, and no mark. Show that what a head keeps of the text before a change of language does not depend on that text. What does it depend on, and why can a second layer differ?
 # ```
 #
+# ```{answer} ex-gate-cannot-know
+# asks: What does it depend on, how much a head of the only layer keeps of earlier text at a place after the boundary?
+# choices:
+# - text: the language that went before
+#   says: Which gates come after a write? What does each of them read, if there is one layer?
+# - text: both languages
+#   says: A gate of the only layer reads its own character. Which characters do the gates from the boundary on stand at?
+# - text: the characters from the boundary to that place
+# - text: nothing, it is a constant of the head
+#   says: A gate differs from character to character.
+# minutes: 5
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -355,6 +369,25 @@ print(
 # :label: ex-how-many-words
 #
 # With words of five letters, how many words until less than a hundredth of a write is left, in the head of the first layer that keeps it longest? Take the stored runs with marks, with scalar and with key gates.
+# ```
+#
+# ```{answer} ex-how-many-words
+# asks: With key gates, the mean over seeds of the number of words in the head that keeps longest.
+# value: np.mean(words["key"])
+# within: 3%
+# wrong:
+# - value: np.mean(words["scalar"])
+#   says: That is with scalar gates.
+# - value: 6 * np.mean(words["key"])
+#   says: That is in characters, the space among them.
+# - value: "np.mean([max(np.log(0.01) / np.log(np.array(r['gates']['else'][0]) ** 5)) for r in runs_of(True, 'key', 2)])"
+#   says: A word ends with a space, whose gate counts, too.
+# - value: "np.mean([max(np.log(0.01) / np.log(np.array(r['gates']['else'][0]) * np.array(r['gates']['space'][0]))) for r in runs_of(True, 'key', 2)])"
+#   says: A word has five letters, and the gate acts at each of them.
+# - value: "np.mean([np.mean(np.log(0.01) / np.log(np.array(r['gates']['else'][0]) ** 5 * np.array(r['gates']['space'][0]))) for r in runs_of(True, 'key', 2)])"
+#   says: That is a mean over heads. Take the one that keeps longest.
+# minutes: 8
+# level: 1
 # ```
 #
 # ```{hint}
@@ -385,6 +418,35 @@ print(
 # The stored runs have models with a gate for every key channel too. Does more of the text before a mark reach the prediction there than with scalar gates, and do they pay for it?
 # ```
 #
+# ```{answer} ex-gate-every-channel
+# asks: By means over seeds, how many times as much of the influence on the third character comes from before the mark as with scalar gates?
+# value: np.mean(before["key"]) / np.mean(before["scalar"])
+# within: 3%
+# wrong:
+# - value: np.mean(before["scalar"]) / np.mean(before["key"])
+#   says: That is the other way round.
+# - value: np.mean([r["influence"]["other"][0][0] for r in runs_of(True, "key", 2)]) / np.mean([r["influence"]["other"][0][0] for r in runs_of(True, "scalar", 2)])
+#   says: That is for what the mark's own character reads.
+# - value: np.mean([r["influence"]["own"][AFTER.index(2)][0] for r in runs_of(True, "key", 2)]) / np.mean([r["influence"]["own"][AFTER.index(2)][0] for r in runs_of(True, "scalar", 2)])
+#   says: That is where the text goes on in its own language, without a mark.
+# - value: np.mean(before["key"]) - np.mean(before["scalar"])
+#   says: That is the difference of the two, not their quotient.
+# minutes: 6
+# level: 1
+# ```
+#
+# ```{answer} ex-gate-every-channel-price
+# asks: Do these models with key gates pay for it?
+# choices:
+# - text: yes, their bits a character are clearly more
+#   says: Look at the table, at the rows with marks and two layers.
+# - text: no, they predict no worse
+# - text: yes, a reset at marks would help them much
+#   says: How large is what a reset changes, against its standard error?
+# minutes: 4
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -394,7 +456,7 @@ print(
 # ````{solution} ex-gate-every-channel
 # :class: dropdown
 #
-# More does. They predict a little better all the same; what a reset would change is within a few errors of zero.
+# More does. They predict no worse all the same; what a reset would change is within a few errors of zero.
 #
 # ```python
 # before = {
