@@ -57,7 +57,7 @@ TOLD = [
     ("the query alone:\none of few tasks", "a head for each,\ngate at the query"),
 ]
 NOT_TOLD = [
-    ("tasks drift", "slowly: erase first;\nfast: a shorter decay"),
+    ("tasks drift", "slowly: erase first;\nfast: one short decay"),
     ("drift on several\ntime scales", "a head for each"),
     (
         "ends move, or are\nunmarked, and the last\ncounts most",
@@ -152,11 +152,14 @@ plotting.FigureData(
 # %% [markdown]
 # **If one layer has to do for all,** take a Gated DeltaNet with its short convolution: it looks one token back, sees marks, and erases with steps that its tokens set. With a step for each task, erasing leaves {glue:text}`design_2_2:.3f` of the risk where the best fixed weights leave {glue:text}`design_2_1:.3f` (row 2), and {glue:text}`design_3_2:.3f` where the better task comes first (row 3). With keys of length one, as that layer makes them, it is {glue:text}`design_unit_2:.3f` and {glue:text}`design_unit_3:.3f`. Against it speak noise, a few examples a dimension, tasks that live where features are weak, and, where the better task comes first, tokens that do not tell their task.
 #
-# **Leave out first,** by these examples, heads for several time scales (row 7), a gate at the query in a deep stack (row 11), and gates that read labels: none takes off more than {glue:text}`design_least:.0f` per cent of the risk. That is one example each. Two drifts further apart gain from two heads: {glue:text}`design_wide_2:.3f` in place of {glue:text}`design_wide_1:.3f`, in the fold on row 7. And the gate of row 11, small beside the whole, takes off {glue:text}`design_filter_share:.0f` per cent of what is left above the Bayes predictor.
+# **Leave out first,** by these examples, heads for several time scales (row 7), a gate at the query in a deep stack (row 11), and gates that read labels: none takes off more than {glue:text}`design_least:.0f` per cent of the risk. That is one example each. Where one drift is far slower, two heads leave {glue:text}`design_wide_2:.3f` in place of {glue:text}`design_wide_1:.3f`; and the gate of row 11 takes off {glue:text}`design_filter_share:.0f` per cent of what is left above the Bayes predictor.
 #
-# **If several symptoms hold,** build a part for each; in every example of it here, the two leave less than either. For slow drift with unmarked resets, as of a sensor, that is a decay and erasing, a gated delta rule: with $\rho = 0.99$ and a reset after each 200 examples a decay leaves {glue:text}`design_sensor_decay:.3f`, erasing {glue:text}`design_sensor_erase:.3f`, both {glue:text}`design_sensor_both:.3f`. If there is room for one, drift says which (row 6), and so do examples per dimension and noise. Where ends stand still and tokens tell their worth as they are written, a gate on the write does all that a forget gate does. Where ends move it does not (row 8).
+# **If several symptoms hold,** build a part for each; in every example of it here, two leave less than either. For slow drift with unmarked resets, as of a sensor, that is a gated delta rule: a decay leaves {glue:text}`design_sensor_decay:.3f`, erasing {glue:text}`design_sensor_erase:.3f`, both {glue:text}`design_sensor_both:.3f` ($\rho = 0.99$, a reset after each 200 examples). Where ends stand still and tokens tell their worth as they are written, a gate on the write does all that a forget gate does; where ends move it does not (row 8).
 #
-# **Packed documents** show it. If the kernel knows the boundaries (`cu_seqlens`), it starts each document with an empty state, for nothing ({doc}`from_fla`); row 1 is for marks that it does not know. Lengths differ, and what came before is worth nothing to the query. Risk left by a gate shut at the mark, by that with a slow decay, so that a long document does not speak too loudly, by one step that erases and sees no mark, and by both, shut and erasing:
+# **If there is room for one,** count examples per dimension, and look at the noise. Packed documents show it. With $n = 10 d$ and no noise a gate shut at the mark leaves {glue:text}`design_packed_0_mark:.3f`, one step that erases and sees no mark {glue:text}`design_packed_0_blind:.3f`, both {glue:text}`design_packed_0_both:.3f`. With $\sigma^2 = d$ it is {glue:text}`design_packed_2_mark:.3f`, {glue:text}`design_packed_2_blind:.3f` and {glue:text}`design_packed_2_both:.3f`, and with $n = 2 d$ and no noise {glue:text}`design_packed_3_mark:.3f`, {glue:text}`design_packed_3_blind:.3f` and {glue:text}`design_packed_3_both:.3f`. So with many examples per dimension and little noise erase first, else build the gate at the mark first. Gated DeltaNet can do both. If the kernel knows the boundaries (`cu_seqlens`), it starts each document with an empty state, for nothing ({doc}`from_fla`): this is about marks that it does not know.
+#
+# ```{dropdown} Packed documents in numbers, and at the mark itself
+# Lengths differ, and what came before is worth nothing to the query. Risk left by a gate shut at the mark; by that with a slow decay, so that a long document does not speak too loudly; by one step that erases and sees no mark; and by both, shut and erasing:
 #
 # | $n$ | $\sigma^2$ | shut | shut, decay | erases | both |
 # |---|---|---|---|---|---|
@@ -165,7 +168,10 @@ plotting.FigureData(
 # | $10 d$ | $d$ | {glue:text}`design_packed_2_mark:.3f` | {glue:text}`design_packed_2_slow:.3f` | {glue:text}`design_packed_2_blind:.3f` | {glue:text}`design_packed_2_both:.3f` |
 # | $2 d$, $d = 64$ | 0 | {glue:text}`design_packed_3_mark:.3f` | {glue:text}`design_packed_3_slow:.3f` | {glue:text}`design_packed_3_blind:.3f` | {glue:text}`design_packed_3_both:.3f` |
 #
-# So with many examples per dimension and little noise erase first; with few, or with much noise, build the gate at the mark first. Erasing passes the gate shut at the mark from $n$ of about {glue:text}`design_cross_0:.1f` $d$ on without noise, and {glue:text}`design_cross_1:.1f` $d$ at $\sigma^2 = 0.1 d$. Gated DeltaNet can do both. A Mamba-2 comes as far as the second column, but the step that shuts it writes the mark itself, and largely. And a short convolution reads across the mark: the first keys after it still have some of what stood before.
+# Erasing passes the gate shut at the mark from $n$ of about {glue:text}`design_cross_0:.1f` $d$ on without noise, and {glue:text}`design_cross_1:.1f` $d$ at $\sigma^2 = 0.1 d$.
+#
+# A Mamba-2 comes as far as the second of these. But the long step that shuts it writes the mark itself, with much weight. And a short convolution reads across the mark: the first keys after it still have some of what stood before.
+# ```
 #
 # ```{admonition} What this page cannot tell you
 # :class: note
@@ -779,7 +785,7 @@ print(
 
 
 # %% [markdown]
-# The advice is wrong,
+# The advice is wrong (in the folds below: exact conditions, theorems, and their lines in the ledger, which names the tests),
 #
 # - *first,* if the distance from features to label varies;
 # - *1,* if earlier documents count;
@@ -793,8 +799,6 @@ print(
 # - *9,* if sizes differ, or if the layer can erase;
 # - *10,* if $\sigma^2$ is near $d$, in short and in very long prompts far sooner, or if tasks live where features are weak;
 # - *11,* without noise.
-#
-# The folds have the exact conditions, with the theorems and their lines in the ledger, which names the tests.
 #
 # ````{dropdown} What the prompt tells (first, 1 to 5): when exactly
 # **First. A label one token later**
@@ -911,14 +915,14 @@ print(
 #
 # ## What it costs
 #
-# *In training,* forward and backward in chunks, erasing takes {glue:text}`design_ratio_10:.1f` to {glue:text}`design_ratio_100:.1f` times as long as a scalar gate, at $d = 10$ and $100$ in the code of this book on a CPU. A key gate takes about two to three times as long: {glue:text}`design_chunked_10:.1f` at one size and {glue:text}`design_chunked_100:.1f` at the other, two separate timings. There is no GPU time here. Counted, for keys and values of length 128 in chunks of 64, the recurrence with erasing makes {glue:text}`design_chunk_ratio:.1f` times the multiplications.
+# *In training,* in chunks, erasing takes {glue:text}`design_ratio_10:.1f` to {glue:text}`design_ratio_100:.1f` times as long as a scalar gate, and a key gate about two to three times, in the code of this book on a CPU; there is no GPU time here. Counted, in chunks of 64 and with keys and values of length 128, erasing makes {glue:text}`design_chunk_ratio:.1f` times the multiplications of a scalar gate.
 #
-# *In decoding,* token by token, erasing makes four multiplications for each number of the state where a forget gate makes three, and needs no more memory. In a layer of width 1024 with eight heads, projections counted and no MLP, a forget gate adds {glue:text}`design_cost_gate:.1f` per cent to the multiplications of a token, a gate on the write {glue:text}`design_cost_write:.1f`, the shift {glue:text}`design_cost_shift:.2f`, and erasing, with its decay, {glue:text}`design_cost_erase:.1f`. Only the shift needs memory besides the state: one token, {glue:text}`design_cost_shift_state:.1f` per cent of it.
+# *In decoding,* token by token, erasing makes four multiplications for each number of the state where a forget gate makes three, and needs no more memory. Of a whole layer without its MLP that is little: a forget gate adds {glue:text}`design_cost_gate:.1f` per cent, a gate on the write {glue:text}`design_cost_write:.1f`, the shift {glue:text}`design_cost_shift:.2f`, erasing with its decay {glue:text}`design_cost_erase:.1f`.
 #
 # A second head costs half of the values where heads share the width: state and multiplications stay as they are. At full width it is a second state, and $K$ heads are $K$.
 #
 # ````{dropdown} Counted and timed: numbers in the state, multiplications a token, seconds
-# For one head with keys of length $d_k$ and values of length $d_v$, when one token is written and read with the state at hand, as in decoding. Projections are not counted.
+# For one head with keys of length $d_k$ and values of length $d_v$, when one token is written and read with the state at hand, as in decoding. Projections are not counted here; the per cents above are of a layer of width 1024 with eight heads, with them. Only the shift needs memory besides the state: one token, {glue:text}`design_cost_shift_state:.1f` per cent of it.
 #
 # | part | numbers in the state | multiplications a token |
 # |---|---|---|
@@ -934,7 +938,7 @@ print(
 #
 # *In chunks* of $c$ tokens, as in training, forward and a token: $2\, d_v d_k + c\, (d_k + d_v)$ without a gate; a scalar forget gate adds $d_v d_k / c + c + 2\, d_v$; erasing adds to that $d_v d_k + c\, d_k + \frac{c - 1}2 (d_k + d_v)$, for what is new and a triangular system, and $2c + 2\, d_k + d_v$ more.
 #
-# *Times* are those of one thread of an {glue:text}`design_cpu` CPU, for all positions ({doc}`speed`). The key gate was timed on {glue:text}`design_date`; from tokens to one prediction, at $d = 10$, it took {glue:text}`design_tokens_10:.1f` times as long as the scalar one. Erasing, by `gated_delta_rule`, on {glue:text}`design_date_delta`, beside the same scalar gate without it. Other work ran on the machine that day, so the two took turns: in all nine rounds of both sizes the ratio was between {glue:text}`design_ratio_min:.1f` and {glue:text}`design_ratio_max:.1f`.
+# *Times* are those of one thread of an {glue:text}`design_cpu` CPU, for all positions ({doc}`speed`). The key gate was timed on {glue:text}`design_date`, apart from the scalar one and not in turns, so that of {glue:text}`design_chunked_10:.1f` at $d = 10$ and {glue:text}`design_chunked_100:.1f` at $100$ no digit is sure; from tokens to one prediction, at $d = 10$, it took {glue:text}`design_tokens_10:.1f` times as long as the scalar one. Erasing, by `gated_delta_rule`, forward and backward, on {glue:text}`design_date_delta`, beside the same scalar gate without it. Other work ran on the machine that day, so the two took turns: in all nine rounds of both sizes the ratio was between {glue:text}`design_ratio_min:.1f` and {glue:text}`design_ratio_max:.1f`.
 # ````
 
 
@@ -1106,7 +1110,7 @@ glue("design_date_delta", Words(erasing_times["date"].split()[0]), display=False
 # (break-designing)=
 # ## Break it
 #
-# **Erase, and let the better task come first.** Ends move and nothing marks them, as in row 8, but relevances are $0.8$ and $0.2$. What was told last is what a delta rule remembers best, wanted or not. If one step has to serve all examples, then the longer it is, the more is lost of the task that matters, and of all positive steps the smallest are best: {glue:text}`design_moved_early_1:.3f` in the limit, which is {glue:text}`design_moved_early_0:.3f`, no gate. A negative step, which adds to what it holds, reaches {glue:text}`design_negative_moved:.3f`; layers do not have it. With a step for each task it has {glue:text}`design_moved_early_2:.3f`.
+# **Erase, and let the better task come first.** Ends move and nothing marks them, as in row 8, but relevances are $0.8$ and $0.2$. What was told last is what a delta rule remembers best, wanted or not. If one step has to serve all examples, then the longer it is, the more is lost of the task that matters, and of all positive steps the smallest are best: {glue:text}`design_moved_early_1:.3f` in the limit, as without a gate. A negative step, which adds to what it holds, reaches {glue:text}`design_negative_moved:.3f`; layers do not have it. With a step for each task it has {glue:text}`design_moved_early_2:.3f`.
 
 # %% tags=["check"]
 early_ends = (0.8, 0.2)
