@@ -389,6 +389,25 @@ assert multiplications(d, d)[0] < one_more  # and still wins at d tokens
 # What is their ratio? Why is the measured ratio at $d = 10$ so much larger?
 # ```
 #
+# ```{answer} ex-count-flops
+# asks: The operations of the recurrence over those of the read-out, as a function of d.
+# value: "lambda d: d / 2"
+# at: [{d: 10}, {d: 3}, {d: 100}]
+# wrong:
+# - value: "lambda d: d"
+#   says: The read-out has two products for every token, the scores and the sum.
+# - value: "lambda d: 5 * d / 4"
+#   says: Gates and writes of the state are elementwise. Only matrix products are counted here.
+# - value: "lambda d: 2 / d"
+#   says: That is the read-out's over the recurrence's.
+# - value: "lambda d: d**2 / 2"
+#   says: A score is a product of two vectors, so the read-out's count grows with d, too.
+# - value: "lambda d: d / 4"
+#   says: A multiplication and an addition for each entry, in both forms. Does one of yours lack its additions?
+# minutes: 6
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -429,6 +448,25 @@ assert multiplications(d, d)[0] < one_more  # and still wins at d tokens
 # read-out? Use `multiplications` above.
 # ```
 #
+# ```{answer} ex-state-at-hand
+# asks: At which T, not rounded, do both cost the same, as a function of d?
+# value: "lambda d: multiplications(1, d)[2] / multiplications(1, d)[0]"
+# at: [{d: 10}, {d: 2}, {d: 100}]
+# wrong:
+# - value: "lambda d: 3 * d / 2"
+#   says: Nearly. The products of the gates and their use are missing from the read-out.
+# - value: "lambda d: 3 * d"
+#   says: The read-out has both scores and a sum, for every token.
+# - value: "lambda d: 3 * d**2 / (d + 2)"
+#   says: The read-out has both scores and a sum. The d stands there twice.
+# - value: "lambda d: d**2 / (d + 1)"
+#   says: One step of the recurrence has gates, writes and a read. One of them is missing.
+# - value: "lambda d: 2 * (d + 1) / (3 * d**2)"
+#   says: Upside down. Can it be less than one token?
+# minutes: 5
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -456,6 +494,38 @@ assert multiplications(d, d)[0] < one_more  # and still wins at d tokens
 #
 # For all positions there are three forms: `recurrent`, `parallel`, `chunked`. Count the operations of their matrix products with `FlopCounterMode` at $d = 16$ for $T$ from $8$ to
 # $512$. Where do the first two cross? Does the count say what the time says?
+# ```
+#
+# ```{answer} ex-fewest-operations
+# asks: At d = 16 and 512 tokens, how many times the operations of the recurrent form does the parallel one take?
+# value: operations("parallel", 512) / operations("recurrent", 512)
+# wrong:
+# - value: 512 / 16
+#   says: All pairs are met twice, for the scores and for the sums.
+# - value: 16 / 512
+#   says: Upside down, and all pairs are met twice, for the scores and for the sums.
+# - value: 2 * 512**2 * 16 / (3 * 512 * 16**2)
+#   says: Writes of the states are elementwise, and only matrix products are counted. Reads are what is left.
+# - value: 16 / 2
+#   says: That is the length at which the two cross.
+# - value: 512
+#   says: That is pairs over states. How many operations does either cost?
+# minutes: 8
+# level: 1
+# ```
+#
+# ```{answer} ex-fewest-operations-time
+# asks: At d = 100 in the file of this page, which is faster, the recurrence or chunks, and which has fewer counted operations?
+# choices:
+# - text: the recurrence is faster and has fewer
+#   says: Look up the ratio of the times. Few operations are no help if each is a call of its own.
+# - text: chunks are faster and have fewer
+#   says: Count once more, for long prompts. Within a chunk all pairs of tokens meet.
+# - text: the recurrence is faster, chunks have fewer
+#   says: Both are the other way round. Where does most of the time of many small operations go?
+# - text: chunks are faster, the recurrence has fewer
+# minutes: 4
+# level: 1
 # ```
 #
 # ```{hint}
