@@ -79,7 +79,7 @@ def tokens_of(model: str) -> Layout:
     return MARKED if model == "delta" else MODELS[model][1]
 
 
-def recipe_of(model: str, order: Order) -> Recipe:
+def recipe_of(model: str, order: str) -> Recipe:
     """How it is trained."""
     return DELTA if model == "delta" else planned(model, ORDERS[order].n)
 
