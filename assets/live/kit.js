@@ -306,10 +306,10 @@ window.live = (() => {
       this.front = this.svg.appendChild(drawn("g"));
       this.measure();
       new ResizeObserver(() => {
+        if (matchMedia("print").matches) return; // paper takes the drawing as it is, at its own scale
         const before = this.width;
         this.measure();
-        // Nothing is drawn for paper, which takes the drawing at its own scale.
-        if (this.width !== before && figure.draw && !matchMedia("print").matches) figure.now();
+        if (this.width !== before && figure.draw) figure.now();
       }).observe(parent);
     }
 

@@ -246,7 +246,14 @@ def test_small_still_and_on_paper(tab, path):
     names += " [e.getAttribute('aria-label') ?? e.labels[0].innerText, e.getAttribute('aria-valuetext')])"
     named = tab.evaluate(names)
     assert len({name for name, _ in named}) == len(named) > 5 and all(text for _, text in named)
+    tab.set_viewport_size({"width": 1000, "height": 900})
+    settled(tab)
     tab.emulate_media(media="print")
+    tab.set_viewport_size({"width": browse.PAPER, "height": 900})
+    tab.wait_for_timeout(300)
+    drawing = "document.querySelector('.live-stage')"
+    whole = f"[{drawing}.getBBox().width, {drawing}.viewBox.baseVal.width]"
+    assert np.subtract(*tab.evaluate(whole)) < 12  # a handle may stand over the edge by half of its reach
     hidden = ".live :is(button, input, .live-controls, .live-heard)"
     assert not any(found.is_visible() for found in tab.locator(hidden).all())
     assert tab.locator(".live-stage").is_visible() and tab.locator(".live-says").is_visible()
