@@ -168,7 +168,7 @@ assert abs(two_weights(same)[0]) < 0.1 and two_weights(long_first)[0] < 0.5
 # ## Break it
 #
 # The weights follow from $h = 1/(M + 1)$ because all features are alike. If one feature is a hundred times as large as the others, the best $P$ is no multiple
-# of the identity, $h$ is a fixed point of [two functions](stationary_points), and the formula misses.
+# of the identity, $h$ is a fixed point of [two functions](stationary_points.md), and the formula misses.
 
 # %%
 stretched = dist.replace(
