@@ -1223,7 +1223,7 @@ print(
 # ````{solution} ex-design-how-much
 # :class: dropdown
 #
-# When the last task counts not quite twice as much as the first. Where both count the same, erasing takes off a little, and a decay nothing. Where the first counts more, soon neither does: the best step is the smallest, and the best decay is none.
+# When the last task counts more than twice as much as the first. Where both count the same, erasing takes off a little, and a decay nothing. Where the first counts more, soon neither does: the best step is the smallest, and the best decay is none.
 #
 # ```python
 # def blind_gain(t):
