@@ -1161,6 +1161,38 @@ print(
 # A shop's log is the prompt: 200 sales of last week, a line "new week", 50 sales of this week, a query of this week. The line stands at the same place in every prompt. A sale has ten features in one token and its price in the next. Tasks are independent, with relevances $0.3$ and $0.9$, features white, and there is no noise. What do you build, and which gate belongs at the line?
 # ```
 #
+# ```{answer} ex-design-shop
+# asks: The gate at the line, to three digits.
+# value: weights[0] / weights[-1]
+# within: 0.5%
+# wrong:
+# - value: 0.3 / 0.9
+#   says: That is the ratio of the relevances alone. The tasks have different sizes, and the best weights know it.
+# - value: 0.3 / 0.9 * 50 / 200
+#   says: That divides each relevance by its number of examples and leaves out N, which every example carries besides.
+# - value: 0.3 / 0.9 * 60 / 210
+#   says: That takes d for N. There is no noise, but features are Gaussian, and N is a little more than d.
+# - above: 1
+#   says: A gate is at most one. Which of the two tasks has the larger weight?
+# then: It is a product, of a third for the relevance and of less than a third because the old task has many more examples.
+# minutes: 6
+# level: 2
+# ```
+#
+# ```{answer} ex-design-shop-build
+# asks: Which is the least that has the best fixed weights?
+# choices:
+# - text: a forget gate that sees the line
+#   says: A price stands one token after its features. What does the state get as keys and values then?
+# - text: a shift of the keys, and one decay
+#   says: A decay follows time. Here one line tells where worth changes, and on both sides of it nothing changes.
+# - text: a shift of the keys, and a forget gate that sees the line
+# - text: a shift of the keys, and a gate on the write
+#   says: It has them, but could do more than is asked. Do the best weights rise or fall at the line?
+# minutes: 3
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -1185,6 +1217,38 @@ print(
 # :label: ex-design-told-late
 #
 # Two tasks of 50 examples. In half of the prompts relevances are $(0.2, 0.8)$, in the other half $(0.8, 0.2)$, and the mark after the first block says which. What does a gate on the write reach, what a gate at the marks (one stands after the second block, too), and what both together?
+# ```
+#
+# ```{answer} ex-design-told-late
+# asks: Two risks, divided by d, of a gate on the write alone and of both gates together (d and noise as in row 2).
+# value: "[told_late, marked]"
+# within: 0.5%
+# wrong:
+# - value: "[marked, marked]"
+#   says: The first block is written before its mark says anything. Which weight must it have in both kinds of prompts?
+# - value: "[1 - kept / 2, marked]"
+#   says: The first of these gives both blocks the weight of the mean relevance. The second block is written after the mark, and may know.
+# - value: "[told_late, told_late]"
+#   says: Together they reach more. What can a gate at the first mark still do to a block that was written too large?
+# - value: "[1 - 50 / 60 * (0.5**2 + 0.34), 1 - 50 / 60 * 0.68]"
+#   says: That takes d for N, which is one more without noise.
+# minutes: 12
+# level: 2
+# ```
+#
+# ```{answer} ex-design-told-late-marks
+# asks: The risk, divided by d, that a gate at the marks alone reaches.
+# value: at_marks
+# within: 0.5%
+# wrong:
+# - value: marked
+#   says: In the second kind of prompts the first block should count more. Can a gate at a mark, at most one, do that?
+# - value: 1 - kept / 2
+#   says: That is equal weights in both kinds of prompts. In one of them the gate at the first mark can do better.
+# - value: 1 - 50 / 60 * 0.59
+#   says: That takes d for N, which is one more without noise.
+# minutes: 8
+# level: 2
 # ```
 #
 # ```{hint}
@@ -1214,6 +1278,39 @@ print(
 # Ends move, relevances are $(1 - t, t)$, and nothing tells the tasks apart. From which $t$ on does erasing with one step for all take off a tenth of the risk of the best decay? And where does it gain nothing at all?
 # ```
 #
+# ```{answer} ex-design-how-much
+# asks: From which t on? Two digits.
+# value: start
+# within: 0.01
+# wrong:
+# - value: "brentq(lambda t: blind_gain(t) * min(least(lambda g: moving((1 - t, t), 1, g), 0.5, 1)[0], moving((1 - t, t), 1, 1)) - 0.1, 0.5, 0.9)"
+#   says: That is where the risk falls by a tenth of what predicting zero has. Take a tenth of the risk that the decay leaves.
+# - value: "brentq(lambda t: 1 - one_step((1 - t, t))[0] / moving((1 - t, t), 1, 1) - 0.1, 0.5, 0.9)"
+#   says: That compares with no gate. The best decay already follows time, so less is left to gain.
+# - value: start / (1 - start)
+#   says: That is how many times more the last task counts. The relevance t of the last task is asked for.
+# - value: 2 / 3
+#   says: There the last task counts twice as much as the first. Compute what erasing takes off there.
+# - above: 1
+#   says: The relevances are 1 - t and t.
+# minutes: 10
+# level: 2
+# ```
+#
+# ```{answer} ex-design-how-much-none
+# asks: And where does it gain nothing at all?
+# choices:
+# - text: nowhere
+#   says: Print what it takes off at t = 0.3.
+# - text: at t = 0.5, where both tasks count the same
+#   says: There a decay gains nothing. Erasing gains something even when all tasks are alike (row 9).
+# - text: everywhere below t = 0.5
+#   says: Print what it takes off a little below the half, as at t = 0.4.
+# - text: below some t that is less than a half
+# minutes: 3
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -1223,7 +1320,7 @@ print(
 # ````{solution} ex-design-how-much
 # :class: dropdown
 #
-# When the last task counts not quite twice as much as the first. Where both count the same, erasing takes off a little, and a decay nothing. Where the first counts more, soon neither does: the best step is the smallest, and the best decay is none.
+# When the last task counts more than twice as much as the first. Where both count the same, erasing takes off a little, and a decay nothing. Where the first counts more, soon neither does: the best step is the smallest, and the best decay is none.
 #
 # ```python
 # def blind_gain(t):

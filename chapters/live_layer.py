@@ -167,6 +167,38 @@ print(f"the better task first, and not told: the layer's error is {seen:.2f}")
 # A layer weighs all before its delimiter by $w < 1$ and all after it by $1$. The delimiter comes $m$ examples before the end of the first task, which has $n_1$. Which weight have the examples of the first task on average, and at which $m$ is the layer linear attention?
 # ```
 #
+# ```{answer} ex-early-delimiter
+# asks: The mean weight of the first task's examples as a function of w, m and n, the number of them.
+# value: "lambda w, m, n: w + (1 - w) * m / n"
+# at: [{w: 0.25, m: 5, n: 20}, {w: 0.1, m: 6, n: 10}, {w: 0.5, m: 2, n: 16}]
+# wrong:
+# - value: "lambda w, m, n: 1 - (1 - w) * m / n"
+#   says: That has the two sides of the delimiter exchanged. Which examples come after one that is early?
+# - value: "lambda w, m, n: (w + 1) / 2"
+#   says: That is the mean of the two weights. How many examples have each?
+# - value: "lambda w, m, n: w * (n - m) + m"
+#   says: That is the sum of the weights. Their mean is asked for.
+# - value: "lambda w, m, n: w * (n - m) / n"
+#   says: That counts the examples before the delimiter only. Those after it have a weight, too.
+# minutes: 4
+# level: 1
+# ```
+#
+# ```{answer} ex-early-delimiter-none
+# asks: With twenty examples in the first task, at which m is the layer linear attention?
+# value: 20
+# within: 0.2
+# wrong:
+# - value: 0
+#   says: There the delimiter stands where it belongs, and all of the first task counts less.
+# - value: 10
+#   says: Half of the first task still counts less then. Linear attention weighs all examples equally.
+# - value: 40
+#   says: No more examples stand before the delimiter than the first task has.
+# minutes: 2
+# level: 1
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -183,6 +215,39 @@ print(f"the better task first, and not told: the layer's error is {seen:.2f}")
 # :label: ex-early-cost
 #
 # Take the best weights for the better task last, and their $P$. Compute the risk, divided by $d$, when the delimiter comes $5$, $10$ and $20$ examples early. From where on would linear attention be better?
+# ```
+#
+# ```{answer} ex-early-cost
+# asks: The three risks, divided by d, at 5, 10 and 20 examples early.
+# value: "[risks[m] / last.d for m in (5, 10, 20)]"
+# within: 0.5%
+# wrong:
+# - value: "[risks[m] for m in (5, 10, 20)]"
+#   says: These are the risks. Divide them by d.
+# - value: "[optimal_wpgd(last, np.repeat([w, 1.0], [20 - m, 20 + m])).risk / last.d for m in (5, 10, 20)]"
+#   says: That makes P anew for each place of the delimiter. A trained layer keeps its own.
+# - value: "[population_risk(last, optimal_wpgd(last, 'uniform').P, np.repeat([w, 1.0], [20 - m, 20 + m])) / last.d for m in (5, 10, 20)]"
+#   says: That takes the P of linear attention. The layer has the one that belongs to its best weights.
+# - value: "[population_risk(last, P, np.repeat([w, 1.0], [m, 40 - m])) / last.d for m in (5, 10, 20)]"
+#   says: That puts the delimiter after so many examples. It comes so many before the end of the first task.
+# then: A delimiter that comes as many examples too late costs the same.
+# minutes: 8
+# level: 2
+# ```
+#
+# ```{answer} ex-early-cost-linear
+# asks: At how many examples early, at least, is linear attention (with its own P) better?
+# value: int(np.argmax(np.array(risks) > linear))
+# within: 0.2
+# wrong:
+# - value: int(np.argmax(np.array(risks) > linear)) - 1
+#   says: There the layer is still just below linear attention.
+# - value: 20
+#   says: At twenty the weights are equal, but P is made for others. Linear attention, with its own P, is better earlier.
+# - value: 15
+#   says: It is better there, but look at the places before it, too.
+# minutes: 4
+# level: 2
 # ```
 #
 # ```{hint}
@@ -214,6 +279,34 @@ print(f"the better task first, and not told: the layer's error is {seen:.2f}")
 # :label: ex-who-needs
 #
 # Which of the layers suffers least when it is told of the change too early, and which when it is told too late? Try the marks of the figure, then measure.
+# ```
+#
+# ```{answer} ex-who-needs
+# asks: The better task last, the change told ten examples too early. Which of the layers that are told loses least?
+# choices:
+# - text: the scalar gate
+#   says: It has ten examples of the first task at full weight, and nothing that takes them off again.
+# - text: the vector gate
+#   says: It has two gates, and both are shut by the delimiter. Where that comes early, both keep ten examples that should count less.
+# - text: the delta rule
+# - text: all lose about as much
+#   says: One of them corrects what the examples of the first task have left, whatever the mark says. Measure its error.
+# minutes: 6
+# level: 2
+# ```
+#
+# ```{answer} ex-who-needs-late
+# asks: And told ten examples too late, the better task last as before?
+# choices:
+# - text: the scalar gate
+#   says: It shuts after half of the second task and forgets it, just as the vector gate does. Measure all three.
+# - text: the vector gate
+#   says: It shuts after half of the second task and forgets it, just as the scalar gate does. Measure all three.
+# - text: the delta rule
+#   says: Erasing helps it less here. With which step does it read the first half of the second task?
+# - text: all lose about as much
+# minutes: 4
+# level: 2
 # ```
 #
 # ```{hint}

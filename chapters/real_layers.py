@@ -498,6 +498,39 @@ print(
 # Before the recurrence real layers mix each token with the one before it. Let keys and values be $k_t - a\, k_{t-1}$ and $v_t + b\, v_{t-1}$, with one scalar gate $g_t$ for each token. Which factor does the product $v_i k_i^\top$ get in the state? Can these factors fall from example to example, though gates cannot make them fall?
 # ```
 #
+# ```{answer} ex-convolution-writes
+# asks: The factor of a pair, as a function of a, of b, of the next token's gate g, and of h, the product of all gates after that.
+# value: "lambda a, b, g, h: g * h - a * b * h"
+# at: [{a: 0.6, b: 0.4, g: 0.9, h: 0.5}, {a: 0.2, b: 0.5, g: 0.5, h: 1.0}, {a: -0.4, b: 0.5, g: 0.7, h: 0.8}]
+# wrong:
+# - value: "lambda a, b, g, h: g * h"
+#   says: That is the gates' part. The pair is written once more, at the next token.
+# - value: "lambda a, b, g, h: g * h + a * b * h"
+#   says: The key before is taken off and the value before is added. Which sign has the product of the two?
+# - value: "lambda a, b, g, h: g * h - a * b * g * h"
+#   says: That lets the next gate act on what its own token writes. A gate acts on what was there before.
+# - value: "lambda a, b, g, h: h - a * b * h"
+#   says: What is written at the first of the two tokens meets the next gate, too.
+# - value: "lambda a, b, g, h: g * h + (b - a) * h"
+#   says: Alone, a and b are the factors of pairs of neighbours. In the pair of one example at the next token both stand.
+# minutes: 8
+# level: 2
+# ```
+#
+# ```{answer} ex-convolution-writes-fall
+# asks: With gates from zero to one, when can the factors fall from one example to the next?
+# choices:
+# - text: never
+#   says: That holds for gates alone. Let the gate after the later example be small, and look at what its second writing takes off.
+# - text: if a and b have opposite signs
+#   says: Then the second writing adds to the first. Let a gate be zero. Does the later of the two neighbours lose anything by it?
+# - text: if a and b have the same sign
+# - text: whenever neither is zero
+#   says: Write two neighbours' factors with all gates in place, and look at the sign of what the second writing adds.
+# minutes: 6
+# level: 3
+# ```
+#
 # ```{hint}
 # :class: dropdown
 #
@@ -515,6 +548,42 @@ print(
 # :label: ex-fixed-decays
 #
 # The two decays of the layer with fixed decays are made for long texts. Which of $g_1 = 1 - 2^{-j}$, $j = 1, \dots, 8$, would have done best in the drift, alone?
+# ```
+#
+# ```{answer} ex-fixed-decays
+# asks: Which of the eight decays does best?
+# value: menu[np.argmin(alone)]
+# within: 0.005
+# wrong:
+# - value: np.argmin(alone) + 1
+#   says: That is its exponent j. Its decay is asked for.
+# - value: best_decay.omega[-2] / best_decay.omega[-1]
+#   says: That is the best of all decays, near enough. Which of the eight comes nearest to its risk?
+# - value: RHO
+#   says: That is how much of the task each example keeps of the one before, and it is not among the eight.
+# - value: menu[2]
+#   says: That is the one nearest to the drift itself. The best decay need not be as slow as the drift. Compute its neighbours' risks.
+# - value: menu[3]
+#   says: That is nearly one of the layer's own two, made for long texts. Compute the risks of all eight.
+# minutes: 6
+# level: 1
+# ```
+#
+# ```{answer} ex-fixed-decays-risk
+# asks: What is its risk, divided by d? Three digits.
+# value: min(alone)
+# within: 0.2%
+# wrong:
+# - value: theory["drift"]["step"]
+#   says: That is the best weighted step of all. One of the eight decays comes near, and stays above it.
+# - value: alone[2]
+#   says: That is the risk of a neighbour, which forgets more slowly.
+# - value: two_decays
+#   says: That is the best that the layer's own two decays reach together.
+# - value: theory["drift"]["linear"]
+#   says: That is without a decay.
+# minutes: 3
+# level: 1
 # ```
 #
 # ```{hint}
@@ -540,6 +609,36 @@ print(
 # :label: ex-order-worth
 #
 # Two heads undid the order without any nonlinear part. What is the best difference of two scalar gates worth at $r = (0.8, 0.2)$ if each may have one gate value at the first delimiter and is one elsewhere? Compare with the best step and with what was trained.
+# ```
+#
+# ```{answer} ex-order-worth
+# asks: One head has the value 1 at the first delimiter, the other a half. How much of the second is subtracted for each unit of the first, at the best?
+# value: -mix[1] / mix[0]
+# wrong:
+# - value: 3
+#   says: That makes the second task count more, or lets the gate act on it. A gate acts on what stands before it, the better task here.
+# - value: 1 / 3
+#   says: That mixes up the equations. There is one for each task, and both heads have an entry in each.
+# - value: 1
+#   says: Then nothing is left of the second task, which has a weight at the best, too.
+# - value: 1 / 4
+#   says: That is the ratio of the best weights. Solve for the two factors that give it.
+# minutes: 8
+# level: 2
+# ```
+#
+# ```{answer} ex-order-worth-risk
+# asks: The risk of the best difference, divided by d.
+# value: again.risk / D
+# wrong:
+# - value: theory["first"]["linear"]
+#   says: That is what one scalar gate has here, or two that are added. With a minus sign two heads have more.
+# - value: theory["first"]["delta"]
+#   says: That is the delta rule, which erases. Heads that only weigh cannot have it.
+# - value: theory["first"]["bayes"]
+#   says: That is the Bayes risk. A difference of two heads is one weighted step still.
+# minutes: 4
+# level: 1
 # ```
 #
 # ```{hint}
