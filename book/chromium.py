@@ -1,7 +1,7 @@
 """A browser that is steered from Python, and a server of the pages that it opens."""
 
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -25,29 +25,32 @@ def lacking(*packages):
     return None if found() else "there is no Chromium: apt-get install chromium, or Chrome"
 
 
-open_now = []
+open_now = ExitStack()  # what the last of the users closes
+users = []
 
 
 @contextmanager
 def opened():
-    """A browser, until the block ends; the one that is open already, as Playwright starts once in a process."""
-    from playwright.sync_api import sync_playwright
+    """A browser, until the block ends; Playwright starts once in a process, so blocks that overlap share one."""
+    if not users:
+        from playwright.sync_api import sync_playwright
 
-    if open_now:
-        yield open_now[0]
-        return
-    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with sync_playwright() as playwright:
+        quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
         # No other machine is asked for anything.
         alone = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
         options = ["--no-sandbox", "--disable-gpu", alone, *quiet]
+        playwright = open_now.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=found(), args=options)
-        open_now.append(browser)
-        try:
-            yield browser
-        finally:
-            open_now.clear()
-            browser.close()
+        open_now.callback(browser.close)
+    else:
+        browser = users[-1]
+    users.append(browser)
+    try:
+        yield browser
+    finally:
+        users.pop()
+        if not users:
+            open_now.close()
 
 
 class Quiet(SimpleHTTPRequestHandler):
