@@ -39,9 +39,11 @@ def opened():
         # No other machine is asked for anything.
         alone = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
         options = ["--no-sandbox", "--disable-gpu", alone, *quiet]
-        playwright = open_now.enter_context(sync_playwright())
-        browser = playwright.chromium.launch(executable_path=found(), args=options)
-        open_now.callback(browser.close)
+        with ExitStack() as started:
+            playwright = started.enter_context(sync_playwright())
+            browser = playwright.chromium.launch(executable_path=found(), args=options)
+            started.callback(browser.close)
+            open_now.enter_context(started.pop_all())
     else:
         browser = users[-1]
     users.append(browser)
