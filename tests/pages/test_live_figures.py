@@ -14,7 +14,6 @@ STRIPS = {"chapters/ten_minutes.html": "strip", "index.html": "strip-front"}
 EXPLORER = "chapters/explorer.html"
 LIVE = [*STRIPS, EXPLORER]
 HINTS = {"last": (0.2, 0.8), "first": (0.8, 0.2), "useless": (0.0, 1.0)}
-SCRIPTS = browse.HERE.parents[1] / "assets" / "live"
 PATIENCE = 120_000  # milliseconds: a machine may be busy with other things
 
 
@@ -270,8 +269,6 @@ def test_no_more_is_loaded_than_is_needed():
         wanted = {"kit.js", "theory.js", "live.css", *(f"{name}.js" for name in figures)} if figures else set()
         assert loaded - {"exercises.js"} == wanted, path  # that one is with the fields of exercises
         assert sum((browse.SITE / "_static" / "live" / name).stat().st_size for name in loaded) < 150_000
-        for name in figures:
-            assert sum((SCRIPTS / script).stat().st_size for script in ("kit.js", "theory.js", f"{name}.js")) < 60_000
 
 
 def test_they_open_as_files(context):
