@@ -700,6 +700,8 @@ print(
 #   says: That is the saddle, which the staircase leaves. On which side of it do equal weights lie?
 # - value: turn(three, np.ones(2))[0]
 #   says: That is where it starts. Go on.
+# - value: "max(p.gamma for p in stationary_points(PromptDistribution(301, (1000, 1), np.array([0.6, 1.0]) / 1.36**0.5, Sx=np.r_[1.0, np.full(300, 0.003)])))"
+#   says: That is a prompt of the figure to move. The example has other relevances; the page's first cell has them.
 # minutes: 15
 # level: 2
 # ```

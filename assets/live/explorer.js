@@ -90,10 +90,10 @@ live.register("explorer", (figure) => {
       delta: glalib.optimalDeltaRule(law).risk,
       bayes: glalib.bayesRisk(law),
     };
-    // P may have either sign, so that weights may: the larger is shown above the line.
+    // P may have either sign, and so may all weights of gates: the larger is shown above the line.
     const up = ({ omega }) => omega.map((w) => w * Math.sign(omega.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a))) + 0);
     const nothing = !(risks.free < law.M * (1 - SAME));
-    const [omega, forget] = nothing ? [[0, 0], [0, 0]] : [up(any), up(gated)];
+    const [omega, forget] = nothing ? [[0, 0], [0, 0]] : [any.omega, up(gated)];
     weights([["any weights", omega], ["a gate a token", forget]]);
     caption(184, "Risk over the variance of a label", ", which is the risk of predicting zero");
     const share = (risk) => risk / law.M;

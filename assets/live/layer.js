@@ -210,7 +210,9 @@ live.register("layer", (figure) => {
   figure.button("Draw a prompt", () => figure.set({ seed: (value.seed % 9999) + 1, shift: [0, 0] }));
   const counter = figure.button(`Draw ${DRAWS}`, () => {
     if (figure.stop) return figure.later();
-    errors = { key: key(), sums: [0, 0, 0], means: [] };
+    // Once more: of other prompts.
+    if (errors.key === key() && errors.means.length >= DRAWS) figure.set({ seed: (value.seed % 9999) + 1, shift: [0, 0] });
+    errors = { key: key(), sums: [0, 0, 0], means: [], square: 0 };
     figure.play(DRAWS / 10, (i) => {
       while (errors.means.length < 10 * i) another();
       figure.now();
@@ -220,7 +222,7 @@ live.register("layer", (figure) => {
 
   // What a mean of squared errors belongs to; a moved example is one prompt's own.
   const key = () => [value.model, value.order, value.swap, value.delimiter, value.mark, value.seed].join();
-  let errors = { key: "", sums: [0, 0, 0], means: [] };
+  let errors = { key: "", sums: [0, 0, 0], means: [], square: 0 };
   let weighed = {}; // the effective weights, as long as the settings are those they were found at
   let moved = null;
   figure.mend = () => {
@@ -241,8 +243,16 @@ live.register("layer", (figure) => {
 
   function another() {
     const prompt = glalib.samplePrompt(law(), seedOf(errors.means.length + 1));
-    errors.sums = predictions(prompt).map((f, k) => errors.sums[k] + (f - prompt.label) ** 2);
+    const each = predictions(prompt).map((f) => (f - prompt.label) ** 2);
+    errors.sums = errors.sums.map((sum, k) => sum + each[k]);
+    errors.square += each[0] ** 2;
     errors.means.push(errors.sums.map((total) => total / (errors.means.length + 1) / D));
+  }
+
+  // The standard error of the layer's mean, over d.
+  function uncertain() {
+    const n = errors.means.length;
+    return Math.sqrt(Math.max(0, errors.square / n - (errors.sums[0] / n) ** 2) / n) / D;
   }
 
   function shifted() {
@@ -403,7 +413,7 @@ live.register("layer", (figure) => {
     if (!drawn.length) return start;
     const line = known[0] === null ? "" : `; the least of its kind is ${number(known[0])}`;
     const [own, step, bayes] = drawn.at(-1).map((z) => number(z));
-    return `${start} Over ${drawn.length} prompts its mean squared error is ${own}${line}. The best weighted step has ${step}, the Bayes predictor ${bayes}.`;
+    return `${start} Over ${drawn.length} prompts its mean squared error is ${own} ± ${number(uncertain())}${line}. The best weighted step has ${step}, the Bayes predictor ${bayes}.`;
   }
 
   return () => {
