@@ -24,7 +24,11 @@ asserts.in_kernel()
 drawn.in_kernel()
 del asserts, drawn
 """
-UNSEEN = {"__pycache__", ".ipynb_checkpoints"}
+
+
+def hidden(path):
+    """Whether it is what tools keep for themselves, such as __pycache__ and .ruff_cache."""
+    return any(part == "__pycache__" or part.startswith(".") for part in path.parts)
 
 
 def watched(root):
@@ -32,7 +36,7 @@ def watched(root):
     chapters = root / "chapters"
     found = [root / "requirements.lock", *(root / "book").glob("*.py")]
     for folder in (root / "glalib", chapters):
-        found += [p for p in folder.rglob("*") if p.is_file() and not UNSEEN & set(p.parts)]
+        found += [p for p in folder.rglob("*") if p.is_file() and not hidden(p.relative_to(folder))]
     pages = {p for p in chapters.glob("*.md")}
     pages |= {p.with_suffix(".py") for p in pages}
     # The answers of exercises are made of pages, which do not read them.

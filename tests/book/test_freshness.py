@@ -44,6 +44,8 @@ def test_the_fingerprint_leaves_the_chapters_to_the_cache(book, page):
     (book / "glalib" / "answers" / "01_page.json").touch()
     (book / "glalib" / "__pycache__").mkdir()
     (book / "glalib" / "__pycache__" / "answer.pyc").touch()
+    (book / "chapters" / ".ruff_cache").mkdir()
+    (book / "chapters" / ".ruff_cache" / "entry").touch()
     assert fingerprint(book) == before
 
 
