@@ -9,9 +9,9 @@ from book import chromium, live
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "live"
 PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>{name}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
-<link rel="stylesheet" href="live.css"><script src="kit.js"></script><script src="theory.js"></script>
-<script src="{name}.js"></script></head>
-<body><main><h1>{name}</h1><figure id="fig-{name}">{figure}</figure></main></body></html>"""
+<link rel="stylesheet" href="live.css"><link rel="stylesheet" href="print.css" media="print">
+<script src="kit.js"></script><script src="theory.js"></script><script src="{name}.js"></script></head>
+<body><main><h1>{name}</h1><figure id="fig-{name}" style="margin: 0">{figure}</figure></main></body></html>"""
 # Kit, formulas and figure, with its data: what a page may gain by a figure, in bytes.
 WEIGHT = 150_000
 
@@ -20,20 +20,22 @@ def place(folder, name, *data):
     """A page of that figure in the folder, page.html; data as for `book.live.place`."""
     for file in (*live.SHARED, "live.css", f"{name}.js"):
         shutil.copy(ASSETS / file, folder)
+    shutil.copy(ASSETS.parent / "print.css", folder)
     page = PAGE.format(name=name, figure=live.place(name, name, "A figure", *data))
     (folder / "page.html").write_text(page, encoding="utf-8")
     return folder
 
 
 def weight(folder):
-    return sum(path.stat().st_size for path in folder.iterdir())
+    """Without print.css, which every page of the book has."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.name != "print.css")
 
 
 @contextmanager
-def shown(folder):
+def shown(folder, **options):
     """A browser's context for pages of the folder."""
     with chromium.opened() as browser, chromium.served(folder) as origin:
-        context = browser.new_context(base_url=origin, has_touch=True)
+        context = browser.new_context(base_url=origin, has_touch=True, **options)
         context.set_default_timeout(60_000)
         yield context
         context.close()

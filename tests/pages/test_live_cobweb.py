@@ -1,22 +1,14 @@
 """The cobweb that one can move (assets/live/cobweb.js): what it computes is what `glalib` does, and it shows that."""
 
-import shutil
-from pathlib import Path
-
+import alone
 import numpy as np
 import pytest
 
-from book import chromium, live
+from book import chromium
 from glalib import PromptDistribution, stationary_points
 from glalib.fixed_points import fixed_points
 from glalib.risk import best_omega, best_P, h1, h2, slope
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets" / "live"
-SCRIPTS = ("kit.js", "theory.js", "cobweb.js")
-PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>Cobweb</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
-<link rel="stylesheet" href="live.css"><link rel="stylesheet" href="print.css" media="print">{}</head>
-<body><main><h1>Cobweb</h1>{}</main></body></html>"""
 STATE = "document.querySelector('.live').liveState"
 START = {"n1": 1, "n2": 30, "n3": 0, "r2": 0.6, "r3": 0.5, "R12": 0, "d2": 300, "s2": 0.003, "d3": 0, "s3": 0.00025}
 START |= {"noise": 0, "from": 1}
@@ -28,38 +20,21 @@ CLOSE = 1e-9
 def site(tmp_path_factory):
     if reason := chromium.lacking():
         pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("cobweb")
-    for name in (*SCRIPTS, "live.css"):
-        shutil.copy(ASSETS / name, folder)
-    shutil.copy(ASSETS.parent / "print.css", folder)
-    scripts = "".join(f'<script src="{name}"></script>' for name in SCRIPTS)
-    (folder / "page.html").write_text(PAGE.format(scripts, live.place("cobweb", "cobweb", "Cobweb")), encoding="utf-8")
-    return folder
+    return alone.place(tmp_path_factory.mktemp("cobweb"), "cobweb")
 
 
 @pytest.fixture(scope="module")
 def context(site):
-    with chromium.opened() as browser, chromium.served(site) as origin:
-        context = browser.new_context(base_url=origin, has_touch=True, viewport={"width": 800, "height": 900})
-        context.set_default_timeout(30_000)
+    with alone.shown(site, viewport={"width": 800, "height": 900}) as context:
         yield context
-        context.close()
 
 
 @pytest.fixture
 def page(context):
-    page = context.new_page()
-    page.faults = []
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
-    page.goto("/page.html")
+    page = alone.opened(context)
     yield page
     assert page.faults == []
     page.close()
-
-
-def settled(page):
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return page.evaluate(STATE)
 
 
 def twin(given):
@@ -177,7 +152,7 @@ def law_of(settings):
 
 def assert_shown(page, many=None):
     """What is shown is what the package finds: numbers, the table, the words."""
-    state = settled(page)
+    state = alone.state(page)
     shown, dist = state["shown"], twin(law_of(state["settings"]))
     points = sorted(stationary_points(dist), key=lambda point: point.gamma)
     assert many in (None, len(points))
@@ -205,7 +180,7 @@ def test_one_is_pushed_to_three_by_keys_and_five_is_a_button_away(page):
     assert assert_shown(page, 1)["settings"] == START
     second = page.get_by_role("slider", name="n₂, examples")
     pushed = 0
-    while len(settled(page)["shown"]["gamma"]) == 1 and pushed < 40:
+    while len(alone.state(page)["shown"]["gamma"]) == 1 and pushed < 40:
         second.press("ArrowRight")
         pushed += 1
     assert_shown(page, 3)
@@ -229,7 +204,7 @@ def test_corners_of_the_sliders_have_points_too(page):
     for _ in range(8):
         given = "&".join(f"cobweb.{name}={ends[name][rng.integers(2)]}" for name in names if rng.random() < 0.7)
         page.goto(f"/page.html?{given}")
-        shown = settled(page)["shown"]
+        shown = alone.state(page)["shown"]
         assert shown["gamma"] and np.isfinite(shown["gamma"] + shown["slope"] + shown["risk"]).all(), given
         assert "NaN" not in page.content(), given
 
@@ -237,7 +212,7 @@ def test_corners_of_the_sliders_have_points_too(page):
 @pytest.mark.parametrize("by", ["mouse", "finger", "keys"])
 def test_the_start_is_moved(page, by):
     page.get_by_role("button", name="Three").click()
-    before = settled(page)
+    before = alone.state(page)
     assert before["shown"]["end"] == 0
     handle = page.get_by_role("slider", name="Where the staircase starts")
     box = handle.bounding_box()
@@ -271,20 +246,20 @@ def test_the_start_is_moved(page, by):
 def test_an_address_is_a_setting_and_a_bad_one_does_no_harm(page, context):
     page.get_by_role("button", name="Five").click()
     page.get_by_role("slider", name="Where the staircase starts").press("Home")
-    settled(page)
+    alone.state(page)
     page.wait_for_timeout(400)
     again = context.new_page()
     again.goto(page.url)
-    assert "cobweb.n3=4000000" in page.url and settled(again) == settled(page)
+    assert "cobweb.n3=4000000" in page.url and alone.state(again) == alone.state(page)
     again.goto("/page.html?cobweb.n2=1e99&cobweb.r2=NaN&cobweb.R12=-7&cobweb.from=x&cobweb.s2=1,2")
-    assert settled(again)["settings"] == START | {"n2": 10_000_000, "R12": -0.95}
+    assert alone.state(again)["settings"] == START | {"n2": 10_000_000, "R12": -0.95}
     again.close()
 
 
-def test_phone_paper_and_names(page):
+def test_phone_paper_and_names(page, site):
     page.set_viewport_size({"width": 360, "height": 700})
     page.get_by_role("button", name="Five").click()
-    settled(page)
+    alone.state(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.locator(".live-rows").evaluate("e => e.scrollWidth <= e.clientWidth")
     sizes = page.locator(".live-stage text").evaluate_all(
@@ -298,4 +273,4 @@ def test_phone_paper_and_names(page):
     for slider in page.get_by_role("slider").all():
         assert slider.get_attribute("aria-valuetext")
     assert page.locator(".live-stage").get_attribute("aria-label").startswith("F and the diagonal cross at ")
-    assert sum((ASSETS / name).stat().st_size for name in (*SCRIPTS, "live.css")) < 150_000
+    assert alone.weight(site) < alone.WEIGHT

@@ -1,21 +1,13 @@
 """The landscape that one can move (assets/live/landscape.js): its flows are those of all of P and omega, by scipy."""
 
-import shutil
-from pathlib import Path
-
+import alone
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from book import chromium, live
+from book import chromium
 from glalib import PromptDistribution, optimal_wpgd, population_risk
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets" / "live"
-SCRIPTS = ("kit.js", "theory.js", "landscape.js")
-PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>Landscape</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
-<link rel="stylesheet" href="live.css"><link rel="stylesheet" href="print.css" media="print">{}</head>
-<body><main><h1>Landscape</h1>{}</main></body></html>"""
 STATE = "document.querySelector('.live').liveState"
 START = {"r": 0.9, "n": 10, "d": 5, "sigma": 0, "at": [1.1, -0.5]}
 SIZES = [1, 2, 3, 5, 10, 20, 50, 100]
@@ -25,39 +17,21 @@ SIZES = [1, 2, 3, 5, 10, 20, 50, 100]
 def site(tmp_path_factory):
     if reason := chromium.lacking():
         pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("landscape")
-    for name in (*SCRIPTS, "live.css"):
-        shutil.copy(ASSETS / name, folder)
-    shutil.copy(ASSETS.parent / "print.css", folder)
-    scripts = "".join(f'<script src="{name}"></script>' for name in SCRIPTS)
-    figure = live.place("landscape", "landscape", "Landscape")
-    (folder / "page.html").write_text(PAGE.format(scripts, figure), encoding="utf-8")
-    return folder
+    return alone.place(tmp_path_factory.mktemp("landscape"), "landscape")
 
 
 @pytest.fixture(scope="module")
 def context(site):
-    with chromium.opened() as browser, chromium.served(site) as origin:
-        context = browser.new_context(base_url=origin, has_touch=True, viewport={"width": 800, "height": 900})
-        context.set_default_timeout(30_000)
+    with alone.shown(site, viewport={"width": 800, "height": 900}) as context:
         yield context
-        context.close()
 
 
 @pytest.fixture
 def page(context):
-    page = context.new_page()
-    page.faults = []
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
-    page.goto("/page.html")
+    page = alone.opened(context)
     yield page
     assert page.faults == []
     page.close()
-
-
-def settled(page):
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return page.evaluate(STATE)
 
 
 def twin(given):
@@ -162,7 +136,7 @@ def test_only_one_line_leads_to_the_saddle(page):
 
 def assert_shown(page):
     """What is shown is where the flow ends, by the closed form."""
-    state = settled(page)
+    state = alone.state(page)
     shown, settings = state["shown"], state["settings"]
     dist, at = twin(settings), settings["at"]
     best, k = optimal_wpgd(dist), at[1] ** 2 - at[0] ** 2
@@ -188,7 +162,7 @@ def test_keys_move_the_start_and_the_prompts(page):
     assert assert_shown(page)["settings"] == {"r": 0.1, "n": 100, "d": 100, "sigma": 3, "at": [0.88, -0.48]}
     page.get_by_role("button", name="Reset").click()
     page.get_by_role("button", name="To the saddle").click()
-    state = settled(page)
+    state = alone.state(page)
     assert state["shown"]["saddle"] and "ends at the saddle" in page.locator(".live-says").inner_text()
     page.get_by_role("slider", name="Start of the flow").press("ArrowUp")
     assert_shown(page)
@@ -219,11 +193,11 @@ def test_the_start_is_dragged(page, by):
 
 
 def test_the_flow_runs_on_demand_and_jumps_where_less_motion_is_asked_for(page):
-    until = settled(page)["shown"]["until"]
+    until = alone.state(page)["shown"]["until"]
     for motion in ("no-preference", "reduce"):
         page.emulate_media(reduced_motion=motion)
         page.get_by_role("button", name="Reset").click()
-        assert "flowed" not in settled(page)["shown"]
+        assert "flowed" not in alone.state(page)["shown"]
         page.evaluate(
             f"() => {{ window.seen = []; const watch = () => {{ const t = {STATE}.shown.flowed;"
             " if (t && t !== seen.at(-1)) seen.push(t); setTimeout(watch, 1); }; watch(); }"
@@ -238,22 +212,22 @@ def test_the_flow_runs_on_demand_and_jumps_where_less_motion_is_asked_for(page):
 def test_an_address_is_a_setting_and_a_bad_one_does_no_harm(page, context):
     page.get_by_role("slider", name="Start of the flow").press("PageDown")
     page.get_by_role("slider", name="n, examples").press("ArrowRight")
-    settled(page)
+    alone.state(page)
     page.wait_for_timeout(400)
     again = context.new_page()
     again.goto(page.url)
-    assert "landscape.at=0.9,-0.5" in page.url and settled(again) == settled(page)
+    assert "landscape.at=0.9,-0.5" in page.url and alone.state(again) == alone.state(page)
     again.goto("/page.html?landscape.at=9,-9&landscape.n=7000&landscape.r=NaN&landscape.d=x&landscape.sigma=-1")
-    assert settled(again)["settings"] == START | {"at": [1.6, -1.6], "n": 100}
-    assert settled(again)["shown"]["saddle"] and "NaN" not in again.content()
+    assert alone.state(again)["settings"] == START | {"at": [1.6, -1.6], "n": 100}
+    assert alone.state(again)["shown"]["saddle"] and "NaN" not in again.content()
     again.goto("/page.html?landscape.at=0,0")
-    assert settled(again)["shown"]["saddle"] and "NaN" not in again.content()
+    assert alone.state(again)["shown"]["saddle"] and "NaN" not in again.content()
     again.close()
 
 
-def test_phone_paper_and_names(page):
+def test_phone_paper_and_names(page, site):
     page.set_viewport_size({"width": 360, "height": 700})
-    settled(page)
+    alone.state(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     sizes = page.locator(".live-stage text").evaluate_all(
         "all => all.map(e => [e.getBoundingClientRect().left, e.getBoundingClientRect().right])"
@@ -266,4 +240,4 @@ def test_phone_paper_and_names(page):
     for slider in page.get_by_role("slider").all():
         assert slider.get_attribute("aria-valuetext")
     assert page.locator(".live-stage").get_attribute("aria-label").startswith("The flow from ω 1.10, P −0.50")
-    assert sum((ASSETS / name).stat().st_size for name in SCRIPTS) < 60_000
+    assert alone.weight(site) < alone.WEIGHT
