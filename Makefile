@@ -23,7 +23,7 @@ READY := .venv/ready-$(KEY)
 # The same for what `make test-zoo` needs beside it.
 ZOO := .zoo/ready-$(shell cksum < requirements-zoo.lock | tr ' ' '-')
 FLA := '^(fla-core|einops)=='
-ZOO_TESTS := $(patsubst %,tests/units/test_%.py,zoo architectures real_layers pretrained) \
+ZOO_TESTS := $(patsubst %,tests/units/test_%.py,zoo architectures reproduce_architectures pretrained) \
   tests/units/test_delta_attention.py::test_flash_linear_attention_agrees
 
 .PHONY: help book pdf test test-zoo test-pages test-elsewhere sync data lock clean
@@ -56,7 +56,7 @@ test: .venv/ready
 # The tests that need packages which the book does without: transformers, a trained model, and reference files of
 # flash-linear-attention, which are read by their paths.
 test-zoo: .zoo/ready
-	PYTHONPATH="$(CURDIR)/.zoo" GLALIB_FLA="$(CURDIR)/.zoo/fla" "$(VENV)" -c "from glalib import zoo; zoo.require()"
+	PYTHONPATH="$(CURDIR)/.zoo" GLALIB_FLA="$(CURDIR)/.zoo/fla" "$(VENV)" -c "from glalib.architectures import zoo; zoo.require()"
 	PYTHONPATH="$(CURDIR)/.zoo" GLALIB_FLA="$(CURDIR)/.zoo/fla" "$(VENV)" -m pytest -rs $(ZOO_TESTS)
 
 # After `make book`. A process opens a page at a time and waits for it now and then: one process more than processors.

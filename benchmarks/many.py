@@ -19,8 +19,7 @@ from speed import one_thread, row, seconds
 
 from glalib import PromptDistribution, reproduce
 from glalib.layout import DELIMITED
-from glalib.many import fit_many
-from glalib.training import Recipe, fit
+from glalib.training import Recipe, fit, fit_many
 
 COPIES = 8
 

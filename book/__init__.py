@@ -8,12 +8,14 @@ In the order in which a page meets them:
     claims       the claims, and what asserts each: statements, proofs, cells, tests
     runner       the chapter runner, a plugin of pytest: every cell, every solution, the stored outputs; the markers,
                  and the claims that went down
-    asserts      assertions that print what they saw; recorder is what they call, margins lists the close ones
+    asserts      assertions that print what they saw
+    recorder     what these assertions call: it keeps what was compared with what
+    margins      assertions that came close to their limits, or moved between machines
     drawn        the CSV file of a figure holds every series that it shows
     elsewhere    chapters and tests as other processors would run them
-    freshness    Sphinx: no page shows what has since changed; the kernel that cells run in
+    freshness    Sphinx: no page shows what has since changed; sets up the kernel in which the book's cells run
     execution    Sphinx: the pages whose cells must run, side by side
-    generated    Sphinx: what generated pages have in common
+    generated    Sphinx: what generated pages have in common; faults of claims become warnings of the build
     contents     Sphinx: lists of pages
     answers      what the exercises of a page hold an answer to, computed by its code
     exercises    Sphinx: fields that grade an answer, and the list of all exercises
@@ -31,11 +33,14 @@ In the order in which a page meets them:
     plain        plain text of what is written in TeX
     release      what is handed out of the package: built, checked, installed, tested
     outside      links to other places, and whether they answer
-    build        the strict build: every warning of Sphinx is a failure, of citations and references too, told in lines
-    pdf          the whole book as one PDF; chromium is the browser that prints it, tags what is marked in it; how a
-                 page prints: `assets/print.css`
+    build        the strict build: every warning of Sphinx is a failure, of citations and references too; the end of
+                 `make book`: page, cell and what it saw
+    pdf          the whole book as one PDF; how a page prints: `assets/print.css`
+    tags         headings, lists and tables marked in the PDF, for those who hear it
+    chromium     the browser that prints it
     check_book   the HTML that was built: all pages there, no failed cell, no dead link, no other host
-    lock         the locked versions, and `lowest` the lowest
+    lock         the locked versions, `requirements.lock`
+    lowest       the lowest versions that `pyproject.toml` allows, to be installed together
 
 Commands are `python -m book.NAME`, from the folder above. Sphinx loads the whole as one extension.
 """

@@ -1,6 +1,6 @@
 """The answers of exercises: what `glalib.check` and the fields of the pages hold an answer to.
 
-    python -m book.answers [NAME ...]     compute glalib/answers/NAME.json, of all pages if none is named
+    python -m book.answers [NAME ...]     compute glalib/exercises/answers/NAME.json, of all pages if none is named
 
 An exercise says how its answer is checked in a block of YAML after it, ```{answer} LABEL. Its numbers are expressions,
 evaluated where the solution's code has run; so no number is typed, and the chapter runner holds the stored ones to
@@ -28,7 +28,7 @@ class Fault(ValueError):
 
 
 def stored_at(root, page):
-    return root / "glalib" / "answers" / f"{page}.json"
+    return root / "glalib" / "exercises" / "answers" / f"{page}.json"
 
 
 def stored(root, page):
@@ -136,7 +136,7 @@ def record(block, values=()):
 
 def faults(answer):
     """What is wrong with an answer that is stored: the right one must pass, each wrong one meet its own sentence."""
-    from glalib.verdicts import choose, judge
+    from glalib.exercises.verdicts import choose, judge
 
     if answer["kind"] == "choice":
         verdicts = [choose(answer, choice["text"])[0] for choice in answer["choices"]]
@@ -196,7 +196,7 @@ def hold(page, name, values, root=ROOT):
     size = max((abs(v) for v in new.get("value", [])), default=0.0) if new.get("relative") else 1.0
     within = 0.05 * new.get("within", 0.0) * size
     if old is None or not same(new, old, within):
-        raise Fault(f"{name}: glalib/answers/{page}.json is old: python -m book.answers {page}")
+        raise Fault(f"{name}: glalib/exercises/answers/{page}.json is old: python -m book.answers {page}")
 
 
 def steps(text):

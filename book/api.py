@@ -2,7 +2,7 @@
 
     {symbols}          the symbols it lists, from symbols.yml; all of them, with their places, if it lists none
     {api} MODULE       the names of a module of glalib that it lists, from their signatures and docstrings
-    {layers} TABLE     a table of the layers in use, from glalib.catalogue: levers, statements or settled
+    {layers} TABLE     a table of the layers in use, from glalib.architectures.catalogue: levers, statements or settled
 
 Docstrings are plain text that reads as Markdown; indented lines in them are formulas.
 """
@@ -82,8 +82,6 @@ class Api(Generated):
         return str(found.replace(parameters=plain, return_annotation=found.empty))
 
 
-
-
 def at_mark(layer):
     """What the recurrence of a layer can do at a mark, for the page on designing a gate."""
     if layer.forgets != "by its token":
@@ -139,7 +137,7 @@ COLUMNS = {
 
 def layers_table(name):
     """The lines of a table of the layers in use."""
-    columns, catalogue = COLUMNS[name], importlib.import_module("glalib.catalogue")
+    columns, catalogue = COLUMNS[name], importlib.import_module("glalib.architectures.catalogue")
     yield f"| {' | '.join(columns)} |"
     yield "|" + "---|" * len(columns)
     for layer in catalogue.LAYERS:
@@ -152,7 +150,7 @@ class Layers(Generated):
     required_arguments = 1
 
     def lines(self, claims):
-        self.env.note_dependency(importlib.import_module("glalib.catalogue").__file__)
+        self.env.note_dependency(importlib.import_module("glalib.architectures.catalogue").__file__)
         yield from layers_table(self.arguments[0])
 
 

@@ -69,7 +69,7 @@ def add_script(app, pagename, templatename, context, doctree):
     """The answers of a page and the words of a verdict, where it has fields; the script there, and in the list."""
     names = FORM.findall(context.get("body", ""))
     if names:
-        from glalib.verdicts import WORDS
+        from glalib.exercises.verdicts import WORDS
 
         known = answers.stored(Path(app.srcdir), pagename.rpartition("/")[2])
         data = {"words": WORDS, "answers": {name: known[name] for name in names}}

@@ -40,7 +40,7 @@ def watched(root):
     pages = {p for p in chapters.glob("*.md")}
     pages |= {p.with_suffix(".py") for p in pages}
     # The answers of exercises are made of pages, which do not read them.
-    made = {chapters / "outputs", root / "glalib" / "answers"}
+    made = {chapters / "outputs", root / "glalib" / "exercises" / "answers"}
     return sorted(p for p in found if p.is_file() and p not in pages and not made & set(p.parents))
 
 

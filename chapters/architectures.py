@@ -29,8 +29,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from glalib import gla, plotting, wpgd_step
-from glalib.architectures import hgrn2, mamba2, mlstm, retnet
-from glalib.catalogue import LAYERS
+from glalib.architectures.catalogue import LAYERS
+from glalib.architectures.forms import hgrn2, mamba2, mlstm, retnet
 from glalib.gates import gates_to_weights
 
 plotting.use_style()
@@ -96,9 +96,9 @@ plotting.FigureData(
 # ```
 # ````
 #
-# Here $m$ is the sum of the keys, weighted as the state is; other letters are the layer's own. A gate on the whole state is one number a token; one on key or value channels is a vector. Where a write has a gate of its own, that gate reads the token. The rows are data, `glalib.catalogue.LAYERS`. Tests find every lever from what a form does, and compare. Only what happens before the recurrence is by reading: convolutions, mixed inputs, and how a gate is made that the form is told.
+# Here $m$ is the sum of the keys, weighted as the state is; other letters are the layer's own. A gate on the whole state is one number a token; one on key or value channels is a vector. Where a write has a gate of its own, that gate reads the token. The rows are data, `glalib.architectures.catalogue.LAYERS`. Tests find every lever from what a form does, and compare. Only what happens before the recurrence is by reading: convolutions, mixed inputs, and how a gate is made that the form is told.
 #
-# Each layer is one short function in `glalib.architectures`. It takes the layer's own tensors, in its own layout, and hands them to `gla` or to its neighbour with a delta rule. Three of them need a remark.
+# Each layer is one short function in `glalib.architectures.forms`. It takes the layer's own tensors, in its own layout, and hands them to `gla` or to its neighbour with a delta rule. Three of them need a remark.
 #
 # - *Normalisers.* The denominators of mLSTM, RWKV-4 and linear attention are one more value channel, of ones.
 # - *The state before the token.* RWKV-4, 5 and 6 read before they write. That is `gla` with keys, values and gates one token late, plus a bonus for the token itself.
@@ -414,7 +414,7 @@ print("weights", [round(w, 2) for w in omega_whole.tolist()])
 # Yes. With the rates $1$ and $\rho$ and the factors $1$ and $-1$ the weight at age $t$ is $1 - \rho^t$: older examples count more. It falls from age one to zero by any factor, as the weight there is zero, and further back by $(1 - \rho^{t+1}) / (1 - \rho^t) < (t + 1) / t$. But this is a fixed function of the age: where the task changes it cannot know.
 #
 # ```python
-# from glalib.architectures import h3
+# from glalib.architectures.forms import h3
 #
 # one, T = torch.ones(1, 1, dtype=torch.float64), 6
 # for rho in (0.0, 0.5, 0.99):

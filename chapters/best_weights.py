@@ -37,16 +37,13 @@ from glalib import (
     simulate_risk,
     wpgd_step,
 )
+from glalib.reproduce import AUTHORS
 from glalib.spectra import psd_root
 
 plotting.use_style()
 d = 100
-authors = {  # n: (linear attention trained, theory, GLA trained, theory)
-    100: (0.8322, 0.8344, 0.7749, 0.7748),
-    200: (0.7525, 0.7512, 0.6619, 0.6617),
-    400: (0.6706, 0.6678, 0.5481, 0.5482),
-    1000: (0.5891, 0.5840, 0.4355, 0.4343),
-}
+# n: (linear attention trained, theory, GLA trained, theory)
+authors = {n: AUTHORS["linear", n] + AUTHORS["gla", n] for _, n in AUTHORS}
 
 
 def halves(n):

@@ -30,7 +30,7 @@ from glalib import (
     optimal_wpgd,
     plotting,
 )
-from glalib.delta_blocks import best_two_blocks, block, two_block_gain
+from glalib.delta.blocks import best_two_blocks, block, two_block_gain
 from scipy.optimize import brentq, minimize_scalar
 
 plotting.use_style()
@@ -537,7 +537,7 @@ assert one_step[0.2, 0.8] < step * 0.95 and one_step[0.8, 0.2] > step * 1.05
 # ```{hint}
 # :class: dropdown
 #
-# `best_two_blocks` of `glalib.delta_blocks`, and halve an interval of $\sigma^2$.
+# `best_two_blocks` of `glalib.delta.blocks`, and halve an interval of $\sigma^2$.
 # ```
 #
 # ````{solution} ex-delta-turns

@@ -36,8 +36,8 @@ from glalib import (
     plotting,
     population_risk,
 )
-from glalib.catalogue import LAYERS
-from glalib.delta_blocks import best_two_blocks, block, two_block_gain
+from glalib.architectures.catalogue import LAYERS
+from glalib.delta.blocks import best_two_blocks, block, two_block_gain
 from glalib.drift import drifting, right_decay
 from glalib.label_energy import best_sigmoid, energy_risk
 from matplotlib.patches import FancyBboxPatch

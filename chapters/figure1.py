@@ -38,11 +38,10 @@ from glalib import (
     simulate_risk,
 )
 from glalib.baselines import bayes
-from glalib.many import fit_many
 from glalib.reproduce import PANELS
 from glalib.reproduce.figure1 import LABEL_ROW, MODELS, start
 from glalib.reproduce.panels import panel_distribution
-from glalib.training import Recipe, fit
+from glalib.training import Recipe, fit, fit_many
 from matplotlib.lines import Line2D
 from myst_nb import glue
 from scipy.special import stdtr

@@ -28,10 +28,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from glalib import PromptDistribution, optimal_wpgd, plotting, population_risk
-from glalib.many import fit_many
-from glalib.reproduce.contents import visible
+from glalib.reproduce.circuit import visible
 from glalib.reproduce.inside import MODELS, SETTINGS, begin
-from glalib.training import Recipe
+from glalib.training import Recipe, fit_many
 from myst_nb import glue
 from scipy.optimize import minimize
 

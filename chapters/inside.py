@@ -42,8 +42,8 @@ from glalib import (
 )
 from glalib.layout import DELIMITED, Layout
 from glalib.reproduce.below import SHUT, shut, squared_errors
-from glalib.reproduce.contents import (
-    contents,
+from glalib.reproduce.circuit import (
+    circuit,
     layer_of,
     step_inside,
     visible,
@@ -69,7 +69,7 @@ def chosen(**what):
 
 panel_b = SETTINGS["two"]
 one = chosen(setting="two", model="gla", beginning="random", seed=0)[0]
-drawn = contents(begin(panel_b, "gla", "random", 0))
+drawn = circuit(begin(panel_b, "gla", "random", 0))
 ideal = np.zeros((11, 13))
 ideal[:10, :10] = best["two", "gla"].P
 pictures = {
@@ -282,7 +282,7 @@ for ax, (setting, title) in zip(axes, titles.items(), strict=True):
         ax.plot(found, -np.arange(len(found)) + lift, mark, color=ink, **style)
         series = [(r["model"], found, lift)]
         if (r["model"], r["beginning"]) == ("gla", "random"):
-            at = contents(begin(dist, "gla", "random", r["seed"]))
+            at = circuit(begin(dist, "gla", "random", r["seed"]))
             series.append(("start", distances(at, dist, line), 0))
             ax.plot(series[1][1], [0, -1, -2], "|", color="0.6", ms=14)
         for which, values, up in series:
@@ -396,7 +396,7 @@ print(
 lengths = {}
 for r in runs:
     d, now = SETTINGS[r["setting"]].d, r["inside"]["rows"]
-    before = contents(
+    before = circuit(
         begin(SETTINGS[r["setting"]], r["model"], r["beginning"], r["seed"])
     )
     # No prompt shows it, so no gradient moves it: to the six digits that are stored.

@@ -33,8 +33,8 @@ from glalib import (
     optimal_wpgd,
     plotting,
 )
-from glalib.delta_blocks import best_two_blocks
-from glalib.reproduce.real_layers import LINES, RHO, D, N
+from glalib.delta.blocks import best_two_blocks
+from glalib.reproduce.architectures import LINES, RHO, D, N
 from matplotlib.lines import Line2D
 from myst_nb import glue
 from scipy.optimize import minimize_scalar
@@ -168,7 +168,8 @@ plotting.FigureData(
 # Each real layer is the mixer of a maintained implementation, between a linear map of the tokens and a linear read-out at the query. Nothing of it is copied: `pip install 'glalib[zoo]'` brings the library that has them.
 #
 # ```python
-# from glalib import InContext, zoo
+# from glalib import InContext
+# from glalib.architectures import zoo
 #
 # layer = zoo.layer("mamba2", width=32, heads=2)  # (batch, T, 32) to the same
 # model = InContext(layer, tokens=10, width=32)  # tokens to predictions

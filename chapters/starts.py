@@ -29,8 +29,7 @@ import numpy as np
 import torch
 from glalib import PromptDistribution, plotting, population_risk
 from glalib.layout import Layout
-from glalib.many import fit_many
-from glalib.reproduce.contents import contents, step_inside
+from glalib.reproduce.circuit import circuit, step_inside
 from glalib.reproduce.plateau import (
     PLATEAU,
     begin_from,
@@ -46,6 +45,7 @@ from glalib.reproduce.starts import (
     outcome,
 )
 from glalib.risk import best_P
+from glalib.training import fit_many
 from myst_nb import glue
 from scipy.stats import binomtest
 
@@ -468,7 +468,7 @@ for d, closed in ((1, False), (3, False), (3, True), (6, False)):
 assert worst < 4 and off < 1e-10
 for d in (5, 10, 100):
     net = begin_from(plateau_distribution(d), "linear", "orthogonal", 0)
-    P = step_inside(contents(net), d)
+    P = step_inside(circuit(net), d)
     assert abs(np.trace(P) ** 2 / (d * (P**2).sum()) - 1) < 1e-5  # in float32
 print(
     f"1/d^2 to {worst:.1f} standard errors of {draws} starts; shares of the gain to {off:.0e}"
@@ -669,7 +669,7 @@ dist = plateau_distribution(20)
 nets = [begin_from(dist, "linear", start, s) for start in looks for s in range(3)]
 shares = []
 for net in nets:
-    P = step_inside(contents(net), 20)
+    P = step_inside(circuit(net), 20)
     shares.append(np.trace(P) ** 2 / (20 * (P**2).sum()))
 losses = fit_many(nets, dist, PLATEAU.replace(steps=60), range(9), tokens=Layout())
 

@@ -7,12 +7,11 @@ import sys
 import pytest
 import torch
 
-from glalib import zoo
+from glalib.architectures import zoo
 
 needs_fla = pytest.mark.skipif(
     not os.environ.get("GLALIB_FLA"), reason="GLALIB_FLA: a folder with fla and einops, unpacked"
 )
-
 
 
 def _without_zoo():

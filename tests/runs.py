@@ -6,10 +6,10 @@ import json
 import torch
 
 from glalib import GLA, PromptDistribution
-from glalib.checkpoint import Run
 from glalib.cli import main
 from glalib.layout import DELIMITED
 from glalib.training import Recipe, fit
+from glalib.training.checkpoint import Run
 
 DIST = PromptDistribution(3, (6, 6), (0.2, 0.8))
 SHORT = {"steps": 40, "batch": 16, "queries": 4, "every": 7, "tokens": DELIMITED}

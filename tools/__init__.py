@@ -1,1 +1,8 @@
-"""Tools run by hand: `python -m tools.mutate` breaks formulas to test the tests, `python -m tools.picture` draws."""
+"""Tools run by hand, as `python -m tools.NAME`.
+
+The rooms:
+
+    mutate      breaks formulas of glalib, one at a time, to test the tests
+    mutations   what it breaks: the list
+    picture     draws the pictures of the front page, of the README and of previews
+"""

@@ -190,11 +190,15 @@ MUTATIONS = [
     Mutation("Bayes and ridge", "baselines.py", "rows = penalty**0.5", "rows = penalty"),
     Mutation("what noise keeps from Bayes", "baselines.py", "s**2 / (s**2 + dist.sigma**2)", "s / (s + dist.sigma)"),
     Mutation("what a layer in context reads", "in_context.py", "written + out[:, -1]", "written + out[:, 0]"),
-    Mutation("errors that prompts explain", "side_by_side.py", "losses - luck @ self.shares", "losses"),
-    Mutation("leverage in a standard error", "side_by_side.py", "- np.sum(U**2, 1))", "- 0 * np.sum(U**2, 1))"),
-    Mutation("the column of labels", "readers.py", "torch.isclose(Z[0, :, d]", "torch.isclose(Z[0, :, d - 1]"),
-    Mutation("what is below Bayes", "comparison.py", "gap < -max(SURE", "gap < max(SURE"),
-    Mutation("the sign of a direction", "comparison.py", "np.linalg.norm(a + b)", "np.linalg.norm(a - b)"),
+    Mutation("errors that prompts explain", "comparison/side_by_side.py", "losses - luck @ self.shares", "losses"),
+    Mutation(
+        "leverage in a standard error", "comparison/side_by_side.py", "- np.sum(U**2, 1))", "- 0 * np.sum(U**2, 1))"
+    ),
+    Mutation(
+        "the column of labels", "comparison/readers.py", "torch.isclose(Z[0, :, d]", "torch.isclose(Z[0, :, d - 1]"
+    ),
+    Mutation("what is below Bayes", "comparison/result.py", "gap < -max(SURE", "gap < max(SURE"),
+    Mutation("the sign of a direction", "comparison/result.py", "np.linalg.norm(a + b)", "np.linalg.norm(a - b)"),
     Mutation(
         "the query's task for Bayes", "baselines.py", "np.linalg.pinv(F) @ dist.r", "np.linalg.pinv(F) @ (0.9 * dist.r)"
     ),
@@ -221,19 +225,28 @@ MUTATIONS = [
         "Phi, q, k, v)",
     ),
     Mutation(
-        "the state of a run", "checkpoint.py", 'self.generator.set_state(torch.from_numpy(arrays["generator"]))', "pass"
+        "the state of a run",
+        "training/checkpoint.py",
+        'self.generator.set_state(torch.from_numpy(arrays["generator"]))',
+        "pass",
     ),
-    Mutation("the phases of a run", "checkpoint.py", 'kept["phases"] + [', 'kept["phases"][:0] + ['),
-    Mutation("Adam's memory", "training.py", "BETAS = (0.9, 0.99)", "BETAS = (0.9, 0.999)"),
-    Mutation("the schedule's cosine", "training.py", "return 0.5 * (1 + math.cos(", "return 0.5 * (1 - math.cos("),
-    Mutation("how fast gates learn", "training.py", '"factor": recipe.gate_lr if name', '"factor": 1.0 if name'),
-    Mutation("weights of 16 bits", "training.py", "p.copy_(run.weights[name])", "pass"),
-    Mutation("the square of an error", "objective.py", "return errors**2", "return errors.abs()"),
-    Mutation("the copies' own draws", "many.py", "manual_seed(seed) for seed", "manual_seed(seeds[0]) for seed"),
+    Mutation("the phases of a run", "training/checkpoint.py", 'kept["phases"] + [', 'kept["phases"][:0] + ['),
+    Mutation("Adam's memory", "training/fitting.py", "BETAS = (0.9, 0.99)", "BETAS = (0.9, 0.999)"),
+    Mutation(
+        "the schedule's cosine", "training/fitting.py", "return 0.5 * (1 + math.cos(", "return 0.5 * (1 - math.cos("
+    ),
+    Mutation(
+        "how fast gates learn", "training/fitting.py", '"factor": recipe.gate_lr if name', '"factor": 1.0 if name'
+    ),
+    Mutation("weights of 16 bits", "training/fitting.py", "p.copy_(run.weights[name])", "pass"),
+    Mutation("the square of an error", "training/objective.py", "return errors**2", "return errors.abs()"),
+    Mutation(
+        "the copies' own draws", "training/many.py", "manual_seed(seed) for seed", "manual_seed(seeds[0]) for seed"
+    ),
     Mutation("whose leftovers go", "reproduce/sweep.py", "owner == host() and ", ""),
     Mutation("relative imports", "reproduce/code.py", "if node.level:", "if False:"),
     Mutation("the file that is replaced", "files.py", "os.replace(part, path)", "pass"),
-    Mutation("the files of sub-packages", "fingerprints.py", 'rglob("*.py")', 'glob("*.py")'),
+    Mutation("the files of sub-packages", "training/fingerprints.py", 'rglob("*.py")', 'glob("*.py")'),
     Mutation("the share of runs that are over", "reproduce/bar.py", " if i not in self.done", ""),
     Mutation("the share of a run", "progress.py", "repr(done / steps)", "repr(done)"),
     Mutation("the digest of a result", "reproduce/sweep.py", ' or kept["digest"] != _seal(json.dumps(result))', ""),
@@ -262,28 +275,28 @@ MUTATIONS = [
     Mutation("what a gate that reads meets", "label_energy.py", "2 * mixed * told / s", "2 * mixed * told"),
     Mutation("a start at the line", "reproduce/below.py", "* line.omega[-1] *", "*"),
     Mutation(
-        "what a write erases", "delta_attention.py", "(b_i * error)[..., :, None]", "(0.9 * b_i * error)[..., :, None]"
+        "what a write erases", "delta/attention.py", "(b_i * error)[..., :, None]", "(0.9 * b_i * error)[..., :, None]"
     ),
-    Mutation("what a chunk erases of its own", "delta_attention.py", "system = b * (D *", "system = 0.9 * b * (D *"),
-    Mutation("what a chunk erases of the past", "delta_attention.py", "for x in (v, P * k))", "for x in (v, k))"),
-    Mutation("a query's step", "delta_model.py", "v_q - g_q * (k_q", "v_q - 0.9 * g_q * (k_q"),
-    Mutation("the limit of a step", "delta_model.py", "x = self.most * torch", "x = 0.9 * self.most * torch"),
-    Mutation("keys of length one", "delta_model.py", "k, dim=-1) if", "k, dim=-2) if"),
-    Mutation("the scale of values", "delta_model.py", "best.scale * model.h", "0.9 * best.scale * model.h"),
-    Mutation("the scale of a delta rule", "delta_rule.py", "1 - 2 * factor * overlap", "1 - factor * overlap"),
+    Mutation("what a chunk erases of its own", "delta/attention.py", "system = b * (D *", "system = 0.9 * b * (D *"),
+    Mutation("what a chunk erases of the past", "delta/attention.py", "for x in (v, P * k))", "for x in (v, k))"),
+    Mutation("a query's step", "delta/model.py", "v_q - g_q * (k_q", "v_q - 0.9 * g_q * (k_q"),
+    Mutation("the limit of a step", "delta/model.py", "x = self.most * torch", "x = 0.9 * self.most * torch"),
+    Mutation("keys of length one", "delta/model.py", "k, dim=-1) if", "k, dim=-2) if"),
+    Mutation("the scale of values", "delta/model.py", "best.scale * model.h", "0.9 * best.scale * model.h"),
+    Mutation("the scale of a delta rule", "delta/risk.py", "1 - 2 * factor * overlap", "1 - factor * overlap"),
     Mutation(
-        "the fourth moments of a feature", "delta_law.py", "self.xi * (2 * self.xi * e +", "self.xi * (self.xi * e +"
+        "the fourth moments of a feature", "delta/law.py", "self.xi * (2 * self.xi * e +", "self.xi * (self.xi * e +"
     ),
-    Mutation("the noise that a step writes", "delta_law.py", "self.noise * w**2 *", "self.noise * w *"),
-    Mutation("the best steps for one task", "delta_law.py", "p * e / (fourth * e", "p * e / (1.1 * fourth * e"),
-    Mutation("the weights of small steps", "delta_law.py", "float(t3 / (t4 - t3))", "float(t3 / t4)"),
-    Mutation("fourth moments of keys of length one", "delta_law.py", "2 * np.diag(w @ f**2)", "np.diag(w @ f**2)"),
-    Mutation("what a length does to a label", "delta_law.py", "2 * (both @ one.T)", "2 * (both @ none.T)"),
-    Mutation("starts with decays", "delta_steps.py", "for start in more]", "for start in more[:1]]"),
+    Mutation("the noise that a step writes", "delta/law.py", "self.noise * w**2 *", "self.noise * w *"),
+    Mutation("the best steps for one task", "delta/law.py", "p * e / (fourth * e", "p * e / (1.1 * fourth * e"),
+    Mutation("the weights of small steps", "delta/law.py", "float(t3 / (t4 - t3))", "float(t3 / t4)"),
+    Mutation("fourth moments of keys of length one", "delta/law.py", "2 * np.diag(w @ f**2)", "np.diag(w @ f**2)"),
+    Mutation("what a length does to a label", "delta/law.py", "2 * (both @ one.T)", "2 * (both @ none.T)"),
+    Mutation("starts with decays", "delta/steps.py", "for start in more]", "for start in more[:1]]"),
     Mutation(
-        "what a block does to the one before", "delta_blocks.py", "decay**2 * mu2 * energy1", "decay**2 * energy1"
+        "what a block does to the one before", "delta/blocks.py", "decay**2 * mu2 * energy1", "decay**2 * energy1"
     ),
-    Mutation("the energy of a block", "delta_blocks.py", "mu * np.expm1(-n * grow)", "mu * np.expm1(-grow)"),
+    Mutation("the energy of a block", "delta/blocks.py", "mu * np.expm1(-n * grow)", "mu * np.expm1(-grow)"),
     Mutation("the line of equal weights", "reproduce/inside.py", '(Layout(), "uniform")', '(Layout(), "free")'),
     Mutation("marks for the delta rule", "reproduce/live.py", "Layout(context=True)", "Layout()"),
     Mutation("what a copy's gate does not see", "reproduce/below.py", "slice(d, d + 1)", "slice(d - 1, d)"),
@@ -302,7 +315,7 @@ MUTATIONS = [
     Mutation(
         "who was trained with marks", "reproduce/text.py", "T + 1, marked, run.generator", "T + 1, True, run.generator"
     ),
-    Mutation("who asks and who answers", "reproduce/contents.py", "(W_q @ W_k.mT)", "(W_k @ W_q.mT)"),
+    Mutation("who asks and who answers", "reproduce/circuit.py", "(W_q @ W_k.mT)", "(W_k @ W_q.mT)"),
     Mutation("the command's digits", "cli.py", "if 1e-3 <= value < 1e4 else", "if True else"),
     Mutation("negative numbers on the command line", "cli.py", 'out[-1] += "=" + word', "out.append(word)"),
     Mutation(
@@ -355,32 +368,45 @@ MUTATIONS = [
     ),
     # Layers in use.
     Mutation(
-        "what the general rule erases", "general_rule.py", "- erased[..., :, None] *", "- 0.9 * erased[..., :, None] *"
+        "what the general rule erases",
+        "architectures/recurrence.py",
+        "- erased[..., :, None] *",
+        "- 0.9 * erased[..., :, None] *",
     ),
-    Mutation("RetNet's slowest head", "architectures.py", "2 ** (-5 - torch.arange", "2 ** (-4 - torch.arange"),
-    Mutation("the tie of HGRN-2", "architectures.py", "gla(q, 1 - f, v, f,", "gla(q, 1 - 0.9 * f, v, f,"),
-    Mutation("the tie of Mamba", "architectures.py", "(dt * u)[..., None], gates", "u[..., None], gates"),
-    Mutation("the tie of Mamba-2", "architectures.py", "dt[..., None] * x, _forms.exp", "x, _forms.exp"),
+    Mutation("RetNet's slowest head", "architectures/forms.py", "2 ** (-5 - torch.arange", "2 ** (-4 - torch.arange"),
+    Mutation("the tie of HGRN-2", "architectures/forms.py", "gla(q, 1 - f, v, f,", "gla(q, 1 - 0.9 * f, v, f,"),
+    Mutation("the tie of Mamba", "architectures/forms.py", "(dt * u)[..., None], gates", "u[..., None], gates"),
+    Mutation("the tie of Mamba-2", "architectures/forms.py", "dt[..., None] * x, parts.exp", "x, parts.exp"),
     Mutation(
         "the floor of mLSTM's normaliser",
-        "architectures.py",
+        "architectures/forms.py",
         "torch.maximum(total.abs(), (-m)",
         "torch.maximum(total.abs(), (-2 * m)",
     ),
-    Mutation("RWKV-4's bonus", "architectures.py", "own = u[:, None] + k", "own = 0 * u[:, None] + k"),
-    Mutation("RWKV reads before it writes", "_forms.py", "pad(gates, (0, 0, 1, 0))[..., :-1, :]", "gates"),
-    Mutation("what KDA erases", "architectures.py", "g, step * g * k, k))", "g, step * k, k))"),
-    Mutation("what RWKV-7 erases", "architectures.py", "kk, a * kk)", "a * kk, kk)"),
-    Mutation("H3's filter", "architectures.py", "taps = shift.flip(-1)", "taps = shift"),
+    Mutation("RWKV-4's bonus", "architectures/forms.py", "own = u[:, None] + k", "own = 0 * u[:, None] + k"),
+    Mutation("RWKV reads before it writes", "architectures/parts.py", "pad(gates, (0, 0, 1, 0))[..., :-1, :]", "gates"),
+    Mutation("what KDA erases", "architectures/forms.py", "g, step * g * k, k))", "g, step * k, k))"),
+    Mutation("what RWKV-7 erases", "architectures/forms.py", "kk, a * kk)", "a * kk, kk)"),
+    Mutation("H3's filter", "architectures/forms.py", "taps = shift.flip(-1)", "taps = shift"),
     Mutation(
-        "RWKV-5's constant gates", "architectures.py", "w.expand_as(k), u, scale", "w.flip(0).expand_as(k), u, scale"
+        "RWKV-5's constant gates",
+        "architectures/forms.py",
+        "w.expand_as(k), u, scale",
+        "w.flip(0).expand_as(k), u, scale",
     ),
-    Mutation("how S4D turns", "architectures.py", "step.imag[:, None] *", "-step.imag[:, None] *"),
-    Mutation("what S4D writes", "architectures.py", "2 * torch.expm1(step) / A", "2 * torch.expm1(step) / A.abs()"),
-    Mutation("an exponential forget gate", "architectures.py", "log_g = f if", "log_g = f - 1 if"),
-    Mutation("steps that go back", "_forms.py", "amin().item() < 0)", "amin().item() < -9)"),
-    Mutation("the tie of the RG-LRU", "architectures.py", "torch.expm1(2 * log_g", "torch.expm1(log_g"),
-    Mutation("whose weights may fall", "catalogue.py", 'self.writes != "whole"', 'self.writes != "tied to the gate"'),
+    Mutation("how S4D turns", "architectures/forms.py", "step.imag[:, None] *", "-step.imag[:, None] *"),
+    Mutation(
+        "what S4D writes", "architectures/forms.py", "2 * torch.expm1(step) / A", "2 * torch.expm1(step) / A.abs()"
+    ),
+    Mutation("an exponential forget gate", "architectures/forms.py", "log_g = f if", "log_g = f - 1 if"),
+    Mutation("steps that go back", "architectures/parts.py", "amin().item() < 0)", "amin().item() < -9)"),
+    Mutation("the tie of the RG-LRU", "architectures/forms.py", "torch.expm1(2 * log_g", "torch.expm1(log_g"),
+    Mutation(
+        "whose weights may fall",
+        "architectures/catalogue.py",
+        'self.writes != "whole"',
+        'self.writes != "tied to the gate"',
+    ),
     Mutation(
         "bytes that a convolution sees",
         "reproduce/byte_mamba.py",
@@ -396,10 +422,18 @@ MUTATIONS = [
         "np.exp(passed[:, at - 1, None]",
         "np.exp(passed[:, at, None]",
     ),
-    Mutation("what passes as an answer", "verdicts.py", "allowed = within * (1 + 1e-9)", "allowed = within * 1.5"),
-    Mutation("a fraction in an answer", "exercises.py", "above / below / (100", "above * below / (100"),
-    Mutation("which decays are later", "zoo.py", "cumprod(1).flip(1)[:, 1:]", "cumprod(1).flip(1)[:, :-1]"),
     Mutation(
-        "which block a query names", "reproduce/real_layers.py", "torch.where(second.view", "torch.where(~second.view"
+        "what passes as an answer", "exercises/verdicts.py", "allowed = within * (1 + 1e-9)", "allowed = within * 1.5"
     ),
+    Mutation("a fraction in an answer", "exercises/grade.py", "above / below / (100", "above * below / (100"),
+    Mutation(
+        "which decays are later", "architectures/zoo.py", "cumprod(1).flip(1)[:, 1:]", "cumprod(1).flip(1)[:, :-1]"
+    ),
+    Mutation(
+        "when a layer has arrived",
+        "reproduce/architectures.py",
+        'row["risk"] < ARRIVED * line',
+        'row["risk"] > ARRIVED * line',
+    ),
+    Mutation("which block a query names", "reproduce/named.py", "torch.where(second.view", "torch.where(~second.view"),
 ]

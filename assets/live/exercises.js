@@ -1,6 +1,6 @@
 // The fields below exercises: they read an answer, and say whether it is right, and if not, why.
 //
-// The rules are those of glalib/verdicts.py and glalib/exercises.py, in the same order; a test holds the two together.
+// The rules are those of glalib/exercises/verdicts.py and glalib/exercises/grade.py, in the same order; a test holds the two together.
 // The page holds the answers and the words, as JSON (book/exercises.py). `window.exercises` is for tests.
 (() => {
   const NUMBER = "[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:e[+-]?[0-9]+)?";

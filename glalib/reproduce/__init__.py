@@ -2,16 +2,16 @@
 
 The rooms:
 
-    sweep       many runs at a time, each kept as it ends; half a run is a checkpoint of `fit`; bar shows how far
-                they are
-    code        a short name for the code that a result depends on
+    sweep       many runs at a time, each kept as it ends; half a run is a checkpoint of `fit`
+    bar         how far they are, and the time left, as a bar
+    code        which code one kind of result depends on, and a short name for it
     provenance  code, versions and machine behind a number
     runs        one run: trained, tried beside its line, and how that was done
     table       the authors' numbers, and recipes, cells and summary of their table
     panels      the setting of the paper's figures: four panels, ten dimensions
     figure1     recipes, points and summary of Figure 1
     depth       recipes, stacks and summary of the figure on depth
-    contents    what of a trained layer reaches a prediction
+    circuit     what of a trained layer reaches a prediction
     inside      what trained layers have learned, over settings and seeds
     live        small trained layers to try out on a page, with their weights
     below       layers whose gates read labels: how far below the line, and what they use
@@ -24,11 +24,13 @@ The rooms:
     byte_mamba  a trained Mamba that a package ships: its weights and steps
     byte_texts  texts of several kinds for it, and places in them
     pretrained  what its gates do there
-    real_layers     layers of real architectures and of this book, trained on one scale
+    architectures   layers of real architectures (`zoo`) and of this book, trained on one scale
+    named       prompts whose query names its task, and their tokens
     command     what the commands of `glalib reproduce` do
 """
 
-from ..fingerprints import fingerprint
+from ..training.fingerprints import fingerprint
+from .architectures import architectures, architectures_summary, train_architecture
 from .below import below, below_summary, train_below
 from .code import code_fingerprint
 from .command import reproduce
@@ -40,7 +42,6 @@ from .panels import PANELS
 from .plateau import train_plateau
 from .pretrained import pretrained, pretrained_summary
 from .provenance import load_average, processor, versions
-from .real_layers import architectures, architectures_summary, train_architecture
 from .starts import starts, starts_summary, train_starts
 from .sweep import sweep
 from .table import AUTHORS, EVALUATION, RECIPES, start, summary, table, train_cell

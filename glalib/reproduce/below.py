@@ -26,7 +26,7 @@ from ..optima import optimal_wpgd
 from ..risk import WPGD
 from ..simulate import as_predictor
 from ..training import Recipe
-from .contents import contents, rounded
+from .circuit import circuit, rounded
 from .figure1 import start
 from .runs import Row, changed, evaluated, numbers, spelled_out, summarised, swept, train_and_try
 from .sweep import Backend
@@ -78,7 +78,7 @@ def train_below(
         [net, *(shut(net, dist, part) for part in SHUT)], dist, **trial, generator=generator
     )
     without = {part: mean_and_error((e - whole) / dist.d) for part, e in zip(SHUT, others, strict=True)}
-    kept = contents(net)
+    kept = circuit(net)
     more = {"without": rounded(without), "gate": {"W_g": kept["W_g"], "b_g": kept["b_g"]}}
     return {"d": d, "n": dist.n, "r": list(R), "beginning": beginning, "seed": seed} | row | more
 

@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from ..fingerprints import package_fingerprint
+from ..training.fingerprints import package_fingerprint
 
 PACKAGE = Path(__file__).resolve().parents[1]  # glalib, of which all files count
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from .. import _check
 from ..files import check_writable, replacing
+from .architectures import architectures, architectures_summary
 from .below import below, below_summary
 from .depth import depth, depth_summary
 from .figure1 import figure1, figure1_summary
 from .inside import inside, inside_summary
 from .live import live, live_summary
 from .pretrained import pretrained, pretrained_summary
-from .real_layers import architectures, architectures_summary
 from .runs import Row
 from .starts import starts, starts_summary
 from .table import summary, table

@@ -16,7 +16,7 @@ from ..model import GLA
 from ..optima import Weights, optimal_wpgd
 from ..probe import effective_weights
 from ..training import Recipe
-from .contents import contents, rounded
+from .circuit import circuit, rounded
 from .figure1 import blinded
 from .figure1 import start as figure_start
 from .runs import Row, changed, evaluated, numbers, spelled_out, summarised, swept, train_and_try, tried
@@ -56,7 +56,7 @@ def train_inside(
 ) -> Row:
     """Train one layer, try it, and look inside; a dict with its risk / d, line, `inside` and `effective`.
 
-    `inside`: `contents` of the layer. `effective`: what `effective_weights` finds, with errors.
+    `inside`: `circuit` of the layer. `effective`: what `effective_weights` finds, with errors.
     `blind`: the risk / d where the gate's rows for features and label are zero; None without a gate.
     """
     _check.option("model", model, tuple(MODELS))
@@ -75,7 +75,7 @@ def train_inside(
     )
     row["configuration"] |= {"token_free": plan.token_free, "probed": probed}
     place = {"setting": setting, "model": model, "beginning": beginning, "seed": seed}
-    return place | row | {"blind": blind, "effective": rounded(found.to_dict()), "inside": contents(net)}
+    return place | row | {"blind": blind, "effective": rounded(found.to_dict()), "inside": circuit(net)}
 
 
 @torch.no_grad()

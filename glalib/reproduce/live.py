@@ -13,8 +13,8 @@ from typing import Any, Literal
 import torch
 
 from .. import _check
-from ..delta_model import DeltaRule
-from ..delta_rule import optimal_delta_rule
+from ..delta.model import DeltaRule
+from ..delta.risk import optimal_delta_rule
 from ..distribution import PromptDistribution
 from ..layout import Layout
 from ..model import GLA

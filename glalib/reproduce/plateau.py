@@ -13,11 +13,10 @@ import torch
 from .. import _check
 from ..distribution import PromptDistribution
 from ..layout import Layout
-from ..many import fit_many
 from ..model import GLA
 from ..optima import optimal_wpgd
-from ..training import Recipe
-from .contents import contents, rounded, visible
+from ..training import Recipe, fit_many
+from .circuit import circuit, rounded, visible
 from .inside import Model, begin
 from .provenance import load_average, provenance, versions
 from .runs import CHANGES, Row, known_changes, numbers
@@ -72,7 +71,7 @@ def train_plateau(
     means = losses[:, : plan.steps // WINDOW * WINDOW].reshape(len(nets), -1, WINDOW).mean(2)
     runs = []
     for (beginning, seed), net, curve in zip(places, nets, means, strict=True):
-        w, _ = visible(contents(net), dist)
+        w, _ = visible(circuit(net), dist)
         ends = {"label": float(w[d] ** 2 / (w @ w)), "losses": curve.tolist()}
         runs.append({"beginning": beginning, "seed": seed} | rounded(ends))
     return {

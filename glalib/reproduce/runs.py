@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from .. import _check
-from ..checkpoint import seconds_spent
 from ..distribution import PromptDistribution
 from ..layout import Layout
 from ..risk import WPGD
 from ..simulate import Estimate, simulate_risk
 from ..training import Recipe, fit
+from ..training.checkpoint import seconds_spent
 from .provenance import load_average, provenance, versions
 from .sweep import Backend, sweep
 

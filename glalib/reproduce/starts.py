@@ -20,13 +20,12 @@ from .. import _check
 from .._check import Array
 from ..distribution import PromptDistribution
 from ..layout import DELIMITED
-from ..many import fit_many
 from ..model import GLA
 from ..optima import optimal_wpgd
 from ..risk import WPGD, best_P, population_risk
 from ..token_free import losses_of_normals, normals
-from ..training import Recipe
-from .contents import contents, rounded, step_inside, visible
+from ..training import Recipe, fit_many
+from .circuit import circuit, rounded, step_inside, visible
 from .plateau import DIMENSIONS, PLATEAU, STARTS, Start, begin_from, half_way, train_plateau
 from .provenance import load_average, provenance, versions
 from .runs import CHANGES, Row, evaluated, known_changes, numbers, spelled_out, swept
@@ -58,7 +57,7 @@ def train_starts(
 
     rate: times the recipe's lr. seeds: how many of each gate bias, its own, so that all runs of a cell are independent.
     A run whose excess over the line is at most `MARGIN` times the gap trains no further.
-    `shown`: `contents` of the first run that was there after the first phase and of the first that was not.
+    `shown`: `circuit` of the first run that was there after the first phase and of the first that was not.
     checkpoint: not used; a cell takes a minute.
     """
     _check.option("parameters", parameters, PARAMETERS)
@@ -102,7 +101,7 @@ def _train(
         if phase == 0:
             for place in left:
                 name = "there" if is_there(seen[place][0]) else "not there"
-                shown.setdefault(name, {"gate_bias": place[0], "seed": place[1], "inside": contents(nets[place])})
+                shown.setdefault(name, {"gate_bias": place[0], "seed": place[1], "inside": circuit(nets[place])})
         left = [place for place in left if not is_there(seen[place][-1])]
         if not left:
             break
@@ -177,7 +176,7 @@ def look(net: GLA, omega: Array, line: WPGD) -> Row:
     eigenvalues: of the symmetric part of P, the best being one. label: its share of the mean square of a value.
     ratio: mean weight of the first block over that of the second.
     """
-    kept, d = contents(net), DIST.d
+    kept, d = circuit(net), DIST.d
     P, best, (w, _) = step_inside(kept, d), best_P(DIST, omega), visible(kept, DIST)
     scaled = P * np.abs(omega).max() / np.trace(best.P) * d  # the weights of `best` have largest size one
     first, second = np.split(omega, [DIST.counts[0]])

@@ -18,11 +18,11 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from .. import _check
-from ..checkpoint import Run, state_fingerprint
 from ..files import as_path, check_writable
-from ..fingerprints import package_fingerprint
 from ..progress import said
-from ..training import Recipe, adam, check_finite, differentiate, set_rates
+from ..training.checkpoint import Run, state_fingerprint
+from ..training.fingerprints import package_fingerprint
+from ..training.fitting import Recipe, adam, check_finite, differentiate, set_rates
 from .characters import CharacterModel, TextGate
 from .crossing import averaged, contexts, measures, strip_shown
 from .messages import ALPHABET, Strips, messages

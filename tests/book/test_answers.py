@@ -15,7 +15,7 @@ from test_freshness import build
 
 from book import answers, pairs
 from book.exercises import checks, form, listed
-from glalib.verdicts import WORDS
+from glalib.exercises.verdicts import WORDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(pairs.chapters(ROOT))
@@ -61,7 +61,7 @@ def test_an_answer_knows_what_readers_would_get_wrong(page):
 def test_names_are_of_one_page_and_files_of_a_page():
     names = [name for page in PAGES for name in answers.stored(ROOT, page)]
     assert len(names) == len(set(names)) > 0
-    assert {path.stem for path in (ROOT / "glalib" / "answers").glob("*")} <= set(PAGES)
+    assert {path.stem for path in (ROOT / "glalib" / "exercises" / "answers").glob("*")} <= set(PAGES)
 
 
 EXERCISE = """
@@ -140,10 +140,12 @@ def test_a_block_that_is_not_well_formed_is_named(change, complaint):
 
 def test_a_stored_answer_that_the_code_no_longer_gives_is_old(tmp_path):
     (tmp_path / "chapters").mkdir()
-    (tmp_path / "glalib" / "answers").mkdir(parents=True)
+    (tmp_path / "glalib" / "exercises" / "answers").mkdir(parents=True)
     (tmp_path / "chapters" / "page.md").write_text(EXERCISE % BLOCK)
     block = answers.blocks(EXERCISE % BLOCK)["ex-one"]
-    with pytest.raises(answers.Fault, match=r"ex-one: glalib/answers/page.json is old: python -m book.answers page"):
+    with pytest.raises(
+        answers.Fault, match=r"ex-one: glalib/exercises/answers/page.json is old: python -m book.answers page"
+    ):
         answers.hold("page", "ex-one", values(block, x=2), tmp_path)
     answer = answers.computed("page", "ex-one", values(block, x=2), tmp_path)
     answers.stored_at(tmp_path, "page").write_text(json.dumps({"ex-one": answer}))
@@ -156,10 +158,11 @@ def test_a_stored_answer_that_the_code_no_longer_gives_is_old(tmp_path):
 def test_a_page_has_its_fields_and_what_they_judge_by(book):
     page = book / "chapters" / "01_page.md"
     page.write_text(page.read_text() + EXERCISE % BLOCK)
-    for name in ("verdicts", "_check"):
-        shutil.copy(ROOT / "glalib" / f"{name}.py", book / "glalib")
+    (book / "glalib" / "exercises").mkdir()
+    for name in ("_check", "exercises/__init__", "exercises/grade", "exercises/verdicts"):
+        shutil.copy(ROOT / "glalib" / f"{name}.py", book / "glalib" / f"{name}.py")
     shutil.copytree(ROOT / "assets" / "live", book / "assets" / "live")
-    answers.stored_at(book, "01_page").parent.mkdir()
+    answers.stored_at(book, "01_page").parent.mkdir(parents=True)
     block = answers.blocks(page.read_text())["ex-one"]
     stored = {"ex-one": answers.record(block, values(block, x=2))}
     answers.stored_at(book, "01_page").write_text(json.dumps(stored))

@@ -28,7 +28,9 @@ def test_every_package_has_one_version_in_one_file():
 
 def test_the_extra_zoo_has_the_version_of_its_lock_and_of_its_module():
     """Of the module's source, which needs torch to be imported."""
-    named = re.search(r'^TRANSFORMERS = "(.*?)"', (ROOT / "glalib/zoo.py").read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.search(
+        r'^TRANSFORMERS = "(.*?)"', (ROOT / "glalib/architectures/zoo.py").read_text(encoding="utf-8"), re.MULTILINE
+    )
     exact = f"transformers=={named.group(1)}"
     assert PROJECT["optional-dependencies"]["zoo"] == ["glalib[torch]", exact]
     assert locked(lock.ZOO)["transformers"] == exact

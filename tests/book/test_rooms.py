@@ -1,7 +1,9 @@
 """The plan of the house: short files and functions, no circle among modules, no private name of another module."""
 
 import ast
+import io
 import re
+import tokenize
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -68,8 +70,39 @@ def test_modules_form_no_circle():
     assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)
 
 
-@pytest.mark.parametrize("package", ["glalib", "glalib/reproduce", "book"])
+LISTED = sorted(str(path.parent.relative_to(ROOT)) for path in FILES if path.name == "__init__.py")
+
+
+@pytest.mark.parametrize("package", LISTED)
 def test_every_module_is_in_the_list_of_its_package(package):
+    """A module by its name, a package by its name and a stroke, and nothing else, each at the head of a line."""
     listed = (ROOT / package / "__init__.py").read_text(encoding="utf-8").split('"""')[1]
-    names = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
-    assert names and not {name for name in names if not re.search(rf"\b{name}\b", listed)}
+    rooms = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
+    rooms |= {f"{path.parent.name}/" for path in (ROOT / package).glob("*/__init__.py")}
+    assert {line.split()[0] for line in re.findall(r"^    \S.*", listed, re.MULTILINE)} >= rooms
+
+
+def lines_of_code(path):
+    """Lines that hold more than comments and docstrings."""
+    text, layout = path.read_text(encoding="utf-8"), {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    held = {
+        line
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type not in layout | {tokenize.COMMENT, tokenize.ENDMARKER}
+        for line in range(token.start[0], token.end[0] + 1)
+    }
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            held -= set(range(node.lineno, node.end_lineno + 1))
+    return len(held)
+
+
+def test_the_core_is_small_and_stands_by_itself():
+    """The first part of the list of glalib: at most 1,800 lines in all, and no import of what is not in it."""
+    listed = MODULES["glalib"].read_text(encoding="utf-8").split("The core:")[1].split("More theory")[0]
+    core = {f"glalib.{name}" for name in re.findall(r"^    (\w+) ", listed, re.MULTILINE)}
+    assert {f"glalib.{name}" for name in ("distribution", "risk", "optima", "attention", "model")} < core
+    for name in core:
+        needed = {module for module, _ in imports(MODULES[name]) if module.startswith("glalib.")}
+        assert needed <= core, name
+    assert sum(lines_of_code(MODULES[name]) for name in core) <= 1800

@@ -8,7 +8,7 @@ import pytest
 from book import answers, chromium
 from glalib.exercises import answers as known
 from glalib.exercises import check, read_all
-from glalib.verdicts import WORDS, judge
+from glalib.exercises.verdicts import WORDS, judge
 
 SCRIPT = browse.HERE.parents[1] / "assets" / "live" / "exercises.js"
 KNOWN = known()
@@ -78,7 +78,7 @@ def test_the_browser_and_python_read_alike(blank):
             assert blank.evaluate("([text, n]) => exercises.readAll(text, n)", [text, count]) == read_all(text, count)
 
 
-PAGES = sorted(path.stem for path in (browse.HERE.parents[1] / "glalib" / "answers").glob("*.json"))
+PAGES = sorted(path.stem for path in (browse.HERE.parents[1] / "glalib" / "exercises" / "answers").glob("*.json"))
 
 
 @pytest.fixture(scope="module")

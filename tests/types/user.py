@@ -31,17 +31,17 @@ from glalib import (
     stationary_points,
     uniqueness,
     wpgd_step,
-    zoo,
 )
-from glalib.architectures import gated_deltanet, mamba2, mlstm, retnet, rwkv7, s4d
+from glalib.architectures import zoo
+from glalib.architectures.catalogue import LAYERS, Layer
+from glalib.architectures.forms import gated_deltanet, mamba2, mlstm, retnet, rwkv7, s4d
+from glalib.architectures.recurrence import general_rule
 from glalib.baselines import bayes, bayes_risk, least_squares, ridge
-from glalib.catalogue import LAYERS, Layer
-from glalib.comparison import Compared, Comparison
-from glalib.delta_blocks import best_two_blocks, block, two_block_gain
+from glalib.comparison.result import Compared, Comparison
+from glalib.delta.blocks import best_two_blocks, block, two_block_gain
 from glalib.drift import drifting, right_decay
 from glalib.exercises import Verdict
 from glalib.gates import gates_to_weights, signed_weights_to_gates, weights_to_gates
-from glalib.general_rule import general_rule
 from glalib.probe import EffectiveWeights
 from glalib.reproduce import architectures, figure1, sweep, train_cell, train_point
 from glalib.risk import h1, h2, slope

@@ -12,9 +12,9 @@ import torch
 from libraries import in_fla, needs_fla, transformers
 from scipy.signal import cont2discrete, lfilter
 
-from glalib import architectures as forms
 from glalib import gated_delta_rule, gla
-from glalib.general_rule import general_rule
+from glalib.architectures import forms
+from glalib.architectures.recurrence import general_rule
 
 F64 = torch.float64
 B, T, H, K, V, N, E = 2, 7, 4, 3, 5, 3, 4

@@ -12,8 +12,8 @@ import pytest
 import torch
 from test_architectures import LOOPS
 
-from glalib import architectures as forms
-from glalib.catalogue import LAYERS
+from glalib.architectures import forms
+from glalib.architectures.catalogue import LAYERS
 
 ROOT = Path(__file__).resolve().parents[2]
 IDS = [layer.name for layer in LAYERS]

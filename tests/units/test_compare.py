@@ -20,9 +20,9 @@ from glalib import (
     simulate_risk,
 )
 from glalib.baselines import bayes, bayes_risk, least_squares
-from glalib.comparison import Optimum
+from glalib.comparison.result import Optimum
+from glalib.comparison.side_by_side import MOST_AT_ONCE, OPTIMA, _Risks
 from glalib.layout import DELIMITED
-from glalib.side_by_side import MOST_AT_ONCE, OPTIMA, _Risks
 from glalib.training import Recipe, fit
 
 F64 = torch.float64

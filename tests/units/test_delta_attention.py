@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import grad, vmap
 
 from glalib import gated_delta_rule, gla
-from glalib.delta_attention import FORMS
+from glalib.delta.attention import FORMS
 
 F64 = {"dtype": torch.float64}
 STEPS = ("mild", "long", "zero", "two", "of both signs")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glalib import PromptDistribution, delta_rule_risk, optimal_delta_rule
-from glalib.delta_blocks import best_two_blocks, block, two_block_gain
+from glalib.delta.blocks import best_two_blocks, block, two_block_gain
 
 
 @pytest.mark.claim("thm-delta-switch")

@@ -7,7 +7,7 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from glalib import DeltaRule, Layout, PromptDistribution, delta_rule_risk, gated_delta_rule, optimal_delta_rule
-from glalib.delta_rule import BestDeltaRule
+from glalib.delta.risk import BestDeltaRule
 from glalib.layout import DELIMITED
 from glalib.simulate import simulate_risk
 from glalib.training import Recipe, fit, orthogonal_start

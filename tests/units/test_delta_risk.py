@@ -9,8 +9,8 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import gammaln
 
 from glalib import PromptDistribution, delta_rule_risk, optimal_delta_rule, optimal_wpgd
-from glalib.delta_law import Law, UnitLaw
-from glalib.delta_rule import PER
+from glalib.delta.law import Law, UnitLaw
+from glalib.delta.risk import PER
 
 
 def random_dist(rng, most=5):

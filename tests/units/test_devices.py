@@ -5,12 +5,11 @@ import pytest
 import torch
 
 from glalib import GLA, PromptDistribution, effective_weights
-from glalib.checkpoint import state_fingerprint
 from glalib.layout import DELIMITED
-from glalib.many import fit_many
-from glalib.objective import objective
 from glalib.token_free import token_free_losses
-from glalib.training import Recipe, fit, orthogonal_start
+from glalib.training import Recipe, fit, fit_many, orthogonal_start
+from glalib.training.checkpoint import state_fingerprint
+from glalib.training.objective import objective
 
 ELSEWHERE = [kind for kind in ("cuda", "xpu") if getattr(torch, kind).is_available()]
 needs_accelerator = pytest.mark.skipif(not ELSEWHERE, reason="needs an accelerator")

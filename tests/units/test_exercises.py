@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from glalib import exercises
-from glalib.exercises import check, read, read_all
-from glalib.verdicts import WORDS
+from glalib.exercises import check, grade
+from glalib.exercises.grade import read, read_all
+from glalib.exercises.verdicts import WORDS
 
 COMMON = {"asks": "?", "minutes": 1, "level": 1, "within": 0.01, "relative": True, "to": "1%", "wrong": []}
 ASKED = {
@@ -39,7 +39,7 @@ ASKED = {
 
 @pytest.fixture(autouse=True)
 def asked(monkeypatch):
-    monkeypatch.setattr(exercises, "answers", lambda: ASKED)
+    monkeypatch.setattr(grade, "answers", lambda: ASKED)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,8 @@ def test_right_and_wrong_are_parted_by_the_tolerance():
     for relative, scale in ((True, 0.566), (False, 1.0)):
         asked = ASKED["ex-one"] | {"relative": relative, "wrong": []}
         for side in (-1, 1):
-            assert exercises.judge(asked, [0.566 + side * 0.0099 * scale])[0]
-            assert not exercises.judge(asked, [0.566 + side * 0.0101 * scale])[0]
+            assert grade.judge(asked, [0.566 + side * 0.0099 * scale])[0]
+            assert not grade.judge(asked, [0.566 + side * 0.0101 * scale])[0]
 
 
 def test_numbers_are_read():

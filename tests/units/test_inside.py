@@ -12,7 +12,7 @@ from glalib.cli import main
 from glalib.layout import DELIMITED
 from glalib.reproduce import inside as inside_name
 from glalib.reproduce import inside_summary, train_inside
-from glalib.reproduce.contents import contents, layer_of, rounded, step_inside, visible
+from glalib.reproduce.circuit import circuit, layer_of, rounded, step_inside, visible
 from glalib.reproduce.inside import MODELS, RECIPES, SETTINGS, begin
 
 DATA = Path(__file__).parents[2] / "chapters" / "data"
@@ -71,7 +71,7 @@ def test_a_layer_is_what_its_contents_say(model):
     """Predictions to the six digits kept; mean squares of values and scores to the errors of a sample."""
     dist = PromptDistribution(3, (4, 6), (0.2, 0.8), sigma=0.5, Sx=np.diag([2.0, 1.0, 0.5]))
     tokens, net = MODELS[model][0], begin(dist, model, "random", 0).double()
-    kept = contents(net)
+    kept = circuit(net)
     prompts = dist.sample(20_000, torch.Generator().manual_seed(0), dtype=torch.float64)
     Z = tokens(prompts)
     with torch.no_grad():
@@ -91,7 +91,7 @@ def test_the_step_inside_is_the_part_that_counts():
     """Without a gate: the risk is that of the step and of what other terms add, which is not negative."""
     dist = PromptDistribution(2, (5,), (1.0,))
     net = begin(dist, "linear", "random", 1).double()
-    step = population_risk(dist, step_inside(contents(net), 2), np.ones(5))
+    step = population_risk(dist, step_inside(circuit(net), 2), np.ones(5))
     seen = simulate_risk(net, dist, 20_000, queries=4, generator=torch.Generator().manual_seed(0))
     assert seen.risk > step - 4 * seen.stderr
 

@@ -6,8 +6,7 @@ import torch
 
 from glalib import GLA, PromptDistribution
 from glalib.layout import DELIMITED, Layout
-from glalib.many import fit_many
-from glalib.training import NonFiniteLoss, Recipe, fit
+from glalib.training import NonFiniteLoss, Recipe, fit, fit_many
 
 DIST = PromptDistribution(3, (6, 5), (0.2, 0.8), sigma=0.3, Sx=np.diag([1.0, 2.0, 0.5]))
 SEEDS = (4, 0, 7)

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from glalib import PromptDistribution
-from glalib.checkpoint import seconds_spent
 from glalib.cli import main
 from glalib.reproduce import AUTHORS, EVALUATION, RECIPES, code_fingerprint, start, summary, table, train_cell
 from glalib.reproduce.command import COMMANDS
 from glalib.reproduce.runs import numbers
+from glalib.training.checkpoint import seconds_spent
 
 DATA = Path(__file__).parents[2] / "chapters" / "data"
 KEYS = {
@@ -233,7 +233,7 @@ def test_a_start_is_of_a_known_model():
 def test_each_cell_says_how_it_was_made(tiny, tmp_path, monkeypatch):
     """Code, machine, load and date; the seconds of a cell that was interrupted are those of all its parts."""
     looks = iter(range(10**6))
-    monkeypatch.setattr("glalib.training.time.perf_counter", lambda: float(next(looks)))
+    monkeypatch.setattr("glalib.training.fitting.time.perf_counter", lambda: float(next(looks)))
     whole = train_cell("gla", 4, 8, 0, **TINY)
     made = whole["provenance"]
     assert set(made) == {"code", "date", "processor", "cores", "threads", "load_before", "load_after"}

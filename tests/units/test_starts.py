@@ -11,11 +11,11 @@ import torch
 from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, simulate_risk
 from glalib.cli import main
 from glalib.layout import DELIMITED
-from glalib.many import fit_many
 from glalib.reproduce import starts_summary, train_plateau, train_starts
-from glalib.reproduce.contents import contents, step_inside
+from glalib.reproduce.circuit import circuit, step_inside
 from glalib.reproduce.plateau import WINDOW, begin_from, half_way, plateau_distribution
 from glalib.reproduce.starts import DIST, MARGIN, begin_at, is_there, judge, linear_gap, outcome, turned
+from glalib.training import fit_many
 
 starts_room, plateau_room = (import_module(f"glalib.reproduce.{name}") for name in ("starts", "plateau"))
 
@@ -48,10 +48,10 @@ def test_both_parameterisations_start_as_one_function(beginning):
 def test_closed_starts_hold_no_features_in_values_and_no_label_in_keys():
     dist = plateau_distribution(4)
     closed, as_drawn = (begin_from(dist, "linear", name, 2) for name in ("closed", "random"))
-    kept = contents(closed)
+    kept = circuit(closed)
     assert not np.any(kept["value"][:4]) and not np.any(np.array(kept["scores"])[:, 4])
-    assert np.allclose(np.array(kept["scores"])[:, :4], np.array(contents(as_drawn)["scores"])[:, :4])
-    assert kept["value"][4] == contents(as_drawn)["value"][4]
+    assert np.allclose(np.array(kept["scores"])[:, :4], np.array(circuit(as_drawn)["scores"])[:, :4])
+    assert kept["value"][4] == circuit(as_drawn)["value"][4]
 
 
 def test_the_line_itself_has_no_excess_and_linear_attention_the_gap():
@@ -201,7 +201,7 @@ def test_a_random_start_knows_one_part_in_the_square_of_the_dimension():
     dist = plateau_distribution(d)
 
     def shares(beginning, starts):
-        steps = [step_inside(contents(begin_from(dist, "linear", beginning, seed)), d) for seed in range(starts)]
+        steps = [step_inside(circuit(begin_from(dist, "linear", beginning, seed)), d) for seed in range(starts)]
         return np.array([np.trace(P) ** 2 / (d * (P**2).sum()) for P in steps])
 
     for beginning in ("random", "closed"):

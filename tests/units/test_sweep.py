@@ -20,13 +20,13 @@ import torch
 from joblib.externals.loky import get_reusable_executor
 from runs import DIST, SHORT, new_model, one_thread, train, weights
 
-from glalib import files, fingerprints
+from glalib import files
 from glalib.layout import DELIMITED
 from glalib.progress import Said
 from glalib.reproduce import code_fingerprint, sweep
 from glalib.reproduce.bar import Progress
 from glalib.reproduce.sweep import one_cell
-from glalib.training import NonFiniteLoss, fit
+from glalib.training import NonFiniteLoss, fingerprints, fit
 
 with contextlib.suppress(ImportError):  # not on Windows
     import fcntl
@@ -284,8 +284,8 @@ def test_a_change_of_any_module_that_run_imports_makes_results_stale(file, tmp_p
 
 def test_every_file_of_the_package_counts(tmp_path, monkeypatch):
     """Those of its sub-packages too."""
-    copy = shutil.copytree(Path(fingerprints.__file__).parent, tmp_path / "glalib")
-    monkeypatch.setattr(fingerprints, "__file__", str(copy / "fingerprints.py"))
+    copy = shutil.copytree(Path(fingerprints.__file__).parents[1], tmp_path / "glalib")
+    monkeypatch.setattr(fingerprints, "__file__", str(copy / "training" / "fingerprints.py"))
     seen = {code_fingerprint()}
     for file in ("wpgd.py", "reproduce/table.py"):
         (copy / file).write_text((copy / file).read_text() + "# changed\n")

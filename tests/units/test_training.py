@@ -6,9 +6,9 @@ import torch
 from runs import DIST, SHORT, new_model, train, weights
 
 from glalib import GLA, PromptDistribution, optimal_wpgd, simulate_risk
-from glalib.checkpoint import seconds_spent
 from glalib.layout import DELIMITED, Layout
 from glalib.training import NonFiniteLoss, Recipe, fit, orthogonal_start
+from glalib.training.checkpoint import seconds_spent
 
 
 @pytest.mark.parametrize("token_free", [False, True])
@@ -158,7 +158,7 @@ def test_an_edited_checkpoint_is_refused(name, change, tmp_path):
 def test_seconds_are_those_of_all_parts(tmp_path, monkeypatch):
     """A clock that moves by one second a look: what was spent before an interrupt counts."""
     looks = iter(range(10**6))
-    monkeypatch.setattr("glalib.training.time.perf_counter", lambda: float(next(looks)))
+    monkeypatch.setattr("glalib.training.fitting.time.perf_counter", lambda: float(next(looks)))
     path = tmp_path / "run.npz"
     assert seconds_spent(path) == 0
     left = iter(range(15))

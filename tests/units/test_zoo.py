@@ -16,7 +16,7 @@ import torch
 from libraries import needs_zoo
 from torch.nn.functional import normalize, silu
 
-from glalib import zoo
+from glalib.architectures import zoo
 
 MAMBA2 = [name for name in zoo.NAMES if name.startswith("mamba2")]
 GATED = [name for name in zoo.NAMES if name != "softmax"]

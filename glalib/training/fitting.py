@@ -19,20 +19,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from . import _check
-from ._check import Array
+from .. import _check
+from .._check import Array
+from ..delta.model import DeltaRule
+from ..distribution import PromptDistribution
+from ..files import as_path, check_writable
+from ..gates import widen
+from ..layout import Layout
+from ..model import GLA
+from ..progress import said
+from ..prompts import Sampler
+from ..simulate import check_sampler
 from .checkpoint import Run, state_fingerprint
-from .delta_model import DeltaRule
-from .distribution import PromptDistribution
-from .files import as_path, check_writable
 from .fingerprints import package_fingerprint
-from .gates import widen
-from .layout import Layout
-from .model import GLA
 from .objective import Objective, checked_tokens, objective, trained_weights
-from .progress import said
-from .prompts import Sampler
-from .simulate import check_sampler
 
 Model = TypeVar("Model", GLA, DeltaRule)
 BETAS = (0.9, 0.99)  # Adam; a short memory of the squares, as gradients fall by orders of magnitude during a run

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import torch
 
-from .. import _check, zoo
-from ..delta_model import DeltaRule
+from .. import _check
+from ..architectures import zoo
+from ..delta.model import DeltaRule
 from ..distribution import PromptDistribution
 from ..drift import drifting
 from ..in_context import InContext
@@ -23,10 +23,10 @@ from ..layout import DELIMITED, Layout
 from ..model import GLA
 from ..optima import optimal_wpgd
 from ..probe import effective_weights
-from ..prompts import Prompts
 from ..simulate import Estimate, simulate_risk
 from ..training import Recipe, orthogonal_start
 from .figure1 import GATE_BIAS
+from .named import NamedQuery, named_tokens
 from .runs import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try, tried
 from .sweep import Backend
 
@@ -55,61 +55,10 @@ ATTEMPTS, ARRIVED = 3, 1.05  # starts of a real layer, at most; one is enough be
 EVALUATION = {"draws": 40_000, "queries": 1, "probed": 10_000, "shown": 500}  # prompts tried, probed, and for gates
 
 
-@dataclass(frozen=True, repr=False)
-class NamedPrompts(Prompts):
-    """Prompts whose query names its task; named (batch,): the number of its block."""
-
-    named: torch.Tensor | None = None
-
-    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Prompts:
-        parts = {f.name: change(getattr(self, f.name)) for f in fields(self) if f.name != "counts"}
-        return NamedPrompts(**parts, counts=self.counts)
-
-
-@dataclass(frozen=True)
-class NamedQuery:
-    """Two equal, independent tasks, and a query of one of them: of either, equally likely, or of the `asked` one."""
-
-    d: int = D
-    n: int = 2 * N
-    asked: int | None = None
-
-    def __post_init__(self) -> None:
-        _check.option("asked", self.asked, (None, 0, 1))
-
-    def sample(
-        self,
-        batch: int,
-        generator: torch.Generator | None = None,
-        queries: int = 1,
-        dtype: torch.dtype | None = None,
-    ) -> NamedPrompts:
-        """Prompts whose query belongs to the first task; then, where it should be the second, the blocks exchanged."""
-        half = self.n // 2
-        p = PromptDistribution(self.d, (half, half), (1.0, 0.0)).sample(batch, generator, queries, dtype)
-        second = torch.rand(batch, generator=generator) < (0.5 if self.asked is None else self.asked)
-
-        def exchanged(part: torch.Tensor, by: int) -> torch.Tensor:
-            return torch.where(second.view(-1, *[1] * (part.ndim - 1)), part.roll(by, 1), part)
-
-        x, y, beta = exchanged(p.x, half), exchanged(p.y, half), exchanged(p.beta, 1)
-        return NamedPrompts(x, y, p.x_query, p.y_query, beta, p.beta_query, p.counts, second.long())
-
-
-def named_tokens(prompts: NamedPrompts) -> torch.Tensor:
-    """Tokens with delimiters and one-hot context; the query's names its block in two more columns."""
-    Z, queries = DELIMITED(prompts), prompts.x_query.shape[1]
-    name = Z.new_zeros(*Z.shape[:2], 2)
-    if prompts.named is None:
-        raise _check.fail("prompts", "such that queries name their task", "named = None")
-    name[:, -queries:] = torch.nn.functional.one_hot(prompts.named, 2).to(Z)[:, None]
-    return torch.cat([Z, name], -1)
-
-
 def prompts_of(setting: Setting) -> tuple[Any, Any, int]:
     """What draws the prompts of that setting, what makes tokens of them, and the columns of a token."""
     if setting == "named":
-        return NamedQuery(), named_tokens, DELIMITED.width(LINES[setting]) + 2
+        return NamedQuery(D, 2 * N), named_tokens, DELIMITED.width(LINES[setting]) + 2
     tokens = Layout() if setting == "drift" else DELIMITED
     return LINES[setting], tokens, tokens.width(LINES[setting])
 
@@ -174,7 +123,7 @@ def train_architecture(
         return (tried_named if setting == "named" else tried)(net, dist, line, tokens, evaluation, seed)
 
     row = train_and_try(net, dist, plan, line, trial=trial_of, checkpoint=checkpoint, every=every, **how)
-    asked = [NamedQuery(asked=k) for k in (0, 1)] if setting == "named" else [dist]
+    asked = [NamedQuery(D, 2 * N, asked=k) for k in (0, 1)] if setting == "named" else [dist]
     generator = torch.Generator().manual_seed(2 * 10**6 + seed)
     found = [effective_weights(net, each, probed, generator=generator, tokens=tokens) for each in asked]
     row["configuration"] |= {"probed": probed, "shown": shown, "width": WIDTH, "heads": heads}

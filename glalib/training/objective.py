@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _check
-from .distribution import PromptDistribution
-from .gates import widen
-from .layout import Layout
-from .prompts import Sampler
-from .simulate import draw, of_queries, query_option
-from .token_free import checked_layer, losses_of_normals, normals
+from .. import _check
+from ..distribution import PromptDistribution
+from ..gates import widen
+from ..layout import Layout
+from ..prompts import Sampler
+from ..simulate import draw, of_queries, query_option
+from ..token_free import checked_layer, losses_of_normals, normals
 
 PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ._check import Array
-from ._records import grid, plain
-from .probe import EffectiveWeights
+from .._check import Array
+from .._records import grid, plain
+from ..probe import EffectiveWeights
 
 Measured = tuple[float, float]  # a number and its standard error
 SURE = 5  # standard errors below Bayes are no luck
@@ -258,7 +258,7 @@ def _plot_weights(ax: Any, found: Comparison) -> None:
 
 def _style(name: str) -> dict[str, Any]:
     """The line of an optimum."""
-    from . import plotting
+    from .. import plotting
 
     if name == "best weights":
         return plotting.STYLES["weighted optimum"]
@@ -267,6 +267,6 @@ def _style(name: str) -> dict[str, Any]:
 
 def _mark(k: int) -> dict[str, Any]:
     """The marks of the k-th layer; their colours begin where those of the optima end."""
-    from . import plotting
+    from .. import plotting
 
     return {"color": plotting.TASKS[(k + 3) % 6], "marker": plotting.TASK_MARKERS[k % 6], "markersize": 5}

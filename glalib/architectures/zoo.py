@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from . import _check
+from .. import _check
 
 TRANSFORMERS = "5.24.0"  # the version these layers were tried with; in another, a layer may have other insides
 

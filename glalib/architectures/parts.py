@@ -1,6 +1,6 @@
 """What layers in use share: their shapes and gates checked, heads moved, a state read early, normalisers in range.
 
-Shapes are named by letters, as in `architectures`.
+Shapes are named by letters, as in `forms`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from . import _check
-from .attention import gla
+from .. import _check
+from ..attention import gla
 
 
 def before(q: Tensor, k: Tensor, v: Tensor, gates: Tensor, gate: str = "scalar") -> Tensor:

@@ -23,7 +23,7 @@ def fingerprint(arrays: Iterable[np.ndarray[Any, Any]]) -> str:
 def package_fingerprint(more: Iterable[Path] = ()) -> str:
     """A short name for the files of glalib, more files, and the versions of torch, numpy and scipy."""
     digest = hashlib.sha256(f"{torch.__version__} {np.__version__} {scipy.__version__}".encode())
-    files = {*Path(__file__).resolve().parent.rglob("*.py"), *more}
+    files = {*Path(__file__).resolve().parents[1].rglob("*.py"), *more}
     for text in sorted(file.name.encode() + b"\0" + file.read_bytes() for file in files):
         digest.update(hashlib.sha256(text).digest())
     return digest.hexdigest()[:16]

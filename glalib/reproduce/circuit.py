@@ -19,11 +19,11 @@ from ..layout import DELIMITED
 from ..model import GLA
 from ..spectra import psd_root
 
-Contents = dict[str, Any]
+Circuit = dict[str, Any]
 
 
 @torch.no_grad()
-def contents(net: GLA) -> Contents:
+def circuit(net: GLA) -> Circuit:
     """All that the prediction of one layer depends on, and how large its matrices are.
 
     value (width,): what a value passes on of each coordinate of its token, W_v psi times the scale. scores
@@ -48,8 +48,8 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def layer_of(kept: Contents, dist: PromptDistribution) -> GLA:
-    """A layer in float64 that predicts as the one of these contents: W_k = I, W_q the scores, one value channel."""
+def layer_of(kept: Circuit, dist: PromptDistribution) -> GLA:
+    """A layer in float64 that predicts as the one of this circuit: W_k = I, W_q the scores, one value channel."""
     width, kind = len(kept["value"]), dict[str, Any](dtype=torch.float64)
     gate: Any = None if kept["W_g"] is None else "scalar"
     net = GLA(width, gate, value_width=1, context_width=width - dist.d - 1, **kind)
@@ -65,14 +65,14 @@ def layer_of(kept: Contents, dist: PromptDistribution) -> GLA:
     return net
 
 
-def step_inside(kept: Contents, d: int) -> Array:
+def step_inside(kept: Circuit, d: int) -> Array:
     """P (d, d) of the weighted step inside: w_y A_xx, and what labels in keys add, A_xy w_x^T."""
     w, A = np.array(kept["value"]), np.array(kept["scores"])
     P: Array = w[d] * A[:d, :d] + np.outer(A[:d, d], w[:d])
     return P
 
 
-def visible(kept: Contents, dist: PromptDistribution) -> tuple[Array, Array]:
+def visible(kept: Circuit, dist: PromptDistribution) -> tuple[Array, Array]:
     """w and A as prompts see them, in units of the root mean square of what a token shows.
 
     w (d + 1 + K,): features, label, then the context of each block. A: rows for the query's features and its context,

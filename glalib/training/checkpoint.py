@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import _check
-from ._check import Array
-from .files import as_path, replacing
+from .. import _check
+from .._check import Array
+from ..files import as_path, replacing
+from ..gates import widen
 from .fingerprints import fingerprint
-from .gates import widen
 
 
 @dataclass

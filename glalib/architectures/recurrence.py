@@ -14,9 +14,9 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from . import _check
-from .attention import arguments, unrounded
-from .gates import widen
+from .. import _check
+from ..attention import arguments, unrounded
+from ..gates import widen
 
 
 @overload

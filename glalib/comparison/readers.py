@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import _check
-from .distribution import PromptDistribution
-from .in_context import read_label
-from .layout import Layout
-from .prompts import Prompts
-from .risk import WPGD
-from .simulate import Predictor, as_predictor
+from .. import _check
+from ..distribution import PromptDistribution
+from ..in_context import read_label
+from ..layout import Layout
+from ..prompts import Prompts
+from ..risk import WPGD
+from ..simulate import Predictor, as_predictor
 
 
 def named(layers: Any, taken: Sequence[str]) -> dict[str, Any]:

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from . import _check
-from .attention import apply_state, arguments, chunk_length, decays_of, unrounded, within
-from .gates import widen
+from .. import _check
+from ..attention import apply_state, arguments, chunk_length, decays_of, unrounded, within
+from ..gates import widen
 
 Form = Literal["recurrent", "chunked"]
 FORMS = ("recurrent", "chunked")

@@ -33,11 +33,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, pad, softplus
 
-from . import _check, _forms
-from .attention import gla
-from .delta_attention import gated_delta_rule
-from .gates import widen
-from .general_rule import general_rule
+from .. import _check
+from ..attention import gla
+from ..delta.attention import gated_delta_rule
+from ..gates import widen
+from . import parts
+from .recurrence import general_rule
 
 
 def linear_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None, normalise: bool = False) -> Tensor:
@@ -45,12 +46,12 @@ def linear_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None
 
     normalise divides by q . (k_1 + ... + k_t), which positive features keep from zero.
     """
-    _forms.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"))
-    q, k, v = _forms.heads_first(_forms.scaled(q, scale), k, v)
+    parts.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"))
+    q, k, v = parts.heads_first(parts.scaled(q, scale), k, v)
     if not _check.flag("normalise", normalise):
-        return _forms.tokens_first(gla(q, k, v))
-    o, total = _forms.with_total(gla(q, k, _forms.and_one(v)))
-    return _forms.tokens_first(o / total)
+        return parts.tokens_first(gla(q, k, v))
+    o, total = parts.with_total(gla(q, k, parts.and_one(v)))
+    return parts.tokens_first(o / total)
 
 
 def retnet(q: Tensor, k: Tensor, v: Tensor, decay: Tensor | None = None, scale: float | None = None) -> Tensor:
@@ -59,27 +60,27 @@ def retnet(q: Tensor, k: Tensor, v: Tensor, decay: Tensor | None = None, scale: 
     decay: a number in [0, 1] for each head, (H,); RetNet's 1 - 2^(-5 - h), h = 0, 1, ..., if None. Lightning attention,
     as in MiniMax, is decay = exp(-slope) and scale = 1.
     """
-    size = _forms.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), decay=(decay, "H"))
+    size = parts.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), decay=(decay, "H"))
     if decay is None:
         decay = 1 - 2 ** (-5 - torch.arange(size["H"], dtype=q.dtype, device=q.device))
     _check.unit_interval("decay", decay)
-    q, k, v = _forms.heads_first(_forms.scaled(q, scale), k, v)
-    return _forms.tokens_first(gla(q, k, v, decay[:, None].expand(-1, size["T"])))
+    q, k, v = parts.heads_first(parts.scaled(q, scale), k, v)
+    return parts.tokens_first(gla(q, k, v, decay[:, None].expand(-1, size["T"])))
 
 
 def gated_linear_attention(q: Tensor, k: Tensor, v: Tensor, log_g: Tensor, scale: float | None = None) -> Tensor:
     """GLA: o (B, T, H, V) from q, k, log_g (B, T, H, K) and v (B, T, H, V)."""
-    _forms.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), log_g=(log_g, "BTHK"))
-    q, k, v, gates = _forms.heads_first(_forms.scaled(q, scale), k, v, _forms.exp("log_g", log_g))
-    return _forms.tokens_first(gla(q, k, v, gates, "key"))
+    parts.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), log_g=(log_g, "BTHK"))
+    q, k, v, gates = parts.heads_first(parts.scaled(q, scale), k, v, parts.exp("log_g", log_g))
+    return parts.tokens_first(gla(q, k, v, gates, "key"))
 
 
 def hgrn2(q: Tensor, f: Tensor, v: Tensor, scale: float = 1.0) -> Tensor:
     """HGRN-2: o (B, T, H, V) from q and forget gates f in [0, 1], (B, T, H, K), and v (B, T, H, V). Keys are 1 - f."""
-    _forms.shapes(q=(q, "BTHK"), f=(f, "BTHK"), v=(v, "BTHV"))
+    parts.shapes(q=(q, "BTHK"), f=(f, "BTHK"), v=(v, "BTHV"))
     _check.unit_interval("f", f)
-    q, f, v = _forms.heads_first(_forms.scaled(q, scale), f, v)
-    return _forms.tokens_first(gla(q, 1 - f, v, f, "key"))
+    q, f, v = parts.heads_first(parts.scaled(q, scale), f, v)
+    return parts.tokens_first(gla(q, 1 - f, v, f, "key"))
 
 
 def mamba(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None) -> Tensor:
@@ -87,9 +88,9 @@ def mamba(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | No
 
     Each channel is a head of N key channels and one value: S_t = exp(dt A) S_{t-1} + dt u B, y = C . S + D u.
     """
-    _forms.shapes(u=(u, "BET"), dt=(dt, "BET"), A=(A, "EN"), B=(B, "BNT"), C=(C, "BNT"), D=(D, "E"))
-    _forms.steps("dt", dt)
-    gates = _forms.exp("dt A", dt[..., None] * A[:, None])
+    parts.shapes(u=(u, "BET"), dt=(dt, "BET"), A=(A, "EN"), B=(B, "BNT"), C=(C, "BNT"), D=(D, "E"))
+    parts.steps("dt", dt)
+    gates = parts.exp("dt A", dt[..., None] * A[:, None])
     y = gla(C.mT[:, None], B.mT[:, None], (dt * u)[..., None], gates, "key")[..., 0]
     return y if D is None else y + D[:, None] * u
 
@@ -99,14 +100,14 @@ def mamba2(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | N
 
     G groups of H / G heads each share B and C: S_t = exp(dt A) S_{t-1} + dt x B^T, y = S C + D x.
     """
-    size = _forms.shapes(x=(x, "BTHV"), dt=(dt, "BTH"), A=(A, "H"), B=(B, "BTGK"), C=(C, "BTGK"), D=(D, "H"))
-    _forms.steps("dt", dt)
+    size = parts.shapes(x=(x, "BTHV"), dt=(dt, "BTH"), A=(A, "H"), B=(B, "BTGK"), C=(C, "BTGK"), D=(D, "H"))
+    parts.steps("dt", dt)
     heads, groups = size["H"], size["G"]
     if heads % groups:
         raise _check.fail("B", f"of a number of groups that divides {heads} heads", f"{groups} groups")
     k, q = (z.repeat_interleave(heads // groups, dim=2) for z in (B, C))
-    q, k, v, gates = _forms.heads_first(q, k, dt[..., None] * x, _forms.exp("dt A", dt * A))
-    y = _forms.tokens_first(gla(q, k, v, gates))
+    q, k, v, gates = parts.heads_first(q, k, dt[..., None] * x, parts.exp("dt A", dt * A))
+    y = parts.tokens_first(gla(q, k, v, gates))
     return y if D is None else y + D[:, None] * x
 
 
@@ -118,11 +119,11 @@ def mlstm(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor, exponential: bo
     and the 1 are divided by the largest weight that a token has by then, or 1 if that is larger: the result is the
     same, and nothing overflows.
     """
-    _forms.shapes(q=(q, "BHTK"), k=(k, "BHTK"), v=(v, "BHTV"), i=(i, "BHT"), f=(f, "BHT"))
+    parts.shapes(q=(q, "BHTK"), k=(k, "BHTK"), v=(v, "BHTV"), i=(i, "BHT"), f=(f, "BHT"))
     log_g = f if _check.flag("exponential", exponential) else logsigmoid(f)
-    before, m = _forms.largest(log_g, i, torch.zeros_like(i[..., 0]))
+    before, m = parts.largest(log_g, i, torch.zeros_like(i[..., 0]))
     write, gates = (i - m).exp()[..., None], (log_g + before - m).exp()
-    o, total = _forms.with_total(gla(_forms.scaled(q, None), write * k, _forms.and_one(v), gates))
+    o, total = parts.with_total(gla(parts.scaled(q, None), write * k, parts.and_one(v), gates))
     return o / torch.maximum(total.abs(), (-m).exp()[..., None])
 
 
@@ -132,21 +133,21 @@ def rwkv4(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> Tensor:
     o_t = (S_{t-1} + exp(u + k_t) v_t) / (n_{t-1} + exp(u + k_t)), where S sums exp(k) v with the decay, and n exp(k).
     Both are divided by the largest of their terms: the result is the same, and nothing overflows.
     """
-    size = _forms.shapes(k=(k, "BTE"), v=(v, "BTE"), w=(w, "E"), u=(u, "E"))
-    k, values = k.mT, _forms.and_one(v.mT[..., None])  # each channel a head, with the values v and 1
+    size = parts.shapes(k=(k, "BTE"), v=(v, "BTE"), w=(w, "E"), u=(u, "E"))
+    k, values = k.mT, parts.and_one(v.mT[..., None])  # each channel a head, with the values v and 1
     log_g = (-w.exp())[:, None].expand(-1, size["T"])
-    before, m = _forms.largest(log_g, k, torch.full_like(k[..., 0], -torch.inf))
+    before, m = parts.largest(log_g, k, torch.full_like(k[..., 0], -torch.inf))
     own = u[:, None] + k
     most = torch.maximum(before, own.detach())
     one = torch.ones_like(values[..., :1])
-    state = _forms.before(one, one, (k - m).exp()[..., None] * values, (log_g + before - m).exp())
+    state = parts.before(one, one, (k - m).exp()[..., None] * values, (log_g + before - m).exp())
     o = (before - most).exp()[..., None] * state + (own - most).exp()[..., None] * values
     return (o[..., 0] / o[..., 1]).mT
 
 
 def rwkv5(r: Tensor, k: Tensor, v: Tensor, w: Tensor, u: Tensor, scale: float = 1.0) -> Tensor:
     """RWKV-5: as `rwkv6`, with a log gate for each channel, w (H, K), that no token moves."""
-    _forms.shapes(r=(r, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), w=(w, "HK"), u=(u, "HK"))
+    parts.shapes(r=(r, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), w=(w, "HK"), u=(u, "HK"))
     return rwkv6(r, k, v, w.expand_as(k), u, scale)
 
 
@@ -155,10 +156,10 @@ def rwkv6(r: Tensor, k: Tensor, v: Tensor, w: Tensor, u: Tensor, scale: float = 
 
     o_t = (S_{t-1} + v_t (u k_t)^T) r_t: it reads the state before the token, and the token by the bonus.
     """
-    _forms.shapes(r=(r, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), w=(w, "BTHK"), u=(u, "HK"))
-    q, k, v, gates = _forms.heads_first(_forms.scaled(r, scale), k, v, _forms.exp("w", w))
+    parts.shapes(r=(r, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), w=(w, "BTHK"), u=(u, "HK"))
+    q, k, v, gates = parts.heads_first(parts.scaled(r, scale), k, v, parts.exp("w", w))
     bonus = (q * k * u[:, None]).sum(-1, keepdim=True)
-    return _forms.tokens_first(_forms.before(q, k, v, gates, "key") + bonus * v)
+    return parts.tokens_first(parts.before(q, k, v, gates, "key") + bonus * v)
 
 
 def h3(
@@ -170,7 +171,7 @@ def h3(
     and each channel is a head with one key and one value. Where A is complex, C . S + D z is `s4d`.
     """
     space = {"A": (A, "EN"), "B": (B, "EN"), "C": (C, "EN"), "D": (D, "E")}
-    size = _forms.shapes(q=(q, "BTE"), k=(k, "BTE"), v=(v, "BTE"), shift=(shift, "EL"), **space)
+    size = parts.shapes(q=(q, "BTE"), k=(k, "BTE"), v=(v, "BTE"), shift=(shift, "EL"), **space)
     _check.unit_interval("A", A)
     taps = shift.flip(-1)[:, None]
     moved = torch.nn.functional.conv1d(pad(k.mT, (size["L"] - 1, 0)), taps, groups=size["E"]).mT
@@ -188,8 +189,8 @@ def s4d(u: Tensor, dt: Tensor, A_real: Tensor, A_imag: Tensor, C: Tensor, D: Ten
     gates exp(dt A_real): keys and queries turn by dt A_imag a token, as rotated ones do, and keys have length one.
     """
     space = {"A_real": (A_real, "EN"), "A_imag": (A_imag, "EN"), "C": (C, "EN2"), "D": (D, "E")}
-    size = _forms.shapes(u=(u, "BET"), dt=(dt, "E"), **space)
-    _forms.steps("dt", dt)
+    size = parts.shapes(u=(u, "BET"), dt=(dt, "E"), **space)
+    parts.steps("dt", dt)
     if _check.look(lambda: A_real.detach().amax().item() >= 0):
         raise _check.fail("A_real", "below 0", f"values up to {A_real.detach().max():.3g}")
     gates = (dt[:, None] * A_real).exp().repeat_interleave(2, -1)[:, None].expand(-1, size["T"], -1)
@@ -208,7 +209,7 @@ def rg_lru(x: Tensor, r: Tensor, i: Tensor, Lambda: Tensor) -> Tensor:
 
     The gate is g = exp(-8 softplus(Lambda) r), and h_t = g h_{t-1} + sqrt(1 - g^2) i x; the first x has no root.
     """
-    _forms.shapes(x=(x, "BTE"), r=(r, "BTE"), i=(i, "BTE"), Lambda=(Lambda, "E"))
+    parts.shapes(x=(x, "BTE"), r=(r, "BTE"), i=(i, "BTE"), Lambda=(Lambda, "E"))
     _check.unit_interval("r", r)
     _check.unit_interval("i", i)
     log_g = -8 * softplus(Lambda) * r
@@ -224,23 +225,23 @@ def deltanet(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, scale: float | None 
     Steps may be up to 2, or of any size and sign. DeltaProduct is this on a prompt where each token stands as many
     times in a row as it takes steps, read at its last; its gate counts at the first, in `gated_deltanet`.
     """
-    _forms.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), beta=(beta, "BTH"))
-    q, k, v, beta = _forms.heads_first(_forms.scaled(q, scale), k, v, beta)
-    return _forms.tokens_first(gated_delta_rule(q, k, v, beta))
+    parts.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), beta=(beta, "BTH"))
+    q, k, v, beta = parts.heads_first(parts.scaled(q, scale), k, v, beta)
+    return parts.tokens_first(gated_delta_rule(q, k, v, beta))
 
 
 def gated_deltanet(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_g: Tensor, scale: float | None = None) -> Tensor:
     """Gated DeltaNet: as `deltanet`, with log gates log_g (B, T, H)."""
-    _forms.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), beta=(beta, "BTH"), log_g=(log_g, "BTH"))
-    q, k, v, beta, gates = _forms.heads_first(_forms.scaled(q, scale), k, v, beta, _forms.exp("log_g", log_g))
-    return _forms.tokens_first(gated_delta_rule(q, k, v, beta, gates))
+    parts.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), beta=(beta, "BTH"), log_g=(log_g, "BTH"))
+    q, k, v, beta, gates = parts.heads_first(parts.scaled(q, scale), k, v, beta, parts.exp("log_g", log_g))
+    return parts.tokens_first(gated_delta_rule(q, k, v, beta, gates))
 
 
 def kda(q: Tensor, k: Tensor, v: Tensor, log_g: Tensor, beta: Tensor, scale: float | None = None) -> Tensor:
     """Kimi delta attention: as `gated_deltanet`, with a log gate for each key channel, log_g (B, T, H, K). Slow."""
-    _forms.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), log_g=(log_g, "BTHK"), beta=(beta, "BTH"))
-    q, k, v, step, g = _forms.heads_first(_forms.scaled(q, scale), k, v, beta[..., None], _forms.exp("log_g", log_g))
-    return _forms.tokens_first(general_rule(q, k, step * v, g, step * g * k, k))
+    parts.shapes(q=(q, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), log_g=(log_g, "BTHK"), beta=(beta, "BTH"))
+    q, k, v, step, g = parts.heads_first(parts.scaled(q, scale), k, v, beta[..., None], parts.exp("log_g", log_g))
+    return parts.tokens_first(general_rule(q, k, step * v, g, step * g * k, k))
 
 
 def rwkv7(r: Tensor, w: Tensor, k: Tensor, v: Tensor, kk: Tensor, a: Tensor, scale: float = 1.0) -> Tensor:
@@ -249,6 +250,6 @@ def rwkv7(r: Tensor, w: Tensor, k: Tensor, v: Tensor, kk: Tensor, a: Tensor, sca
     S_t = S_{t-1} (diag(exp(w)) - kk (a kk)^T) + v k^T: what it holds along kk, of length one, is taken off along a kk,
     with a in [0, 1]. What a layer hands over as k is its key times 1 + (a - 1) c, with a number c for each channel.
     """
-    _forms.shapes(r=(r, "BTHK"), w=(w, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), kk=(kk, "BTHK"), a=(a, "BTHK"))
-    q, k, v, g, read, erased = _forms.heads_first(_forms.scaled(r, scale), k, v, _forms.exp("w", w), kk, a * kk)
-    return _forms.tokens_first(general_rule(q, k, v, g, read, erased))
+    parts.shapes(r=(r, "BTHK"), w=(w, "BTHK"), k=(k, "BTHK"), v=(v, "BTHV"), kk=(kk, "BTHK"), a=(a, "BTHK"))
+    q, k, v, g, read, erased = parts.heads_first(parts.scaled(r, scale), k, v, parts.exp("w", w), kk, a * kk)
+    return parts.tokens_first(general_rule(q, k, v, g, read, erased))

@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from ._check import Array
-from .distribution import PromptDistribution
-from .risk import best_omega
-from .spectra import eigh, joint
+from .._check import Array
+from ..distribution import PromptDistribution
+from ..risk import best_omega
+from ..spectra import eigh, joint
 
 
 class Law:

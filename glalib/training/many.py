@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.func import functional_call
 from tqdm import tqdm
 
-from . import _check
-from ._check import Array
-from .gates import widen
+from .. import _check
+from .._check import Array
+from ..gates import widen
+from ..progress import said
+from ..prompts import Sampler
+from ..simulate import check_sampler
+from .fitting import Recipe, adam, check_finite, differentiate, set_rates
 from .objective import Objective, checked_tokens, objective, trained_weights
-from .progress import said
-from .prompts import Sampler
-from .simulate import check_sampler
-from .training import Recipe, adam, check_finite, differentiate, set_rates
 
 
 def fit_many(

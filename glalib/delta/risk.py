@@ -7,7 +7,7 @@ A layer that erases before it writes, with the features as keys and queries, kee
 where beta is the size of a step and alpha a decay; alpha = 1 is the delta rule, other decays make it the gated one.
 With normalised=True keys and queries are x_i / |x_i| and x / |x| in place of x_i and x, as in layers that are trained.
 
-How the risk follows from these is in `delta_law`; the search for the best is in `delta_steps`.
+How the risk follows from these is in `law`; the search for the best is in `steps`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _check
-from ._check import Array
-from ._records import plain
-from .delta_law import Law, UnitLaw
-from .delta_steps import best_steps
-from .distribution import PromptDistribution
-from .risk import check_distribution
-from .spectra import frozen
+from .. import _check
+from .._check import Array
+from .._records import plain
+from ..distribution import PromptDistribution
+from ..risk import check_distribution
+from ..spectra import frozen
+from .law import Law, UnitLaw
+from .steps import best_steps
 
 Per = Literal["prompt", "task", "example"]
 PER = ("prompt", "task", "example")

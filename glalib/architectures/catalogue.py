@@ -1,4 +1,4 @@
-"""What each layer of `architectures` can set: how it forgets, writes and erases, and who of these reads the token.
+"""What each layer of `forms` can set: how it forgets, writes and erases, and who of these reads the token.
 
 One record a layer, as data: tables and pictures are made of it, and tests hold it to what the form does. What is said
 of the time before the recurrence is by reading: convolutions, and how gates are made that a form is told.
@@ -16,10 +16,10 @@ Side = Literal["none", "scalar", "key", "value"]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer in use, with its function in `architectures`.
+    """A layer in use, with its function in `forms`.
 
     name        as its authors call it; cite: the entries of the bibliography
-    form        the function of `architectures`
+    form        the function in `forms`
     forgets     "never", "at a fixed rate" or "by its token": whether its forget gate reads data; gate: how it is made
     writes      "whole", "tied to the gate" or "by a gate of its own"; write: the factor of what is written
     erases      whether it takes off what it holds along a key, as a delta rule does

@@ -6,7 +6,7 @@ at the switch
 
     gain / d = (decay r_1 theta_2 (1 - theta_1) + r_2 (1 - theta_2))^2 / (decay^2 mu_2 energy_1 + energy_2),
 
-where the gain is M - risk at the best scale. All is for arrays of cases; `delta_rule` has single ones, for any prompts.
+where the gain is M - risk at the best scale. All is for arrays of cases; `risk` has single ones, for any prompts.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _check
-from ._check import Array
+from .. import _check
+from .._check import Array
 
 Pair = tuple[ArrayLike, ArrayLike]
 COARSE = 30  # steps of each task where the search begins

@@ -1,4 +1,4 @@
-"""A search for the best steps of the delta rule, in the moments of `delta_law`. No torch."""
+"""A search for the best steps of the delta rule, in the moments of `law`. No torch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ._check import Array
-from .delta_law import Law
+from .._check import Array
+from .law import Law
 
 STARTS = 64  # random ones that are looked at; searches begin at the best few of all
 SEARCHES = 6

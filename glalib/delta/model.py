@@ -1,4 +1,4 @@
-"""The gated delta rule as a module beside `GLA`, and the construction that makes it the rule of `delta_rule`.
+"""The gated delta rule as a module beside `GLA`, and the construction that makes it the rule of `risk`.
 
 Tokens, weights, residual stream and read-out are those of `model`. Steps and decays come from what a token shows, or
 are given.
@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import _check
-from .attention import unrounded
-from .delta_attention import chunked
-from .delta_rule import BestDeltaRule
-from .distribution import PromptDistribution
-from .gates import widen
-from .layer import Given, copied
-from .layout import Layout
-from .own_gate import OwnGate, TokenGate, acts_on
+from .. import _check
+from ..attention import unrounded
+from ..distribution import PromptDistribution
+from ..gates import widen
+from ..layer import Given, copied
+from ..layout import Layout
+from ..own_gate import OwnGate, TokenGate, acts_on
+from .attention import chunked
+from .risk import BestDeltaRule
 
 Reads = Literal["tokens", "context"]
 READS = ("tokens", "context")

@@ -1,4 +1,4 @@
-"""What is said of an answer to an exercise: right, or what is wrong with it, from the numbers alone.
+"""What is said of an answer to an exercise: right, or what is wrong with it, from the numbers that `grade` read.
 
 `assets/live/exercises.js` judges by the same rules, in the same order and with the same words.
 """
@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from . import _check
+from .. import _check
 
 Answer = dict[str, Any]
 

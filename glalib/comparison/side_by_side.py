@@ -14,19 +14,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import _check
-from ._check import Array
-from .baselines import bayes, bayes_risk
-from .comparison import Compared, Comparison, Optimum
-from .delta_model import DeltaRule
-from .delta_rule import optimal_delta_rule
-from .distribution import PromptDistribution
-from .layout import Layout
-from .optima import Weights, optimal_wpgd
-from .probe import effective_weights
-from .prompts import Prompts, Sampler
+from .. import _check
+from .._check import Array
+from ..baselines import bayes, bayes_risk
+from ..delta.model import DeltaRule
+from ..delta.risk import optimal_delta_rule
+from ..distribution import PromptDistribution
+from ..layout import Layout
+from ..optima import Weights, optimal_wpgd
+from ..probe import effective_weights
+from ..prompts import Prompts, Sampler
+from ..simulate import Predictor, as_predictor, check_sampler, chosen_batch, draw, of_queries
 from .readers import check_alone, named, readers_of
-from .simulate import Predictor, as_predictor, check_sampler, chosen_batch, draw, of_queries
+from .result import Compared, Comparison, Optimum
 
 Best = Literal["linear attention", "constant gate", "scalar gate", "best weights", "delta rule", "Bayes"]
 OPTIMA: tuple[Best, ...] = get_args(Best)

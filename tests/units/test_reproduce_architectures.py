@@ -8,12 +8,14 @@ import torch
 from libraries import needs_zoo
 from runs import one_thread
 
-from glalib import optimal_wpgd, zoo
+from glalib import optimal_wpgd
+from glalib.architectures import zoo
 from glalib.cli import main
 from glalib.layout import DELIMITED, Layout
 from glalib.reproduce import architectures, architectures_summary, train_architecture
+from glalib.reproduce.named import NamedPrompts, NamedQuery, named_tokens
 
-room = importlib.import_module("glalib.reproduce.real_layers")
+room = importlib.import_module("glalib.reproduce.architectures")
 cli = importlib.import_module("glalib.cli")
 D, N = room.D, room.N
 SMALL = {
@@ -24,7 +26,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def named():
-    return room.NamedQuery().sample(4000, torch.Generator().manual_seed(0), 2, torch.float64)
+    return NamedQuery(4, 24).sample(4000, torch.Generator().manual_seed(0), 2, torch.float64)
 
 
 def test_a_query_names_its_task(named):
@@ -42,9 +44,9 @@ def test_a_query_names_its_task(named):
 
 @pytest.mark.parametrize("asked", [0, 1])
 def test_one_task_alone_can_be_asked_for(asked):
-    drawn = room.NamedQuery(asked=asked).sample(50, torch.Generator().manual_seed(1))
+    drawn = NamedQuery(4, 24, asked=asked).sample(50, torch.Generator().manual_seed(1))
     assert (drawn.named == asked).all() and torch.equal(drawn.beta_query, drawn.beta[:, asked])
-    first, second = (room.NamedQuery(asked=k).sample(50, torch.Generator().manual_seed(1)) for k in (0, 1))
+    first, second = (NamedQuery(4, 24, asked=k).sample(50, torch.Generator().manual_seed(1)) for k in (0, 1))
     assert torch.equal(first.x, second.x.roll(N, 1)) and torch.equal(first.y_query, second.y_query)
 
 
@@ -55,13 +57,13 @@ def test_parts_of_named_prompts_know_their_names(named):
 
 def test_named_tokens_have_two_more_columns_at_the_query(named):
     few = named[:6]
-    Z, plain = room.named_tokens(few), DELIMITED(few)
+    Z, plain = named_tokens(few), DELIMITED(few)
     assert torch.equal(Z[..., :-2], plain) and Z.shape[-1] == room.prompts_of("named")[2]
     assert not Z[:, :-2, -2:].any()
     assert torch.equal(Z[:, -2:, -2:], torch.eye(2, dtype=torch.float64)[few.named][:, None].expand(-1, 2, -1))
-    nameless = room.NamedPrompts(few.x, few.y, few.x_query, few.y_query, few.beta, few.beta_query, few.counts)
+    nameless = NamedPrompts(few.x, few.y, few.x_query, few.y_query, few.beta, few.beta_query, few.counts)
     with pytest.raises(ValueError, match="prompts must be such that queries name their task; got named = None"):
-        room.named_tokens(nameless)
+        named_tokens(nameless)
 
 
 @pytest.mark.parametrize("setting", room.SETTINGS)
@@ -243,7 +245,7 @@ def test_bad_arguments_are_named(change, said):
 
 def test_a_query_can_ask_for_one_of_two_blocks():
     with pytest.raises(ValueError, match="asked must be one of None, 0, 1; got 5"):
-        room.NamedQuery(asked=5)
+        NamedQuery(4, 24, asked=5)
 
 
 @pytest.fixture

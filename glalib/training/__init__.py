@@ -1,0 +1,15 @@
+"""Training a model on prompts: a `Recipe`, and `fit`.
+
+The rooms:
+
+    fitting     `Recipe` and `fit`; Adam and its rates, which `many` uses too
+    objective   what a step of training makes small
+    many        many copies of a small model trained together
+    checkpoint  half a run, written down so that it can be gone on with
+    fingerprints    short names for arrays, and for the code of the whole package
+"""
+
+from .fitting import NonFiniteLoss, Recipe, fit, orthogonal_start
+from .many import fit_many
+
+__all__ = ["NonFiniteLoss", "Recipe", "fit", "fit_many", "orthogonal_start"]
