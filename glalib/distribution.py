@@ -176,6 +176,11 @@ class PromptDistribution:
         """Eigenvalues s (d,) of Sigma = Sx^1/2 C Sx^1/2, and the B (d, d) that goes with them: `spectra`."""
         return spectra.signal_spectrum(self.Sx, self.C)
 
+    @cached_property
+    def signal_values(self) -> tuple[Array, np.ndarray[Any, np.dtype[np.intp]]]:
+        """The eigenvalues of Sigma that differ, and how often each is there: hundreds of equal features cost as one."""
+        return np.unique(self.signal_spectrum[0], return_counts=True)
+
     # Weights: one per task, or one per example.
 
     @property

@@ -130,7 +130,7 @@ def h2(dist: PromptDistribution, gamma: ArrayLike) -> Array:
     h2(gamma) = 1 / (1 + M [sum s_i^2 / (M + gamma s_i)^2] / [sum s_i^3 / (M + gamma s_i)^2]).
     """
     gamma = _numbers(dist, "gamma", gamma)
-    s, times = np.unique(dist.signal_spectrum[0], return_counts=True)  # hundreds of equal features cost as one
+    s, times = dist.signal_values
     terms = s / (dist.M + gamma[..., None] * s)
     terms = times * (terms / terms.max(-1, keepdims=True)) ** 2
     m: Array = terms @ s / terms.sum(-1)

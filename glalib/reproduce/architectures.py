@@ -217,7 +217,7 @@ def arrived(row: Row) -> bool:
     return row["layer"] in OURS or "error" in row or bool(row["risk"] < ARRIVED * line)
 
 
-def started_again(rows: list[Row], cells: list[Row], run: Callable[[list[Row]], list[Row]]) -> list[Row]:
+def started_again(rows: list[Row], cells: list[Row], train: Callable[[list[Row]], list[Row]]) -> list[Row]:
     """The rows, in their order; of one that has not arrived, that of the next start which did, or of the best start.
 
     `attempt` in a row says how many starts came before it.
@@ -226,7 +226,7 @@ def started_again(rows: list[Row], cells: list[Row], run: Callable[[list[Row]], 
     for attempt in range(1, ATTEMPTS):
         left = [i for i, row in enumerate(best) if not arrived(row)]
         if left:
-            for i, row in zip(left, run([cells[i] | {"attempt": attempt} for i in left]), strict=True):
+            for i, row in zip(left, train([cells[i] | {"attempt": attempt} for i in left]), strict=True):
                 best[i] = min(best[i], row, key=lambda r: r.get("risk", float("inf")))
     return best
 
