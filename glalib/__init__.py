@@ -12,8 +12,8 @@ read in an evening.
     layout      from prompts to tokens: delimiters, context
     risk        the exact risk, the record WPGD, and the two half-problems of Theorem 2: best P, best weights
     conditions  when the minimiser is unique (Theorem 3, and this book's)
-    fixed_points    all of them, of a function that does not decrease
-    constant_gate   the best constant gate, by branch and bound
+    fixed_points    all fixed points of a function that does not decrease: how `optima` finds stationary points
+    constant_gate   the best constant gate, by branch and bound: how `optima` finds it
     optima      stationary points and the best of each class of weights (Theorems 2 to 4, Corollaries 1 to 3)
     wpgd        one step of weighted preconditioned gradient descent, taken on prompts
     gates       from weights to gate values and back: how gates multiply, channel by channel

@@ -1,32 +1,35 @@
 """The authors' table and figures, trained again; and what that takes: sweeps, and how each number was made.
 
-The rooms:
+What every experiment uses:
 
+    command     from the options of `glalib reproduce` to runs, a file and a printed table
     sweep       many runs at a time, each kept as it ends; half a run is a checkpoint of `fit`
     bar         how far they are, and the time left, as a bar
-    code        which code one kind of result depends on, and a short name for it
+    runs        one run: trained, tried beside its line, and how that was done; what of a recipe may be changed
+    code        which modules one kind of result depends on: a short name for them, by which old results are told
     provenance  code, versions and machine behind a number
-    runs        one run: trained, tried beside its line, and how that was done
-    table       the authors' numbers, and recipes, cells and summary of their table
+
+The experiments, each with its recipes, runs and summary; those that are commands have their names:
+
+    table       the authors' numbers, and their table trained again
     panels      the setting of the paper's figures: four panels, ten dimensions
-    figure1     recipes, points and summary of Figure 1
-    depth       recipes, stacks and summary of the figure on depth
+    figure1     Figure 1
+    depth       the figure on depth
     circuit     what of a trained layer reaches a prediction
     inside      what trained layers have learned, over settings and seeds
     live        small trained layers to try out on a page, with their weights
     below       layers whose gates read labels: how far below the line, and what they use
     starts      which runs arrive, over starts, step sizes and gate biases
-    messages    text in four languages that a package ships, and strips of it with boundaries
-    characters  a small language model of characters whose layers are gated linear attention
-    crossing    gates, weights, influence and loss where one language gives way to another
-    text        recipe, models and summary of gates on text
     plateau     how long a layer waits before it learns, over dimensions
-    byte_mamba  a trained Mamba that a package ships: its weights and steps
-    byte_texts  texts of several kinds for it, and places in them
-    pretrained  what its gates do there
     architectures   layers of real architectures (`zoo`) and of this book, trained on one scale
-    named       prompts whose query names its task, and their tokens
-    command     what the commands of `glalib reproduce` do
+    named       prompts whose query names its task, and their tokens, for one of its settings
+    text        gates on text in four languages: the models trained
+    messages    that text, which a package ships, and strips of it with boundaries
+    characters  those models: language models of characters whose layers are gated linear attention
+    crossing    gates, weights, influence and loss where one language gives way to another
+    pretrained  what the gates of a Mamba do that others trained
+    byte_mamba  that Mamba, which a package ships: its weights and steps
+    byte_texts  texts of several kinds for it, and places in them
 """
 
 from ..training.fingerprints import fingerprint

@@ -2,11 +2,11 @@
 
 The rooms:
 
-    fitting     `Recipe` and `fit`; Adam and its rates, which `many` uses too
+    fitting     `Recipe` and `fit`: a step of Adam, the schedule, how fast gates learn, going on with a finished run
     objective   what a step of training makes small
     many        many copies of a small model trained together
     checkpoint  half a run, written down so that it can be gone on with
-    fingerprints    short names for arrays, and for the code of the whole package
+    fingerprints    short names for arrays, and for all code of the package
 """
 
 from .fitting import NonFiniteLoss, Recipe, fit, orthogonal_start
