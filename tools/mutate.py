@@ -76,7 +76,7 @@ FIRST = {
     "reproduce/code.py": ["sweep"],
     "reproduce/sweep.py": ["sweep"],
     "reproduce/table.py": ["reproduce"],
-    "reproduce/runs.py": ["reproduce", "figure1"],
+    "reproduce/one_run.py": ["reproduce", "figure1"],
     "reproduce/panels.py": ["figure1"],
     "reproduce/figure1.py": ["figure1"],
     "reproduce/depth.py": ["reproduce_depth"],

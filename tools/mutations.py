@@ -258,7 +258,7 @@ MUTATIONS = [
         '("gla", 200): (0.6619, 0.6617)',
         '("gla", 200): (0.6619, 0.6671)',
     ),
-    Mutation("risk over d", "reproduce/runs.py", '"risk": estimate.risk / dist.d', '"risk": estimate.risk'),
+    Mutation("risk over d", "reproduce/one_run.py", '"risk": estimate.risk / dist.d', '"risk": estimate.risk'),
     Mutation("the order of a panel", "reproduce/panels.py", '"d": (0.8, 0.2)', '"d": (0.2, 0.8)'),
     Mutation("channels of both signs", "reproduce/figure1.py", "LABEL_ROW = (2.0, -1.0)", "LABEL_ROW = (2.0, 1.0)"),
     Mutation("a stack that starts small", "reproduce/depth.py", 'layer.W_v.mul_(START["values"])', "pass"),

@@ -2,10 +2,10 @@
 
 What every experiment uses:
 
-    command     from the options of `glalib reproduce` to runs, a file and a printed table
+    command     a command of `glalib reproduce`: its runs, its `--json` file, what it prints at its end
     sweep       many runs at a time, each kept as it ends; half a run is a checkpoint of `fit`
     bar         how far they are, and the time left, as a bar
-    runs        one run: trained, tried beside its line, and how that was done; what of a recipe may be changed
+    one_run     one run: trained, tried beside its line, and how that was done; what of a recipe may be changed
     code        which modules one kind of result depends on: a short name for them, by which old results are told
     provenance  code, versions and machine behind a number
 

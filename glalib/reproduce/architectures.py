@@ -27,7 +27,7 @@ from ..simulate import Estimate, simulate_risk
 from ..training import Recipe, orthogonal_start
 from .figure1 import GATE_BIAS
 from .named import NamedQuery, named_tokens
-from .runs import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try, tried
+from .one_run import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try, tried
 from .sweep import Backend
 
 Setting = Literal["last", "first", "drift", "named"]

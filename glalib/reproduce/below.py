@@ -28,7 +28,7 @@ from ..simulate import as_predictor
 from ..training import Recipe
 from .circuit import circuit, rounded
 from .figure1 import start
-from .runs import Row, changed, evaluated, numbers, spelled_out, summarised, swept, train_and_try
+from .one_run import Row, changed, evaluated, numbers, spelled_out, summarised, swept, train_and_try
 from .sweep import Backend
 
 Beginning = Literal["random", "line"]

@@ -15,8 +15,8 @@ from .depth import depth, depth_summary
 from .figure1 import figure1, figure1_summary
 from .inside import inside, inside_summary
 from .live import live, live_summary
+from .one_run import Row
 from .pretrained import pretrained, pretrained_summary
-from .runs import Row
 from .starts import starts, starts_summary
 from .table import summary, table
 from .text import text, text_summary

@@ -24,8 +24,8 @@ from ..simulate import Estimate, chosen_batch
 from ..training import Recipe, orthogonal_start
 from ..wpgd import wpgd_step
 from .figure1 import MODELS as ONE_LAYER
+from .one_run import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try
 from .panels import PANELS, checked_lengths, checked_panels, panel_distribution
-from .runs import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try
 from .sweep import Backend
 
 Model = Literal["linear", "gla"]

@@ -21,8 +21,8 @@ from ..layout import DELIMITED, Layout
 from ..model import GLA
 from ..optima import Weights, optimal_wpgd
 from ..training import Recipe, orthogonal_start
+from .one_run import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try, tried
 from .panels import PANELS, checked_lengths, checked_panels, panel_distribution
-from .runs import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try, tried
 from .sweep import Backend
 
 Model = Literal["linear", "gla", "gla-no-delimiters", "gla-vector"]

@@ -19,7 +19,7 @@ from ..training import Recipe
 from .circuit import circuit, rounded
 from .figure1 import blinded
 from .figure1 import start as figure_start
-from .runs import Row, changed, evaluated, numbers, spelled_out, summarised, swept, train_and_try, tried
+from .one_run import Row, changed, evaluated, numbers, spelled_out, summarised, swept, train_and_try, tried
 from .sweep import Backend
 
 Model = Literal["linear", "gla-context", "gla"]

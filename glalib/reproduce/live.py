@@ -23,7 +23,7 @@ from ..simulate import Estimate, simulate_risk
 from ..training import Recipe, orthogonal_start
 from .figure1 import MODELS, planned
 from .figure1 import start as figure_start
-from .runs import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try, tried
+from .one_run import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try, tried
 from .sweep import Backend
 
 Model = Literal["linear", "gla", "gla-no-delimiters", "gla-vector", "delta"]

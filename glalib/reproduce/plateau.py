@@ -18,8 +18,8 @@ from ..optima import optimal_wpgd
 from ..training import Recipe, fit_many
 from .circuit import circuit, rounded, visible
 from .inside import Model, begin
+from .one_run import CHANGES, Row, known_changes, numbers
 from .provenance import load_average, provenance, versions
-from .runs import CHANGES, Row, known_changes, numbers
 
 Start = Literal["random", "closed", "orthogonal"]
 

@@ -19,8 +19,8 @@ from .._check import Array
 from ..attention import gla
 from .byte_mamba import ByteMamba, Change, agreement, as_bytes, byte_mamba, held, steady
 from .byte_texts import Integers, borders, corpus, corpus_digest, drawn, inner_marks
+from .one_run import Row, swept
 from .provenance import load_average, provenance, versions
-from .runs import Row, swept
 from .sweep import Backend
 
 SCALES = (1.0, 10.0)  # bytes of memory that part fast channels from middle and slow ones

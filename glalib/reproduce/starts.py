@@ -26,9 +26,9 @@ from ..risk import WPGD, best_P, population_risk
 from ..token_free import losses_of_normals, normals
 from ..training import Recipe, fit_many
 from .circuit import circuit, rounded, step_inside, visible
+from .one_run import CHANGES, Row, evaluated, known_changes, numbers, spelled_out, swept
 from .plateau import DIMENSIONS, PLATEAU, STARTS, Start, begin_from, half_way, train_plateau
 from .provenance import load_average, provenance, versions
-from .runs import CHANGES, Row, evaluated, known_changes, numbers, spelled_out, swept
 from .sweep import Backend
 
 Parameters = Literal["apart", "merged"]

@@ -21,7 +21,7 @@ from ..layout import DELIMITED
 from ..model import GLA
 from ..optima import optimal_wpgd
 from ..training import Recipe, orthogonal_start
-from .runs import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try
+from .one_run import Row, changed, evaluated, mean_risk, numbers, spelled_out, summarised, swept, train_and_try
 from .sweep import Backend
 
 Model = Literal["linear", "gla"]

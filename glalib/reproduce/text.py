@@ -26,8 +26,8 @@ from ..training.fitting import Recipe, adam, check_finite, differentiate, set_ra
 from .characters import CharacterModel, TextGate
 from .crossing import averaged, contexts, measures, strip_shown
 from .messages import ALPHABET, Strips, messages
+from .one_run import Row, evaluated, known_changes, summarised, swept
 from .provenance import load_average, provenance, versions
-from .runs import Row, evaluated, known_changes, summarised, swept
 from .sweep import Backend
 
 MODELS: tuple[tuple[TextGate, int], ...] = (("none", 1), ("scalar", 1), ("none", 2), ("scalar", 2), ("key", 2))

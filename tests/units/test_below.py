@@ -27,7 +27,7 @@ from glalib.layout import DELIMITED
 from glalib.reproduce import below_summary, train_below
 from glalib.reproduce.below import SHUT, begin, mean_and_error, shut, squared_errors
 from glalib.reproduce.figure1 import start
-from glalib.reproduce.runs import numbers
+from glalib.reproduce.one_run import numbers
 
 room = import_module("glalib.reproduce.below")
 DATA = Path(__file__).parents[2] / "chapters" / "data" / "below.json"

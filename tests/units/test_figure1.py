@@ -12,8 +12,8 @@ from glalib import PromptDistribution, optimal_wpgd
 from glalib.cli import main
 from glalib.reproduce import PANELS, figure1, figure1_summary, train_point
 from glalib.reproduce.figure1 import EVALUATION, LENGTHS, MODELS, RECIPES, blinded, planned, start
+from glalib.reproduce.one_run import numbers
 from glalib.reproduce.panels import panel_distribution
-from glalib.reproduce.runs import numbers
 
 DATA = Path(__file__).parents[2] / "chapters" / "data" / "figure1.json"
 TINY = {"recipe": {"steps": 5, "batch": 8, "queries": 2}, "evaluation": {"draws": 20, "queries": 2}}

@@ -13,7 +13,7 @@ from glalib import PromptDistribution
 from glalib.cli import main
 from glalib.reproduce import AUTHORS, EVALUATION, RECIPES, code_fingerprint, start, summary, table, train_cell
 from glalib.reproduce.command import COMMANDS
-from glalib.reproduce.runs import numbers
+from glalib.reproduce.one_run import numbers
 from glalib.training.checkpoint import seconds_spent
 
 DATA = Path(__file__).parents[2] / "chapters" / "data"

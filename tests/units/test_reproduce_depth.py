@@ -15,8 +15,8 @@ from glalib.baselines import bayes, bayes_risk
 from glalib.cli import main
 from glalib.reproduce import depth, depth_summary, start_stack, train_stack
 from glalib.reproduce.depth import EVALUATION, LENGTHS, MODELS, ONE_LAYER, RECIPE, beside_bayes, recipe_for
+from glalib.reproduce.one_run import numbers
 from glalib.reproduce.panels import PANELS, panel_distribution
-from glalib.reproduce.runs import numbers
 from glalib.training import Recipe, fit
 
 DATA = Path(__file__).parents[2] / "chapters" / "data" / "depth.json"
