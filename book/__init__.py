@@ -13,8 +13,8 @@ In the order in which a page meets them:
     margins      assertions that came close to their limits, or moved between machines
     drawn        the CSV file of a figure holds every series that it shows
     elsewhere    chapters and tests as other processors would run them
-    freshness    Sphinx: no page shows what has since changed; sets up the kernel in which the book's cells run
-    execution    Sphinx: the pages whose cells must run, side by side
+    freshness    Sphinx: which outputs are old, by a fingerprint of code, data and versions; the kernel of the cells
+    execution    Sphinx: runs the cells of pages whose outputs are old, side by side
     generated    Sphinx: what generated pages have in common; faults of claims become warnings of the build
     contents     Sphinx: lists of pages
     answers      what the exercises of a page hold an answer to, computed by its code

@@ -16,17 +16,17 @@ read in an evening.
     constant_gate   the best constant gate, by branch and bound: how `optima` finds it
     optima      stationary points and the best of each class of weights (Theorems 2 to 4, Corollaries 1 to 3)
     wpgd        one step of weighted preconditioned gradient descent, taken on prompts
-    gates       from weights to gate values and back: how gates multiply, channel by channel
+    gates       numbers of gates: from weights to gates and back, how gates multiply, channel by channel
     attention   `gla`, the gated recurrence, and its equal forms
-    own_gate    a gate of one's own, a torch module: how a layer calls it
-    layer       one layer: how it makes its gates and applies them, what it writes and what is read of it
+    own_gate    `TokenGate`: a gate of another formula, as a torch module, and how a layer calls it
+    layer       one layer: its built-in gate, a sigmoid, and how gates are applied; what it writes, what is read of it
     model       `GLA`: layers one after another, and the construction of Eq. (9)
     _check      the words of every complaint, and the checks that several rooms share
     _records    how records become plain values and tables
 
 More theory
     baselines   least squares, ridge, and the Bayes predictor with its risk
-    drift       prompts whose task drifts, and the decay that suits them
+    drift       prompts whose task drifts, and the decay that suits long ones, by a formula (exact: `constant_gate`)
     label_energy    what labels tell of a task's size, and what gates that read them gain
     delta/      the delta rule, which erases before it writes: exact risk, best steps, recurrence, module
 
