@@ -16,7 +16,7 @@ read in an evening.
     constant_gate   the best constant gate, by branch and bound: how `optima` finds it
     optima      stationary points and the best of each class of weights (Theorems 2 to 4, Corollaries 1 to 3)
     wpgd        one step of weighted preconditioned gradient descent, taken on prompts
-    gates       numbers of gates: from weights to gates and back, how gates multiply, channel by channel
+    gates       numbers of gates: from weights to gates and back; refuses weights that no gate reaches
     attention   `gla`, the gated recurrence, and its equal forms
     own_gate    `TokenGate`: a gate of another formula, as a torch module, and how a layer calls it
     layer       one layer: its built-in gate, a sigmoid, and how gates are applied; what it writes, what is read of it

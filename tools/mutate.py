@@ -73,7 +73,6 @@ FIRST = {
     "reproduce/bar.py": ["sweep"],
     "reproduce/command.py": ["reproduce", "cli"],
     "reproduce/provenance.py": ["reproduce"],
-    "reproduce/code.py": ["sweep"],
     "reproduce/sweep.py": ["sweep"],
     "reproduce/table.py": ["reproduce"],
     "reproduce/one_run.py": ["reproduce", "figure1"],

@@ -244,7 +244,7 @@ MUTATIONS = [
         "the copies' own draws", "training/many.py", "manual_seed(seed) for seed", "manual_seed(seeds[0]) for seed"
     ),
     Mutation("whose leftovers go", "reproduce/sweep.py", "owner == host() and ", ""),
-    Mutation("relative imports", "reproduce/code.py", "if node.level:", "if False:"),
+    Mutation("relative imports", "training/fingerprints.py", "if node.level:", "if False:"),
     Mutation("the file that is replaced", "files.py", "os.replace(part, path)", "pass"),
     Mutation("the files of sub-packages", "training/fingerprints.py", 'rglob("*.py")', 'glob("*.py")'),
     Mutation("the share of runs that are over", "reproduce/bar.py", " if i not in self.done", ""),

@@ -6,7 +6,6 @@ What every experiment uses:
     sweep       many runs at a time, each kept as it ends; half a run is a checkpoint of `fit`
     bar         how far they are, and the time left, as a bar
     one_run     one run: trained, tried beside its line, and how that was done; what of a recipe may be changed
-    code        which modules one kind of result depends on: a short name for them, by which old results are told
     provenance  code, versions and machine behind a number
 
 The experiments, each with its recipes, runs and summary; those that are commands have their names:
@@ -32,10 +31,9 @@ The experiments, each with its recipes, runs and summary; those that are command
     byte_texts  texts of several kinds for it, and places in them
 """
 
-from ..training.fingerprints import fingerprint
+from ..training.fingerprints import code_fingerprint, fingerprint
 from .architectures import architectures, architectures_summary, train_architecture
 from .below import below, below_summary, train_below
-from .code import code_fingerprint
 from .command import reproduce
 from .depth import depth, depth_summary, start_stack, train_stack
 from .figure1 import figure1, figure1_summary, train_point

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .. import __version__
-from .code import code_fingerprint
+from ..training.fingerprints import code_fingerprint
 
 
 def provenance(function: Callable[..., Any], load_before: list[float] | None) -> dict[str, Any]:

@@ -24,8 +24,8 @@ import torch
 from .. import _check
 from ..files import as_path, check_writable, host, replacing
 from ..progress import said
+from ..training.fingerprints import code_fingerprint
 from .bar import Progress
-from .code import code_fingerprint
 
 Function = Callable[..., dict[str, Any]]
 Backend = Literal["loky", "threading", "sequential", "dask", "ray"]

@@ -6,7 +6,7 @@ The rooms:
     objective   what a step of training makes small
     many        many copies of a small model trained together
     checkpoint  half a run, written down so that it can be gone on with
-    fingerprints    short names for arrays, and for all code of the package
+    fingerprints    short names for arrays, and for the code that a result depends on: how old runs are told
 """
 
 from .fitting import NonFiniteLoss, Recipe, fit, orthogonal_start
