@@ -165,7 +165,10 @@ plotting.FigureData(
 # Prompts hold {glue:text}`real_n` examples in {glue:text}`real_d` dimensions, without noise, in four settings. Two independent tasks, $r = (0.2, 0.8)$ or $(0.8, 0.2)$, with a delimiter after each and one-hot context. A task that keeps the share $\rho = 0.9$ of itself from one example to the next. And two tasks
 # of which the query's own token names one ({doc}`at_the_query`).
 #
-# Each real layer is the mixer of a maintained implementation, between a linear map of the tokens and a linear read-out at the query. Nothing of it is copied: `pip install 'glalib[zoo]'` brings the library that has them.
+# Each real layer is the mixer of a maintained implementation, between a linear map of the tokens and a linear read-out at the query. Nothing of it is copied.
+#
+# ````{dropdown} To have one of these layers
+# `pip install 'glalib[zoo]'` brings the library that has them. `glalib reproduce architectures` trains them all.
 #
 # ```python
 # from glalib import InContext, zoo
@@ -173,9 +176,9 @@ plotting.FigureData(
 # layer = zoo.layer("mamba2", width=32, heads=2)  # (batch, T, 32) to the same
 # model = InContext(layer, tokens=10, width=32)  # tokens to predictions
 # ```
+# ````
 #
 # "Fixed decays" is lightning attention, whose two decays are given and not trained, as RetNet's are. Softmax attention is there as a control without a recurrence. The three layers of this book are linear attention, a scalar gate, and the gated delta rule, as in {doc}`figure1` and {doc}`delta_trained`.
-# `glalib reproduce architectures` trains them all.
 
 # %% tags=["remove-input", "remove-output"]
 glue("real_n", 2 * N, display=False)
@@ -354,13 +357,12 @@ print(
 # Gates that forget want the best task last. The delta rule wants it first ({prf:ref}`thm-delta-order`), since each example takes from the memory what is still wrong in it.
 
 
-# %%
+# %% tags=["check"]
 def first_less_last(layer):
     """Of each seed, over d."""
     return risks("first", layer) - risks("last", layer)
 
 
-# %% tags=["check"]
 gap = theory["first"]["delta"] - theory["last"]["delta"]
 preference = {}
 for layer in ("delta", "gated-deltanet", "mamba2", "mlstm", "rg-lru", "softmax"):
