@@ -92,6 +92,7 @@ axes[0, 0].text(2, 95, "$F$", color=plotting.TASKS[0])
 axes[0, 0].text(4, 2.6, "diagonal", color="0.4")
 axes[1, 0].text(62, 0.512, "minimum", ha="right")
 axes[1, 1].text(105, 0.787, "saddle", ha="center")
+axes[1, 1].set_yticks((0.76, 0.8, 0.84))
 _ = axes[1, 0].set_ylabel("risk / $M$")
 
 # %% tags=["remove-input"]
