@@ -22,7 +22,7 @@
 #
 # This page sets seventeen layers on that scale. Each is a function of its own tensors that runs on the recurrence of this book. Tests hold each to its equations. One new statement says how steeply the weights of one key channel can fall. If it is the only one, that decides whether the better task may come first ({doc}`scalar_gates`).
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-architectures", "caption": "Seventeen layers by their levers; in the bottom row all is written whole, and there the weights of one key channel, or state, never fall. From left to right, how a layer forgets; from bottom to top, how it writes. Filled diamonds erase before they write, open circles do not."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-architectures", "caption": "Seventeen layers by their levers; in the bottom row all is written whole, so the weights of one key channel or state never fall. From left to right, how a layer forgets; from bottom to top, how it writes. Filled diamonds erase before they write, open circles do not."}}
 from collections import defaultdict
 
 import matplotlib.pyplot as plt

@@ -257,7 +257,7 @@ print(f"{len(gaps)} outputs and gradients: all forms agree to {max(gaps):.0e}")
 # | over the same gate without erasing, in chunks: times as long | {glue:text}`erase_delta_10` | {glue:text}`erase_delta_100` |
 #
 # Each is a median over rounds, in brackets the least and the largest. Other work ran on the machine that day, so what stands after the point is not sure.
-# {doc}`designing` says what erasing gains for it.
+# What erasing gains for that is on {doc}`designing`.
 
 # %% tags=["check"]
 erasing = json.loads(Path("data/speed_delta.json").read_text(encoding="utf-8"))
