@@ -240,7 +240,10 @@ for setting in TITLES:
     for layer in NAMES:
         entry = f"{risks(setting, layer).mean():.3f}"
         if layer in list(NAMES)[3:]:
-            moved = f"{change(setting, layer):+.3f}".replace("-", "−")
+            # Zero has no sign.
+            moved = f"{round(change(setting, layer), 3) + 0.0:+.3f}".replace(
+                "-", "−"
+            )
             entry += f" ({moved})"
         glue(f"real_{setting}_{layer}", entry, display=False)
     for name in LOOKS:
