@@ -20,9 +20,9 @@
 #
 # RetNet, Mamba, RWKV and their kin have names of their own for everything. Under the names there are three levers: what the layer forgets, how strongly it writes, and whether it erases what it holds before it writes. A fourth question cuts across them: which of the levers read the token?
 #
-# This page sets seventeen layers on that scale. Each is a function of its own tensors that runs on the recurrence of this book. Each is held to its equations written out token by token, in outputs and gradients, and to its row of the table. Twelve are held to reference code of two libraries as well, HGRN-2, RWKV-5 and RWKV-7 to the recurrences behind them, and H3 and S4D to the filters of scipy. One new statement says how steeply the weights of one key channel can fall. If it is the only one, that decides whether the better task may come first ({doc}`scalar_gates`).
+# This page sets seventeen layers on that scale. Each is a function of its own tensors that runs on the recurrence of this book. Tests hold each to its equations. One new statement says how steeply the weights of one key channel can fall. If it is the only one, that decides whether the better task may come first ({doc}`scalar_gates`).
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-architectures", "caption": "Seventeen layers by their levers; in the bottom row all is written whole, and there the weights of one key channel, or state, never fall. From left to right, how a layer forgets; from bottom to top, how it writes. Filled diamonds erase before they write, open circles do not."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-architectures", "caption": "Seventeen layers by their levers; in the bottom row all is written whole, so the weights of one key channel or state never fall. From left to right, how a layer forgets; from bottom to top, how it writes. Filled diamonds erase before they write, open circles do not."}}
 from collections import defaultdict
 
 import matplotlib.pyplot as plt
@@ -48,7 +48,8 @@ for layer in LAYERS:
     cells[column, ROWS[layer.writes]].append(layer)
 fig, ax = plt.subplots(figsize=(6.4, 3.9))
 for (column, row), layers in cells.items():
-    gap = 0.29 if len(layers) < 4 else 0.24
+    lines = max(layer.name.count(" ") for layer in layers) + 1
+    gap = 0.24 if len(layers) > 3 else 0.29 * (lines + 1) / 2
     for i, layer in enumerate(layers):
         x, y = column + 0.08, row + 0.5 + gap * ((len(layers) - 1) / 2 - i)
         places[layer.name] = (x, y)
@@ -96,10 +97,15 @@ plotting.FigureData(
 # ```
 # ````
 #
-# Here $m$ is the sum of the keys, weighted as the state is; other letters are the layer's own. A gate on the whole state is one number a token; one on key or value channels is a vector. Where a write has a gate of its own, that gate reads the token. The rows are data, `glalib.architectures.catalogue.LAYERS`. Tests find every lever from what a form does, and compare. Only what happens before the recurrence is by reading: convolutions, mixed inputs, and how a gate is made that the form is told.
+# Here $m$ is the sum of the keys, weighted as the state is; other letters are the layer's own. A gate on the whole state is one number a token; one on key or value channels is a vector. Where a write has a gate of its own, that gate reads the token.
 #
-# Each layer is one short function in `glalib.architectures.forms`. It takes the layer's own tensors, in its own layout, and hands them to `gla` or to its neighbour with a delta rule. Three of them need a remark.
+# Each layer is one short function in `glalib.architectures.forms`. It takes the layer's own tensors, in its own layout, and hands them to `gla` or to its neighbour with a delta rule. What stands around the recurrence is left out: projections, convolutions, norms, output gates. How to carry tensors over by hand is on {doc}`from_fla`.
 #
+# ````{dropdown} How the table is held to the layers
+# The rows are data, `glalib.architectures.catalogue.LAYERS`. Tests find every lever from what a form does, and compare. Only what happens before the recurrence is by reading: convolutions, mixed inputs, and how a gate is made that the form is told. Each form is held to its equations written out token by token, in outputs and gradients. Twelve are held to reference code of two libraries as well, HGRN-2, RWKV-5 and RWKV-7 to the recurrences behind them, and H3 and S4D to the filters of scipy.
+# ````
+#
+# ````{dropdown} Three remarks: normalisers, the state before the token, and two layers that need more
 # - *Normalisers.* The denominators of mLSTM, RWKV-4 and linear attention are one more value channel, of ones.
 # - *The state before the token.* RWKV-4, 5 and 6 read before they write. That is `gla` with keys, values and gates one token late, plus a bonus for the token itself.
 # - *Two layers need more.* KDA has the delta rule and a decay for each key channel, RWKV-7 erases along one vector what it read along another. They run on `general_rule`, token by token:
@@ -107,8 +113,7 @@ plotting.FigureData(
 #   $$
 #   S_i = S_{i-1} \bigl( \diag(w_i) - a_i b_i^\top \bigr) + v_i k_i^\top .
 #   $$
-#
-# What stands around the recurrence is left out: projections, convolutions, norms, output gates. How to carry tensors over by hand is on {doc}`from_fla`.
+# ````
 #
 # ````{dropdown} Near kin: complex state spaces and the LRU, DeltaProduct; and sLSTM, TTT, Titans, which do not fit
 # - *State spaces.* H3 is given with real rates and heads of width one. S4D's complex rates decay, and turn keys and queries by their place, as RetNet's rotation does. So do those of the LRU {cite:p}`orvieto2023resurrecting`, between dense complex maps.
@@ -146,7 +151,7 @@ error = max((prediction - step).abs(), (prediction - by_gla).abs()) / size
 assert error < 1e-14  # sums of a few dozen products
 assert (omega.diff() < 0).any()  # they fall somewhere
 print(
-    f"Mamba-2, `gla` and a weighted step, read and written out, one prediction: largest difference {error:.0e}"
+    f"one prediction by Mamba-2, by gla with its gates, and by a weighted step: largest difference {error:.0e}"
 )
 
 # %% [markdown]
@@ -235,9 +240,9 @@ print(
 )
 
 # %% [markdown]
-# Do real layers do as the proposition says? In the tests each of the seventeen is given its own tensors: with one key channel those whose weights can fall make them fall by a thousand, and the others never let them fall. Three of them here; HGRN-2 and mLSTM are asked for weights $8, 4, 2, 1$, and RetNet has what its constant makes:
+# Do real layers do as the proposition says? In the tests each of the seventeen is given its own tensors: with one key channel those whose weights can fall make them fall by a thousand, and the others never let them fall. Three of them here: HGRN-2 and mLSTM are asked for weights $8, 4, 2, 1$, and RetNet has what its constant makes.
 
-# %% tags=["hide-input"]
+# %% tags=["check"]
 wanted = torch.tensor([8.0, 4.0, 2.0, 1.0], dtype=torch.float64)
 share = wanted / 20  # HGRN-2: 1 - f is what is left for the token
 f = 1 - share / (1 - (share.flip(0).cumsum(0).flip(0) - share))
@@ -250,12 +255,16 @@ query = torch.tensor([1.0], dtype=torch.float64)
 f = torch.cat([f, query])[None, :, None, None]
 i = torch.cat([wanted.log(), query])[None, None]
 by_head = [x.transpose(1, 2) for x in (one, one, v)]
-for name, o in {
-    "HGRN-2": hgrn2(one, f, v)[0, -1, 0],
-    "mLSTM": mlstm(*by_head, i, torch.full_like(i, 40.0))[0, 0, -1],
-    "RetNet": retnet(one, one, v)[0, -1, 0],
-}.items():
-    print(f"{name:7}", [round(w, 2) for w in (o / o[3]).tolist()])
+for o in (
+    hgrn2(one, f, v)[0, -1, 0],
+    mlstm(*by_head, i, torch.full_like(i, 40.0))[0, 0, -1],
+):
+    # mLSTM's forget gate is a sigmoid, one but for 1e-17; the rest is a few products.
+    assert torch.allclose(o / o[3], wanted, rtol=1e-10)
+o = retnet(one, one, v)[0, -1, 0]
+assert (o.diff() > 0).all()
+rising = ", ".join(f"{weight:.2f}" for weight in o / o[3])
+print(f"HGRN-2 and mLSTM have the weights 8, 4, 2, 1; RetNet's are {rising}")
 
 # %% [markdown]
 # ## What speaks of your layer

@@ -136,7 +136,7 @@ print(
 # %% [markdown]
 # ## What it takes
 #
-# A layer for `compare` is a module from tokens to one prediction a prompt, or from tokens to tokens, in which case the label's coordinate at the query is read, column $d$ as in a `Layout` (tokens with labels elsewhere are refused); or a `WPGD` record, or any callable on prompts. Give one, or a dict with names. `tokens` says how prompts become tokens, as in `fit`. Only `compare` takes a layer from tokens to tokens as it is: `fit` trains predictors, so put the layer into `InContext` first. Layers are asked in evaluation mode, so without dropout. Recurrent and attention layers of torch need `batch_first=True`; one that mixes the prompts of a batch is refused.
+# `compare` takes one layer, or a dict with names. A layer is a module from tokens to one prediction a prompt, a `WPGD` record, or any callable on prompts. `tokens` says how prompts become tokens, as in `fit`. A module from tokens to tokens will do as well: then the label's coordinate at the query is read, column $d$ as in a `Layout` (tokens with labels elsewhere are refused). But `fit` trains predictors only, so put such a layer into `InContext` first. Layers are asked in evaluation mode, so without dropout. Recurrent and attention layers of torch need `batch_first=True`; one that mixes the prompts of a batch is refused.
 #
 # Prompts may come from a sampler of your own ({doc}`your_own`). Then `twin=` names the `PromptDistribution` that supplies the theory, and the table has the optima twice: by their formulas, and as seen on your prompts. If the two differ by many standard errors, it is no twin; that they agree does not prove it one. Without one, layers are only simulated.
 #
@@ -159,7 +159,7 @@ try:
 except TypeError as error:
     complaint = str(error)
 assert "what the mixer returns must be its tensor alone" in complaint
-print(f"two prompts, two predictions; as it is, {complaint}")
+print(f"two prompts, two predictions; without these lines, “{complaint}”")
 
 # %% [markdown]
 # `nn.TransformerEncoderLayer(8, 2, batch_first=True)` needs no wrapper. It has no order, as positions are for its tokens to tell.

@@ -108,7 +108,7 @@ LOOKS = {
 }
 theory = {setting: lines(setting) for setting in TITLES}
 told = optimal_wpgd(PromptDistribution(D, (N, N), (1, 0))).risk / D
-fig, axes = plt.subplots(2, 2, figsize=(6.4, 7.2), sharex=True, sharey=True)
+fig, axes = plt.subplots(2, 2, figsize=(6.4, 6.6), sharex=True, sharey=True)
 for ax, (setting, title) in zip(axes.flat, TITLES.items(), strict=True):
     for name, look in LOOKS.items():
         ax.axvline(theory[setting][name], color="0.35", zorder=0, **look)
@@ -165,7 +165,10 @@ plotting.FigureData(
 # Prompts hold {glue:text}`real_n` examples in {glue:text}`real_d` dimensions, without noise, in four settings. Two independent tasks, $r = (0.2, 0.8)$ or $(0.8, 0.2)$, with a delimiter after each and one-hot context. A task that keeps the share $\rho = 0.9$ of itself from one example to the next. And two tasks
 # of which the query's own token names one ({doc}`at_the_query`).
 #
-# Each real layer is the mixer of a maintained implementation, between a linear map of the tokens and a linear read-out at the query. Nothing of it is copied: `pip install 'glalib[zoo]'` brings the library that has them.
+# Each real layer is the mixer of a maintained implementation, between a linear map of the tokens and a linear read-out at the query. Nothing of it is copied.
+#
+# ````{dropdown} To have one of these layers
+# `pip install 'glalib[zoo]'` brings the library that has them. `glalib reproduce architectures` trains them all.
 #
 # ```python
 # from glalib import InContext
@@ -174,21 +177,13 @@ plotting.FigureData(
 # layer = zoo.layer("mamba2", width=32, heads=2)  # (batch, T, 32) to the same
 # model = InContext(layer, tokens=10, width=32)  # tokens to predictions
 # ```
+# ````
 #
 # "Fixed decays" is lightning attention, whose two decays are given and not trained, as RetNet's are. Softmax attention is there as a control without a recurrence. The three layers of this book are linear attention, a scalar gate, and the gated delta rule, as in {doc}`figure1` and {doc}`delta_trained`.
-# `glalib reproduce architectures` trains them all.
 
 # %% tags=["remove-input", "remove-output"]
 glue("real_n", 2 * N, display=False)
 glue("real_d", D, display=False)
-
-# %% tags=["hide-input"]
-print(f"{'risk / d':18}" + "".join(f"{setting:>9}" for setting in TITLES))
-for layer, word in NAMES.items():
-    means = [risks(setting, layer).mean() for setting in TITLES]
-    print(f"{word:18}" + "".join(f"{mean:9.3f}" for mean in means))
-for name, word in zip(LOOKS, words, strict=True):
-    print(f"{word:18}" + "".join(f"{theory[s][name]:9.3f}" for s in TITLES))
 
 
 # %% tags=["check"]
@@ -228,10 +223,8 @@ print(
 # - **No layer without erasing comes far below the best weighted step** (solid) where no query names its task, though each has nonlinear parts that could read labels and features. What they gain by those is {glue:text}`real_gain:.0f` per cent at most, somewhat more than gates that read labels do ({doc}`below_the_line`).
 # - **The two rules that erase lie far below it** where blocks are marked, near the line of a delta rule.
 # - **The scalar gate alone is held by the order of the tasks.** All real layers undo it, even those whose gates cannot.
-#
-# Is it over, after so many steps? Linear attention's line needs no gate, so a real layer that ends above it is on a plateau. Such a run was started again, from other draws and at half the learning rate, twice at most: {glue:text}`again_runs` of {glue:text}`real_runs` runs, most of them fixed decays or Mamba-2 with parts taken out. {glue:text}`stuck_runs` were above the line to the end. And one seed of each layer has been trained again with twice the steps:
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input", "remove-output"]
 longer = json.loads(
     Path("data/architectures_longer.json").read_text(encoding="utf-8")
 )
@@ -244,12 +237,20 @@ def change(setting, layer):
     return twice["risk"] - once["risk"]
 
 
-print(f"{'change':18}" + "".join(f"{setting:>9}" for setting in TITLES))
-for layer, word in list(NAMES.items())[3:]:
-    changes = [change(setting, layer) for setting in TITLES]
-    print(f"{word:18}" + "".join(f"{each:+9.3f}" for each in changes))
-
-# %% tags=["remove-input", "remove-output"]
+for setting in TITLES:
+    for layer in NAMES:
+        entry = f"{risks(setting, layer).mean():.3f}"
+        if layer in list(NAMES)[3:]:
+            # Zero has no sign.
+            moved = f"{round(change(setting, layer), 3) + 0.0:+.3f}".replace(
+                "-", "−"
+            )
+            entry += f" ({moved})"
+        glue(f"real_{setting}_{layer}", entry, display=False)
+    for name in LOOKS:
+        glue(
+            f"line_{setting}_{name}", f"{theory[setting][name]:.3f}", display=False
+        )
 real = [r for r in rows if r["layer"] not in ("linear", "gla", "delta")]
 glue("real_runs", len(real), display=False)
 glue("again_runs", sum(r["attempt"] > 0 for r in real), display=False)
@@ -265,7 +266,27 @@ most = max(value for (_, layer), value in took.items() if layer != "fixed-decay"
 glue("longer_most", float(most), display=False)
 
 # %% [markdown]
-# Twice the steps take off {glue:text}`longer_typical:.0f` per cent of the risk, as the middle of all these, and {glue:text}`longer_most:.0f` at most but for the fixed decays, one of which leaves its plateau. So the order of the layers stands, and their last per cent does not. Seeds of one layer lie far apart in the drift, and with fixed decays also at a query that names its task: there the figure shows what this training finds, not what a layer can do.
+# **Is it over, after so many steps?** Linear attention's line needs no gate, so a real layer that ends above it is on a plateau. Such a run was started again, from other draws and at half the learning rate, twice at most: {glue:text}`again_runs` of {glue:text}`real_runs` runs, most of them fixed decays or Mamba-2 with parts taken out. {glue:text}`stuck_runs` were above the line to the end. And one seed of each layer has been trained again with twice the steps. That takes off {glue:text}`longer_typical:.0f` per cent of the risk, as the middle of all these, and {glue:text}`longer_most:.0f` at most but for the fixed decays, one of which leaves its plateau. So the order of the layers stands, and their last per cent does not. Seeds of one layer lie far apart in the drift, and with fixed decays also at a query that names its task: there the figure shows what this training finds, not what a layer can do.
+#
+# ```{dropdown} In numbers: the means over seeds, and what twice the steps change
+# Risk over $d$; in brackets the change of one seed.
+#
+# | layer | best task last | best task first | one task drifts | the query names it |
+# |---|---|---|---|---|
+# | linear attention | {glue:text}`real_last_linear` | {glue:text}`real_first_linear` | {glue:text}`real_drift_linear` | {glue:text}`real_named_linear` |
+# | scalar gate | {glue:text}`real_last_gla` | {glue:text}`real_first_gla` | {glue:text}`real_drift_gla` | {glue:text}`real_named_gla` |
+# | delta rule | {glue:text}`real_last_delta` | {glue:text}`real_first_delta` | {glue:text}`real_drift_delta` | {glue:text}`real_named_delta` |
+# | fixed decays | {glue:text}`real_last_fixed-decay` | {glue:text}`real_first_fixed-decay` | {glue:text}`real_drift_fixed-decay` | {glue:text}`real_named_fixed-decay` |
+# | Griffin | {glue:text}`real_last_rg-lru` | {glue:text}`real_first_rg-lru` | {glue:text}`real_drift_rg-lru` | {glue:text}`real_named_rg-lru` |
+# | xLSTM | {glue:text}`real_last_mlstm` | {glue:text}`real_first_mlstm` | {glue:text}`real_drift_mlstm` | {glue:text}`real_named_mlstm` |
+# | Mamba-2 | {glue:text}`real_last_mamba2` | {glue:text}`real_first_mamba2` | {glue:text}`real_drift_mamba2` | {glue:text}`real_named_mamba2` |
+# | Gated DeltaNet | {glue:text}`real_last_gated-deltanet` | {glue:text}`real_first_gated-deltanet` | {glue:text}`real_drift_gated-deltanet` | {glue:text}`real_named_gated-deltanet` |
+# | softmax | {glue:text}`real_last_softmax` | {glue:text}`real_first_softmax` | {glue:text}`real_drift_softmax` | {glue:text}`real_named_softmax` |
+# | *theory:* linear attention | {glue:text}`line_last_linear` | {glue:text}`line_first_linear` | {glue:text}`line_drift_linear` | {glue:text}`line_named_linear` |
+# | *theory:* the best weighted step | {glue:text}`line_last_step` | {glue:text}`line_first_step` | {glue:text}`line_drift_step` | {glue:text}`line_named_step` |
+# | *theory:* the best delta rule | {glue:text}`line_last_delta` | {glue:text}`line_first_delta` | {glue:text}`line_drift_delta` | {glue:text}`line_named_delta` |
+# | *theory:* Bayes | {glue:text}`line_last_bayes` | {glue:text}`line_first_bayes` | {glue:text}`line_drift_bayes` | {glue:text}`line_named_bayes` |
+# ```
 #
 # ## Who undoes the wrong order
 #
@@ -293,19 +314,21 @@ def ratio(row):
 
 
 print(
-    "of five seeds: the least risk / d, its ratio of weights, and starts in all\n"
+    "the best of five seeds: risk / d, weight of task 2 to task 1; starts in all\n"
 )
-print(f"{'kept':20}{'one head':>9}{'2 : 1':>7}{'':4}{'two heads':>13}{'2 : 1':>7}")
+print(f"{'':20}{'one head':>24}{'two heads':>27}")
+columns = f"{'risk / d':>10}{'2 : 1':>7}{'starts':>8}"
+print(f"{'kept':19}{columns}{'':2}{columns}")
 parts = {}
 halfway = (theory["first"]["linear"] + theory["first"]["step"]) / 2
 for name, word in KEPT.items():
     line = f"{word:20}"
-    for heads, width in ((1, 9), (2, 13)):
+    for heads, width in ((1, 9), (2, 12)):
         each = runs("first", name, heads)
         best = min(each, key=lambda row: row["risk"])
         parts[name, heads] = best["risk"]
         starts = sum(1 + row["attempt"] for row in each)
-        line += f"{best['risk']:{width}.3f}{ratio(best):7.2f}{starts:4}"
+        line += f"{best['risk']:{width}.3f}{ratio(best):7.2f}{starts:8}"
     print(line)
 
 # %% tags=["check"]
@@ -338,21 +361,30 @@ print(
 # Gates that forget want the best task last. The delta rule wants it first ({prf:ref}`thm-delta-order`), since each example takes from the memory what is still wrong in it.
 
 
-# %%
+# %% tags=["check"]
 def first_less_last(layer):
     """Of each seed, over d."""
     return risks("first", layer) - risks("last", layer)
 
 
-# %% tags=["hide-input"]
 gap = theory["first"]["delta"] - theory["last"]["delta"]
-print(f"{'first less last':20}{'mean':>8}{'s.e.':>8}")
 preference = {}
 for layer in ("delta", "gated-deltanet", "mamba2", "mlstm", "rg-lru", "softmax"):
     each = first_less_last(layer)
     preference[layer] = each.mean(), each.std(ddof=1) / len(each) ** 0.5
-    print(f"{NAMES[layer]:20}{each.mean():+8.4f}{preference[layer][1]:8.4f}")
-print(f"{'theory, delta rule':20}{gap:+8.4f}")
+# Stored numbers: none of them is drawn here.
+for layer in ("delta", "gated-deltanet"):
+    mean, error = preference[layer]
+    assert mean < -3 * error and gap < 0
+for layer in ("mamba2", "mlstm", "softmax"):
+    mean, error = preference[layer]
+    assert abs(mean) < 2 * error
+assert preference["rg-lru"][0] > 3 * preference["rg-lru"][1]
+print(
+    "first less last, the mean of five seeds: "
+    + ", ".join(f"{NAMES[k]} {mean:+.3f}" for k, (mean, _) in preference.items())
+    + f"; theory of the delta rule {gap:+.3f}"
+)
 
 # %% tags=["remove-input", "remove-output"]
 for layer, name in (
@@ -371,7 +403,7 @@ for layer, name in (
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-declared", "caption": "What gates say is what examples count in the scalar gate, in most heads of Mamba-2 and one of xLSTM, and not in a layer that erases. Wide pale line: effective weights of the examples, the mean of five seeds. Thin lines: weights that the gates of each of two heads declare (write times later decays; Griffin has channels, of which this is the mean), for the first seed. All scaled to mean square one."}}
 shown = ("fixed-decay", "rg-lru", "mlstm", "mamba2", "gated-deltanet", "gla")
-fig, axes = plt.subplots(4, 3, figsize=(6.4, 7.6), sharex=True, sharey=True)
+fig, axes = plt.subplots(4, 3, figsize=(6.4, 6.6), sharex=True, sharey=True)
 place = np.arange(1, 2 * N + 1)
 record = {"setting": [], "layer": [], "curve": [], "example": [], "weight": []}
 for k, layer in enumerate(shown):
@@ -442,8 +474,10 @@ print(
 
 # %% [markdown]
 # ## The drift, and a query that names its task
+#
+# In the drift all that is needed is one good decay. The scalar gate learns it. Griffin comes below the best step with its many channels, and so does xLSTM from all seeds but one. Mamba-2 stays a little above. Gated DeltaNet goes lower than any, below a delta rule with the best single step, but its five seeds spread widely. The layer whose decays are given has none that fits. Softmax attention does not see the order of its tokens, so a drift is all noise to it, as to linear attention.
 
-# %% tags=["hide-input"]
+# %% tags=["check"]
 decays = np.exp(-np.array([1 / 16, 1 / 256]))  # of the layer with fixed decays
 age = np.arange(2 * N, 0, -1)
 given = np.array(runs("drift", "fixed-decay")[0]["declared"])  # to three digits
@@ -464,8 +498,6 @@ print(
 )
 
 # %% [markdown]
-# In the drift all that is needed is one good decay. The scalar gate learns it. Griffin comes below the best step with its many channels, and so does xLSTM from all seeds but one. Mamba-2 stays a little above. Gated DeltaNet goes lower than any, below a delta rule with the best single step, but its five seeds spread widely. The layer whose decays are given has none that fits. Softmax attention does not see the order of its tokens, so a drift is all noise to it, as to linear attention.
-#
 # Where the query names its task, a layer needs a head for each task and a gate at the query ({prf:ref}`thm-named-query`). The scalar gate of this book has one head and stays with linear attention. The real layers have two heads, or channels, and something that multiplies at the query. They come close to the step that was told the task, and
 # some pass it. Softmax attention compares the query's name with the context of each token, and needs no head for each. Gated DeltaNet, which erases besides, goes lowest.
 #

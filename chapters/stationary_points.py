@@ -56,7 +56,7 @@ one = PromptDistribution(20, (30, 300), (0.5, 0.6), Sx=np.diag([1.0] + [0.1] * 1
 Sx = np.diag([1.0] + [1 / 299] * 299)
 three = PromptDistribution(300, (1000, 1), (0.3**0.5, 0.7**0.5), Sx=Sx)
 
-fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.7), sharex="col")
+fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.3), sharex="col")
 data = {"panel": [], "gamma": [], "F": []}
 for (top, low), dist, title in zip(
     axes.T, (one, three), ("one fixed point", "three fixed points"), strict=True
@@ -92,6 +92,7 @@ axes[0, 0].text(2, 95, "$F$", color=plotting.TASKS[0])
 axes[0, 0].text(4, 2.6, "diagonal", color="0.4")
 axes[1, 0].text(62, 0.512, "minimum", ha="right")
 axes[1, 1].text(105, 0.787, "saddle", ha="center")
+axes[1, 1].set_yticks((0.76, 0.8, 0.84))
 _ = axes[1, 0].set_ylabel("risk / $M$")
 
 # %% tags=["remove-input"]
@@ -112,14 +113,10 @@ plotting.FigureData(
 #
 # For fixed weights the risk is a quadratic in $P$, and for fixed $P$ a quadratic in $\omega$. At a stationary point each is the best for the other. $P$
 # needs to know $\gamma$ of the weights, and the weights need to know one number of $P$, which is $h$. As before, $R$ and $r$ in
-# formulas are those of the $n$ examples; the package computes with the $K \times K$ form.
+# formulas are those of the $n$ examples; the package computes with the $K \times K$ form. Weights here do not read the data.
 #
 # ```{symbols}
 # omega P Q risk Sigma Sx C R r lambda M gamma h1 h2 h F d
-# ```
-#
-# ```{note}
-# Weights here do not read the data.
 # ```
 #
 # ```{prf:theorem} Stationary points
@@ -497,8 +494,10 @@ print(
 #
 # ## Secular equations
 #
-# The first reviewer of the paper saw a likeness between $h_1$, $h_2$ and the secular equations of eigenvalue updates. It is more than a likeness.
+# The first reviewer of the paper saw a likeness between $h_1$, $h_2$ and the secular equations of eigenvalue updates. It is more than a likeness: both are
+# quotients made of a secular function and its derivative. But their arguments never meet a pole, so there is no search between poles.
 #
+# ````{dropdown} The statement, and why it is true
 # ```{prf:proposition} Kinship with secular equations
 # :label: prop-secular
 #
@@ -514,7 +513,6 @@ print(
 # $\Phi$ is the secular function of adding a rank-one matrix: $\det(I + hR - t\, r r^\top) = \det(I + hR)\,(1 - t \Phi(h))$.
 # ```
 #
-# ````{dropdown} Why it is true
 # (proof-prop-secular)=
 # ```{prf:proof}
 # $-\Phi' = \sum \lambda_i a_i^2/(1+\lambda_i h)^2$ is the numerator of $h_1$. Its denominator is $\sum a_i^2/(1+\lambda_i h)^2 =

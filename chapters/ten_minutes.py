@@ -18,8 +18,8 @@
 # What do the gates of Mamba, RWKV and gated linear attention buy a model that learns from its prompt?
 #
 # Short answer: **the weight of an example is the product of the gates after it.** A layer that forgets is a layer that trusts some examples
-# more than others. That helps when the examples that matter come last, and this page has a formula for how much. Weights are such products in Mamba, GLA and RWKV-6
-# too; the formulas for the risk are for gates that know a token's place, or a separator, and not the examples.
+# more than others. That helps when the examples that matter come last, and this page has a formula for how much, for gates that know a token's place, or a separator, and
+# not the examples.
 #
 # ## A prompt with two tasks in it
 #
@@ -49,7 +49,7 @@ plotting.use_style()
 gates = np.array([1, 1, 1, 0.25, 1, 1, 1])  # six examples and the query
 n = len(gates) - 1
 
-fig, ax = plt.subplots(figsize=(6.4, 4.6))
+fig, ax = plt.subplots(figsize=(6.4, 4.0))
 for i in range(n + 1):
     task = plotting.TASKS[i // 3] if i < n else "0.45"
     ax.text(i, -0.95, f"$x_{i + 1}$" if i < n else "$x$", ha="center", color=task)
@@ -208,7 +208,7 @@ risks = {
     ]
     for name, (weights, *_) in layers.items()
 }
-fig, ax = plt.subplots(figsize=(6.4, 3.4))
+fig, ax = plt.subplots(figsize=(6.4, 3.1))
 for name, (_, marker, colour, shift) in layers.items():
     at = np.arange(3) + shift
     ax.vlines(at, 0, risks[name], color=colour, linewidth=1.6)
@@ -257,9 +257,8 @@ print(
 # near the ratio 1 to 4. [What training finds](training) trains it while the page is built.
 #
 # ```{note}
-# In these answers a gate knows a token's place, or sees a separator, and never reads an example. Where a gate reads data, as theirs do in Mamba, GLA and RWKV-6, weights are
-# still products of gates, but the formulas for the risk no longer hold as they stand; the book says where it speaks of such gates. And one layer takes
-# one step; layers on top of each other take more.
+# Gates here never read an example. Where they do, as in Mamba, GLA and RWKV-6, weights are still products of gates, but the formulas for the risk no longer hold as they
+# stand; the book says where it speaks of such gates. And one layer takes one step; layers on top of each other take more.
 # ```
 #
 # ## Where to go from here
