@@ -6,8 +6,8 @@ import browse
 import pytest
 
 from book import answers, chromium
-from glalib.exercises import answers as known
-from glalib.exercises import check, read_all
+from glalib.exercises.grade import answers as known
+from glalib.exercises.grade import check, read_all
 from glalib.exercises.verdicts import WORDS, judge
 
 SCRIPT = browse.HERE.parents[1] / "assets" / "live" / "exercises.js"
