@@ -306,7 +306,8 @@ live.register("cobweb", (figure) => {
   function mark(cx, cy, point, number, label) {
     const solid = point.slope < 1;
     stage.draw("circle", { cx, cy, r: 5.5, class: `${solid ? "fill-ink" : "fill-page"} line-ink` });
-    if (label) stage.draw("text", { x: cx + 9, y: cy + 17, class: "bold" }, String(number));
+    const [off, look] = cx < right() - 8 ? [9, "bold"] : [-9, "bold end"];
+    if (label) stage.draw("text", { x: cx + off, y: cy + 17, class: look }, String(number));
   }
 
   function list(points, M, best) {

@@ -36,7 +36,7 @@ window.live = (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const REST = 700; // milliseconds until what is said is read aloud
   const builders = new Map();
-  const built = new Set();
+  const built = new Map(); // root to figure, or null where it could not be built
 
   // Of HTML; attributes by name, `class` too.
   function element(tag, attributes = {}, ...children) {
@@ -478,9 +478,10 @@ window.live = (() => {
   function start(root) {
     const build = builders.get(root.dataset.live);
     if (!build || built.has(root)) return;
-    built.add(root);
+    built.set(root, null);
     try {
       const figure = new Figure(root);
+      built.set(root, figure);
       figure.draw = build(figure);
       figure.moved = [...figure.given.keys()].some((name) => name.startsWith(`${figure.key}.`));
       figure.copier = figure.button("Copy link", () => figure.copy());
@@ -502,5 +503,7 @@ window.live = (() => {
   }
 
   addEventListener("DOMContentLoaded", here);
+  // Back to an earlier place on this page: figures stay as they are, and the address says so again.
+  addEventListener("popstate", () => built.forEach((figure) => figure?.write()));
   return { register, here, element, clamp, number, scale, point, still };
 })();

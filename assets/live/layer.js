@@ -284,7 +284,7 @@ live.register("layer", (figure) => {
   const HIGH = { gates: 56, weights: 84, plane: 180, means: 150 };
   const stage = figure.stage({ height: () => TOP.means + HIGH.means + 34 });
   const narrow = () => stage.width < 480;
-  const heading = (y, words, more = "", less = "") => stage.draw("text", { x: 0, y, class: "soft" }, words + (narrow() ? less : more));
+  const heading = (y, words, more = "", less = "") => stage.draw("text", { x: 0, y, class: "soft" }, words + (stage.width < 310 ? "" : narrow() ? less : more));
   let plane = { across: 3.5, up: 8 };
   const left = 34;
   const across = (u) => left + ((live.clamp(u, -plane.across, plane.across) + plane.across) / (2 * plane.across)) * (stage.width - left - 12);

@@ -44,7 +44,7 @@ live.register("steps", (figure) => {
   const left = () => (narrow() ? 22 : 40); // of the columns: what their rows are stands before them
   const column = () => (stage.width - left()) / TOKENS;
   const at = (i) => left() + (i + 0.5) * column();
-  const heading = (top, words, more = "") => stage.draw("text", { x: 0, y: top, class: "soft" }, words + (narrow() ? "" : more));
+  const heading = (top, words, more = "") => stage.draw("text", { x: 0, y: top, class: "soft" }, words + (stage.width < 530 ? "" : more));
   const handles = open.map((_, i) =>
     stage.handle({
       label: `Gate at token ${i + 1}, ${name(i)}`,
@@ -142,8 +142,8 @@ live.register("steps", (figure) => {
 
   function sides(found) {
     const rows = [
-      ["The layer reads the label's row of S q", found.layer],
-      [narrow() ? "One weighted step: xᵀ P Xᵀ (ω ⊙ y)" : "One weighted gradient step: xᵀ P Xᵀ (ω ⊙ y)", found.step],
+      [narrow() ? "The layer: the label's row of S q" : "The layer reads the label's row of S q", found.layer],
+      [narrow() ? "One step: xᵀ P Xᵀ (ω ⊙ y)" : "One weighted gradient step: xᵀ P Xᵀ (ω ⊙ y)", found.step],
     ];
     rows.forEach(([words, side], i) => {
       const top = TOP.sides + 14 + 24 * i;
