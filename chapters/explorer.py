@@ -28,7 +28,7 @@
 # The best weights of two tasks, and what each kind of layer reaches. The prompt has $n_1$ examples of task 1, then $n_2$ of task 2; $r_1$ and $r_2$ are the
 # correlations of the tasks with the query's, $R_{12}$ that of the two with each other, $\sigma$ is the noise of labels. Each risk is the least of its kind:
 # of equal weights, of one gate value for all tokens, of one free gate at each token, of any weights, of a delta rule with a step of its own for each task, and of Bayes,
-# where that has a closed form. The buttons (a) to (d) are the four panels of the paper's Figure 1.
+# where that has a closed form. The three correlations have to go together: where they cannot, $R_{12}$ is held at the nearest value that can. The buttons (a) to (d) are the four panels of the paper's Figure 1.
 # ```
 #
 # ## What it computes

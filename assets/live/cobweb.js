@@ -179,11 +179,12 @@ live.register("cobweb", (figure) => {
   figure.setting("from", { start: start.from, from: 0, to: 1, step: 0.005 }); // of the way from 1 to 1 + lambda_max, in logarithms
 
   const many = (x) => (x ? digits(x) : "none");
+  const short = (x) => (x < 1e6 ? many(x) : x === 1e7 ? "10\u2077" : `${x / 1e6}\u00b710\u2076`); // beside a name, on a phone
   const two = (x) => live.number(x);
   figure.controls.classList.add("live-narrow");
-  figure.slider("n1", { label: "n\u2081, examples", text: many });
-  figure.slider("n2", { label: "n\u2082, examples", text: many });
-  figure.slider("n3", { label: "n\u2083, examples", text: many });
+  figure.slider("n1", { label: "n\u2081, examples", text: short, heard: many });
+  figure.slider("n2", { label: "n\u2082, examples", text: short, heard: many });
+  figure.slider("n3", { label: "n\u2083, examples", text: short, heard: many });
   figure.slider("r2", { label: "r\u2082 / r\u2081, relevance" });
   figure.slider("r3", { label: "r\u2083 / r\u2081, relevance" });
   figure.slider("R12", { label: "R\u2081\u2082, correlation", text: two });
@@ -230,14 +231,14 @@ live.register("cobweb", (figure) => {
 
   // Some four digits.
   function digits(z) {
-    if (z >= 1e6) return `${Number((z / 1e6).toPrecision(4))} million`;
+    if (z >= 1e6) return `${Number((z / 1e6).toPrecision(4))}\u00a0million`;
     if (Number.isInteger(z) || z >= 1000) return Math.round(z).toLocaleString("en");
     return live.number(z, z >= 100 ? 1 : 2);
   }
 
   function small(x) {
     const e = Math.floor(Math.log10(x) + 1e-9);
-    return x >= 0.001 ? String(x) : `${Number((x / 10 ** e).toPrecision(2))} \u00b7 10\u207b${raised(e)}`;
+    return x >= 0.001 ? String(x) : `${Number((x / 10 ** e).toPrecision(2))}\u00b710\u207b${raised(e)}`;
   }
 
   const line = (points) => points.map(([a, b], i) => `${i ? "L" : "M"}${a.toFixed(2)} ${b.toFixed(2)}`).join("");
@@ -305,7 +306,8 @@ live.register("cobweb", (figure) => {
   function mark(cx, cy, point, number, label) {
     const solid = point.slope < 1;
     stage.draw("circle", { cx, cy, r: 5.5, class: `${solid ? "fill-ink" : "fill-page"} line-ink` });
-    if (label) stage.draw("text", { x: cx + 9, y: cy + 17, class: "bold" }, String(number));
+    const [off, look] = cx < right() - 8 ? [9, "bold"] : [-9, "bold end"];
+    if (label) stage.draw("text", { x: cx + off, y: cy + 17, class: look }, String(number));
   }
 
   function list(points, M, best) {

@@ -3,24 +3,43 @@
 // The rules are those of glalib/exercises/verdicts.py and glalib/exercises/grade.py, in the same order; a test holds the two together.
 // The page holds the answers and the words, as JSON (book/exercises.py). `window.exercises` is for tests.
 (() => {
-  const NUMBER = "[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:e[+-]?[0-9]+)?";
+  // Commas part thousands where there are several, or a point after them; else one is a decimal comma.
+  const GROUPS = "[1-9][0-9]{0,2}(?:(?:,[0-9]{3}){2,}|(?:,[0-9]{3})+[.][0-9]*)";
+  const NUMBER = `[+-]?(?:${GROUPS}|[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:e[+-]?[0-9]+)?`;
   const READABLE = new RegExp(`^(${NUMBER})(?:/(${NUMBER}))?(%?)$`);
+  // 1,000 is a thousand to some and one to others: it is not read, but asked about.
+  const UNSURE = /^[+-]?[1-9][0-9]{0,2},[0-9]{3}$/;
   const SEPARATORS = [/\s*;\s*/, /\s*,\s+|\s+/, /\s*[,;]\s*|\s+/];
+  const PAUSE = 600; // milliseconds until what is being written is looked at
+  // What is said of it then, in the page alone, besides the words that `glalib.check` has, too.
+  const MORE = {
+    unsure: "{part} may be {thousands} or {decimal}. Write which.",
+    read: "Read as {numbers}.",
+    many: "Read as {got}, {numbers}. {form}",
+    few: "So far: {got}. {form}",
+    formula: "{part} is not worked out here. {form}",
+    strange: "{part} cannot be read. {form}",
+    form: "One number is asked for, written as 0.57, 4/7, 57% or 1e-3.",
+    forms: "{wanted} are asked for, written as 1/2, 0.3, 1e-3.",
+  };
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
   const count = (words, n) => (n === 1 ? words.one : fill(words.several, { n }));
 
-  // Without the spaces around a stroke and before a percent sign.
-  const joined = (text) => text.trim().replace(/\s*(\/)\s*|\s+(%)/g, "$1$2");
+  // Without the spaces around a stroke and before a percent sign; and with one for several, or a long row of them takes long.
+  const joined = (text) => text.trim().replace(/\s+/g, " ").replace(/ ?(\/) ?| (%)/g, "$1$2");
+  const bare = (text) => joined(text.trim().replace(/^[([]|[)\]]$/g, ""));
+  const plain = (text) => joined(text).toLowerCase().replaceAll("−", "-");
 
   function read(text) {
-    const found = READABLE.exec(joined(text).toLowerCase().replaceAll("−", "-"));
-    if (!found) return null;
-    const [above, below] = [found[1], found[2] || "1"].map((part) => Number(part.replace(",", ".")));
+    const found = READABLE.exec(plain(text));
+    if (!found || UNSURE.test(found[1]) || UNSURE.test(found[2])) return null;
+    const grouped = (part) => part.includes(".") || part.split(",").length > 2;
+    const [above, below] = [found[1], found[2] || "1"].map((part) => Number(part.replaceAll(",", grouped(part) ? "" : ".")));
     return below === 0 ? null : above / below / (found[3] ? 100 : 1);
   }
 
   function readAll(text, wanted) {
-    text = joined(text.trim().replace(/^[([]|[)\]]$/g, ""));
+    text = bare(text);
     let found = null;
     for (const separator of SEPARATORS) {
       const parts = text.split(separator).map(read);
@@ -29,6 +48,17 @@
       found = parts;
     }
     return found;
+  }
+
+  // The parts of a text that are surely apart.
+  const parted = (text) => bare(text).split(SEPARATORS[text.includes(";") ? 0 : 1]);
+
+  // What to say of the first number that may be thousands or decimals. 1,250 alone may also be two numbers that are asked for.
+  function unsure(words, text, wanted) {
+    const parts = parted(text);
+    const part = parts.flatMap((each) => plain(each).split(/[/%]/)).find((each) => UNSURE.test(each));
+    if (part === undefined || (parts.length === 1 && wanted > 1)) return "";
+    return fill(words.unsure ?? MORE.unsure, { part, thousands: part.replace(",", ""), decimal: part.replace(",", ".") });
   }
 
   // What is asked for, cut to the first setting where one value is given for a formula.
@@ -125,12 +155,42 @@
       return chosen.says ? [false, words.not_yet + chosen.says] : [true, `${words.right} ${asked.then ?? ""}`.trim()];
     }
     const formula = asked.kind === "formula";
-    const given = readAll(answer, formula ? 1 : asked.value.length);
+    const wanted = formula ? 1 : asked.value.length;
+    const which = unsure(words, answer, wanted);
+    if (which) return [false, which];
+    const given = readAll(answer, wanted);
     if (given === null || (formula && given.length > 1)) return [false, words.unreadable];
     return judge(words, asked, given);
   }
 
-  window.exercises = { read, readAll, judge, check };
+  const capital = (text) => text[0].toUpperCase() + text.slice(1);
+  const inWords = (given) => given.map((x) => String(Number(x.toPrecision(8))).replace("-", "−")).join("; ");
+
+  // What is said while an answer is being written: how it is read where that may surprise, and what is asked for where it
+  // cannot be. Not whether it is right.
+  function hint(words, asked, text) {
+    if (asked.kind === "choice" || !text.trim()) return "";
+    const wanted = asked.kind === "formula" ? 1 : asked.value.length;
+    const form = wanted === 1 ? MORE.form : fill(MORE.forms, { wanted: capital(count(words, wanted)) });
+    const which = unsure(words, text, wanted);
+    if (which) return which;
+    const given = readAll(text, wanted);
+    if (given !== null) {
+      const told = { got: count(words, given.length), numbers: inWords(given), form };
+      if (given.length !== wanted) return fill(given.length < wanted ? MORE.few : MORE.many, told);
+      const plainly = !/[,/%]/.test(text.replace(/, /g, "")) || !given.every(Number.isFinite);
+      return plainly ? "" : fill(MORE.read, told);
+    }
+    if (readAll(`${text}1`, wanted) !== null) return ""; // what lacks its end is still being written
+    // The part that is strange, where several are asked for.
+    const whole = joined(text);
+    const parts = /^[([]/.test(whole) ? parted(text) : whole.split(SEPARATORS[whole.includes(";") ? 0 : 1]);
+    const strange = (wanted > 1 && parts.find((part) => read(part) === null)) || whole;
+    const part = strange.length > 24 ? `${strange.slice(0, 24)}…` : strange;
+    return fill(/[(*^√π·×]|\bpi\b/i.test(strange) ? MORE.formula : MORE.strange, { part, form });
+  }
+
+  window.exercises = { read, readAll, judge, check, hint };
 
   // A mark for what was solved, in this browser alone; pages opened as files may have no store.
   const store = {
@@ -158,6 +218,7 @@
       form.hidden = false;
       form.addEventListener("submit", (event) => {
         event.preventDefault();
+        clearTimeout(form.writing);
         const [right, says] = check(words, answers[name], new FormData(form).get("answer"));
         form.classList.toggle("right", right);
         form.classList.toggle("wrong", !right);
@@ -169,6 +230,10 @@
       form.addEventListener("input", () => {
         form.classList.remove("right", "wrong");
         told.textContent = "";
+        clearTimeout(form.writing);
+        form.writing = setTimeout(() => {
+          told.textContent = hint(words, answers[name], new FormData(form).get("answer") ?? "");
+        }, PAUSE);
       });
     }
     for (const link of document.querySelectorAll("[data-solved]")) {

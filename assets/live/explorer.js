@@ -23,7 +23,7 @@ live.register("explorer", (figure) => {
   figure.slider("n2", { label: "n\u2082, examples of task 2" });
   figure.slider("r1", { label: "r\u2081, task 1 and query", text: two });
   figure.slider("r2", { label: "r\u2082, task 2 and query", text: two });
-  figure.slider("R12", { label: "R\u2081\u2082, between the tasks", text: (x) => two(held(x)) });
+  figure.slider("R12", { label: "R\u2081\u2082, between the tasks", text: (x) => (held(x) === x ? two(x) : `held at ${two(held(x))}`) });
   figure.slider("sigma", { label: "\u03c3, noise of the labels", text: (x) => live.number(x, 1) });
   const PANELS = { a: [0, 1], b: [0.2, 0.8], c: [0.5, 0.5], d: [0.8, 0.2] };
   for (const [name, [r1, r2]] of Object.entries(PANELS)) {
@@ -108,9 +108,9 @@ live.register("explorer", (figure) => {
     live.scale(stage, 196, rows, {});
     const [kind, words] = place(omega, risks, law.M);
     const bayes = risks.bayes === null ? " The Bayes risk has no closed form here." : "";
-    const most = R12 === value.R12 ? "" : ` R\u2081\u2082 is held at ${two(R12)}: three correlations have to go together.`;
+    const most = R12 === value.R12 ? "" : `R\u2081\u2082 is held at ${two(R12)}, not ${two(value.R12)}: three correlations have to go together. `;
     stage.label(`Best weights: ${omega.map((w) => live.number(w)).join(" and ")}. Below, risks on one scale.`);
-    figure.say(`${words}${bayes}${most}`);
+    figure.say(`${most}${words}${bayes}`);
     figure.show({ R12, omega, forget, risks, shares: Object.fromEntries(rows.map(({ name, value }) => [name, value])), kind });
   };
 });

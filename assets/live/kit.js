@@ -28,14 +28,15 @@
 // one that its controls can have. A handle with `second: {from, to, step, get, set}` moves in a plane: left and right
 // change the first value, up and down the second, and `at` gives both. `figure.play(n, each)` calls each(1) ... each(n), a
 // frame after the other, on demand only, and each(n) alone where less motion is asked for. `figure.mend = () => ...` brings
-// settings that go together into what is possible, before each draw. `live.scale` draws numbers on one scale, `live.point`
+// settings that go together into what is possible, before each draw. `figure.enable(control, able)` is for what a button, a
+// slider or a choice returns: what has nothing to do now stays in its place, pale. `live.scale` draws numbers on one scale, `live.point`
 // a mark. A draw may throw: the figure then says so in a sentence. Colours are classes of live.css: fill-1, line-1 (tasks), ink, soft, faint, dash-1 ...
 window.live = (() => {
   const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
   const SVG = "http://www.w3.org/2000/svg";
   const REST = 700; // milliseconds until what is said is read aloud
   const builders = new Map();
-  const built = new Set();
+  const built = new Map(); // root to figure, or null where it could not be built
 
   // Of HTML; attributes by name, `class` too.
   function element(tag, attributes = {}, ...children) {
@@ -198,7 +199,8 @@ window.live = (() => {
       this.shown = numbers;
     }
 
-    slider(name, { label, text = String, parent = this.controls }) {
+    // `heard`: the value in words, where what is seen has no room for them.
+    slider(name, { label, text = String, heard = text, parent = this.controls }) {
       const spec = this.specs[name];
       const [from, to, step] = spec.values ? [0, spec.values.length - 1, 1] : [spec.from, spec.to, spec.step];
       const input = element("input", { type: "range", min: from, max: to, step, "data-setting": name });
@@ -211,7 +213,7 @@ window.live = (() => {
         const value = this.value[name];
         input.value = spec.values ? spec.values.indexOf(value) : value;
         shown.textContent = text(value);
-        input.setAttribute("aria-valuetext", text(value));
+        input.setAttribute("aria-valuetext", heard(value));
       });
       // The number beside it is told by the slider itself.
       shown.setAttribute("aria-hidden", "true");
@@ -233,9 +235,15 @@ window.live = (() => {
 
     button(label, action, parent = this.buttons) {
       const button = element("button", { type: "button" }, label);
-      button.addEventListener("click", action);
+      button.addEventListener("click", () => button.getAttribute("aria-disabled") !== "true" && action());
       parent.append(button);
       return button;
+    }
+
+    // A button that has been used keeps the focus, so it is not disabled: it does nothing, and says so.
+    enable(control, able) {
+      if (control.tagName === "BUTTON") control.setAttribute("aria-disabled", String(!able));
+      else control.disabled = !able;
     }
 
     stage(options) {
@@ -352,12 +360,10 @@ window.live = (() => {
       this.stage = stage;
       this.spec = spec;
       this.text = spec.text ?? String;
-      const { from, to, second, label } = spec;
+      const { second, label } = spec;
       this.node = stage.front.appendChild(
         drawn("g", { class: `live-handle ${spec.class ?? ""}`, role: "slider", tabindex: 0, "aria-label": label }),
       );
-      this.node.setAttribute("aria-valuemin", from);
-      this.node.setAttribute("aria-valuemax", to);
       if (second) this.node.setAttribute("aria-roledescription", "point in a plane");
       else this.node.setAttribute("aria-orientation", spec.orientation ?? "vertical");
       // A finger needs more room than the eye.
@@ -413,10 +419,12 @@ window.live = (() => {
       event.preventDefault();
     }
 
-    // Where it stands, and what it tells.
+    // Where it stands, and what it tells; a figure may change from where to where it goes.
     place(x, y) {
-      const { get, second } = this.spec;
+      const { from, to, get, second } = this.spec;
       this.node.setAttribute("transform", `translate(${x} ${y})`);
+      this.node.setAttribute("aria-valuemin", from);
+      this.node.setAttribute("aria-valuemax", to);
       this.node.setAttribute("aria-valuenow", get());
       this.node.setAttribute("aria-valuetext", second ? this.text(get(), second.get()) : this.text(get()));
     }
@@ -470,9 +478,10 @@ window.live = (() => {
   function start(root) {
     const build = builders.get(root.dataset.live);
     if (!build || built.has(root)) return;
-    built.add(root);
+    built.set(root, null);
     try {
       const figure = new Figure(root);
+      built.set(root, figure);
       figure.draw = build(figure);
       figure.moved = [...figure.given.keys()].some((name) => name.startsWith(`${figure.key}.`));
       figure.copier = figure.button("Copy link", () => figure.copy());
@@ -494,5 +503,7 @@ window.live = (() => {
   }
 
   addEventListener("DOMContentLoaded", here);
+  // Back to an earlier place on this page: figures stay as they are, and the address says so again.
+  addEventListener("popstate", () => built.forEach((figure) => figure?.write()));
   return { register, here, element, clamp, number, scale, point, still };
 })();

@@ -99,7 +99,7 @@ live.register("landscape", (figure) => {
   figure.slider("n", { label: "n, examples" });
   figure.slider("d", { label: "d, dimensions" });
   figure.slider("sigma", { label: "\u03c3, noise", text: (x) => live.number(x, 1) });
-  figure.button("Let it flow", flow);
+  const flows = figure.button("Let it flow", flow);
   figure.button("To the saddle", () => figure.set({ at: [-1, 1] }));
 
   const wide = (width) => width >= 560;
@@ -228,15 +228,23 @@ live.register("landscape", (figure) => {
     handle.place(x(value.at[0]), y(value.at[1]));
     const drift = Math.max(...path.map((place) => Math.abs(glalib.conserved(place.x) - k)));
     const kept = `|P|\u00b2 \u2212 |\u03c9|\u00b2 = ${live.number(k)} all the way`;
-    if (saddle) {
-      figure.say(`${kept}. The flow ends at the saddle: from \u03c9 = \u2212P it never leaves the line that leads there.`);
+    // At zero nothing can flow.
+    const still = value.at.every((z) => z === 0);
+    figure.enable(flows, !still);
+    if (still) {
+      figure.say(
+        `It starts at the saddle, \u03c9 = P = 0, and stays there: the gradient is zero, and the risk is M, as nothing is predicted. Move the start off \u03c9 = \u2212P, however little, and the flow comes to a minimum.`,
+      );
+    } else if (saddle) {
+      figure.say(`${kept}. The flow ends at the saddle, where the risk is M: from \u03c9 = \u2212P it never leaves the line that leads there.`);
     } else {
       const at = `\u03c9 = ${live.number(end[0])}, P = ${live.number(end[1])}`;
       const gained = "all but one per cent of the gain is made";
       const soon = time === 0 ? `From the start ${gained}` : `At t = ${digits(time)} ${gained}`;
       figure.say(`${kept}. The flow ends at ${at}, where the risk is least: ${live.number(risk / where.M, 3)} M. ${soon}.`);
     }
-    stage.label(`The flow from \u03c9 ${live.number(value.at[0])}, P ${live.number(value.at[1])} to ${live.number(end[0])}, ${live.number(end[1])}; the risk falls on the way.`);
+    if (still) stage.label("A start at the saddle, \u03c9 0, P 0: nothing flows, and the risk stays M.");
+    else stage.label(`The flow from \u03c9 ${live.number(value.at[0])}, P ${live.number(value.at[1])} to ${live.number(end[0])}, ${live.number(end[1])}; the risk falls on the way.`);
     figure.show({ k, drift, end, risk, least: where.least, M: where.M, time, saddle, until: panel.until });
   };
 });

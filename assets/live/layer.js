@@ -198,14 +198,14 @@ live.register("layer", (figure) => {
   figure.setting("swap", { start: "no", options: [["no", "as in training"], ["yes", "exchanged"]] });
   figure.setting("delimiter", { start: "kept", options: [["kept", "kept"], ["dropped", "dropped"]] });
   figure.setting("mark", { start: HALF, from: 0, to: N, step: 1 });
-  figure.setting("which", { start: 25, from: 1, to: N, step: 1 });
+  figure.setting("which", { start: 28, from: 1, to: N, step: 1 });
   figure.setting("shift", { start: [0, 0], from: -8, to: 8, step: 0.1 });
-  figure.setting("seed", { start: 1, from: 1, to: 9999, step: 1 });
+  figure.setting("seed", { start: 22, from: 1, to: 9999, step: 1 }); // a prompt whose example 28 moves the prediction well
   figure.choice("model", { label: "Layer" });
   figure.choice("order", { label: "Trained with the better task" });
   figure.choice("swap", { label: "The two tasks" });
-  figure.choice("delimiter", { label: "The delimiter between them" });
-  figure.slider("mark", { label: "Told that the task changes", text: (m) => `after example ${m}` });
+  const between = figure.choice("delimiter", { label: "The delimiter between them" });
+  const telling = figure.slider("mark", { label: "Told that the task changes", text: (m) => (untold() ? "never" : `after example ${m}`) });
   figure.slider("which", { label: "Example to move", text: (i) => `${i}` });
   figure.button("Draw a prompt", () => figure.set({ seed: (value.seed % 9999) + 1, shift: [0, 0] }));
   const counter = figure.button(`Draw ${DRAWS}`, () => {
@@ -228,12 +228,26 @@ live.register("layer", (figure) => {
   figure.mend = () => {
     if (moved !== null && moved !== value.which) value.shift = [0, 0];
     moved = value.which;
+    // The plane holds what is drawn, and a moved example stays in it.
+    const { x, y } = glalib.samplePrompt(law(), seedOf(0));
+    const far = (values, least) => Math.max(least, Math.ceil(2 * Math.max(...values.map(Math.abs))) / 2);
+    plane = { across: far(x.map(([first]) => first), 3.5), up: far(y, 8) };
+    const i = value.which - 1;
+    [[handle.spec, x[i][0], plane.across], [handle.spec.second, y[i], plane.up]].forEach(([spec, drawn, edge], k) => {
+      spec.from = Math.max(-8, Math.ceil(10 * (-edge - drawn) - 1e-9) / 10);
+      spec.to = Math.min(8, Math.floor(10 * (edge - drawn) + 1e-9) / 10);
+      value.shift[k] = live.clamp(value.shift[k], spec.from, spec.to) + 0;
+    });
+    figure.enable(between, value.model === "gla" || value.model === "gla-vector");
+    figure.enable(telling, !untold());
   };
 
   const now = () => layers.find(({ model, order }) => model === value.model && order === value.order);
   const laid = () => laws[value.order];
   const law = () => (value.swap === "yes" ? laid().back : laid().law);
   const dropped = () => value.delimiter === "dropped";
+  // Whether nothing tells the layer where the task changes: delimiters do, and marks of the delta rule's tokens.
+  const untold = () => value.model === "linear" || value.model === "gla-no-delimiters" || (dropped() && value.model !== "delta");
   const seedOf = (i) => value.seed * 1000 + i;
   const predictions = (prompt) => [
     glalib.layerPredicts(now().layer, prompt, value.mark, dropped()),
@@ -265,12 +279,13 @@ live.register("layer", (figure) => {
   }
 
   const LOOKS = [["Its prediction", "fill-4 diamond"], ["Best weighted step", "fill-3 square"], ["Bayes predictor", "fill-soft circle"]];
+  const SHORT = ["layer", "step", "Bayes"];
   const TOP = { gates: 26, weights: 122, told: 270, plane: 406, means: 642 };
   const HIGH = { gates: 56, weights: 84, plane: 180, means: 150 };
   const stage = figure.stage({ height: () => TOP.means + HIGH.means + 34 });
   const narrow = () => stage.width < 480;
-  const heading = (y, words, more = "") => stage.draw("text", { x: 0, y, class: "soft" }, narrow() ? words : words + more);
-  const plane = { across: 3.5, up: 8 };
+  const heading = (y, words, more = "", less = "") => stage.draw("text", { x: 0, y, class: "soft" }, words + (stage.width < 310 ? "" : narrow() ? less : more));
+  let plane = { across: 3.5, up: 8 };
   const left = 34;
   const across = (u) => left + ((live.clamp(u, -plane.across, plane.across) + plane.across) / (2 * plane.across)) * (stage.width - left - 12);
   const up = (v) => TOP.plane + HIGH.plane * (0.5 - live.clamp(v, -plane.up, plane.up) / (2 * plane.up));
@@ -292,7 +307,8 @@ live.register("layer", (figure) => {
   function strip(acts, example, omega) {
     const wide = (stage.width - 8) / example.length;
     const step = acts[0].step !== null;
-    heading(13, step ? "Steps" : "Gates", step ? " of the tokens; the largest fills the height" : " of the tokens, from 0 to 1; a delimiter\u2019s is wide");
+    if (step) heading(13, "Steps of the tokens", "; the largest fills the height", "; the largest fills the height");
+    else heading(13, "Gates", " of the tokens, from 0 to 1; a delimiter\u2019s is wide", ", from 0 to 1; wide, a delimiter\u2019s");
     const [top, bottom] = [TOP.gates, TOP.gates + HIGH.gates];
     for (const y of [top, bottom]) stage.draw("line", { x1: 0, x2: stage.width, y1: y, y2: y, class: "line-faint thin" });
     const largest = Math.max(...acts.map((each) => each.step));
@@ -313,7 +329,7 @@ live.register("layer", (figure) => {
     const most = Math.max(...omega.map(Math.abs)) || 1;
     const middle = TOP.weights + (omega.some((w) => w < -0.02 * most) ? HIGH.weights / 2 : HIGH.weights);
     const high = middle - TOP.weights;
-    heading(TOP.weights - 8, "Effective weights of the examples", "; the largest fills the height");
+    heading(TOP.weights - 8, "Effective weights of the examples", `; the triangle is example ${value.which}`, `; \u25b2 ${value.which}`);
     stage.draw("line", { x1: 0, x2: stage.width, y1: middle, y2: middle, class: "line-soft thin" });
     example.forEach((i, t) => {
       if (i < 0) return;
@@ -325,15 +341,21 @@ live.register("layer", (figure) => {
     });
     const words = value.swap === "yes" ? ["task 2", "task 1"] : ["task 1", "task 2"];
     const place = (i) => (example.indexOf(i) + 0.5) * wide;
-    [10, 30].forEach((i, k) => stage.draw("text", { x: place(i), y: TOP.weights + HIGH.weights + 17, class: "middle" }, words[k]));
+    [10, 30].forEach((i, k) => {
+      const [at, y] = [place(i), TOP.weights + HIGH.weights + 19];
+      // Not upon the triangle of the example to move; with the mark that the task has below.
+      const off = Math.abs(place(value.which - 1) - at) < 46 ? (value.which - 1 < i ? 46 : -46) : 0;
+      stage.draw("text", { x: at + off, y, class: "middle" }, words[k]);
+      live.point(stage, at + off - 30, y - 4.5, 4, `fill-${words[k].at(-1)}`, words[k] === "task 1" ? "circle" : "square");
+    });
   }
 
   // The label and what is predicted, on one line of numbers.
-  function told(label, found) {
+  function told(label, found, before) {
     heading(TOP.told - 12, "The query: label and predictions");
     const rows = [["Label", "fill-ink triangle", label], ...LOOKS.map(([words, mark], k) => [words, mark, found[k]])];
     const [from, to] = [Math.min(150, stage.width * 0.42), stage.width - 54];
-    const most = Math.max(2, ...rows.map(([, , z]) => Math.abs(z))) * 1.05;
+    const most = Math.max(2, Math.abs(before), ...rows.map(([, , z]) => Math.abs(z))) * 1.05;
     const at = (z) => from + ((to - from) * (z + most)) / (2 * most);
     stage.draw("line", { x1: at(0), x2: at(0), y1: TOP.told, y2: TOP.told + 96, class: "line-faint" });
     stage.draw("line", { x1: at(label), x2: at(label), y1: TOP.told, y2: TOP.told + 96, class: "line-ink dash-2 thin" });
@@ -341,6 +363,11 @@ live.register("layer", (figure) => {
       const y = TOP.told + 12 + 24 * i;
       const [fill, shape] = mark.split(" ");
       stage.draw("text", { x: from - 10, y: y + 4.5, class: i === 1 ? "end bold" : "end" }, narrow() ? words.replace("weighted ", "") : words);
+      // Open: where it was before the example was moved.
+      if (i === 1 && before !== z) {
+        stage.draw("line", { x1: at(before), x2: at(z), y1: y, y2: y, class: "line-4 thin" });
+        live.point(stage, at(before), y, 6, "fill-page line-4", shape);
+      }
       live.point(stage, at(z), y, 6, fill, shape);
       stage.draw("text", { x: stage.width, y: y + 4.5, class: "end" }, number(z, 3));
     });
@@ -348,7 +375,8 @@ live.register("layer", (figure) => {
 
   // The examples in the plane of their first feature and their label; one can be moved.
   function points({ x, y }) {
-    heading(TOP.plane - 10, "The examples: label against feature 1", `; drag example ${value.which}`);
+    const drag = `; drag ${narrow() ? "" : "example "}${value.which}`;
+    heading(TOP.plane - 10, "The examples: label against feature 1", drag, drag);
     stage.draw("rect", { x: left, y: TOP.plane, width: stage.width - left - 12, height: HIGH.plane, class: "fill-page line-faint thin" });
     stage.draw("line", { x1: left, x2: stage.width - 12, y1: up(0), y2: up(0), class: "line-faint thin" });
     for (const z of [-5, 0, 5]) stage.draw("text", { x: left - 6, y: up(z) + 4.5, class: "soft end" }, number(z, 0));
@@ -360,9 +388,14 @@ live.register("layer", (figure) => {
     const i = value.which - 1;
     handle.place(across(x[i][0]), up(y[i]));
     handle.node.setAttribute("aria-label", `Feature 1 and label of example ${value.which}`);
-    const x0 = across(x[i][0]);
-    const right = x0 < stage.width - 60;
-    stage.draw("text", { x: x0 + (right ? 12 : -12), y: up(y[i]) - 10, class: right ? "bold" : "bold end" }, String(value.which));
+    // Its number stands where other marks are farthest, within the frame.
+    const [x0, y0] = [across(x[i][0]), up(y[i])];
+    const others = x.flatMap((row, j) => (j === i ? [] : [[across(row[0]), up(y[j])]]));
+    const free = ([a, b]) => Math.min(40, ...others.map(([u, v]) => Math.hypot(Math.max(0, Math.abs(u - a) - 9), Math.max(0, Math.abs(v - b) - 6))));
+    const inside = ([a, b]) => a > left + 12 && a < stage.width - 24 && b > TOP.plane + 9 && b < TOP.plane + HIGH.plane - 9;
+    const places = [[22, -12], [22, 13], [-22, -12], [-22, 13], [0, -20], [0, 20], [24, 0], [-24, 0]].map(([a, b]) => [x0 + a, y0 + b]);
+    const best = places.filter(inside).reduce((most, each) => (free(each) > free(most) + 1 ? each : most));
+    stage.draw("text", { x: best[0], y: best[1] + 4.5, class: "bold middle clear" }, String(value.which));
   }
 
   // What the risks are known to be: of the layer the line of its class, as long as prompts are those of its training.
@@ -377,8 +410,8 @@ live.register("layer", (figure) => {
 
   function means(known) {
     const drawn = errors.key === key() ? errors.means : [];
-    heading(TOP.means - 10, "Mean squared error / d", " over drawn prompts; dashed, the risks by theory");
-    const [right, bottom] = [stage.width - (narrow() ? 46 : 200), TOP.means + HIGH.means];
+    heading(TOP.means - 10, "Mean squared error / d", " over drawn prompts; dashed, the risks by theory", "; dashed, by theory");
+    const [right, bottom] = [stage.width - (narrow() ? 82 : 200), TOP.means + HIGH.means];
     const last = drawn.at(-1) ?? [];
     const most = Math.max(1, ...known.map((z) => (z ?? 0) * 1.2), ...last.map((z) => 1.3 * z));
     const y = (z) => bottom - (HIGH.means * Math.min(z, most)) / most;
@@ -395,7 +428,7 @@ live.register("layer", (figure) => {
       const z = drawn.length ? last[k] : known[k];
       if (z === null) return;
       const [fill, shape] = mark.split(" ");
-      ends.push({ at: y(z), words: narrow() ? number(z) : `${words} ${number(z)}`, fill, shape, from: x(drawn.length || DRAWS) });
+      ends.push({ at: y(z), words: `${narrow() ? SHORT[k] : words} ${number(z)}`, fill, shape, from: x(drawn.length || DRAWS) });
     });
     ends.sort((a, b) => a.at - b.at || (a.fill === "fill-4" ? -1 : 1));
     ends.forEach((end, i) => (end.text = Math.max(end.at, i ? ends[i - 1].text + 17 : 0)));
@@ -406,10 +439,12 @@ live.register("layer", (figure) => {
     return drawn;
   }
 
-  function sentence(found, label, drawn, known) {
-    const marks = value.model !== "linear" && value.model !== "gla-no-delimiters";
-    const blind = marks ? "" : " This layer is not told where the task changes.";
-    const start = `${NAMES[value.model]}: it predicts ${number(found[0])} where the label is ${number(label)}.${blind}`;
+  function sentence(found, label, drawn, known, before, pull) {
+    const blind = untold() ? " Nothing tells it where the task changes." : "";
+    const example = `example ${value.which}`;
+    const follows = Math.abs(pull) < 0.005 ? "hardly moves it" : `moves it by ${number(pull)}`;
+    const led = value.shift.some((z) => z) ? `, and ${number(before)} before ${example} was moved` : `; one more on the label of ${example} ${follows}`;
+    const start = `${NAMES[value.model]}: it predicts ${number(found[0])} where the label is ${number(label)}${led}.${blind}`;
     if (!drawn.length) return start;
     const line = known[0] === null ? "" : `; the least of its kind is ${number(known[0])}`;
     const [own, step, bayes] = drawn.at(-1).map((z) => number(z));
@@ -419,6 +454,9 @@ live.register("layer", (figure) => {
   return () => {
     const prompt = shifted();
     drawnAt = prompt.drawn;
+    const own = (given) => glalib.layerPredicts(now().layer, given, value.mark, dropped());
+    const before = value.shift.some((z) => z) ? own(glalib.samplePrompt(law(), seedOf(0))) : own(prompt);
+    const pull = own({ ...prompt, y: prompt.y.map((label, i) => label + Number(i === value.which - 1)) }) - own(prompt);
     const { rows, example } = glalib.layerTokens(value.model, prompt, value.mark, dropped());
     const { acts } = glalib.remember(now().layer, rows);
     const shown = JSON.stringify(value);
@@ -427,13 +465,13 @@ live.register("layer", (figure) => {
     const found = predictions(prompt);
     const known = levels();
     strip(acts, example, omega);
-    told(prompt.label, found);
+    told(prompt.label, found, before);
     points(prompt);
     const drawn = means(known);
     counter.textContent = figure.stop && drawn.length < DRAWS ? "Stop" : `Draw ${DRAWS}`;
     stage.label(`Gates and effective weights of ${rows.length} tokens, predictions at the query, the examples, and mean squared errors.`);
-    figure.say(sentence(found, prompt.label, drawn, known));
+    figure.say(sentence(found, prompt.label, drawn, known, before, pull));
     const gates = acts.map(({ g, step }) => step ?? g);
-    figure.show({ prompt, gates, omega, label: prompt.label, predictions: found, levels: known, drawn: drawn.length, means: drawn.at(-1) ?? null });
+    figure.show({ prompt, gates, omega, label: prompt.label, predictions: found, before, pull, levels: known, drawn: drawn.length, means: drawn.at(-1) ?? null });
   };
 });

@@ -21,8 +21,8 @@ live.register("steps", (figure) => {
   figure.setting("g", { start: [1, 0.9, 1, 0.4, 1, 0.8, 1, 0.9], from: 0, to: 1, step: 0.01 });
   figure.slider("t", { label: "Tokens read", text: (t) => (t ? `${t}, ${name(t - 1)}` : "none") });
   const move = (by) => figure.set({ t: value.t + by });
-  figure.button("Back", () => move(-1));
-  figure.button("Next", () => move(1));
+  const back = figure.button("Back", () => move(-1));
+  const next = figure.button("Next", () => move(1));
   const player = figure.button("Play", () => {
     if (figure.stop) return figure.later(); // what is changed by hand stops it
     const from = value.t === TOKENS ? 0 : value.t;
@@ -30,7 +30,7 @@ live.register("steps", (figure) => {
     figure.now();
   });
   figure.button("All open", () => figure.set({ g: open }));
-  figure.button("Best gates", () => {
+  figure.button(`Best gates for r = (${law.r.join(", ")})`, () => {
     figure.set({ g: open.map((g, i) => (i === MARK ? best.omega[0] / best.omega[1] : g)) });
   });
 
@@ -44,7 +44,7 @@ live.register("steps", (figure) => {
   const left = () => (narrow() ? 22 : 40); // of the columns: what their rows are stands before them
   const column = () => (stage.width - left()) / TOKENS;
   const at = (i) => left() + (i + 0.5) * column();
-  const heading = (top, words, more = "") => stage.draw("text", { x: 0, y: top, class: "soft" }, words + (narrow() ? "" : more));
+  const heading = (top, words, more = "") => stage.draw("text", { x: 0, y: top, class: "soft" }, words + (stage.width < 530 ? "" : more));
   const handles = open.map((_, i) =>
     stage.handle({
       label: `Gate at token ${i + 1}, ${name(i)}`,
@@ -130,6 +130,7 @@ live.register("steps", (figure) => {
     const cell = narrow() ? 40 : 56;
     const gap = Math.min(62, (stage.width - 6 * cell - 2) / 2);
     const [one, two, three] = [0, 1, 2].map((i) => i * (2 * cell + gap));
+    if (!value.t) return grid(one, cell, after, "empty"); // no gate has been applied, and nothing written
     grid(one, cell, before, "before");
     grid(two, cell, write, "the write v kᵀ");
     grid(three, cell, after, "after");
@@ -141,8 +142,8 @@ live.register("steps", (figure) => {
 
   function sides(found) {
     const rows = [
-      ["The layer reads the label's row of S q", found.layer],
-      [narrow() ? "One weighted step: xᵀ P Xᵀ (ω ⊙ y)" : "One weighted gradient step: xᵀ P Xᵀ (ω ⊙ y)", found.step],
+      [narrow() ? "The layer: the label's row of S q" : "The layer reads the label's row of S q", found.layer],
+      [narrow() ? "One step: xᵀ P Xᵀ (ω ⊙ y)" : "One weighted gradient step: xᵀ P Xᵀ (ω ⊙ y)", found.step],
     ];
     rows.forEach(([words, side], i) => {
       const top = TOP.sides + 14 + 24 * i;
@@ -182,6 +183,8 @@ live.register("steps", (figure) => {
     bars(weights(t), weights(t - 1));
     memory({ before: state(t - 1 > 0 ? t - 1 : 0), write, after: state(t) }, t ? value.g[t - 1] : 1);
     sides(found);
+    figure.enable(back, t > 0);
+    figure.enable(next, t < TOKENS);
     player.textContent = figure.stop ? "Pause" : "Play";
     const counted = weights(t).flatMap((w, i) => (EXAMPLES.includes(i) ? [w] : []));
     stage.label(`After ${t} of ${TOKENS} tokens the examples read count ${counted.map((w) => number(w)).join(", ") || "nothing"}.`);

@@ -6,13 +6,16 @@ import browse
 import pytest
 
 from book import answers, chromium
-from glalib.exercises import answers as known
-from glalib.exercises import check, read_all
+from glalib.exercises.grade import answers as known
+from glalib.exercises.grade import check, read_all
 from glalib.exercises.verdicts import WORDS, judge
 
 SCRIPT = browse.HERE.parents[1] / "assets" / "live" / "exercises.js"
 KNOWN = known()
 JUNK = "|1/0|nan|inf|-|1e999|1,2,3|0|1 2|(1)|٣|1/2/3|50 %|−1| 1 / 4|about half| ".split("|")
+# A comma before three digits: to be asked about, or surely of thousands or decimals.
+COMMAS = "1,000|-1,250|1,000%|1,000/3|3/1,000|1,000, 2|1,000; 2; 3|0,500|1234,567|1,000,000|-1,234.5|1,234.|1,234e3"
+COMMAS = [*COMMAS.split("|"), "1,23"]
 FACTORS = [-1, 2, 0.5, 100, 0.01, 10, 1 / 3, 1.003, 0.98, 1.04, 1e-9, 7.7]
 
 
@@ -31,7 +34,7 @@ def texts(asked):
     for given in lists(asked):
         if given and all(map(math.isfinite, given)):
             yield from (separator.join(map(repr, given)) for separator in (", ", ";", " "))
-    yield from (f"{100 * asked['value'][0]!r}%", str(asked["value"][0]).replace(".", ","), *JUNK)
+    yield from (f"{100 * asked['value'][0]!r}%", str(asked["value"][0]).replace(".", ","), *JUNK, *COMMAS)
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +76,55 @@ def test_the_browser_and_python_read_alike(blank):
             verdicts = [check(name, choice["text"]) for choice in asked["choices"]]
             there = in_browser(blank, "check", asked, [str(i) for i in range(len(verdicts))])
             assert there == [[verdict.right, verdict.says] for verdict in verdicts], name
-    for text in [*JUNK, "1/2, 0.3, 1", "0,5 0,25", "[1; 2]", "3 / 4, 1"]:
+    for text in [*JUNK, *COMMAS, "1/2, 0.3, 1", "0,5 0,25", "[1; 2]", "3 / 4, 1"]:
         for count in (1, 2, 3):
             assert blank.evaluate("([text, n]) => exercises.readAll(text, n)", [text, count]) == read_all(text, count)
+
+
+def asked_for(*value):
+    kind = "number" if len(value) == 1 else "numbers"
+    return {"kind": kind, "value": value, "within": 0.01, "relative": True, "to": "1%", "wrong": []}
+
+
+ONE, TWO = asked_for(1000), asked_for(1, 250)
+
+
+def test_a_comma_before_three_digits_is_asked_about(blank):
+    said = in_browser(blank, "check", ONE, ["1,000", "-1,000", "1,000/2", "(1,000)"])
+    assert [right for right, _ in said] == [False] * 4
+    assert said[0][1] == "1,000 may be 1000 or 1.000. Write which."
+    assert all("Write which" in says for _, says in said)
+    # What can be meant in one way only is read.
+    for text in ("1000", "1,000.0", "1000,00"):
+        assert in_browser(blank, "check", ONE, [text]) == [[True, WORDS["right"]]], text
+    for text, value in {"0,5": 0.5, "0,125": 0.125, "1,5": 1.5, "1234,567": 1234.567, "2,000,000": 2e6}.items():
+        assert blank.evaluate("(text) => exercises.read(text)", text) == value, text
+    # Two numbers are asked for: alone it is two, beside another it may be one.
+    assert in_browser(blank, "check", TWO, ["1,250"]) == [[True, WORDS["right"]]]
+    (said,) = in_browser(blank, "check", TWO, ["1, 1,250"])
+    assert said == [False, "1,250 may be 1250 or 1.250. Write which."]
+
+
+def test_while_one_writes_a_field_says_how_it_reads(blank):
+    """And not whether that is right."""
+    for asked, says in (
+        (ONE, {"": "", "1000": "", "-": "", "1e": "", "1/": "", "0,5": "Read as 0.5.", "57 %": "Read as 0.57."}),
+        (ONE, {"4/7": "Read as 0.57142857.", "−1/2": "Read as −0.5.", "1,000": "1,000 may be"}),
+        (ONE, {"sqrt(2)": "sqrt(2) is not worked out", "2*pi": "2*pi is not worked", "half": "half cannot be read"}),
+        (ONE, {"1 000": "Read as 2 numbers, 1; 0. One number is asked for", "x" * 99: "x" * 24 + "… cannot"}),
+        (TWO, {"1, 250": "", "1,250": "Read as 1; 250.", "1; 2; 3": "Read as 3 numbers, 1; 2; 3. 2 numbers are"}),
+        (TWO, {"1": "So far: one number. 2 numbers are asked for", "1; e": "e cannot be read. 2 numbers"}),
+    ):
+        for (text, start), said in zip(says.items(), in_browser(blank, "hint", asked, [*says]), strict=True):
+            assert said.startswith(start) if start else said == "", (text, said)
+
+
+def test_a_text_of_any_length_is_read_at_once(blank):
+    script = "([w, a, text]) => { const t = performance.now(); exercises.hint(w, a, text); exercises.check(w, a, text);"
+    script += " return performance.now() - t }"
+    for text in ("1" + " " * 100_000 + "2x", "1," * 50_000 + "x", "9" * 100_000 + "x", "/" * 100_000):
+        # Milliseconds: some tens. Were it as the square of the length, minutes.
+        assert blank.evaluate(script, [WORDS, TWO, text]) < 5000, text[:3]
 
 
 PAGES = sorted(path.stem for path in (browse.HERE.parents[1] / "glalib" / "exercises" / "answers").glob("*.json"))
@@ -139,6 +188,15 @@ def test_a_field_has_a_name_a_voice_and_a_place_for_keys(page):
     assert form.locator("output").get_attribute("aria-live") == "polite"
     form.locator("button").click()
     assert told(form) == WORDS["blank"]
+    if field.get_attribute("type") == "text":
+        field.fill("sqrt(2)")
+        assert told(form).startswith("sqrt(2) is not worked out here.")
+        field.fill("")
+        page.wait_for_timeout(900)  # longer than a field waits until it speaks
+        assert form.locator("output").inner_text() == ""
+        field.fill("5; 1,000")
+        form.locator("button").click()
+        assert told(form) == "1,000 may be 1000 or 1.000. Write which."
     field.focus()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Check"

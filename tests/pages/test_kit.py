@@ -136,6 +136,17 @@ def test_an_address_is_a_setting_and_figures_keep_out_of_each_others(page, conte
     again.close()
 
 
+def test_who_goes_back_on_the_page_finds_the_address_of_what_is_shown(page):
+    page.get_by_role("slider", name="Examples").first.press("Home")
+    assert written(page) == "one.n=1&one.m=5&one.side=left&one.g=1,0.5"
+    page.evaluate("location.hash = 'fig-two'")
+    page.get_by_role("slider", name="Examples").first.press("End")
+    assert "one.n=64" in written(page) and page.url.endswith("#fig-two")
+    page.go_back()
+    assert written(page) == "one.n=64&one.m=5&one.side=left&one.g=1,0.5"
+    assert settled(page)["settings"] == START | {"n": 64} and page.faults == []
+
+
 def test_a_link_is_copied(page, context):
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy link").nth(1).click()

@@ -262,6 +262,14 @@ def test_phone_paper_and_names(page, site):
     alone.state(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.locator(".live-rows").evaluate("e => e.scrollWidth <= e.clientWidth")
+    # A name and its number stand on one line, apart from each other; the number is heard in words.
+    boxes = "e => [...e.children].slice(0, 2).map(c => c.getBoundingClientRect()).map(b => [b.height, b.left, b.right])"
+    lines = [row.evaluate(boxes) for row in page.locator(".live-slider").all()]
+    assert max(height for row in lines for height, *_ in row) < 30
+    assert all(name[2] + 4 <= number[1] for name, number in lines)
+    third = page.get_by_role("slider", name="n₃, examples")
+    assert third.get_attribute("aria-valuetext") == "4\N{NO-BREAK SPACE}million"
+    assert page.locator("label", has=third).locator(".live-value").inner_text() == "4·10⁶"
     sizes = page.locator(".live-stage text").evaluate_all(
         "all => all.map(e => [e.getBoundingClientRect().left, e.getBoundingClientRect().right])"
     )

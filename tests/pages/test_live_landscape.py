@@ -220,9 +220,24 @@ def test_an_address_is_a_setting_and_a_bad_one_does_no_harm(page, context):
     again.goto("/page.html?landscape.at=9,-9&landscape.n=7000&landscape.r=NaN&landscape.d=x&landscape.sigma=-1")
     assert alone.state(again)["settings"] == START | {"at": [1.6, -1.6], "n": 100}
     assert alone.state(again)["shown"]["saddle"] and "NaN" not in again.content()
-    again.goto("/page.html?landscape.at=0,0")
-    assert alone.state(again)["shown"]["saddle"] and "NaN" not in again.content()
     again.close()
+
+
+def test_at_the_saddle_itself_nothing_flows_and_it_says_so(page):
+    page.goto("/page.html?landscape.at=0,0")
+    assert alone.state(page)["shown"]["saddle"] and "NaN" not in page.content()
+    says = page.locator(".live-says")
+    assert says.inner_text().startswith("It starts at the saddle, ω = P = 0, and stays there")
+    assert "leads there" not in says.inner_text()  # no line: it is there
+    assert "nothing flows" in page.locator("svg").get_attribute("aria-label")
+    flow = page.get_by_role("button", name="Let it flow")
+    assert flow.is_disabled()
+    page.get_by_role("slider", name="Start of the flow").press("ArrowUp")
+    assert_shown(page)
+    assert flow.is_enabled()
+    page.get_by_role("button", name="To the saddle").click()
+    alone.state(page)
+    assert flow.is_enabled() and "leads there" in says.inner_text()
 
 
 def test_phone_paper_and_names(page, site):

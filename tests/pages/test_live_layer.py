@@ -23,9 +23,9 @@ START = {
     "swap": "no",
     "delimiter": "kept",
     "mark": 20,
-    "which": 25,
+    "which": 28,
     "shift": [0, 0],
-    "seed": 1,
+    "seed": 22,
 }
 CLOSE, DIFFERENCES = 1e-9, 1e-5  # of float64 on both sides; of a derivative by differences, whose error is of 1e-6
 
@@ -216,8 +216,8 @@ def test_an_example_is_moved_by_keys_mouse_and_finger(page):
     handle.press("ArrowUp")
     handle.press("PageUp")
     after = agrees(page, shift=[1, 0.1])
-    assert after["prompt"]["y"][24] == pytest.approx(before["prompt"]["y"][24] + 0.1)
-    assert after["prompt"]["x"][24][0] == pytest.approx(before["prompt"]["x"][24][0] + 1)
+    assert after["prompt"]["y"][27] == pytest.approx(before["prompt"]["y"][27] + 0.1)
+    assert after["prompt"]["x"][27][0] == pytest.approx(before["prompt"]["x"][27][0] + 1)
     for by in ("mouse", "finger"):
         old = alone.state(page)["settings"]["shift"]
         alone.dragged(page, handle, 40, -40, by)
@@ -227,7 +227,91 @@ def test_an_example_is_moved_by_keys_mouse_and_finger(page):
     page.get_by_role("slider", name="Example to move").press("Home")
     agrees(page, which=1)  # another is moved from where it was drawn
     page.get_by_role("button", name="Draw a prompt").click()
-    assert agrees(page, which=1, seed=2)["prompt"] != before["prompt"]
+    assert agrees(page, which=1, seed=23)["prompt"] != before["prompt"]
+
+
+def test_the_first_example_that_is_moved_moves_the_prediction(page):
+    """And the figure says by how much, and where the prediction was."""
+    before = agrees(page)
+    assert before["before"] == before["predictions"][0] and abs(before["pull"]) > 0.08
+    assert "one more on the label of example 28 moves it by −0.09." in page.locator(".live-says").inner_text()
+    handle = page.locator(".live-handle")
+    for _ in range(10):
+        handle.press("ArrowUp")
+    after = agrees(page, shift=[0, 1])
+    # One more on the label: the scalar gate reads labels, too, but hardly.
+    assert after["predictions"][0] - before["predictions"][0] == pytest.approx(before["pull"], abs=1e-9)
+    assert after["before"] == pytest.approx(before["predictions"][0], abs=CLOSE)
+    assert "before example 28 was moved" in page.locator(".live-says").inner_text()
+    assert page.locator("polygon.fill-page.line-4").count() == 1  # where it was
+
+
+# The plane's frame, the ring, and the number beside it, as [left, right, top, bottom] in pixels.
+PLACES = """() => {
+    const edges = (e) => { const b = e.getBoundingClientRect(); return [b.left, b.right, b.top, b.bottom]; };
+    const svg = document.querySelector("svg");
+    const name = [...svg.querySelectorAll("text.clear")].map(edges);
+    const frame = edges([...svg.querySelectorAll("rect.fill-page")].at(0));
+    const marks = [...svg.querySelectorAll("circle:not(.live-knob), rect:not(.live-reach), polygon")].map(edges);
+    return { name, frame, ring: edges(svg.querySelector(".live-knob")), marks };
+}"""
+
+
+def test_a_moved_example_stays_in_the_frame_and_its_number_is_free(page):
+    handle = page.locator(".live-handle")
+    for seed in (22, 1, 5, 77):
+        for which in (28, 25, 1, 40):
+            for shift in ("0,0", "99,99", "-99,-99", "99,-99"):
+                page.goto(f"/page.html?layer.seed={seed}&layer.which={which}&layer.shift={shift}")
+                state, places = alone.state(page), page.evaluate(PLACES)
+                x, y = (state["shown"]["prompt"][name][which - 1] for name in ("x", "y"))
+                (name,), (left, right, top, bottom) = places["name"], places["frame"]
+                middle = [(a + b) / 2 for a, b in zip(places["ring"][::2], places["ring"][1::2], strict=True)]
+                assert left - 1 <= middle[0] <= right + 1 and top - 1 <= middle[1] <= bottom + 1
+                # What is drawn is what is counted: 3.5 and 8 from the middle, where all that was drawn has room.
+                if abs(x[0]) <= 3.5 and max(map(abs, state["shown"]["prompt"]["y"])) <= 8:
+                    half = (right - left) / 2, (bottom - top) / 2
+                    assert middle[0] == pytest.approx(left + half[0] * (1 + x[0] / 3.5), abs=1)
+                    assert middle[1] == pytest.approx(top + half[1] * (1 - y / 8), abs=1)
+                assert left <= name[0] and name[1] <= right and top <= name[2] and name[3] <= bottom
+                inside = [m for m in places["marks"] if top <= m[2] and m[3] <= bottom and m[1] - m[0] < 30]
+                for mark in [*inside, places["ring"]]:
+                    over = min(name[1], mark[1]) - max(name[0], mark[0]), min(name[3], mark[3]) - max(name[2], mark[2])
+                    assert min(over) <= 3, (seed, which, shift)  # boxes of letters are higher than figures
+                low, high = (float(handle.get_attribute(f"aria-value{end}")) for end in ("min", "max"))
+                assert low <= state["settings"]["shift"][0] <= high
+    # A key at the edge stays there, and comes back at once.
+    page.goto("/page.html?layer.shift=99,0")
+    edge = alone.state(page)["settings"]["shift"][0]
+    handle.press("ArrowRight")
+    handle.press("End")
+    assert alone.state(page)["settings"]["shift"] == [edge, 0]
+    handle.press("ArrowLeft")
+    assert alone.state(page)["settings"]["shift"] == [pytest.approx(edge - 0.1), 0]
+
+
+def test_what_counts_for_nothing_cannot_be_moved(page):
+    told = page.get_by_role("slider", name="Told that the task changes")
+    kept = page.get_by_role("radio", name="kept")
+    for name, delimiter, mark in [
+        ("Scalar gate, with delimiters", True, True),
+        ("Linear attention", False, False),
+        ("Delta rule, with marks", False, True),
+        ("Scalar gate, without", False, False),
+        ("Vector gate, with delimiters", True, True),
+    ]:
+        page.get_by_role("radio", name=name).check()
+        alone.state(page)
+        assert (kept.is_enabled(), told.is_enabled()) == (delimiter, mark), name
+        assert told.get_attribute("aria-valuetext") == ("after example 20" if mark else "never")
+        says = "Nothing tells it where the task changes." in page.locator(".live-says").inner_text()
+        assert says != mark, name
+    page.get_by_role("radio", name="dropped").check()
+    alone.state(page)
+    assert told.is_disabled() and kept.is_enabled()
+    page.get_by_role("radio", name="Delta rule, with marks").check()  # it has none to drop
+    alone.state(page)
+    assert told.is_enabled()
 
 
 def test_the_mean_over_prompts_comes_to_the_risks(page):
@@ -238,7 +322,7 @@ def test_the_mean_over_prompts_comes_to_the_risks(page):
         page.wait_for_function("document.querySelector('.live').liveState.shown.drawn === 500")
         shown = agrees(page, **changes)
         script = "(seeds) => seeds.map((s) => glalib.samplePrompt({ d: 5, counts: [20, 20], r: [0.2, 0.8] }, s))"
-        all_of_them = page.evaluate(script, [1000 + i for i in range(1, 501)])
+        all_of_them = page.evaluate(script, [22_000 + i for i in range(1, 501)])
         many = Prompts(*(torch.cat(part) for part in zip(*map(parts, all_of_them), strict=True)), (20, 20))
         labels = torch.tensor([p["label"] for p in all_of_them], dtype=torch.float64)
         dist, model = ORDERS["last"], changes.get("model", "gla")
@@ -291,7 +375,10 @@ def test_an_address_is_a_prompt(page, context):
     assert found["settings"] == START | {"mark": 0, "which": 40}
     assert all(map(np.isfinite, found["shown"]["predictions"]))
     page.goto("/page.html?layer.shift=99,-99&layer.mark=40")
-    assert alone.state(page)["settings"] == START | {"shift": [8, -8], "mark": 40}
+    found = alone.state(page)  # up to the frame
+    assert found["settings"] == START | {"shift": found["settings"]["shift"], "mark": 40}
+    x, y = (found["shown"]["prompt"][name][27] for name in ("x", "y"))
+    assert 3.4 < x[0] <= 3.5 and -8 <= y < -7.9
 
 
 def test_it_fits_a_phone_and_is_light(page, folder):
@@ -301,12 +388,21 @@ def test_it_fits_a_phone_and_is_light(page, folder):
         alone.state(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         assert page.evaluate(alone.BEYOND) <= 1
+        names = page.locator(".live-stage text").all_text_contents()
+        for start in (
+            "layer 0.",
+            "step 0.",
+            "Bayes 0.",
+            "Gates, from 0 to 1",
+            "Mean squared error / d; dashed, by theory",
+        ):
+            assert any(each.startswith(start) for each in names), start
     assert alone.weight(folder) < alone.WEIGHT
 
 
 def test_those_who_do_not_see_it_are_told(page):
     assert "42 tokens" in page.locator("svg").get_attribute("aria-label")
     handle = page.locator(".live-handle")
-    assert handle.get_attribute("aria-label") == "Feature 1 and label of example 25"
+    assert handle.get_attribute("aria-label") == "Feature 1 and label of example 28"
     assert handle.get_attribute("aria-valuetext") == "moved by 0.0, label by 0.0"
     assert page.locator(".live-says").inner_text().startswith("Scalar gate, with delimiters: it predicts ")

@@ -84,14 +84,23 @@ def test_both_sides_are_what_the_package_computes(page):
 
 def test_the_buttons_go_through_the_prompt(page):
     agrees(page, START, 4)
-    for t in (5, 6, 7, 8, 8):
-        page.get_by_role("button", name="Next").click()
+    back, forth = (page.get_by_role("button", name=name) for name in ("Back", "Next"))
+    for t in (5, 6, 7, 8):
+        assert forth.is_enabled()
+        forth.click()
         agrees(page, START, t)
+    # At the last token there is no next one; the button keeps the focus, and says so.
+    assert forth.is_disabled() and back.is_enabled() and forth.evaluate("e => e === document.activeElement")
+    page.keyboard.press("Enter")
+    agrees(page, START, 8)
     assert "the same" in page.locator(".live-says").inner_text()
     for t in range(7, -1, -1):
-        page.get_by_role("button", name="Back").click()
+        back.click()
         agrees(page, START, t)
+        drawn = page.locator(".live-stage text").all_text_contents()
+        assert ("×" in drawn) == ("+" in drawn) == ("=" in drawn) == (t > 0)  # nothing is added before the first token
     assert "empty" in page.locator(".live-says").inner_text()
+    assert back.is_disabled() and forth.is_enabled()
     page.get_by_role("slider", name="Tokens read").press("End")
     agrees(page, START, 8)
 
@@ -115,7 +124,7 @@ def test_gates_are_moved_by_keys_mouse_and_finger(page):
         agrees(page, gates, 8)
     page.get_by_role("button", name="All open").click()
     agrees(page, [1] * 8, 8)
-    page.get_by_role("button", name="Best gates").click()
+    page.get_by_role("button", name="Best gates for r = (0.2, 0.8)").click()
     share = round(BEST.omega[0] / BEST.omega[1], 2)
     agrees(page, [1, 1, 1, share, 1, 1, 1, 1], 8)
 
@@ -156,6 +165,10 @@ def test_it_fits_a_phone_and_is_light(page, context, tmp_path):
         alone.state(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         assert page.evaluate(alone.BEYOND) <= 1
+    for width in (320, 500, 530, 600):  # captions are longer where there is room
+        page.set_viewport_size({"width": width, "height": 800})
+        alone.state(page)
+        assert page.evaluate(alone.BEYOND) <= 1, width
     assert alone.weight(alone.place(tmp_path, "steps")) < alone.WEIGHT
 
 
