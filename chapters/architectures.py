@@ -335,7 +335,7 @@ print("weights", [round(w, 2) for w in omega_whole.tolist()])
 # ```
 #
 # ```{answer} ex-smallest-step
-# asks: The largest smallest step that will do.
+# asks: The largest value that the smallest step may have.
 # value: smallest
 # wrong:
 # - value: 1 / 40

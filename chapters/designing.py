@@ -1181,7 +1181,7 @@ print(
 # ```
 #
 # ```{answer} ex-design-shop-build
-# asks: Which is the least that has the best fixed weights?
+# asks: Which of these has the best fixed weights, and nothing that it does not need?
 # choices:
 # - text: a forget gate that sees the line
 #   says: A price stands one token after its features. What does the state get as keys and values then?

@@ -401,7 +401,7 @@ for layer, name in (
 #
 # ## What gates say, and what weights are
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-declared", "caption": "What gates say is what examples count in the scalar gate, in most heads of Mamba-2 and one of xLSTM, and not in a layer that erases. Wide pale line: effective weights of the examples, the mean of five seeds. Thin lines: weights that the gates of each of two heads declare (write times later decays; Griffin has channels, of which this is the mean), for the first seed. All scaled to mean square one."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-declared", "caption": "What gates say is what examples count in the scalar gate, in most heads of Mamba-2 and one of xLSTM, and not in a layer that erases. Wide pale line: effective weights of the examples, the mean of five seeds. Thin lines: weights that the gates of its heads declare, solid the first and dashed the second (write times later decays; Griffin has channels, of which this is the mean), for the first seed. All scaled to mean square one."}}
 shown = ("fixed-decay", "rg-lru", "mlstm", "mamba2", "gated-deltanet", "gla")
 fig, axes = plt.subplots(4, 3, figsize=(6.4, 6.6), sharex=True, sharey=True)
 place = np.arange(1, 2 * N + 1)
