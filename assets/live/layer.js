@@ -205,7 +205,9 @@ live.register("layer", (figure) => {
   figure.choice("order", { label: "Trained with the better task" });
   figure.choice("swap", { label: "The two tasks" });
   const between = figure.choice("delimiter", { label: "The delimiter between them" });
-  const telling = figure.slider("mark", { label: "Told that the task changes", text: (m) => (untold() ? "never" : `after example ${m}`) });
+  // Short, or the name would wrap with some values and not with others, and the slider move away from the hand.
+  const when = (words) => (m) => (untold() ? "never" : m ? `${words} ${m}` : "at the start");
+  const telling = figure.slider("mark", { label: "Told of the change", text: when("after"), heard: when("after example") });
   figure.slider("which", { label: "Example to move", text: (i) => `${i}` });
   figure.button("Draw a prompt", () => figure.set({ seed: (value.seed % 9999) + 1, shift: [0, 0] }));
   const counter = figure.button(`Draw ${DRAWS}`, () => {

@@ -201,7 +201,7 @@ def test_every_choice_shows_what_the_package_computes(page):
     ratio = [np.mean(found["omega"][20:]) / np.mean(found["omega"][:20]) for found in (first, dropped)]
     assert ratio[0] > 2.5 and ratio[1] < 1.7
     page.get_by_role("radio", name="kept").check()
-    page.get_by_role("slider", name="Told that the task changes").press("PageDown")
+    page.get_by_role("slider", name="Told of the change").press("PageDown")
     mark = alone.state(page)["settings"]["mark"]
     assert mark < 20
     agrees(page, mark=mark)
@@ -291,7 +291,7 @@ def test_a_moved_example_stays_in_the_frame_and_its_number_is_free(page):
 
 
 def test_what_counts_for_nothing_cannot_be_moved(page):
-    told = page.get_by_role("slider", name="Told that the task changes")
+    told = page.get_by_role("slider", name="Told of the change")
     kept = page.get_by_role("radio", name="kept")
     for name, delimiter, mark in [
         ("Scalar gate, with delimiters", True, True),
