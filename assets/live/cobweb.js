@@ -251,7 +251,8 @@ live.register("cobweb", (figure) => {
       stage.draw("line", { x1: at, x2: at, y1: 22, y2: low, class: "line-faint thin" });
       stage.draw("line", { x1: at, x2: at, y1: low + 28, y2: end, class: "line-faint thin" });
       stage.draw("line", { x1: LEFT, x2: right(), y1: y(10 ** e), y2: y(10 ** e), class: "line-faint thin" });
-      stage.draw("text", { x: at, y: end + 16, class: "soft middle" }, power(e));
+      const last = at > right() - 6; // within the drawing
+      stage.draw("text", { x: last ? stage.width : at, y: end + 16, class: last ? "soft end" : "soft middle" }, power(e));
       stage.draw("text", { x: LEFT - 6, y: y(10 ** e) + 4, class: "soft end" }, power(e));
     }
     stage.draw("text", { x: right(), y: end + 31, class: "soft end" }, "\u03b3");

@@ -224,7 +224,7 @@
         form.classList.toggle("wrong", !right);
         // Emptied first, so that the same words are heard again.
         told.textContent = "";
-        setTimeout(() => (told.textContent = says), 50);
+        form.writing = setTimeout(() => (told.textContent = says), 50); // not if the answer has changed by then
         if (right) store.add(name);
       });
       form.addEventListener("input", () => {

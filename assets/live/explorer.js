@@ -23,7 +23,9 @@ live.register("explorer", (figure) => {
   figure.slider("n2", { label: "n\u2082, examples of task 2" });
   figure.slider("r1", { label: "r\u2081, task 1 and query", text: two });
   figure.slider("r2", { label: "r\u2082, task 2 and query", text: two });
-  figure.slider("R12", { label: "R\u2081\u2082, between the tasks", text: (x) => (held(x) === x ? two(x) : `held at ${two(held(x))}`) });
+  // Short, as a name that wraps when it is held would move the slider away from the hand.
+  const told = (words) => (x) => (held(x) === x ? two(x) : `${words} ${two(held(x))}`);
+  figure.slider("R12", { label: "R\u2081\u2082, tasks 1 and 2", text: told("held"), heard: told("held at") });
   figure.slider("sigma", { label: "\u03c3, noise of the labels", text: (x) => live.number(x, 1) });
   const PANELS = { a: [0, 1], b: [0.2, 0.8], c: [0.5, 0.5], d: [0.8, 0.2] };
   for (const [name, [r1, r2]] of Object.entries(PANELS)) {

@@ -199,13 +199,15 @@ live.register("layer", (figure) => {
   figure.setting("delimiter", { start: "kept", options: [["kept", "kept"], ["dropped", "dropped"]] });
   figure.setting("mark", { start: HALF, from: 0, to: N, step: 1 });
   figure.setting("which", { start: 28, from: 1, to: N, step: 1 });
-  figure.setting("shift", { start: [0, 0], from: -8, to: 8, step: 0.1 });
+  figure.setting("shift", { start: [0, 0], from: -20, to: 20, step: 0.1 });
   figure.setting("seed", { start: 22, from: 1, to: 9999, step: 1 }); // a prompt whose example 28 moves the prediction well
   figure.choice("model", { label: "Layer" });
   figure.choice("order", { label: "Trained with the better task" });
   figure.choice("swap", { label: "The two tasks" });
   const between = figure.choice("delimiter", { label: "The delimiter between them" });
-  const telling = figure.slider("mark", { label: "Told that the task changes", text: (m) => (untold() ? "never" : `after example ${m}`) });
+  // Short, or the name would wrap with some values and not with others, and the slider move away from the hand.
+  const when = (words) => (m) => (untold() ? "never" : m ? `${words} ${m}` : "at the start");
+  const telling = figure.slider("mark", { label: "Told of the change", text: when("after"), heard: when("after example") });
   figure.slider("which", { label: "Example to move", text: (i) => `${i}` });
   figure.button("Draw a prompt", () => figure.set({ seed: (value.seed % 9999) + 1, shift: [0, 0] }));
   const counter = figure.button(`Draw ${DRAWS}`, () => {
@@ -234,8 +236,8 @@ live.register("layer", (figure) => {
     plane = { across: far(x.map(([first]) => first), 3.5), up: far(y, 8) };
     const i = value.which - 1;
     [[handle.spec, x[i][0], plane.across], [handle.spec.second, y[i], plane.up]].forEach(([spec, drawn, edge], k) => {
-      spec.from = Math.max(-8, Math.ceil(10 * (-edge - drawn) - 1e-9) / 10);
-      spec.to = Math.min(8, Math.floor(10 * (edge - drawn) + 1e-9) / 10);
+      spec.from = Math.ceil(10 * (-edge - drawn) - 1e-9) / 10;
+      spec.to = Math.floor(10 * (edge - drawn) + 1e-9) / 10;
       value.shift[k] = live.clamp(value.shift[k], spec.from, spec.to) + 0;
     });
     figure.enable(between, value.model === "gla" || value.model === "gla-vector");
@@ -292,8 +294,8 @@ live.register("layer", (figure) => {
   let drawnAt = [0, 0];
   const handle = stage.handle({
     label: "Feature 1 and label of the example",
-    from: -8, to: 8, step: 0.1, page: 1,
-    second: { from: -8, to: 8, step: 0.1, get: () => value.shift[1], set: (b) => figure.set({ shift: [value.shift[0], b] }) },
+    from: 0, to: 0, step: 0.1, page: 1, // as far as the frame: figure.mend
+    second: { from: 0, to: 0, step: 0.1, get: () => value.shift[1], set: (b) => figure.set({ shift: [value.shift[0], b] }) },
     get: () => value.shift[0],
     set: (a) => figure.set({ shift: [a, value.shift[1]] }),
     at: ({ x, y }) => [

@@ -258,6 +258,11 @@ def test_an_address_is_a_setting_and_a_bad_one_does_no_harm(page, context):
 
 def test_phone_paper_and_names(page, site):
     page.set_viewport_size({"width": 360, "height": 700})
+    # Marks and numbers at the right edge, too.
+    for query in ("n2=1000&from=0.6", "n2=2e6&n3=8e6&r2=0.01&r3=100&noise=0.9"):
+        page.goto("/page.html?" + "&".join(f"cobweb.{part}" for part in query.split("&")))
+        alone.state(page)
+        assert page.evaluate(alone.BEYOND) <= 1, query
     page.get_by_role("button", name="Five").click()
     alone.state(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

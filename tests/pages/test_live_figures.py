@@ -151,7 +151,7 @@ def explorer_is_right(page):
         # First of all, and at the slider that is held.
         assert page.locator(".live-says").inner_text().startswith("R₁₂ is held at ")
         row = page.locator("label", has=page.locator("input[data-setting=R12]"))
-        assert f"held at {shown['R12']:.2f}".replace("-", "−") in row.inner_text()
+        assert f"held {shown['R12']:.2f}".replace("-", "−") in row.inner_text()
     R = [[1, shown["R12"]], [shown["R12"], 1]]
     dist = PromptDistribution(s["d"], (s["n1"], s["n2"]), (s["r1"], s["r2"]), R=R, sigma=s["sigma"])
     kinds = {"linear": "uniform", "constant": "constant-gate", "forget": "monotone", "free": "free"}
@@ -188,10 +188,12 @@ def test_explorer(tab):
     for _ in range(10):
         slider("r1").press("ArrowRight")
     assert explorer_is_right(tab) == (START | {"r1": -0.5}, "signs")
+    before = slider("R12").bounding_box()
     slider("R12").press("End")
     s, kind = explorer_is_right(tab)
     assert (s["R12"], settled(tab)["shown"]["R12"], kind) == (1, 0.11, "signs")  # -0.4 + sqrt(0.75 * 0.36)
     assert slider("R12").get_attribute("aria-valuetext") == "held at 0.11"
+    assert slider("R12").bounding_box() == before  # it does not move away from the hand
     slider("sigma").press("ArrowRight")
     s, _ = explorer_is_right(tab)
     assert s["sigma"] == 0.1 and "no closed form" in tab.locator(".live-says").inner_text()
