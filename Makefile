@@ -53,7 +53,7 @@ pdf: .venv/ready
 	@"$(VENV)" -m book.pdf
 
 test: .venv/ready
-	"$(VENV)" -m pytest --nbval-lax --dist loadscope --no-loadscope-reorder -n $(JOBS) --maxprocesses 8 chapters tests
+	"$(VENV)" -m pytest --dist loadscope --no-loadscope-reorder -n $(JOBS) --maxprocesses 8 chapters tests
 
 # The tests that need packages which the book does without: transformers, a trained model, and reference files of
 # flash-linear-attention, which are read by their paths.

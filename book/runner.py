@@ -1,4 +1,5 @@
-"""A plugin of pytest that runs every chapter, cell by cell, in a fresh kernel: `pytest --nbval-lax chapters`.
+"""A plugin of pytest that runs every chapter, cell by cell, in a fresh kernel: `pytest chapters`, with the option
+`--nbval-lax`, which pyproject.toml sets.
 
 nbval collects .ipynb files only; here its collector reads chapters/*.md through jupytext. A cell fails when it
 raises. The output of a cell tagged `nbval-check-output` is also compared, as text, with the one stored in

@@ -87,3 +87,32 @@ def test_places_are_in_the_order_of_the_paper():
     ]  # fmt: skip
     assert sorted(sorted(ordered, reverse=True), key=claims.in_the_paper) == ordered
     assert claims.in_the_paper("Fact 3") is None and claims.in_the_paper("Tables") is None
+
+
+def test_what_a_new_claim_adds_is_told_whole(copy):
+    """Put where it says, nothing is missing."""
+    told = claims.snippets("cor-two-words", "noise")
+    assert re.findall(r"^\w+/[\w/]+\.\w+", told, re.MULTILINE) == [
+        *["chapters/noise.md"] * 2,
+        "tests/claims/test_noise.py",
+    ]
+    pieces = [
+        re.sub("^    ", "", piece, flags=re.MULTILINE) for piece in re.split(r"^\S.*\n", told, flags=re.MULTILINE)
+    ]
+    entry, stated, tags, test = pieces[1:5]
+    for file, piece in (
+        ("claims.yml", entry),
+        ("chapters/noise.md", f"\n{stated}\n```{{code-cell}}\n{tags}\nx = 1\n```\n"),
+        ("tests/claims/test_price_of_mask.py", f"\n\n{test}    pass\n"),
+    ):
+        with open(copy / file, "a", encoding="utf-8") as out:
+            out.write(piece)
+    found, faults = claims.read(copy)
+    assert faults == [] and found["cor-two-words"].page == "chapters/noise"
+    assert found["cor-two-words"].tests[-1].name == "test_two_words"
+
+
+@pytest.mark.parametrize("name", ["thm-gla-is-wpgd", "two-words", "cor-", "cor-Two", "cor-two_words"])
+def test_a_claim_of_a_name_that_cannot_be_is_refused(name):
+    with pytest.raises(SystemExit, match="must be new, and one of thm, prop"):
+        claims.snippets(name, "noise")
