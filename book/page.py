@@ -121,10 +121,10 @@ def preview(name, root=ROOT):
 def show(name, look=False):
     """Do all of it, and print what is left and where to look; the exit status."""
     faults = work(name)
-    print(*faults, sep="\n")
-    end = f"{len(faults)} things are left to do" if faults else "all holds"
-    where = preview(name) if look else f"make page NAME={name} BUILD=1 shows the page"
-    print(f"chapters/{name}: {end}. Look at it: {where}" if look else f"chapters/{name}: {end}; {where}.")
+    for fault in faults:
+        print(fault)
+    end = f"chapters/{name}: " + (f"{len(faults)} things are left to do" if faults else "all holds")
+    print(f"{end}. Look at it: {preview(name)}" if look else f"{end}; make page NAME={name} BUILD=1 shows the page.")
     return 1 if faults else 0
 
 

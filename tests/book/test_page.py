@@ -59,14 +59,19 @@ def test_faults_come_in_one_list_and_what_can_be_mended_is(tree):
     assert pairs.cells(md) == pairs.cells(md.with_suffix(".py"))
     assert stored.read_text().count('"asks"') == 2
 
-    md.write_text(md.read_text().replace("error < -1", "error < 1").replace("witout", "without").replace("0.4426 ", ""))
-    lines, code = run(tree, "fresh_page")
-    assert code == 0, lines
-    assert stored.read_text().count('"asks"') == 3
-
     md.write_text(md.read_text().replace("minutes: 10", "minutes: 1000"))
     lines, code = run(tree, "fresh_page", module="answers")
     assert code == 1 and "ex-fresh-page-explore: level is 1, 2 or 3, and minutes are 1 to 120" in lines[-1]
+
+
+def test_the_end_says_whether_all_holds_and_where_to_look(monkeypatch, capsys):
+    for faults, code, end in (([], 0, "all holds"), (["a", "b"], 1, "2 things are left to do")):
+        monkeypatch.setattr(page, "work", lambda name, faults=faults: faults)
+        assert page.show("prompts") == code
+        assert capsys.readouterr().out.splitlines() == [
+            *faults,
+            f"chapters/prompts: {end}; make page NAME=prompts BUILD=1 shows the page.",
+        ]
 
 
 def test_names_and_edits_that_leave_a_doubt_are_told(tree):
