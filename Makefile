@@ -26,7 +26,7 @@ FLA := '^(fla-core|einops)=='
 ZOO_TESTS := $(patsubst %,tests/units/test_%.py,zoo architectures reproduce_architectures pretrained) \
   tests/units/test_delta_attention.py::test_flash_linear_attention_agrees
 
-.PHONY: help book pdf test test-zoo test-pages test-elsewhere sync data lock clean
+.PHONY: help book pdf test test-zoo test-pages test-elsewhere new page sync data lock clean
 
 help:
 	@echo "make book   build the book: _build/html/index.html"
@@ -35,6 +35,8 @@ help:
 	@echo "make test-zoo   test layers of other packages (.zoo), which make test leaves out (a minute)"
 	@echo "make test-pages   open every page of the built book in Chromium, where there is one"
 	@echo "make test-elsewhere   run them as other processors would (about four times as long)"
+	@echo "make new NAME=units [AFTER=noise]    begin a chapter, that runs and lists what is left to write"
+	@echo "make page NAME=units [BUILD=1]    run, format and check one page; with BUILD, see it alone"
 	@echo "make sync   bring the two files of each chapter in step after editing one of them"
 	@echo "make data   train the authors' table again: chapters/data (long)"
 	@echo "make lock   choose the locked versions anew (requirements.lock, requirements-zoo.lock)"
@@ -51,7 +53,7 @@ pdf: .venv/ready
 	@"$(VENV)" -m book.pdf
 
 test: .venv/ready
-	"$(VENV)" -m pytest --nbval-lax --dist loadscope --no-loadscope-reorder -n $(JOBS) --maxprocesses 8 chapters tests
+	"$(VENV)" -m pytest --dist loadscope --no-loadscope-reorder -n $(JOBS) --maxprocesses 8 chapters tests
 
 # The tests that need packages which the book does without: transformers, a trained model, and reference files of
 # flash-linear-attention, which are read by their paths.
@@ -66,6 +68,12 @@ test-pages: .venv/ready
 # As other processors would, with other numbers of threads, from a folder with a space, with SIGINT ignored.
 test-elsewhere: .venv/ready
 	"$(VENV)" -m book.elsewhere
+
+new: .venv/ready
+	@"$(VENV)" -m book.new $(NAME) $(if $(AFTER),--after $(AFTER))
+
+page: .venv/ready
+	@"$(VENV)" -m book.page $(NAME) $(if $(BUILD),--build)
 
 sync: .venv/ready
 	@"$(VENV)" -m book.pairs

@@ -3,8 +3,8 @@
     python -m book.answers [NAME ...]     compute glalib/exercises/answers/NAME.json, of all pages if none is named
 
 An exercise says how its answer is checked in a block of YAML after it, ```{answer} LABEL. Its numbers are expressions,
-evaluated where the solution's code has run; so no number is typed, and the chapter runner holds the stored ones to
-them. CONTRIBUTING.md says how to write one.
+evaluated where the solution's code has run; so no number is typed. The chapter runner computes them, and holds the
+stored ones to them, or stores them anew. CONTRIBUTING.md says how to write one.
 """
 
 import json
@@ -199,6 +199,13 @@ def hold(page, name, values, root=ROOT):
         raise Fault(f"{name}: glalib/exercises/answers/{page}.json is old: python -m book.answers {page}")
 
 
+def keep(page, name, values, root=ROOT):
+    """Store the answer that the page's code gives, if it is another one than is stored."""
+    new, kept = computed(page, name, values, root), stored(root, page)
+    if not same(new, kept.get(name)):
+        write(stored_at(root, page), kept | {name: new})
+
+
 def steps(text):
     """What runs after a page's cells, in order: (position, code, "solution") and, after the solution that each is of,
     (position, name, "answer").
@@ -218,48 +225,40 @@ def source(page, name, block, function="hold"):
     return f'__import__("book.answers").answers.{function}({page!r}, {name!r}, {values})'
 
 
-def compute(page, root=ROOT):
-    """All answers of a page: run its cells, its solutions, and the expressions of its answers."""
-    import nbformat
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+def tidy(page, root=ROOT):
+    """Drop what is stored of answers that the page no longer has."""
+    path, kept = stored_at(root, page), stored(root, page)
+    asked = blocks((root / "chapters" / f"{page}.md").read_text(encoding="utf-8"))
+    if set(kept) - set(asked):
+        write(path, {name: answer for name, answer in kept.items() if name in asked})
 
-    from book import pairs
-    from book.freshness import use_own_kernel
 
-    use_own_kernel(root)
-    text = (root / "chapters" / f"{page}.md").read_text(encoding="utf-8")
-    found, names = blocks(text), []
-    notebook = pairs.notebook(root / "chapters" / f"{page}.md")
-    notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for _, content, kind in steps(text):
-        if kind == "answer":
-            names.append(content)
-            content = f"__import__('json').dumps({source(page, content, found[content], 'computed')})"
-        notebook.cells.append(nbformat.v4.new_code_cell(content, metadata={"of": kind}))
-    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(root / "chapters")}})
-    try:
-        client.execute()
-    except CellExecutionError as error:
-        raise SystemExit(f"chapters/{page}.md: {error.ename}: {error.evalue}") from None
-    results = [
-        json.loads(eval(cell.outputs[-1]["data"]["text/plain"]))
-        for cell in notebook.cells
-        if cell.metadata.get("of") == "answer"
-    ]
-    return dict(zip(names, results, strict=True))
+def write(path, kept):
+    if not kept:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main():
-    pages = [Path(name).stem for name in sys.argv[1:]]
+    import pytest
+
+    from book import pairs
+
     found = sorted(p.stem for p in (ROOT / "chapters").glob("*.md") if BLOCK.search(p.read_text(encoding="utf-8")))
-    for page in pages or found:
-        answers = compute(page)
-        path = stored_at(ROOT, page)
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(answers, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(f"{path.relative_to(ROOT)}: {len(answers)} answers")
+    pages = [pairs.known(name) for name in sys.argv[1:]] or found
+    for page in pages:
+        try:
+            tidy(page)
+        except Fault as fault:
+            sys.exit(f"chapters/{page}.md: {fault}")
+    cells = [str(ROOT / "chapters" / f"{page}.md") for page in pages]
+    if failed := pytest.main(["-q", "--no-header", "--update-answers", *cells]):
+        return failed
+    for page in pages:
+        print(f"{stored_at(ROOT, page).relative_to(ROOT)}: {len(stored(ROOT, page))} answers")
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -43,7 +43,7 @@ def failure(report, source=""):
     start = source.find(f"\n{cell.group(1)}\n```") if cell else -1
     place = f", cell at line {source.count(chr(10), 0, start + 1) + 1}" if start >= 0 else ""
     statements = [statement.strip() for statement in re.findall(r"^-+> *\d+ (.*)$", report, re.MULTILINE)]
-    errors = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Warning|Loss)\b.*$", report, re.MULTILINE)
+    errors = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Warning|Loss|Fault)\b.*$", report, re.MULTILINE)
     # The cell's own statement, and the one that it led to, which is another if that is in a function.
     return place, [*dict.fromkeys(statements[:1] + statements[-1:]), errors[-1] if errors else report.strip()[-300:]]
 

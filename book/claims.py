@@ -1,14 +1,17 @@
 """The claims of the book, and what asserts each: read from claims.yml, the chapters' cells and the tests' markers.
 
-python -m book.claims        print the ledger as text
+python -m book.claims                   print the ledger as text
+python -m book.claims --new ID NAME     print what a new claim ID, stated on the page NAME, adds, and where
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 
 import jupytext
 import yaml
@@ -141,7 +144,22 @@ def marked(root=ROOT):
                         yield Test(file, node.name, first, source), ast.literal_eval(argument)
 
 
+def snippets(name, page):
+    """What a new claim adds, file by file."""
+    kind, _, words = name.partition("-")
+    kinds = {"thm": "theorem", "prop": "proposition", "cor": "corollary", "lem": "lemma", "def": "definition"}
+    if kind not in kinds or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", words) or name in read()[0]:
+        raise SystemExit(f"{name!r} must be new, and one of {', '.join(kinds)}, then words joined by -")
+    text = (ROOT / "book" / "templates" / "claim.md").read_text(encoding="utf-8")
+    return Template(text).substitute(ID=name, NAME=page, KIND=kinds[kind], WORDS=words.replace("-", "_"))
+
+
 def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--new", nargs=2, metavar=("ID", "NAME"))
+    if new := parser.parse_args().new:
+        print(snippets(*new), end="")
+        return 0
     claims, faults = read()
     for claim in claims.values():
         state = "asserted" if claim.asserted else "not yet"

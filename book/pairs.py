@@ -4,7 +4,7 @@
     python -m book.pairs --from md NAME   the .md of this chapter wins (or --from py)
 
 Which of the two was edited is never read off file times, which a checkout or a copy changes. The file whose cells
-are those of the last time the two agreed is the old one; without such a record, the one whose cells are those of
+are those of the last time the two agreed is the old one; if that tells nothing, the one whose cells are those of
 the last commit. If both were edited, nothing is written and you are asked which one wins.
 
 A file is written in one way only: its text follows from its cells. Where the two agree, each is put into that form.
@@ -16,6 +16,7 @@ import json
 import re
 import subprocess
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 
 import jupytext
@@ -55,6 +56,24 @@ def chapters(root=ROOT):
     return sorted({p.stem for kind in FORMATS for p in (root / "chapters").glob(f"*.{kind}")})
 
 
+def known(name, root=ROOT):
+    """The chapter of this name, which may be given as that of a file; ends with the nearest names if there is none."""
+    stem, there = Path(name).stem, chapters(root)
+    if stem not in there:
+        near = get_close_matches(stem, there)
+        sys.exit(f"There is no chapter chapters/{stem}" + (f"; is it {' or '.join(near)}?" if near else ""))
+    return stem
+
+
+def lacking(header):
+    """What the header of a page still needs, or ""."""
+    if (header.get("jupytext") or {}).get("text_representation", {}).get("format_name") != "myst":
+        return "`jupytext:` as other chapters have it, with format_name: myst"
+    if (header.get("kernelspec") or {}).get("name") != "python3":
+        return "`kernelspec:` as other chapters have it, with name: python3"
+    return "" if header.get("settles") else "`settles: ...`, half a line for lists of pages"
+
+
 def digest(path, text=None):
     return hashlib.sha256(json.dumps(cells(path, text)).encode()).hexdigest()
 
@@ -67,10 +86,12 @@ def committed(path, root):
 
 def edited(files, last, root):
     """Which of two files that differ holds the edit: 'md', 'py', or None when both may."""
-    old = {
-        kind for kind, path in files.items() if digest(path) == (last if last is not None else committed(path, root))
-    }
-    return (set(files) - old).pop() if len(old) == 1 else None
+    now = {kind: digest(path) for kind, path in files.items()}
+    for known in (dict.fromkeys(files, last), {kind: committed(path, root) for kind, path in files.items()}):
+        edited_ones = [kind for kind in files if now[kind] != known[kind]]
+        if len(edited_ones) == 1:
+            return edited_ones[0]
+    return None
 
 
 def text_of(source, kind):
@@ -95,11 +116,9 @@ def sync(root=ROOT, names=None, wins=None):
     memory = root / "_build" / "pairs.json"
     last = json.loads(memory.read_text()) if memory.exists() else {}
     undecided = []
-    for name in names or chapters(root):
+    for name in [known(name, root) for name in names or []] or chapters(root):
         files = {kind: root / "chapters" / f"{name}.{kind}" for kind in FORMATS}
         present = [kind for kind, path in files.items() if path.exists()]
-        if not present:
-            sys.exit(f"There is no chapter chapters/{name}")
         if len(present) == 1:
             kind = present[0]
         elif digest(files["md"]) == digest(files["py"]):
@@ -130,7 +149,7 @@ def main():
     args = parser.parse_args()
     if args.wins and not args.names:
         parser.error("--from needs the names of the chapters for which that file wins")
-    undecided = sync(names=[Path(n).stem for n in args.names], wins=args.wins)
+    undecided = sync(names=args.names, wins=args.wins)
     for name in undecided:
         print(
             f"chapters/{name}: the .md and the .py both differ from when they last agreed; nothing was written.\n"

@@ -1,4 +1,5 @@
-"""A plugin of pytest that runs every chapter, cell by cell, in a fresh kernel: `pytest --nbval-lax chapters`.
+"""A plugin of pytest that runs every chapter, cell by cell, in a fresh kernel: `pytest chapters`, with the option
+`--nbval-lax`, which pyproject.toml sets.
 
 nbval collects .ipynb files only; here its collector reads chapters/*.md through jupytext. A cell fails when it
 raises. The output of a cell tagged `nbval-check-output` is also compared, as text, with the one stored in
@@ -28,6 +29,7 @@ use_own_kernel(ROOT)
 
 def pytest_addoption(parser):
     parser.addoption("--update-outputs", action="store_true", help="store the checked outputs of the chapters anew")
+    parser.addoption("--update-answers", action="store_true", help="store the answers to the exercises anew")
 
 
 def pytest_configure(config):
@@ -109,13 +111,20 @@ class Chapter(IPyNbFile):
             count += kind == "solution"
             name = f"Solution {count}" if kind == "solution" else f"Answer {source}"
             if kind == "answer":
-                source = answers.source(self.path.stem, source, asked[source])
+                start = text.find(f"{{answer}} {source}\n")
+                does = "keep" if self.config.option.update_answers else "hold"
+                source = answers.source(self.path.stem, source, asked[source], does)
             options, cell = defaultdict(bool), nbformat.v4.new_code_cell(source)
             item = ChapterCell.from_parent(self, name=name, cell_num=count, cell=cell, options=options)
             item.key, item.line = None, text.count("\n", 0, start) + 1
             yield item
         if self.keys or self.stored:
             yield StoredOutputs.from_parent(self, name="Stored outputs")
+
+    def repr_failure(self, excinfo):
+        if isinstance(excinfo.value, answers.Fault):
+            return f"chapters/{self.path.name}: {excinfo.value}"
+        return super().repr_failure(excinfo)
 
 
 class ChapterCell(IPyNbCell):

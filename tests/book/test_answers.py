@@ -32,15 +32,16 @@ def lacking(page):
     return [label for label in labels if label not in asked]
 
 
-def test_every_exercise_grades_itself():
-    assert {page: lacking(page) for page in PAGES if lacking(page)} == {}
+@pytest.mark.parametrize("page", PAGES)
+def test_every_exercise_grades_itself(page):
+    assert not lacking(page), f"chapters/{page}.md: exercises without a block {{answer}}: {lacking(page)}"
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_what_is_stored_is_what_the_blocks_say(page):
     """But for the numbers, which the chapter runner computes."""
     blocks, stored = answers.blocks(text(page)), answers.stored(ROOT, page)
-    assert set(stored) == set(blocks), f"python -m book.answers {page}"
+    assert set(stored) == set(blocks), f"others are stored of {page}: python -m book.answers {page}"
     for name, block in blocks.items():
         answer = stored[name]
         said = {key: block.get(key) for key in ("asks", "minutes", "level", "then", "choices")}
@@ -153,6 +154,33 @@ def test_a_stored_answer_that_the_code_no_longer_gives_is_old(tmp_path):
     answers.hold("page", "ex-one", values(block, x=2 + 1e-6), tmp_path)  # rounding may differ
     with pytest.raises(answers.Fault, match="is old"):
         answers.hold("page", "ex-one", values(block, x=2.01), tmp_path)
+
+
+def test_answers_are_stored_anew_where_they_changed_and_dropped_with_their_blocks(tmp_path):
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "glalib" / "exercises").mkdir(parents=True)
+    page, path = tmp_path / "chapters" / "page.md", answers.stored_at(tmp_path, "page")
+    second = BLOCK.replace("{answer} ex-one", "{answer} ex-one-more")
+    page.write_text(EXERCISE % f"{BLOCK}\n\n{second}")
+    block = answers.blocks(EXERCISE % BLOCK)["ex-one"]
+    for name in ("ex-one", "ex-one-more"):
+        answers.keep("page", name, values(block, x=2), tmp_path)
+    first = path.read_text()
+    assert {name: answer["value"] for name, answer in json.loads(first).items()} == {"ex-one": [4], "ex-one-more": [4]}
+    answers.keep("page", "ex-one", values(block, x=2 + 1e-6), tmp_path)  # rounding may differ
+    assert path.read_text() == first
+    answers.keep("page", "ex-one", values(block, x=3), tmp_path)
+    answers.tidy("page", tmp_path)
+    assert {name: a["value"] for name, a in answers.stored(tmp_path, "page").items()} == {
+        "ex-one": [9],
+        "ex-one-more": [4],
+    }
+    page.write_text(EXERCISE % BLOCK)
+    answers.tidy("page", tmp_path)
+    assert set(answers.stored(tmp_path, "page")) == {"ex-one"}
+    page.write_text(EXERCISE % "")
+    answers.tidy("page", tmp_path)
+    assert not path.exists()
 
 
 def test_a_page_has_its_fields_and_what_they_judge_by(book):

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_every_promise_is_kept_and_every_marker_names_a_claim():
     _, faults = claims.read(ROOT)
-    assert faults == []
+    if faults:
+        pytest.fail("\n".join(faults), pytrace=False)
 
 
 @pytest.fixture(scope="module")
@@ -88,25 +89,30 @@ def test_places_are_in_the_order_of_the_paper():
     assert claims.in_the_paper("Fact 3") is None and claims.in_the_paper("Tables") is None
 
 
-def test_every_number_in_prose_is_computed_or_an_input():
-    """A decimal, a percentage or a multiple in prose is either glued from the code or stands in a cell of its page."""
-    for path in sorted((ROOT / "chapters").glob("*.md")):
-        assert typed_numbers(path.read_text(encoding="utf-8")) == [], path.name
+def test_what_a_new_claim_adds_is_told_whole(copy):
+    """Put where it says, nothing is missing."""
+    told = claims.snippets("cor-two-words", "noise")
+    assert re.findall(r"^\w+/[\w/]+\.\w+", told, re.MULTILINE) == [
+        *["chapters/noise.md"] * 2,
+        "tests/claims/test_noise.py",
+    ]
+    pieces = [
+        re.sub("^    ", "", piece, flags=re.MULTILINE) for piece in re.split(r"^\S.*\n", told, flags=re.MULTILINE)
+    ]
+    entry, stated, tags, test = pieces[1:5]
+    for file, piece in (
+        ("claims.yml", entry),
+        ("chapters/noise.md", f"\n{stated}\n```{{code-cell}}\n{tags}\nx = 1\n```\n"),
+        ("tests/claims/test_price_of_mask.py", f"\n\n{test}    pass\n"),
+    ):
+        with open(copy / file, "a", encoding="utf-8") as out:
+            out.write(piece)
+    found, faults = claims.read(copy)
+    assert faults == [] and found["cor-two-words"].page == "chapters/noise"
+    assert found["cor-two-words"].tests[-1].name == "test_two_words"
 
 
-def typed_numbers(text):
-    """Numbers in the prose of a page that its code does not contain."""
-    text = re.sub(r"\A---.*?^---$", "", text, flags=re.DOTALL | re.MULTILINE)
-    cells = re.findall(r"^```(?:\{code-cell\}|python).*?^```$", text, flags=re.DOTALL | re.MULTILINE)
-    inputs = {float(number) for cell in cells for number in re.findall(r"\d+\.?\d*(?:e-?\d+)?", cell)}
-    prose = re.sub(r"^```(?:\{code-cell\}|python).*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    prose = re.sub(r"^(?:- )? *(?:value|within|above|below|at): .*$", "", prose, flags=re.MULTILINE)  # of answers
-    prose = re.sub(r"\{[\w:]+\}`[^`]*`|\[[^\]]*\]\([^)]*\)|`[^`\n]*`", " ", prose)
-    found = re.findall(r"\d*\.\d+|\d+(?=(?:\\?%| times| standard errors| percent| per cent))", prose)
-    return [number for number in found if float(number) not in inputs]
-
-
-def test_typed_numbers_are_found():
-    page = "The risk is 0.4426, or 12% less, {glue:text}`a:.2f` here, 37 standard errors; see `f(0.77)` and 0.2.\n\n"
-    page += "```{code-cell}\nr = 0.2\n```\n"
-    assert typed_numbers(page) == ["0.4426", "12", "37"]
+@pytest.mark.parametrize("name", ["thm-gla-is-wpgd", "two-words", "cor-", "cor-Two", "cor-two_words"])
+def test_a_claim_of_a_name_that_cannot_be_is_refused(name):
+    with pytest.raises(SystemExit, match="must be new, and one of thm, prop"):
+        claims.snippets(name, "noise")

@@ -16,6 +16,7 @@ from book.symbols import MATH
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 MACROS = set(CONFIG["sphinx"]["config"]["mathjax3_config"]["tex"]["macros"])
+PAGES = sorted([*(ROOT / "chapters").glob("*.md"), *(ROOT / "reference").glob("*.md"), ROOT / "index.md"])
 OTHERS = {"frac", "tfrac", "dfrac", "binom", "begin", "end"}  # of which `formula` makes more than a sign
 DRAWN = """
 ```{{code-cell}}
@@ -151,14 +152,15 @@ def test_formulas_as_plain_text():
     assert formula(lines) == "h = log g, ; f ~ ( xᵀ y )"
 
 
-def test_every_command_of_the_book_is_known():
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_of_the_book_is_known(page):
     """One that is not would be shown by its name."""
     found = set()
-    for path in [*(ROOT / "chapters").glob("*.md"), *(ROOT / "reference").glob("*.md"), ROOT / "index.md"]:
-        for display, inline in MATH.findall(path.read_text(encoding="utf-8")):
-            found |= set(re.findall(r"\\([a-zA-Z]+)", display or inline))
+    for display, inline in MATH.findall(page.read_text(encoding="utf-8")):
+        found |= set(re.findall(r"\\([a-zA-Z]+)", display or inline))
     known = set(plain.SIGNS) | plain.SILENT | set(plain.ACCENTS) | MACROS | OTHERS
-    assert sorted(name for name in found - known if formula(f"\\{name}") == name) == []
+    unknown = sorted(name for name in found - known if formula(f"\\{name}") == name)
+    assert not unknown, f"{page.name}: commands of TeX that book/plain.py has no plain text for: {unknown}"
 
 
 def test_a_sentence_ends_where_it_ends():

@@ -38,16 +38,35 @@ def test_a_file_is_written_in_one_way_only(name):
 
 @pytest.mark.parametrize("name", pairs.chapters())
 def test_the_header_makes_the_page_executable_and_says_what_it_settles(name):
-    head = jupytext.read(ROOT / "chapters" / f"{name}.md").metadata
-    assert head["jupytext"]["text_representation"]["format_name"] == "myst"
-    assert head["kernelspec"]["name"] == "python3"
-    assert head["settles"], f"the header of chapters/{name} lacks `settles: ...`, half a line for the front page"
+    lacking = pairs.lacking(jupytext.read(ROOT / "chapters" / f"{name}.md").metadata)
+    assert not lacking, f"the header of chapters/{name}.md lacks {lacking}"
+
+
+@pytest.mark.parametrize(
+    "left_out, told",
+    [
+        ("settles", "`settles: ...`, half a line for lists of pages"),
+        ("jupytext", "`jupytext:` as other chapters have it, with format_name: myst"),
+        ("kernelspec", "`kernelspec:` as other chapters have it, with name: python3"),
+    ],
+)
+def test_a_header_that_lacks_something_is_told_what(left_out, told):
+    head = {
+        "jupytext": {"text_representation": {"format_name": "myst"}},
+        "kernelspec": {"name": "python3"},
+        "settles": "what it settles",
+    }
+    assert pairs.lacking(head) == ""
+    assert pairs.lacking(head | {left_out: None}) == told
+    del head[left_out]
+    assert pairs.lacking(head) == told
 
 
 def test_every_chapter_is_in_the_table_of_contents():
     pages = listed(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
-    assert {f"chapters/{name}" for name in pairs.chapters()} <= set(pages)
-    assert len(pages) == len(set(pages))
+    unlisted = {f"chapters/{name}" for name in pairs.chapters()} - set(pages)
+    assert not unlisted, f"_toc.yml, which has the order of the pages, does not list {sorted(unlisted)}"
+    assert len(pages) == len(set(pages)), "_toc.yml lists a page twice"
 
 
 def test_a_part_is_listed_in_its_order_with_what_each_page_settles():
@@ -189,16 +208,52 @@ def test_what_a_page_settles_is_carried_over(book):
     assert "another thing" in files[0].read_text()
 
 
-def test_without_a_memory_the_last_commit_tells_which_file_is_old(book):
-    def git(*words):
+@pytest.fixture
+def git(book):
+    """Runs git there, where all is committed."""
+    if shutil.which("git") is None:
+        pytest.skip("needs git")
+
+    def run(*words):
         identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
         subprocess.run(["git", *identity, *words], cwd=book, check=True, capture_output=True)
 
-    if shutil.which("git") is None:
-        pytest.skip("needs git")
-    git("init")
-    git("add", "chapters")
-    git("commit", "-m", "one")
+    run("init")
+    run("add", "chapters")
+    run("commit", "-m", "one")
+    return run
+
+
+@pytest.mark.parametrize("kind", ["md", "py"])
+def test_a_checkout_is_no_edit(book, git, kind):
+    """After it both files differ from when they last agreed, but one is that of the last commit."""
+    files = {k: book / "chapters" / f"01_one.{k}" for k in ("md", "py")}
+    edit(files[kind], "x = 1", "x = 2")
+    assert pairs.sync(book) == []
+    git("checkout", "chapters")
+    edit(files[kind], "x = 1", "x = 3")
+    assert pairs.sync(book) == []
+    assert all("x = 3" in path.read_text() for path in files.values())
+    edit(files["md"], "x = 3", "x = 4")  # neither is old
+    edit(files["py"], "x = 3", "x = 5")
+    assert pairs.sync(book) == ["01_one"]
+
+
+def test_the_record_goes_before_the_commit(book, git):
+    """A file that an edit took back to the last commit is the edited one: the other has not moved since they agreed."""
+    md, py = book / "chapters" / "01_one.md", book / "chapters" / "01_one.py"
+    edit(md, "x = 1", "x = 2")
+    assert pairs.sync(book) == []
+    edit(md, "x = 2", "x = 1")
+    assert pairs.sync(book) == [] and "x = 1" in py.read_text()
+
+
+def test_a_misspelt_name_is_told_the_nearest(book):
+    with pytest.raises(SystemExit, match=r"There is no chapter chapters/01_won; is it 01_one\?"):
+        pairs.sync(book, ["01_won"])
+
+
+def test_without_a_memory_the_last_commit_tells_which_file_is_old(book, git):
     shutil.rmtree(book / "_build")
     md, py = book / "chapters" / "01_one.md", book / "chapters" / "01_one.py"
     edit(py, "x = 1", "x = 2", age=3600)

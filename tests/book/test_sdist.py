@@ -67,7 +67,8 @@ def tree():
 def test_the_source_distribution_holds_the_whole_tree(archive):
     wanted = {path.as_posix() for path in tree()}
     assert {"tests/brute.py", "tests/cases.py", "tests/conftest.py", "conftest.py", "chapters/equal_forms.md"} <= wanted
-    assert wanted - set(archive) == set()
+    lost = sorted(wanted - set(archive))
+    assert not lost, f"MANIFEST.in leaves out {lost}: a new folder needs a line `graft FOLDER` there"
 
 
 def test_a_wheel_holds_the_package_alone_and_an_editable_install_finds_the_book(copy, tmp_path):
