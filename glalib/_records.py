@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from dataclasses import fields
 from html import escape
-from typing import Any
+from typing import Any, cast
+
+from . import _check
 
 
 def plain(record: Any, *names: str) -> dict[str, Any]:
-    """These attributes of a record, its fields if none are named, as JSON values: arrays become lists."""
+    """These attributes of a record, its fields if none are named, as JSON values: arrays and pairs become lists."""
     values = {name: getattr(record, name) for name in names or [field.name for field in fields(record)]}
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
     return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}
+
+
+class Record:
+    """A dataclass that gives its fields as JSON values, and shows them in a notebook as a small table."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return plain(self)
+
+    def _repr_html_(self) -> str:
+        shown = {field.name: getattr(self, field.name) for field in fields(cast(Any, self))}
+        return table(type(self).__name__, {name: _shown(value) for name, value in shown.items()})
+
+
+def _shown(value: Any) -> str:
+    if getattr(value, "ndim", 0) > 1:
+        return f"shape {value.shape}"
+    return f"{value:.6g}" if isinstance(value, float) else _check.short(value)
 
 
 def table(title: str, rows: dict[str, Any]) -> str:

@@ -18,21 +18,21 @@ from . import _check
 from ._check import Array
 from .distribution import PromptDistribution
 from .gates import widen
-from .prompts import Prompts, check_prompts
+from .prompts import Drawn, Prompts, check_prompts
 from .simulate import Estimate
 from .spectra import EPS, psd_root
 
 
-def least_squares(prompts: Prompts) -> torch.Tensor:
+def least_squares(prompts: Drawn) -> torch.Tensor:
     """Ordinary least squares over all examples, as if they shared one task; minimum norm if n < d. (batch, queries)."""
     return ridge(0.0)(prompts)
 
 
-def ridge(penalty: float) -> Callable[[Prompts], torch.Tensor]:
+def ridge(penalty: float) -> Callable[[Drawn], torch.Tensor]:
     """Ridge regression over all examples: the predictor that minimises |X beta - y|^2 + penalty |beta|^2."""
     penalty = _check.real("penalty", penalty, low=0.0, expected="a finite number >= 0")
 
-    def predictor(prompts: Prompts) -> torch.Tensor:
+    def predictor(prompts: Drawn) -> torch.Tensor:
         check_prompts(prompts)
         return _predict(prompts, _solve(prompts.x, prompts.y, penalty))
 
@@ -129,5 +129,5 @@ def _solve(A: torch.Tensor, y: torch.Tensor, penalty: float) -> torch.Tensor:
     return solution[..., 0]
 
 
-def _predict(prompts: Prompts, beta: torch.Tensor) -> torch.Tensor:
+def _predict(prompts: Drawn, beta: torch.Tensor) -> torch.Tensor:
     return torch.einsum("bqd,bd->bq", widen(prompts.x_query), beta).to(prompts.x.dtype)

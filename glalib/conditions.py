@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ._records import plain
+from ._records import Record
 from .distribution import PromptDistribution
 from .risk import check_distribution
 from .spectra import EPS, GRADED, is_diagonal
 
 
 @dataclass(frozen=True)
-class Uniqueness:
+class Uniqueness(Record):
     """What is known of the uniqueness of the minimiser, up to scale: gap_Sigma, gap_R, rank, bounds and verdicts.
 
     The fields are explained in `uniqueness`.
@@ -28,10 +27,6 @@ class Uniqueness:
     bound_rank: float
     holds_paper: bool
     holds_sharp: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return plain(self)
 
 
 def uniqueness(dist: PromptDistribution) -> Uniqueness:

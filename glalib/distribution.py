@@ -277,6 +277,7 @@ class PromptDistribution:
 
     def check(self, prompts: Any) -> None:
         """Complain unless these are prompts of this distribution, as far as shapes and counts tell."""
+        _check.instance("prompts", prompts, Prompts, "a Prompts record")
         check_prompts(prompts)
         if (*prompts.x.shape[1:], prompts.beta.shape[1]) != (self.n, self.d, self.K):
             expected = f"of this distribution, n={self.n}, d={self.d} and K={self.K}"

@@ -36,6 +36,8 @@ class Given(nn.Module):
 class Layer(Given):
     """W_q, W_k, W_v, and W_o if more layers follow; gates given, of W_g and b_g, or of `own`. See `model.GLA`."""
 
+    gate: Gate | None
+
     def __init__(
         self,
         model: GLA,

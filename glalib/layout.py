@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _check
 from .distribution import PromptDistribution
-from .prompts import Prompts, check_prompts
+from .prompts import Drawn, check_prompts
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,8 @@ class Layout:
     - context: False for none; True for one-hot vectors; or an array (kinds, p) whose rows are the context vectors of
       the K blocks, then of the K delimiters if there are any, then of the query.
 
-    A layout is called on a `Prompts` record. It is a value: two of equal arguments are equal, with one hash.
+    A layout is called on a `Prompts` record, or on another with its first four parts. It is a value: two of equal
+    arguments are equal, with one hash.
     Raises ValueError or TypeError, naming the argument, for bad ones and for prompts that do not say where blocks end.
     """
 
@@ -51,12 +52,12 @@ class Layout:
             kept = tuple(map(tuple, rows.tolist()))
         self.__dict__.update(delimiters=delimiters, context=kept)
 
-    def __call__(self, prompts: Prompts) -> torch.Tensor:
+    def __call__(self, prompts: Drawn) -> torch.Tensor:
         """The tokens Z (batch, T + queries, width) of these prompts, in their dtype and on their device."""
         import torch
 
         check_prompts(prompts)
-        counts = prompts.counts
+        counts = getattr(prompts, "counts", None)
         if counts is None:  # of unknown origin: one block will do where blocks do not show
             if self.delimiters or self.context is not False:
                 raise _check.fail("prompts", "with counts, the examples of each block", "counts = None")

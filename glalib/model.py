@@ -54,6 +54,8 @@ class GLA(nn.Module):
     Raises TypeError or ValueError for arguments, and prompts, of the wrong kind.
     """
 
+    gate: Gate | None
+
     def __init__(
         self,
         width: int,

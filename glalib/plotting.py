@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from cycler import cycler
-from matplotlib import collections, container, contour, lines, patches
+from matplotlib import collections, colors, container, contour, lines, patches
 
 from . import _check
 
@@ -172,8 +172,8 @@ def _colour(artist: Any) -> str:
         colour: Any = getattr(artist, name, lambda: None)()
         if np.ndim(colour) == 2:  # of a collection
             colour = tuple(colour[0]) if len(colour) else None
-        if colour is not None and mpl.colors.is_color_like(colour):
-            return str(mpl.colors.to_hex(colour))
+        if colour is not None and colors.is_color_like(colour):
+            return str(colors.to_hex(colour))
     return "of many colours"
 
 

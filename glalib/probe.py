@@ -12,7 +12,7 @@ from torch import Tensor
 
 from . import _check
 from ._check import Array
-from ._records import plain
+from ._records import Record
 from .distribution import PromptDistribution
 from .prompts import Sampler
 from .simulate import Predictor, as_predictor, check_sampler, chosen_batch, draw, of_queries
@@ -23,7 +23,7 @@ ROUNDS = 500  # at most, of alternating least squares: a handful where one step 
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class EffectiveWeights:
+class EffectiveWeights(Record):
     """The weighted step x^T P X^T (omega * y) nearest to a model's prediction, estimated from `draws` prompts.
 
     P (d, d); omega (n,), one weight per example; explained, the share of the prediction's variance that the step
@@ -51,10 +51,6 @@ class EffectiveWeights:
             raise _check.fail("omega", "weights that are not orthogonal to the estimated ones", _check.short(omega))
         more, errors = replace(self, omega=scale * self.omega, P=self.P / scale), abs(scale)
         return replace(more, omega_stderr=errors * self.omega_stderr, P_stderr=self.P_stderr / errors)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return plain(self)
 
     def __repr__(self) -> str:
         share = f"explained={self.explained:.6g} +- {self.explained_stderr:.2g}"
@@ -175,6 +171,7 @@ def _nearest(t: Tensor, u: Tensor, X: Tensor, v: Tensor, omega: Tensor) -> tuple
         best: Tensor = torch.linalg.pinv(A.mT @ A, rtol=1e-12, hermitian=True) @ (A.mT @ t) / units
         return best
 
+    P = omega.new_zeros(())
     for _ in range(ROUNDS):
         P = least((v[:, :, None] * ((omega * u)[:, None] @ X)).flatten(1)).reshape(v.shape[1], -1)
         before, omega = omega, least(u * (X @ (v @ P)[..., None])[..., 0])

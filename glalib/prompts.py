@@ -57,8 +57,11 @@ class Prompts:
         return f"Prompts(batch={batch}, n={n}, d={d}, queries={queries}, dtype={self.x.dtype})"
 
 
+PARTS = ("x", "y", "x_query", "y_query")
+
+
 class Drawn(Protocol):
-    """What a `Sampler` returns at least: `Prompts`, or a record of one's own with these shapes.
+    """What a `Sampler` returns at least: `Prompts`, or a record of one's own with these shapes, of one dtype.
 
     x (batch, n, d), y (batch, n), x_query (batch, queries, d), y_query (batch, queries).
     """
@@ -81,14 +84,24 @@ class Sampler(Protocol):
         ...
 
 
+def check_parts(name: str, value: Any) -> None:
+    """Complain unless `value` has the parts of a record of prompts."""
+    if isinstance(value, type) or not all(hasattr(value, part) for part in PARTS):
+        expected = f"a Prompts record or an object with {', '.join(PARTS)}"
+        raise TypeError(f"{name} must be {expected}; got {type(value).__name__}")
+
+
 def check_prompts(value: Any) -> None:
-    """Complain unless `value` is a `Prompts` record, whole and of one precision."""
-    _check.instance("prompts", value, Prompts, "a Prompts record from sample()")
+    """Complain unless `value` is a record of prompts, whole and of one precision: `Prompts`, or one's own (`Drawn`)."""
+    check_parts("prompts", value)
     x = _check.tensor("prompts.x", value.x, 3)
     _check.tensor("prompts.x_query", value.x_query, 3)
     (batch, n, d), queries = x.shape, value.x_query.shape[1]
-    shapes = {"x_query": (batch, queries, d), "y": (batch, n), "y_query": (batch, queries), "beta_query": (batch, d)}
-    shapes["beta"] = (batch, *_check.tensor("prompts.beta", value.beta, 3).shape[1:2], d)
+    shapes: dict[str, tuple[int, ...]]
+    shapes = {"x_query": (batch, queries, d), "y": (batch, n), "y_query": (batch, queries)}
+    if isinstance(value, Prompts):
+        tasks = _check.tensor("prompts.beta", value.beta, 3).shape[1]
+        shapes |= {"beta": (batch, tasks, d), "beta_query": (batch, d)}
     for name, shape in shapes.items():
         part = _check.tensor(f"prompts.{name}", getattr(value, name), len(shape))
         if part.shape != shape or part.dtype != x.dtype:

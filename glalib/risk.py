@@ -19,7 +19,7 @@ from . import _check
 from ._check import Array
 from ._records import plain, table
 from .distribution import PromptDistribution
-from .prompts import Prompts, check_prompts
+from .prompts import Drawn, check_prompts
 from .spectra import psd_root
 from .wpgd import wpgd_step
 
@@ -52,10 +52,10 @@ class WPGD:
         omega.flags.writeable = False  # the risk is that of these weights
         return omega
 
-    def __call__(self, prompts: Prompts) -> torch.Tensor:
+    def __call__(self, prompts: Drawn) -> torch.Tensor:
         """Predictions (batch, queries) on prompts; omega per task goes by their counts."""
         check_prompts(prompts)
-        counts, omega = prompts.counts, self.omega
+        counts, omega = getattr(prompts, "counts", None), self.omega
         if counts is not None and len(counts) == len(omega):
             omega = np.repeat(omega, counts)
         if len(omega) != prompts.x.shape[1]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,27 +15,25 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import _check
-from ._records import plain
+from ._records import Record
 from .distribution import PromptDistribution
 from .layout import Layout
-from .prompts import Drawn, Sampler
+from .prompts import PARTS, Drawn, Sampler, check_parts
 from .risk import WPGD, population_risk
 from .wpgd import wpgd_step
 
 Predictor = Callable[[Any], Any]
+TAKEN = ("batch", "generator", "queries", "dtype")  # by a sampler, in this order
+TO_TOKENS = "a layer from tokens to tokens goes into glalib.InContext"
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Record):
     """A simulated risk, its standard error, and the number of prompts behind them."""
 
     risk: float
     stderr: float
     draws: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return plain(self)
 
     def __repr__(self) -> str:
         return f"Estimate({self.risk:.6g} +- {self.stderr:.2g}, {self.draws} prompts)"
@@ -84,7 +84,7 @@ def simulate_risk(
     parts: list[Tensor] = []
     with tqdm(total=draws, disable=not progress, unit="prompt") as bar:
         while (left := draws - sum(map(len, parts))) > 0:
-            drawn = draw(dist, min(batch, left), generator, queries, dtype)
+            drawn = draw(dist, min(batch, left), generator, queries, dtype, first=not parts)
             squared = _squared_errors(predict(drawn), drawn)
             if compare is not None:
                 squared = squared - _squared_errors(compare(drawn), drawn)
@@ -116,27 +116,77 @@ def _squared_errors(predictions: Any, drawn: Drawn) -> Tensor:
 def of_queries(name: str, predictions: Tensor, y: Tensor) -> Tensor:
     """Predictions in the shape of the labels y (batch, queries), or a complaint; for one query (batch,) will do."""
     if predictions.shape not in (y.shape, y.shape[: 1 if y.shape[1] == 1 else 2]):
-        raise _check.misshaped(name, f"of shape {tuple(y.shape)}", predictions)
+        hint = f" ({TO_TOKENS})" if predictions.ndim > y.ndim else ""
+        raise _check.misshaped(name, f"of shape {tuple(y.shape)}{hint}", predictions)
     return predictions.reshape(y.shape)
 
 
-def check_sampler(dist: object) -> None:
+def check_sampler(dist: Any) -> None:
     """Complain unless it draws prompts."""
     if isinstance(dist, type) or not callable(getattr(dist, "sample", None)):
         expected = "a PromptDistribution or another object with a method `sample`"
         raise TypeError(f"dist must be {expected}; got {type(dist).__name__}")
+    try:
+        taken = inspect.signature(dist.sample)
+    except (TypeError, ValueError):  # compiled code does not tell
+        return
+    named = [name for name in taken.parameters if name in TAKEN]
+    try:
+        taken.bind(*TAKEN)
+        fits = named == sorted(named, key=TAKEN.index)
+    except TypeError:
+        fits = False
+    if not fits:
+        raise TypeError(f"dist.sample must take ({', '.join(TAKEN)}); got {taken}")
 
 
 def draw(
-    dist: Sampler, batch: int, generator: torch.Generator | None, queries: int, dtype: torch.dtype | None
+    dist: Sampler,
+    batch: int,
+    generator: torch.Generator | None,
+    queries: int,
+    dtype: torch.dtype | None,
+    first: bool = False,
 ) -> Drawn:
-    """Prompts of any distribution, or a complaint where what it returns are none."""
+    """Prompts of any distribution, or a complaint where what it returns are none.
+
+    first: warn of a sampler that left the generator as it was and, in the same state of it, draws something else.
+    """
+    what, state = "what dist.sample returns", generator.get_state() if first and generator is not None else None
     drawn = dist.sample(batch, generator, queries, dtype)
-    for name in ("x", "y", "x_query", "y_query"):
-        _check.instance(f"{name} of what dist.sample returns", getattr(drawn, name, None), torch.Tensor, "a tensor")
+    check_parts(what, drawn)
+    for name in PARTS:
+        part = _check.instance(f"{name} of {what}", getattr(drawn, name), torch.Tensor, "a tensor")
+        if part.dtype != (dtype or part.dtype):
+            raise _check.fail(f"{name} of {what}", f"of the dtype that it is asked for, {dtype}", part.dtype)
     if drawn.y_query.shape != (batch, queries):
-        raise _check.misshaped("y_query of what dist.sample returns", f"of shape {(batch, queries)}", drawn.y_query)
+        raise _check.misshaped(f"y_query of {what}", f"of shape {(batch, queries)}", drawn.y_query)
+    if state is not None and generator is not None and torch.equal(state, generator.get_state()):
+        again = dist.sample(batch, generator, queries, dtype)
+        if not all(torch.equal(getattr(drawn, name), getattr(again, name)) for name in PARTS):
+            warnings.warn(
+                f"{what} does not come from its generator, which it left as it was: no seed repeats these numbers",
+                stacklevel=3,
+            )
     return drawn
+
+
+@contextmanager
+def telling(note: str | None) -> Iterator[None]:
+    """Errors go on as they are, with a line about where they came from."""
+    try:
+        yield
+    except Exception as error:
+        if note is not None:
+            error.add_note(note)
+        raise
+
+
+def left_out(tokens: Any, Z: Any) -> str | None:
+    """What to say of a model that cannot read tokens Z, where they are those of prompts as they are."""
+    if tokens != Layout():
+        return None
+    return f"the model was called on tokens of shape {tuple(Z.shape)}, made by {tokens}: was tokens= left out?"
 
 
 def chosen_batch(dist: object, queries: int) -> int:
@@ -155,7 +205,7 @@ def query_option(model: torch.nn.Module, queries: int) -> dict[str, int]:
     except (TypeError, ValueError):  # compiled code does not tell
         return {"queries": queries}
     if not any(p.name == "queries" or p.kind is p.VAR_KEYWORD for p in taken):
-        raise _check.fail("queries", "1 for a model whose forward takes no `queries`", queries)
+        raise _check.fail("queries", f"1 for a model whose forward takes no `queries` ({TO_TOKENS})", queries)
     return {"queries": queries}
 
 
@@ -175,7 +225,8 @@ def as_predictor(
 
         def predict(drawn: Any) -> Any:
             Z = _check.tensor("what tokens returns", tokens(drawn), finite=False)
-            return predictor(Z.to(weights.device, own if own.itemsize < 4 else Z.dtype), **options)
+            with telling(left_out(tokens, Z)):
+                return predictor(Z.to(weights.device, own if own.itemsize < 4 else Z.dtype), **options)
 
         return predict, torch.float32 if own.itemsize < 4 else own
     if tokens is not None:

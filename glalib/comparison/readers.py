@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from ..in_context import read_label
 from ..layout import Layout
 from ..prompts import Prompts
 from ..risk import WPGD
-from ..simulate import Predictor, as_predictor
+from ..simulate import Predictor, as_predictor, telling
 
 
 def named(layers: Any, taken: Sequence[str]) -> dict[str, Any]:
@@ -74,16 +73,6 @@ def _is_pair(layer: Any) -> bool:
     return arrays and not any(callable(part) or isinstance(part, WPGD) for part in layer)
 
 
-@contextmanager
-def _telling(note: str) -> Iterator[None]:
-    """Errors of others go on as they are, with a line about where they came from."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(note)
-        raise
-
-
 def _reader(name: str, layer: Any, law: PromptDistribution | None, tokens: Any) -> Predictor:
     """Any layer as a callable from drawn prompts to predictions."""
     if isinstance(layer, nn.Module):
@@ -91,13 +80,13 @@ def _reader(name: str, layer: Any, law: PromptDistribution | None, tokens: Any) 
             raise TypeError(f"tokens must be a Layout, a callable on Prompts or None; got {type(tokens).__name__}")
         return _of_module(name, layer, tokens)
     if law is not None and (isinstance(layer, WPGD) or _is_pair(layer)):
-        with _telling(f"layer {name!r} is a weighted step, of the n and d of {law!r}"):
+        with telling(f"layer {name!r} is a weighted step, of the n and d of {law!r}"):
             return as_predictor(layer, law, 1, None, torch.float64)[0]
     if callable(layer) and not isinstance(layer, type):
 
         def read(drawn: Any) -> Any:
             # A record, too, is called: nobody asks it for its blocks. A copy, as a callable may write to its prompts.
-            with _telling(f"layer {name!r} is no torch module: it was called on prompts, a {type(drawn).__name__}"):
+            with telling(f"layer {name!r} is no torch module: it was called on prompts, a {type(drawn).__name__}"):
                 return layer(copy.deepcopy(drawn))
 
         return read
@@ -112,13 +101,13 @@ def _of_module(name: str, layer: nn.Module, tokens: Any) -> Predictor:
     weights = next((p for p in layer.parameters() if p.is_floating_point()), None)
 
     def read(drawn: Any) -> Any:
-        with _telling(
+        with telling(
             f"tokens for layer {name!r} are made by {origin}; records of one's own need `tokens` of their own"
         ):
             Z = _check.tensor("what tokens returns", make(drawn), finite=False)
         if weights is not None:
             Z = Z.to(weights.device, weights.dtype)
-        with _telling(f"layer {name!r} was called on tokens of shape {tuple(Z.shape)}, made by {origin}"):
+        with telling(f"layer {name!r} was called on tokens of shape {tuple(Z.shape)}, made by {origin}"):
             out = layer(Z)
         if isinstance(out, Tensor) and out.ndim > 2 and not isinstance(make, Layout):
             _check_label(Z, drawn)

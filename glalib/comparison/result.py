@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._check import Array
-from .._records import grid, plain
+from .._records import Record, grid, plain
 from ..probe import EffectiveWeights
 
 Measured = tuple[float, float]  # a number and its standard error
@@ -18,7 +18,7 @@ ROUNDING = 1e-8  # of the risk of predicting zero
 
 
 @dataclass(frozen=True, eq=False)
-class Optimum:
+class Optimum(Record):
     """An optimum of theory: its risk by formula, the formula's standard error, and its weights (n,) if it has some.
 
     stderr is zero but for a Bayes risk that is a mean over drawn features. seen is the risk on the prompts of a
@@ -30,13 +30,9 @@ class Optimum:
     omega: Array | None = None
     seen: Measured | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return plain(self)
-
 
 @dataclass(frozen=True, eq=False)
-class Compared:
+class Compared(Record):
     """A layer beside the optima.
 
     risk and stderr; gaps, by the name of an optimum: how far the risk lies above its risk, and the standard error.

@@ -128,15 +128,15 @@ def chunked(
     system = b * (D * (k @ k.mT))  # its diagonal is taken to be one, and what is above it zero
     a, w = (torch.linalg.solve_triangular(system, b * x, upper=False, unitriangular=True) for x in (v, P * k))
     kept, after = p[..., None] * torch.eye(dk, dtype=k.dtype, device=k.device) - w.mT @ (R * k), a.mT @ (R * k)
-    S = v.new_zeros(dv, dk) if S is None else S
-    S = S.expand(torch.broadcast_shapes(S.shape, *((*x.shape[:-3], 1, 1) for x in (kept, after))))
+    state = v.new_zeros(dv, dk) if S is None else S
+    state = state.expand(torch.broadcast_shapes(state.shape, *((*x.shape[:-3], 1, 1) for x in (kept, after))))
     seen = []
     for M, write in zip(kept.unbind(-3), after.unbind(-3), strict=True):
-        seen.append(S)
-        S = write + S @ M
+        seen.append(state)
+        state = write + state @ M
     if q is None:
-        return None, S
+        return None, state
     before = torch.stack(seen, -3)
     q = pad(q, (0, 0, 0, fill)).unflatten(-2, (-1, C))
     o = within(q, k, a - w @ before.mT, D[..., None], "scalar") + apply_state(before, q, P, "scalar")
-    return o.flatten(-3, -2)[..., :T, :], S
+    return o.flatten(-3, -2)[..., :T, :], state

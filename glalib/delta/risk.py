@@ -13,14 +13,14 @@ How the risk follows from these is in `law`; the search for the best is in `step
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from .._records import plain
+from .._records import Record
 from ..distribution import PromptDistribution
 from ..risk import check_distribution
 from ..spectra import frozen
@@ -32,7 +32,7 @@ PER = ("prompt", "task", "example")
 
 
 @dataclass(frozen=True, eq=False)
-class BestDeltaRule:
+class BestDeltaRule(Record):
     """The best steps of a delta rule, and its risk.
 
     beta and alpha are of shape (), (K,) or (n,): one for the prompt, one per task, or one per example; steps and
@@ -45,10 +45,6 @@ class BestDeltaRule:
     scale: float
     risk: float
     certificate: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return plain(self)
 
 
 def delta_rule_risk(

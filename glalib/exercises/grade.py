@@ -106,9 +106,8 @@ def _given(asked: Answer, answer: Any) -> list[float] | str:
         return str(WORDS["unreadable"]) if found is None or (formula and len(found) > 1) else found
     if callable(answer) and formula:
         return _evaluated(asked, answer)
-    if hasattr(answer, "tolist"):
-        answer = answer.tolist()
-    entries = list(answer) if isinstance(answer, (list, tuple)) else [answer]
+    answer = getattr(answer, "tolist", lambda: answer)()
+    entries: list[Any] = list(answer) if isinstance(answer, (list, tuple)) else [answer]
     if len(entries) == 1 and isinstance(entries[0], (list, tuple)):  # a matrix of one row
         entries = list(entries[0])
     entries = [entry.item() if getattr(entry, "ndim", None) == 0 else entry for entry in entries]

@@ -173,7 +173,7 @@ def below_summary(rows: Sequence[Row]) -> str:
         theory, excess = runs[0]["theory"], np.array([row["risk"] / row["theory"] - 1 for row in runs])
         spread, p = np.nan, np.nan
         if len(runs) > 1:
-            spread, p = excess.std(ddof=1) / len(runs) ** 0.5, ttest_1samp(excess, 0, alternative="less").pvalue
+            spread, p = excess.std(ddof=1) / len(runs) ** 0.5, ttest_1samp(excess, 0, alternative="less")[1]
         costs = "".join(f"{np.mean([row['without'][part][0] for row in runs]) / theory:+12.3%}" for part in SHUT)
         return f"{theory:10.5f}{excess.mean():+10.3%}{spread:9.3%}{p:9.0e}{len(runs):7}{costs}"
 

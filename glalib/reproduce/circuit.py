@@ -85,5 +85,5 @@ def visible(kept: Circuit, dist: PromptDistribution) -> tuple[Array, Array]:
     examples, query = (vectors[: dist.K] * shares, vectors[-1:]) if vectors.size else (vectors[:0],) * 2
     root = psd_root(dist.Sx)
     tokens = block_diag(root, [[dist.M**0.5]], examples.T)
-    asked = np.delete(block_diag(root, [[0.0]], query.T), d, axis=1)
+    asked = np.delete(np.asarray(block_diag(root, [[0.0]], query.T)), d, axis=1)
     return w @ tokens, asked.T @ A @ tokens

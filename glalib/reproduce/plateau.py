@@ -65,7 +65,7 @@ def train_plateau(
     plan = PLATEAU.replace(**known_changes("recipe", recipe, CHANGES))
     plan = plan.replace(lr=rate * plan.lr)
     load, began = load_average(), time.perf_counter()
-    places = [(beginning, seed) for beginning in STARTS for seed in range(seeds)]
+    places: list[tuple[Start, int]] = [(beginning, seed) for beginning in STARTS for seed in range(seeds)]
     nets = [begin_from(dist, "linear", beginning, seed) for beginning, seed in places]
     losses = fit_many(nets, dist, plan, [seed for _, seed in places], tokens=Layout()) / d
     means = losses[:, : plan.steps // WINDOW * WINDOW].reshape(len(nets), -1, WINDOW).mean(2)

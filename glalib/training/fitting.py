@@ -98,8 +98,9 @@ def fit(
     - model: called as model(Z) for one query, else model(Z, queries=queries); it returns (batch,) or (batch, queries).
       Weights of 16 bits are rounded, after every step, from copies in float32 that Adam moves. It trains on the device
       it is on; prompts, and the tokens made of them, are drawn on the CPU, the same for every device, and moved there.
-    - dist: a `PromptDistribution`, or another `Sampler`, known to a checkpoint by its repr alone; only token_free asks
-      for the former.
+    - dist: a `PromptDistribution`, or another `Sampler`; only token_free asks for the former. A checkpoint knows the
+      latter by its repr alone, which must then be its own. Prompts come from a generator of `Recipe(seed=)`, and the
+      start from the one that made the model: fit takes none.
     - tokens: how prompts become Z: a `Layout`, or another callable on what `dist.sample` returns; Layout() if None.
     - checkpoint: path of a .npz file, written every `every` steps and at the end. If it is there the run goes on from
       it, to the same numbers as without a break; if it belongs to another run ValueError says in what. A finished run
@@ -122,6 +123,9 @@ def fit(
     errors = objective(model, dist, tokens, recipe.batch, recipe.queries, recipe.token_free)
     run = _run(model, trained, dist, recipe, tokens)
     if path is not None:
+        if type(dist).__repr__ is object.__repr__:  # an address: another one in every process
+            expected = "a sampler with a __repr__ of its own where a checkpoint is kept, which knows it by that"
+            raise _check.fail("dist", expected, repr(dist))
         check_writable("checkpoint", path.parent)
         run.load(path)
         _round(run, trained)

@@ -97,7 +97,8 @@ def _drawn(errors: Objective, generators: list[torch.Generator]) -> tuple[Tensor
 
 def _check_each(losses: Tensor, weights: dict[str, Tensor], seeds: Sequence[int], step: int, recipe: Recipe) -> None:
     """Complain of a copy whose loss, or its gradient, is not finite."""
-    sizes = torch.stack([w.grad.flatten(1).norm(dim=1) for w in weights.values() if w.grad is not None]).norm(dim=0)
+    grads = [w.grad.reshape(len(seeds), -1) for w in weights.values() if w.grad is not None]
+    sizes = torch.stack([grad.norm(dim=1) for grad in grads]).norm(dim=0)
     for i, (loss, size) in enumerate(zip(losses.tolist(), sizes.tolist(), strict=True)):
         check_finite(loss, size, step, recipe, f" of copy {i} (seed {seeds[i]})")
 

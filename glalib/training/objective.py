@@ -17,7 +17,7 @@ from ..distribution import PromptDistribution
 from ..gates import widen
 from ..layout import Layout
 from ..prompts import Sampler
-from ..simulate import draw, of_queries, query_option
+from ..simulate import TO_TOKENS, draw, left_out, of_queries, query_option, telling
 from ..token_free import checked_layer, losses_of_normals, normals
 
 PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -31,10 +31,11 @@ class TokenErrors(torch.nn.Module):
         own = next(p for p in model.parameters() if p.requires_grad)
         self.dtype, self.drawn, self.device = own.dtype, widen(own).dtype, own.device
         self.model, self.dist, self.batch, self.queries, self.tokens = model, dist, batch, queries, tokens
-        self.options = query_option(model, queries)
+        self.options, self.first = query_option(model, queries), True
 
     def draw(self, generator: torch.Generator) -> tuple[Any, Tensor]:
-        drawn = draw(self.dist, self.batch, generator, self.queries, self.drawn)
+        drawn = draw(self.dist, self.batch, generator, self.queries, self.drawn, self.first)
+        self.first = False
         Z = self.tokens(drawn)
         if Z is None:
             raise TypeError("what tokens returns must be tokens; got None")
@@ -43,8 +44,11 @@ class TokenErrors(torch.nn.Module):
         return Z, drawn.y_query
 
     def forward(self, Z: Any, y: Tensor) -> Tensor:
-        what, predictions = "the model's output", self.model(Z, **self.options)
-        predictions = of_queries(what, _check.instance(what, predictions, Tensor, "a torch tensor"), y)
+        what = "the model's output"
+        with telling(left_out(self.tokens, Z)):
+            predictions = self.model(Z, **self.options)
+        expected = f"a torch tensor ({TO_TOKENS})"
+        predictions = of_queries(what, _check.instance(what, predictions, Tensor, expected), y)
         if predictions.is_complex():
             raise _check.fail(what, "of real numbers", str(predictions.dtype))
         errors: Tensor = y.to(predictions.device) - predictions

@@ -216,7 +216,6 @@ def test_what_a_distribution_of_ones_own_cannot_do_is_named():
             "PromptDistribution where `against",
         ),
         (lambda: fit(model, Signs), "PromptDistribution or another object with a method `sample`; got type"),
-        (lambda: fit(model, Signs(), SHORT), "prompts must be a Prompts record from sample"),
         (lambda: fit(model, Wrong(1, 2, 3, 4), SHORT), r"x of what dist\.sample returns must be a tensor; got int"),
     ]:
         with pytest.raises(TypeError, match=words):

@@ -425,8 +425,8 @@ def careless_record(*arguments):
             r"'layer' was called on tokens of shape .* 10, 4\), .*no `tokens` were",
         ),
         (InContext(nn.Linear(16, 16), 4, 8), None, None, r"on h of shape \(1000, 10, 8\): is `width` what it takes"),
-        (Attention(), "own", None, "records of one's own need `tokens` of their own"),
-        (least_squares, "own", None, "'layer' is no torch module: it was called on prompts, a Own"),
+        (Attention(), "own", Layout(context=True), "records of one's own need `tokens` of their own"),
+        (bayes(DIST), "own", None, "'layer' is no torch module: it was called on prompts, a Own"),
         ({"a": BEST}, "twin", None, r"layer 'a' is a weighted step, of the n and d of PromptDistribution\(d=3"),
     ],
 )

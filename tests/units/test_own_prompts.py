@@ -1,0 +1,217 @@
+"""Samplers and records of one's own, and layers without a read-out: what works, and what is said where not."""
+
+import copy
+import re
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from glalib import GLA, InContext, Layout, PromptDistribution, compare, effective_weights, optimal_wpgd, simulate_risk
+from glalib.baselines import bayes, least_squares
+from glalib.training import Recipe, fit, fit_many
+
+DIST = PromptDistribution(3, (4, 4), (0.2, 0.8))
+SHORT = Recipe(steps=3, batch=8, queries=2)
+F64 = torch.float64
+
+
+def gen(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@dataclass
+class Record:
+    """Four tensors, no tasks and no blocks."""
+
+    x: Tensor
+    y: Tensor
+    x_query: Tensor
+    y_query: Tensor
+
+
+class Plain:
+    """Prompts of DIST, as a record of one's own."""
+
+    def sample(self, batch, generator, queries, dtype):
+        p = DIST.sample(batch, generator, queries, dtype)
+        return Record(p.x, p.y, p.x_query, p.y_query)
+
+    def __repr__(self):
+        return "Plain()"
+
+
+def model(dtype=F64):
+    return GLA(4, scale=1 / 8, generator=gen(), dtype=dtype)
+
+
+def test_four_tensors_are_prompts():
+    """They are trained on, simulated and compared as the prompts that they are taken from, without `tokens`."""
+    own, theirs = model(), model()
+    assert np.array_equal(fit(own, Plain(), SHORT), fit(theirs, DIST, SHORT))
+    per_example = optimal_wpgd(DIST, "constant-gate")
+    for predictor in (own, lambda p: per_example(p), least_squares):
+        found, wanted = (simulate_risk(predictor, d, 40, 2, generator=gen(), batch=40) for d in (Plain(), DIST))
+        assert found == wanted
+    assert compare(own, Plain(), draws=1000, generator=gen(), weights=False).layers["layer"].risk > 0
+    drawn = Plain().sample(2, gen(), 1, F64)
+    for call, words in [
+        (lambda: Layout(context=True)(drawn), "prompts must be with counts"),
+        (lambda: optimal_wpgd(DIST)(drawn), "prompts must be of counts for 2 tasks"),
+        (
+            lambda: Layout()(Record(drawn.x, drawn.y[:, :3], drawn.x_query, drawn.y_query)),
+            r"prompts\.y must be of shape",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            call()
+    with pytest.raises(TypeError, match="prompts must be a Prompts record; got Record"):
+        bayes(DIST)(drawn)
+
+
+class Few:
+    def sample(self, batch):
+        return DIST.sample(batch)
+
+
+class Turned:
+    def sample(self, batch, queries=1, dtype=None, generator=None):
+        return DIST.sample(batch, generator, queries, dtype)
+
+
+class Words:
+    def sample(self, *args, **options):
+        return DIST.sample(*args, **options)
+
+
+class Tuple:
+    def sample(self, batch, generator=None, queries=1, dtype=None):
+        p = DIST.sample(batch, generator, queries, dtype)
+        return p.x, p.y, p.x_query, p.y_query
+
+
+class Single:
+    def sample(self, batch, generator=None, queries=1, dtype=None):
+        return DIST.sample(batch, generator, queries, torch.float32)
+
+
+USES = {
+    "fit": lambda dist, dtype=F64: fit(model(dtype), dist, SHORT),
+    "fit_many": lambda dist, dtype=F64: fit_many([model(dtype)], dist, SHORT, [0]),
+    "simulate_risk": lambda dist, dtype=F64: simulate_risk(model(dtype), dist, 40, generator=gen()),
+    "compare": lambda dist, dtype=F64: compare(model(dtype), dist, draws=1000, weights=False),
+    "effective_weights": lambda dist, dtype=F64: effective_weights(model(dtype), dist, 100),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_sampler_that_does_not_fit_is_named(use):
+    take = r"dist\.sample must take \(batch, generator, queries, dtype\); got "
+    returns = "what dist.sample returns must be a Prompts record or an object with x, y, x_query, y_query; got tuple"
+    dtype = "x of what dist.sample returns must be of the dtype that it is asked for, torch.float64; got torch.float32"
+    for dist, error, words in [
+        (Few(), TypeError, rf"^{take}\(batch\)$"),
+        (Turned(), TypeError, rf"^{take}\(batch, queries=1, dtype=None, generator=None\)$"),
+        (Tuple(), TypeError, f"^{returns}$"),
+        (Single(), ValueError, f"^{dtype}$"),
+    ]:
+        with pytest.raises(error, match=words):
+            USES[use](dist)
+    USES[use](Words())
+
+
+class Careless:
+    """Never asks the generator that it is given."""
+
+    def __init__(self, generator=None):
+        self.generator = generator
+
+    def sample(self, batch, generator, queries, dtype):
+        return DIST.sample(batch, self.generator, queries, dtype)
+
+
+class Fixed:
+    """The same prompts each time: it asks no generator, and needs none."""
+
+    def sample(self, batch, generator, queries, dtype):
+        return DIST.sample(batch, gen(1), queries, dtype)
+
+
+@pytest.mark.parametrize("use", ["fit", "fit_many", "simulate_risk"])
+def test_a_sampler_that_leaves_its_generator_alone_is_named(use):
+    with torch.random.fork_rng(devices=[]):
+        for careless in (Careless(), Careless(gen(5))):
+            with pytest.warns(UserWarning, match="what dist.sample returns does not come from its generator") as said:
+                USES[use](careless)
+            assert len(said) == 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for careful in (DIST, Plain(), Fixed()):
+                USES[use](careful)
+            simulate_risk(model(), Careless(), 40)  # no generator, no promise
+
+
+def test_a_checkpoint_needs_a_sampler_that_it_knows_again(tmp_path):
+    """The default repr is an address, which is another one in every process."""
+    with pytest.raises(
+        ValueError, match=r"dist must be a sampler with a __repr__ of its own .*; got <.*Words object at"
+    ):
+        fit(model(), Words(), SHORT, checkpoint=tmp_path / "run.npz")
+    assert not list(tmp_path.iterdir())
+    fit(model(), Plain(), SHORT, checkpoint=tmp_path / "run.npz")
+
+
+def test_a_layer_without_a_read_out_is_told_where_to_go():
+    goes = r"\(a layer from tokens to tokens goes into glalib\.InContext\)"
+    one = SHORT.replace(queries=1)
+    for call, error, words in [
+        (lambda: fit(nn.Linear(4, 4), DIST, SHORT), ValueError, f"takes no `queries` {goes}; got 2"),
+        (lambda: fit(nn.Linear(4, 4), DIST, one), ValueError, rf"of shape \(8, 1\) {goes}; got shape \(8, 9, 4\)"),
+        (lambda: fit(nn.GRU(4, 4), DIST, one), TypeError, f"must be a torch tensor {goes}; got tuple"),
+        (lambda: simulate_risk(nn.Linear(4, 4), DIST, 9), ValueError, rf"of shape \(9, 1\) {goes}; got shape"),
+    ]:
+        with pytest.raises(error, match=words):
+            call()
+    fit(InContext(nn.Linear(4, 4), 4, 4), DIST, SHORT)
+    with pytest.raises(ValueError, match=r"of shape \(9, 1\); got shape \(8, 1\)$"):
+        simulate_risk(lambda p: p.y_query[:8], DIST, 9)
+
+
+def test_tokens_left_out_are_asked_for():
+    tokens = Layout(context=True)
+    own = InContext(nn.Linear(8, 8), tokens.width(DIST), 8, dtype=torch.float32)
+    asked = r"the model was called on tokens of shape \(8, 10, 4\), made by Layout\(.*\): was tokens= left out\?"
+    for call in (lambda: fit(own, DIST, SHORT), lambda: simulate_risk(own, DIST, 8, 2, dtype=torch.float32)):
+        with pytest.raises(ValueError, match="Z must be of shape") as told:
+            call()
+        (note,) = told.value.__notes__
+        assert re.fullmatch(asked, note)
+    with pytest.raises(ValueError, match="Z must be of shape") as told:
+        fit(own, DIST, SHORT, tokens=Layout(context=np.eye(3, 2)))
+    assert not hasattr(told.value, "__notes__")
+    fit(own, DIST, SHORT, tokens=tokens)
+
+
+class Learnt(nn.Module):
+    """A gate whose one weight has no axis."""
+
+    name, acts_on = "learnt", "scalar"
+
+    def __init__(self):
+        super().__init__()
+        self.logit = nn.Parameter(torch.tensor(0.0))
+
+    def forward(self, Z):
+        return torch.sigmoid(self.logit).to(Z).expand(Z.shape[:-1])
+
+
+def test_many_copies_of_a_weight_without_axes():
+    one = GLA(4, Learnt(), scale=1 / 8, generator=gen(), dtype=F64)
+    many = [copy.deepcopy(one) for _ in range(2)]
+    wanted = fit(one, DIST, SHORT)
+    # The same operations, in another order.
+    np.testing.assert_allclose(fit_many(many, DIST, SHORT, [SHORT.seed, 1])[0], wanted, rtol=1e-12)
+    torch.testing.assert_close(many[0].layers[0].own.gate.logit, one.layers[0].own.gate.logit, rtol=1e-12, atol=1e-12)
