@@ -13,7 +13,6 @@
   const PAUSE = 600; // milliseconds until what is being written is looked at
   // What is said of it then, in the page alone, besides the words that `glalib.check` has, too.
   const MORE = {
-    unsure: "{part} may be {thousands} or {decimal}. Write which.",
     read: "Read as {numbers}.",
     many: "Read as {got}, {numbers}. {form}",
     few: "So far: {got}. {form}",
@@ -58,7 +57,7 @@
     const parts = parted(text);
     const part = parts.flatMap((each) => plain(each).split(/[/%]/)).find((each) => UNSURE.test(each));
     if (part === undefined || (parts.length === 1 && wanted > 1)) return "";
-    return fill(words.unsure ?? MORE.unsure, { part, thousands: part.replace(",", ""), decimal: part.replace(",", ".") });
+    return fill(words.unsure, { part, thousands: part.replace(",", ""), decimal: part.replace(",", ".") });
   }
 
   // What is asked for, cut to the first setting where one value is given for a formula.

@@ -20,8 +20,12 @@ from typing import Any
 from .. import _check
 from .verdicts import WORDS, Answer, choose, count, judge
 
-NUMBER = r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?"
+# Commas part thousands where there are several, or a point after them; else one is a decimal comma.
+GROUPS = r"[1-9]\d{0,2}(?:(?:,\d{3}){2,}|(?:,\d{3})+[.]\d*)"
+NUMBER = rf"[+-]?(?:{GROUPS}|\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?"
 READABLE = re.compile(rf"({NUMBER})(?:/({NUMBER}))?(%?)", re.ASCII)
+# 1,000 is a thousand to some and one to others: it is not read, but asked about.
+UNSURE = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 SEPARATORS = r"\s*;\s*", r"\s*,\s+|\s+", r"\s*[,;]\s*|\s+"
 
 
@@ -53,18 +57,17 @@ def check(name: str, answer: Any = ...) -> Verdict:
 
 
 def read(text: str) -> float | None:
-    """The number that a text says, or None: 0.57, 0,57, 57%, 4/7, 1e-3."""
-    found = READABLE.fullmatch(_joined(text).lower().replace("−", "-"))
-    if found is None:
+    """The number that a text says, or None: 0.57, 0,57, 57%, 4/7, 1e-3, 1,000.5."""
+    found = READABLE.fullmatch(_plain(text))
+    if found is None or any(UNSURE.fullmatch(part or "") for part in found.groups()[:2]):
         return None
-    above, below = (float((part or "1").replace(",", ".")) for part in found.groups()[:2])
+    above, below = (_number(part or "1") for part in found.groups()[:2])
     return None if below == 0 else above / below / (100 if found[3] else 1)
 
 
 def read_all(text: str, count: int) -> list[float] | None:
     """The numbers of a text, of which `count` are looked for; None if it cannot be read."""
-    text = _joined(re.sub(r"^[(\[]|[)\]]$", "", text.strip()))
-    found = None
+    text, found = _bare(text), None
     for separator in SEPARATORS:
         parts = [read(part) for part in re.split(separator, text)]
         numbers_read = [part for part in parts if part is not None]
@@ -75,9 +78,33 @@ def read_all(text: str, count: int) -> list[float] | None:
     return found
 
 
+def unsure(text: str, count: int) -> str:
+    """What to say of the first number that may be thousands or decimals. 1,250 alone may be two that are asked for."""
+    parts = re.split(SEPARATORS[0 if ";" in text else 1], _bare(text))
+    found = [each for part in parts for each in re.split("[/%]", _plain(part)) if UNSURE.fullmatch(each)]
+    if not found or (len(parts) == 1 and count > 1):
+        return ""
+    words = {"thousands": found[0].replace(",", ""), "decimal": found[0].replace(",", ".")}
+    return str(WORDS["unsure"].format(part=found[0], **words))
+
+
+def _number(part: str) -> float:
+    grouped = "." in part or part.count(",") > 1
+    return float(part.replace(",", "" if grouped else "."))
+
+
 def _joined(text: str) -> str:
-    """Without the spaces around a stroke and before a percent sign."""
-    return re.sub(r"\s*(/)\s*|\s+(%)", r"\1\2", text.strip())
+    """Without the spaces around a stroke and before a percent sign; with one for several."""
+    return re.sub(r" ?(/) ?| (%)", r"\1\2", re.sub(r"\s+", " ", text.strip()))
+
+
+def _bare(text: str) -> str:
+    """Without the brackets around it."""
+    return _joined(re.sub(r"^[(\[]|[)\]]$", "", text.strip()))
+
+
+def _plain(text: str) -> str:
+    return _joined(text).lower().replace("−", "-")
 
 
 @functools.cache
@@ -102,7 +129,10 @@ def _given(asked: Answer, answer: Any) -> list[float] | str:
     """The numbers that were given, or what is wrong with them."""
     formula = asked["kind"] == "formula"
     if isinstance(answer, str):
-        found = read_all(answer, 1 if formula else len(asked["value"]))
+        wanted = 1 if formula else len(asked["value"])
+        if which := unsure(answer, wanted):
+            return which
+        found = read_all(answer, wanted)
         return str(WORDS["unreadable"]) if found is None or (formula and len(found) > 1) else found
     if callable(answer) and formula:
         return _evaluated(asked, answer)

@@ -18,6 +18,7 @@ WORDS: dict[str, Any] = {
     "not_yet": "Not yet. ",
     "blank": "Write your answer first.",
     "unreadable": "That is no number that can be read here: write 0.57, 4/7, 57% or 1e-3.",
+    "unsure": "{part} may be {thousands} or {decimal}. Write which.",
     "not_numbers": "The answer is asked for as {wanted}; this is {got}.",
     "one": "one number",
     "several": "{n} numbers",

@@ -148,6 +148,7 @@ def test_right_and_wrong_are_parted_by_the_tolerance():
 
 
 def test_numbers_are_read():
+    assert read("1,000") is None and read("0,125") == 0.125 and read("1,000,000") == 1e6 and read("1,000.5") == 1000.5
     assert read("−3/4") == -0.75 and read("+.5") == 0.5 and read("1,5e-1") == 0.15 and read("3 / 4") == 0.75
     assert read("50 %") == 0.5 and read_all("[50 %, 1 / 4]", 2) == [0.5, 0.25]
     for text in ("", "1e", "1/2/3", "nan", "inf", "0x1", "1_000", "٣", "--1", "sqrt 2"):
