@@ -30,7 +30,7 @@ class Bar(tqdm):  # type: ignore[misc]
 
     @property
     def format_dict(self) -> Any:
-        return super().format_dict | {"left": self.left()}
+        return {**super().format_dict, "left": self.left()}
 
     def left(self) -> str:
         if self.began is None:
