@@ -247,6 +247,35 @@ except ValueError as error:
 assert "what gate 'too large' returns must be in [0, 1]" in complaint
 print(complaint)
 
+
+# %% [markdown]
+# Before you train it, look at the start. `GLA` draws its matrices apart, so $P = W_q W_k^\top$ begins with eigenvalues of both signs, and those that must pass through zero
+# take long: many runs do not arrive in the steps that one gives them ({doc}`starts`). `construct` begins as one step of gradient descent, with the $P$ of your choice, here the
+# identity; `orthogonal_start` of `glalib.training` sees to the signs in $P$ alone. And `scale` is one over the number of examples, as the memory is a sum over them.
+
+
+# %%
+def trained_from(start):
+    generator = torch.Generator().manual_seed(2)
+    model = GLA(4, LabelSquared(3), scale=1 / 30, generator=generator)
+    if start is not None:
+        model.layers[0].construct(start, start, model.h)
+    fit(model, twin, Recipe(steps=200, batch=64, queries=8, lr=0.02, seed=0))
+    return simulate_risk(model, twin, 4000, 8, generator=generator, against=best)
+
+
+# %% [markdown]
+# `fit` takes no generator: its prompts come from `Recipe(seed=...)`, and the start from the generator of the model.
+
+# %% tags=["check"]
+drawn_apart, constructed = trained_from(None), trained_from(torch.eye(3, 4))
+# One comes to the risk of the best weights, the other to nearly twice that.
+assert constructed.risk < 1.1 * best.risk and drawn_apart.risk > 1.4 * best.risk
+print(
+    f"after 200 steps {constructed.risk / twin.M:.2f} M from one step of gradient descent, "
+    f"{drawn_apart.risk / twin.M:.2f} M from matrices drawn apart; best weights {best.risk / twin.M:.2f} M"
+)
+
 # %% [markdown]
 # ````{dropdown} What a gate sees, how a checkpoint knows it, and where it is refused
 # A gate sees the tokens of the context together, and each query alone, as the queries of one prompt are alternatives. A
@@ -292,7 +321,15 @@ print(
 
 
 # %% [markdown]
-# If correlations do not say it all, write a sampler: whatever has a method `sample` can be simulated and trained on. Suppose that the task drifts. At each example
+# If correlations do not say it all, write a sampler: whatever has a method `sample` can be simulated and trained on.
+#
+# - It is called as `sample(batch, generator, queries, dtype)`: so many prompts, so many queries for each, all numbers from that `torch.Generator` (torch's own if it is `None`) and in that dtype.
+# - It returns an object with four tensors: `x` (batch, n, d) and `y` (batch, n), the examples; `x_query` (batch, queries, d) and `y_query` (batch, queries). `Prompts` is one, and has the tasks
+#   $\beta$ too, but nothing here needs them: a record of your own with these four will do.
+#
+# One that takes or returns anything else is refused, by name; one that leaves its generator alone is warned of, as no seed repeats its numbers. A checkpoint knows it by its `repr`, so give it one before you keep a long run.
+#
+# Suppose that the task drifts. At each example
 # it keeps the share $\rho$ of what it was, and the rest is drawn anew; the query's task is one step further on:
 #
 # $$
@@ -347,7 +384,7 @@ print(
 #
 # ## A layer
 #
-# For `fit` and `simulate_risk` a layer is a module from tokens to predictions. If its `forward` takes `queries`, several queries can share a context. Our example is
+# For `fit` and `simulate_risk` a layer is a module from tokens to predictions; one from tokens to tokens, as other libraries have them, goes into `InContext` first ({doc}`compare`). If its `forward` takes `queries`, several queries can share a context. Our example is
 # the delta rule {cite}`schlag2021linear,yang2024parallelizing`. Its memory $w$ holds a predictor, and what an example writes is not its label but the error that the memory
 # makes on it. Here the step is divided by $\norm{x}^2$, and the only weight is the rate.
 

@@ -231,7 +231,8 @@ class PromptDistribution:
     ) -> Prompts:
         """Draw `batch` prompts: a record `Prompts` of torch tensors.
 
-        - generator: torch.Generator; the same state gives the same prompts. None: torch's own.
+        - generator: torch.Generator, on whose device the prompts are; the same state gives the same prompts. None:
+          torch's own, on its default device.
         - queries: queries per prompt; they share the prompt's query task and are independent otherwise.
         - dtype: torch dtype; torch's default if None.
         """
@@ -249,14 +250,17 @@ class PromptDistribution:
             spread = f"{np.sqrt(self.M):.3g}, the standard deviation of a label"
             raise _check.fail("dtype", f"of a range a hundred times {spread}", f"{kind}")
 
+        there = None if generator is None else generator.device
+
         def normal(*shape: int) -> torch.Tensor:
-            return torch.randn(*shape, generator=generator, dtype=kind)
+            return torch.randn(*shape, generator=generator, dtype=kind, device=there)
 
         def constant(array: Array, name: str) -> torch.Tensor:
-            return _check.cast(f"the root of {name}", torch.tensor(array), kind)
+            return _check.cast(f"the root of {name}", torch.tensor(array, device=tasks.device), kind)
 
         mix, half_Sx, half_C = self.factors
-        tasks = constant(mix, "[[R, r], [r^T, 1]]") @ normal(batch, self.K + 1, self.d)
+        tasks = normal(batch, self.K + 1, self.d)
+        tasks = constant(mix, "[[R, r], [r^T, 1]]") @ tasks
         x, x_query = normal(batch, self.n, self.d), normal(batch, queries, self.d)
         if half_C is not None:
             tasks = tasks @ constant(half_C, "C")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _check
+from .layer import normal
 
 
 class InContext(nn.Module):
@@ -59,7 +60,7 @@ class InContext(nn.Module):
             dtype = next((p.dtype for p in mixer.parameters() if p.is_floating_point()), torch.get_default_dtype())
 
         def draw(rows: int, *columns: int) -> nn.Parameter:
-            return nn.Parameter(torch.randn(rows, *columns, generator=generator, dtype=dtype) / rows**0.5)
+            return nn.Parameter(normal(rows, *columns, generator=generator, dtype=dtype) / rows**0.5)
 
         self.W_in, self.w_out = draw(tokens, width), draw(width)
         if label is not None:

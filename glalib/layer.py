@@ -52,7 +52,7 @@ class Layer(Given):
         width, dk, dv = model.width, model.key_width, model.value_width
 
         def draw(rows: int, columns: int) -> nn.Parameter:
-            return nn.Parameter(torch.randn(rows, columns, generator=generator, **kind) / rows**0.5)
+            return nn.Parameter(normal(rows, columns, generator=generator, **kind) / rows**0.5)
 
         self.gate, self.causal = model.gate, model.causal
         self.W_q, self.W_k, self.W_v = draw(width, dk), draw(width, dk), draw(width, dv)
@@ -170,6 +170,19 @@ class Layer(Given):
 def _rows(u: Tensor, k: Tensor, q: Tensor) -> Tensor:
     """(sum_i u_i k_i)^T q for u (..., 1 or queries, n), k (..., n, m), q (..., queries, m)."""
     return ((u @ k) * q).sum(-1)
+
+
+def normal(
+    *shape: int,
+    generator: torch.Generator | None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """Standard normal numbers, drawn where the generator is, so that they are the same on every device."""
+    if generator is None:
+        return torch.randn(*shape, dtype=dtype, device=device)
+    drawn = torch.randn(*shape, generator=generator, dtype=dtype, device=generator.device)
+    return drawn.to(torch.get_default_device() if device is None else device)
 
 
 def per_layer(gates: Any, layers: int) -> list[Any]:

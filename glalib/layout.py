@@ -69,7 +69,7 @@ class Layout:
         Z = x.new_zeros(len(x), n + queries, d + 1 + vectors.shape[1])  # filled in place: large parts are copied once
         Z[:, example, :d], Z[:, example, d], Z[:, n:, :d] = x, prompts.y, prompts.x_query
         if vectors.size:
-            of_kind = torch.tensor(vectors[self.kinds(counts, queries)])
+            of_kind = torch.from_numpy(vectors[self.kinds(counts, queries)])
             Z[..., d + 1 :] = _check.cast("context", of_kind, Z.dtype).to(Z.device)
         return Z
 

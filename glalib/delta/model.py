@@ -17,7 +17,7 @@ from .. import _check
 from ..attention import unrounded
 from ..distribution import PromptDistribution
 from ..gates import widen
-from ..layer import Given, copied
+from ..layer import Given, copied, normal
 from ..layout import Layout
 from ..own_gate import OwnGate, TokenGate, acts_on
 from .attention import chunked
@@ -95,7 +95,7 @@ class DeltaLayer(nn.Module):
         width, dk, dv = model.width, model.key_width, model.value_width
 
         def draw(rows: int, columns: int) -> nn.Parameter:
-            return nn.Parameter(torch.randn(rows, columns, generator=generator, **kind) / rows**0.5)
+            return nn.Parameter(normal(rows, columns, generator=generator, **kind) / rows**0.5)
 
         self.normalised = model.normalised
         self.W_q, self.W_k, self.W_v = draw(width, dk), draw(width, dk), draw(width, dv)

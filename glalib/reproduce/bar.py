@@ -5,9 +5,38 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
+
+
+class Bar(tqdm):  # type: ignore[misc]
+    """A bar that says what is left by the pace since its first step: processes may take long to begin."""
+
+    began: tuple[float, float] | None = None  # a clock, and how far the bar was then
+
+    def move(self, n: float) -> None:
+        """To n, and show it."""
+        if self.began is None and n > self.first:  # a whole run at once: it told no steps
+            self.began = (time.monotonic(), n) if n < self.first + 1 else (self.made, self.first)
+        self.n = n
+        self.refresh()
+
+    def __init__(self, initial: int = 0, **options: Any) -> None:
+        self.made, self.first = time.monotonic(), initial  # a bar that is not shown has no `initial`
+        super().__init__(initial=initial, **options)
+
+    @property
+    def format_dict(self) -> Any:
+        return {**super().format_dict, "left": self.left()}
+
+    def left(self) -> str:
+        if self.began is None:
+            return "beginning"
+        seconds, moved = time.monotonic() - self.began[0], self.n - self.began[1]
+        return f"about {self.format_interval(seconds / moved * (self.total - self.n)) if moved > 0 else '?'} left"
 
 
 class Progress:
@@ -18,8 +47,8 @@ class Progress:
         self.finished = finished
         self.done: set[int] = set()
         self.over = threading.Event()
-        form = "{desc}{percentage:3.0f}%|{bar}| {n:.2f} of {total} runs [{elapsed}, about {remaining} left]"
-        self.bar = tqdm(total=total, initial=finished, disable=not shown, bar_format=form)
+        form = "{desc}{percentage:3.0f}%|{bar}| {n:.2f} of {total} runs [{elapsed}, {left}]"
+        self.bar = Bar(total=total, initial=finished, disable=not shown, bar_format=form)
 
     def __enter__(self) -> Progress:
         self.folder = tempfile.TemporaryDirectory(prefix="glalib-", ignore_cleanup_errors=True)
@@ -37,8 +66,7 @@ class Progress:
             self.show()
 
     def show(self) -> None:
-        self.bar.n = self.finished + sum(share for i, share in list(self.shares.items()) if i not in self.done)
-        self.bar.refresh()
+        self.bar.move(self.finished + sum(share for i, share in list(self.shares.items()) if i not in self.done))
 
     def finish(self, i: int, runs: int) -> None:
         """Run i is over, and with it as many runs."""

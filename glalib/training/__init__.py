@@ -9,7 +9,11 @@ The rooms:
     fingerprints    short names for arrays, and for the code that a result depends on: how old runs are told
 """
 
-from .fitting import NonFiniteLoss, Recipe, fit, orthogonal_start
-from .many import fit_many
+from .. import _check
+
+_check.torch_for(__name__)
+
+from .fitting import NonFiniteLoss, Recipe, fit, orthogonal_start  # noqa: E402
+from .many import fit_many  # noqa: E402
 
 __all__ = ["NonFiniteLoss", "Recipe", "fit", "fit_many", "orthogonal_start"]

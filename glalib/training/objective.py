@@ -47,7 +47,7 @@ class TokenErrors(torch.nn.Module):
         what = "the model's output"
         with telling(left_out(self.tokens, Z)):
             predictions = self.model(Z, **self.options)
-        expected = f"a torch tensor ({TO_TOKENS})"
+        expected = "a torch tensor" + f" ({TO_TOKENS})" * isinstance(predictions, (tuple, list))
         predictions = of_queries(what, _check.instance(what, predictions, Tensor, expected), y)
         if predictions.is_complex():
             raise _check.fail(what, "of real numbers", str(predictions.dtype))

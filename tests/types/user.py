@@ -1,6 +1,7 @@
 """A file as users write them, with every public name in it: checkers of types find nothing wrong here."""
 
-from typing import assert_type
+from dataclasses import dataclass
+from typing import Any, assert_type
 
 import numpy as np
 import torch
@@ -122,6 +123,34 @@ assert_type(inside.scaled_to(dist.expand(best.omega)), EffectiveWeights)
 for predictor in (least_squares, ridge(1.0), bayes(dist), best, (best.P, best.omega)):
     simulate_risk(predictor, dist, 100)
 assert_type(bayes_risk(dist, draws=100), Estimate)
+
+
+@dataclass
+class Record:
+    x: Tensor
+    y: Tensor
+    x_query: Tensor
+    y_query: Tensor
+
+
+class Own:
+    def sample(
+        self, batch: int, generator: torch.Generator | None = None, queries: int = 1, dtype: torch.dtype | None = None
+    ) -> Record:
+        p = dist.sample(batch, generator, queries, dtype)
+        return Record(p.x, p.y, p.x_query, p.y_query)
+
+
+class Decay(torch.nn.Module):
+    name, acts_on = "fixed decay", "scalar"
+
+    def forward(self, Z: Tensor) -> Tensor:
+        return Z.new_full(Z.shape[:-1], 0.9)
+
+
+assert_type(Layout()(Own().sample(3)), Tensor)
+fit(GLA(4, Decay()), Own(), Recipe(steps=2, batch=8))
+assert_type(simulate_risk(least_squares, Own(), draws=100).to_dict(), dict[str, Any])
 
 own = InContext(torch.nn.Identity(), tokens=tokens.width(dist), width=8, layers=2, dtype=torch.float64)
 assert_type(own.forward(Z, queries=2), Tensor)

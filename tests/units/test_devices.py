@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from glalib import GLA, PromptDistribution, effective_weights
+from glalib import GLA, DeltaRule, InContext, PromptDistribution, effective_weights
 from glalib.layout import DELIMITED
 from glalib.token_free import token_free_losses
 from glalib.training import Recipe, fit, fit_many, orthogonal_start
@@ -39,6 +40,53 @@ def test_an_objective_follows_its_model(gate, token_free, dtype):
     losses.mean().backward()
     assert losses.is_meta and losses.shape == ((8,) if token_free else (8, 3))
     assert drawn[0].is_meta and all(p.grad.is_meta for p in model.parameters())
+
+
+MADE = {
+    "gla": lambda **kind: GLA(4, "key", 2, value_width=3, **kind),
+    "delta rule": lambda **kind: DeltaRule(4, **kind),
+}
+
+
+class Draws(TorchDispatchMode):
+    """Where normal numbers are drawn."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        out = op(*args, **(kwargs or {}))
+        if "randn" in str(op):
+            self.seen.add(out.device.type)
+        return out
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_numbers_are_drawn_where_the_generator_is(name):
+    """torch refuses a generator of another device than that of the numbers, but for `meta`, which draws none."""
+    generator = torch.Generator().manual_seed(0)
+    with Draws() as draws:
+        model = MADE[name](generator=generator, device="meta")
+        with torch.device("meta"):  # as where an accelerator is the default
+            assert all(p.is_meta for p in MADE[name](generator=generator).parameters())
+            assert InContext(torch.nn.Identity(), 4, 4, generator=generator).W_in.is_meta
+            drawn = DIST.sample(2, generator)
+            assert {x.device.type for x in (drawn.x, drawn.y, drawn.x_query, drawn.y_query, drawn.beta)} == {"cpu"}
+            assert DELIMITED(drawn).device.type == "cpu"
+    assert draws.seen == {"cpu"} and all(p.is_meta for p in model.parameters())
+    with torch.device("meta"):
+        assert DIST.sample(2).y.is_meta and MADE[name]().h.is_meta
+
+
+@needs_accelerator
+@pytest.mark.parametrize("name", MADE)
+def test_generators_of_an_accelerator_will_do(name):
+    there = ELSEWHERE[0]
+    generator = torch.Generator(there).manual_seed(0)
+    assert DIST.sample(2, generator).y.device.type == there
+    assert MADE[name](generator=generator, device=there).h.device.type == there
+    assert MADE[name](generator=torch.Generator().manual_seed(0), device=there).h.device.type == there
 
 
 @needs_accelerator

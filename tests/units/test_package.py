@@ -76,6 +76,8 @@ for name in ("torch", "tqdm", "joblib"):
     ("code", "said"),
     [
         ("import glalib; glalib.PromptDistribution(3, (4,), (1,)).sample(2)", "sample needs torch, which is not"),
+        ("from glalib.training import fit", "glalib.training needs torch"),
+        ("import glalib.reproduce", "glalib.training needs torch"),
         (
             "from glalib.cli import main; sys.exit(main(['reproduce', 'table']))",
             "glalib reproduce: training needs torch",

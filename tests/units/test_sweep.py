@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import io
 import json
 import multiprocessing
 import os
@@ -24,7 +25,7 @@ from glalib import files
 from glalib.layout import DELIMITED
 from glalib.progress import Said
 from glalib.reproduce import code_fingerprint, sweep
-from glalib.reproduce.bar import Progress
+from glalib.reproduce.bar import Bar, Progress
 from glalib.reproduce.sweep import one_cell
 from glalib.training import NonFiniteLoss, fingerprints, fit
 
@@ -232,6 +233,26 @@ def test_what_another_sweep_has_finished_is_not_run_again(tmp_path):
     (path,) = (tmp_path / "runs").iterdir()
     assert json.loads(one_cell(square, 0, cell, path, None, os.getpid())[1])["square"] == 9
     assert (tmp_path / "log").read_text().split() == ["3"]
+
+
+def test_what_is_left_is_told_by_the_pace_of_steps(monkeypatch):
+    """Not by that of processes that begin: two runs of ten after a minute in which nothing moved."""
+    clock = [100.0]
+    monkeypatch.setattr("glalib.reproduce.bar.time.monotonic", lambda: clock[0])
+
+    def left(*moves, initial=0):
+        clock[0] = 100.0
+        bar = Bar(total=10, initial=initial, file=io.StringIO(), bar_format="{n:.2f} [{left}]")
+        said = [bar.format_dict["left"]]
+        for clock[0], n in moves:
+            bar.move(n)
+            said.append(bar.format_dict["left"])
+        assert bar.fp.getvalue().endswith(f"{bar.n:.2f} [{said[-1]}]")
+        bar.close()
+        return said
+
+    assert left((160.0, 0), (161.0, 0.5), (163.0, 1.0)) == ["beginning"] * 2 + ["about ? left", "about 00:36 left"]
+    assert left((110.0, 2), initial=1) == ["beginning", "about 01:20 left"]  # runs that tell no steps
 
 
 def test_a_bar_moves_within_runs(tmp_path):
