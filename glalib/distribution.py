@@ -21,7 +21,6 @@ from .spectra import EPS, eigh, frozen, is_diagonal, psd_root
 if TYPE_CHECKING:
     import torch
 
-
 MOST_NUMBERS = 2**40  # in one batch: four terabytes and more
 
 
@@ -231,8 +230,7 @@ class PromptDistribution:
     ) -> Prompts:
         """Draw `batch` prompts: a record `Prompts` of torch tensors.
 
-        - generator: torch.Generator, on whose device the prompts are; the same state gives the same prompts. None:
-          torch's own, on its default device.
+        - generator: torch.Generator, on whose device prompts are; one state, one draw. None: torch's own and its.
         - queries: queries per prompt; they share the prompt's query task and are independent otherwise.
         - dtype: torch dtype; torch's default if None.
         """
@@ -250,17 +248,16 @@ class PromptDistribution:
             spread = f"{np.sqrt(self.M):.3g}, the standard deviation of a label"
             raise _check.fail("dtype", f"of a range a hundred times {spread}", f"{kind}")
 
-        there = None if generator is None else generator.device
+        there = getattr(generator, "device", None)
 
         def normal(*shape: int) -> torch.Tensor:
             return torch.randn(*shape, generator=generator, dtype=kind, device=there)
 
         def constant(array: Array, name: str) -> torch.Tensor:
-            return _check.cast(f"the root of {name}", torch.tensor(array, device=tasks.device), kind)
+            return _check.cast(f"the root of {name}", torch.tensor(array, device=there), kind)
 
         mix, half_Sx, half_C = self.factors
-        tasks = normal(batch, self.K + 1, self.d)
-        tasks = constant(mix, "[[R, r], [r^T, 1]]") @ tasks
+        tasks = constant(mix, "[[R, r], [r^T, 1]]") @ normal(batch, self.K + 1, self.d)
         x, x_query = normal(batch, self.n, self.d), normal(batch, queries, self.d)
         if half_C is not None:
             tasks = tasks @ constant(half_C, "C")
