@@ -378,8 +378,6 @@ window.live = (() => {
     listen() {
       const { node } = this;
       node.addEventListener("keydown", (event) => this.key(event));
-      // A finger on a handle scrolls nothing; `touch-action` is not for what is in a drawing.
-      node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
       node.addEventListener("pointerdown", (event) => {
         if (event.button > 0) return;
         event.preventDefault();
