@@ -8,7 +8,7 @@ read in an evening.
 
     prompts     a batch of prompts, and `Sampler`: what a distribution of one's own must do
     spectra     eigenvalues that keep what is exactly given; refuses an R, r, Sx or C that cannot be
-    distribution    Definitions 1 and 2: the distribution of multitask prompts, and its sampler
+    distribution    Definitions 1 and 2: the distribution of multitask prompts (counts, r, R, Sx, C, sigma), its sampler
     layout      from prompts to tokens: delimiters, context
     risk        the exact risk, the record WPGD, and the two half-problems of Theorem 2: best P, best weights
     conditions  when the minimiser is unique (Theorem 3, and this book's)
@@ -18,7 +18,7 @@ read in an evening.
     wpgd        one step of weighted preconditioned gradient descent, taken on prompts
     gates       numbers of gates: from weights to gates and back; refuses weights that no gate reaches
     attention   `gla`, the gated recurrence, and its equal forms
-    own_gate    `TokenGate`: a gate of another formula, as a torch module, and how a layer calls it
+    own_gate    `TokenGate`: a gate of another formula, as a torch module; how a layer calls it and checks what it returns
     layer       one layer: its built-in gate, a sigmoid, and how gates are applied; what it writes, what is read of it
     model       `GLA`: layers one after another, and the construction of Eq. (9)
     _check      the words of every complaint, and the checks that several rooms share

@@ -1,4 +1,4 @@
-"""Layers beside the optima: `InContext`, `compare`, and the Bayes risk by drawn features."""
+"""Layers beside the optima: `InContext` and `compare`."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from glalib import (
     population_risk,
     simulate_risk,
 )
-from glalib.baselines import bayes, bayes_risk, least_squares
+from glalib.baselines import bayes, least_squares
 from glalib.comparison.result import Optimum
 from glalib.comparison.side_by_side import MOST_AT_ONCE, OPTIMA, _Risks
 from glalib.layout import DELIMITED
@@ -163,42 +163,6 @@ def test_what_a_mixer_must_return(make, error, said):
     ],
 )
 def test_bad_arguments_of_a_layer_in_context_are_named(made, error, said):
-    with pytest.raises(error, match=said):
-        made()
-
-
-# The Bayes risk.
-
-
-@pytest.mark.parametrize("dist", [NOISY, NOISY.replace(sigma=0.0), NOISY.replace(C=[1, 0]), DIST.replace(Sx=[1, 3])])
-def test_the_bayes_risk_is_that_of_the_predictor(dist):
-    exact, seen = bayes_risk(dist, 2000, gen()), simulate_risk(bayes(dist), dist, 20_000, generator=gen(1))
-    assert abs(exact.risk - seen.risk) < 4.5 * np.hypot(exact.stderr, seen.stderr)
-    # Labels and queries add nothing to its error, at a tenth of the prompts. (Seen: a third to a half of the other.)
-    assert exact.stderr < seen.stderr and exact.draws == 2000
-    assert exact.risk < optimal_wpgd(dist).risk
-
-
-@pytest.mark.parametrize("counts", [(1, 5), (3, 2), (7, 1)])
-def test_without_noise_the_bayes_risk_is_known(counts):
-    """And what is drawn has no spread there: scaling one feature by a millionth leaves the closed form."""
-    dist = PromptDistribution(4, counts, (0.5, -0.6), Sx=[2.0] * 4)
-    exact, drawn = bayes_risk(dist), bayes_risk(dist.replace(Sx=[2.0, 2.0, 2.0, 2.0 + 2e-6]), 50, gen())
-    assert exact.stderr == exact.draws == 0 and exact.risk == pytest.approx(
-        8 * (1 - 0.25 * min(counts[0] / 4, 1) - 0.36 * min(counts[1] / 4, 1)), rel=1e-12
-    )
-    assert drawn.risk == pytest.approx(exact.risk, rel=1e-5) and drawn.stderr < 1e-5
-
-
-@pytest.mark.parametrize(
-    "made, error, said",
-    [
-        (lambda: bayes_risk(3), TypeError, "dist must be a PromptDistribution; got int"),
-        (lambda: bayes_risk(NOISY, 1), ValueError, "draws must be at least 2"),
-        (lambda: bayes_risk(NOISY, 5, 0), TypeError, "generator must be"),
-    ],
-)
-def test_bad_arguments_of_the_bayes_risk_are_named(made, error, said):
     with pytest.raises(error, match=said):
         made()
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from glalib import GLA, PromptDistribution, optimal_wpgd, population_risk, simulate_risk, wpgd_step
-from glalib.baselines import bayes, least_squares, ridge
+from glalib.baselines import bayes, bayes_risk, least_squares, ridge
 from glalib.layout import Layout
 
 
@@ -14,6 +14,10 @@ def gen(seed=0):
 
 
 DIST = PromptDistribution(3, (8, 4), (0.3, 0.8), sigma=0.5, Sx=np.diag([1.0, 0.5, 2.0]))
+NOISY = PromptDistribution(
+    2, (3, 4), (0.3, 0.7), R=[[1, 0.4], [0.4, 1]], sigma=0.6, Sx=[[1, 0.3], [0.3, 2]], C=[1, 0.5]
+)
+PLAIN = PromptDistribution(2, (4, 5), (0.8, 0.2), Sx=[1, 3])
 
 
 def test_all_kinds_of_predictor_give_one_answer():
@@ -153,3 +157,39 @@ def test_what_cannot_be_compared_with_is_named():
     for against in (3, "ab", (1, 2, 3)):
         with pytest.raises(TypeError, match=r"against must be a WPGD record, a \(P, omega\) pair or None; got"):
             simulate_risk((np.eye(2), np.ones(2)), dist, 10, against=against)
+
+
+# The Bayes risk.
+
+
+@pytest.mark.parametrize("dist", [NOISY, NOISY.replace(sigma=0.0), NOISY.replace(C=[1, 0]), PLAIN])
+def test_the_bayes_risk_is_that_of_the_predictor(dist):
+    exact, seen = bayes_risk(dist, 2000, gen()), simulate_risk(bayes(dist), dist, 20_000, generator=gen(1))
+    assert abs(exact.risk - seen.risk) < 4.5 * np.hypot(exact.stderr, seen.stderr)
+    # Labels and queries add nothing to its error, at a tenth of the prompts. (Seen: a third to a half of the other.)
+    assert exact.stderr < seen.stderr and exact.draws == 2000
+    assert exact.risk < optimal_wpgd(dist).risk
+
+
+@pytest.mark.parametrize("counts", [(1, 5), (3, 2), (7, 1)])
+def test_without_noise_the_bayes_risk_is_known(counts):
+    """And what is drawn has no spread there: scaling one feature by a millionth leaves the closed form."""
+    dist = PromptDistribution(4, counts, (0.5, -0.6), Sx=[2.0] * 4)
+    exact, drawn = bayes_risk(dist), bayes_risk(dist.replace(Sx=[2.0, 2.0, 2.0, 2.0 + 2e-6]), 50, gen())
+    assert exact.stderr == exact.draws == 0 and exact.risk == pytest.approx(
+        8 * (1 - 0.25 * min(counts[0] / 4, 1) - 0.36 * min(counts[1] / 4, 1)), rel=1e-12
+    )
+    assert drawn.risk == pytest.approx(exact.risk, rel=1e-5) and drawn.stderr < 1e-5
+
+
+@pytest.mark.parametrize(
+    "made, error, said",
+    [
+        (lambda: bayes_risk(3), TypeError, "dist must be a PromptDistribution; got int"),
+        (lambda: bayes_risk(NOISY, 1), ValueError, "draws must be at least 2"),
+        (lambda: bayes_risk(NOISY, 5, 0), TypeError, "generator must be"),
+    ],
+)
+def test_bad_arguments_of_the_bayes_risk_are_named(made, error, said):
+    with pytest.raises(error, match=said):
+        made()
