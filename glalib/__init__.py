@@ -18,7 +18,7 @@ read in an evening.
     wpgd        one step of weighted preconditioned gradient descent, taken on prompts
     gates       numbers of gates: from weights to gates and back; refuses weights that no gate reaches
     attention   `gla`, the gated recurrence, and its equal forms
-    own_gate    `TokenGate`: a gate of another formula, as a torch module; how a layer calls it and checks what it returns
+    own_gate    `TokenGate`: a gate of another formula, as a torch module; it is called and checked here
     layer       one layer: its built-in gate, a sigmoid, and how gates are applied; what it writes, what is read of it
     model       `GLA`: layers one after another, and the construction of Eq. (9)
     _check      the words of every complaint, and the checks that several rooms share
