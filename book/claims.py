@@ -148,8 +148,12 @@ def snippets(name, page):
     """What a new claim adds, file by file."""
     kind, _, words = name.partition("-")
     kinds = {"thm": "theorem", "prop": "proposition", "cor": "corollary", "lem": "lemma", "def": "definition"}
-    if kind not in kinds or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", words) or name in read()[0]:
-        raise SystemExit(f"{name!r} must be new, and one of {', '.join(kinds)}, then words joined by -")
+    if kind not in kinds or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", words):
+        raise SystemExit(f"{name!r} must be one of {', '.join(kinds)}, then words joined by -")
+    if name in read()[0]:
+        raise SystemExit(f"{name!r} is a claim already")
+    if not (ROOT / "chapters" / f"{page}.md").exists():
+        raise SystemExit(f"there is no chapters/{page}.md")
     text = (ROOT / "book" / "templates" / "claim.md").read_text(encoding="utf-8")
     return Template(text).substitute(ID=name, NAME=page, KIND=kinds[kind], WORDS=words.replace("-", "_"))
 

@@ -99,7 +99,9 @@ def work(name, root=ROOT):
         return [*faults, f"chapters/{name}.md: {fault}"]
     one, cells = OnePage(name), str(root / "chapters" / f"{name}.md")
     options = ["-qq", "--tb=short", "--no-header", "--no-summary", "--update-answers", "--rootdir", str(root)]
-    pytest.main([*options, cells, *(str(root / test) for test in TESTS)], plugins=[one])
+    status = pytest.main([*options, cells, *(str(root / test) for test in TESTS)], plugins=[one])
+    if status and not one.faults:
+        one.faults.append(f"chapters/{name}.md: pytest did not come to its end, and says {int(status)}; run it again")
     return list(dict.fromkeys(faults + one.faults))
 
 
@@ -110,12 +112,16 @@ def preview(name, root=ROOT):
     (folder / "toc.yml").write_text(f"format: jb-book\nroot: chapters/{name}\n")
     options = ["build", "-q", "--toc", str(folder / "toc.yml"), "--path-output", str(folder), str(root)]
     command = [sys.executable, "-c", build.BUILD, *options]
+    page = folder / "_build" / "html" / "chapters" / f"{name}.html"
+    page.unlink(missing_ok=True)
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, encoding="utf-8")
     said = build.COLOURS.sub("", done.stdout + done.stderr)
+    if done.returncode or not page.exists():
+        raise SystemExit("\n".join([f"chapters/{name}: the page could not be built", *said.splitlines()[-5:]]))
     for line in dict.fromkeys(re.findall(r"^.*\b(?:WARNING|ERROR): .*$", said, re.MULTILINE)):
         if not ELSEWHERE.search(line):
             print(line)
-    return folder / "_build" / "html" / "chapters" / f"{name}.html"
+    return page
 
 
 def show(name, look=False):
@@ -123,7 +129,7 @@ def show(name, look=False):
     faults = work(name)
     for fault in faults:
         print(fault)
-    end = f"chapters/{name}: " + (f"{len(faults)} things are left to do" if faults else "all holds")
+    end = f"chapters/{name}: " + (f"left to do: {len(faults)}" if faults else "all holds")
     print(f"{end}. Look at it: {preview(name)}" if look else f"{end}; make page NAME={name} BUILD=1 shows the page.")
     return 1 if faults else 0
 

@@ -134,5 +134,5 @@ print(
 )
 
 # %% [markdown]
-# All forms of `gla` take these arguments; {doc}`equal_forms` says which form is which. Fifteen layers in use, each as one function of its own tensors, are on {doc}`architectures`. To use a whole layer, with learned gates, as in the rest
+# All forms of `gla` take these arguments; {doc}`equal_forms` says which form is which. Seventeen layers in use, each as one function of its own tensors, are on {doc}`architectures`. To use a whole layer, with learned gates, as in the rest
 # of this book, see {doc}`your_own` and the page on [the package](/reference/api).

@@ -32,7 +32,7 @@
 #
 # - **Draw 500.** The error of the layer comes to the risk of the best weighted step that its gates allow. The delta rule comes lower ({doc}`delta_rule`), and the Bayes predictor lower still.
 # - **The better task first.** A scalar gate is then of no use: gates stay open, and the layer is linear attention. A vector gate still reaches the best weights ({doc}`vector_gates`).
-# - **Drop the delimiter.** The layer counted on it: nothing else closes a gate. Where the task changes can then not be told, early or late.
+# - **Drop the delimiter.** The layer counted on it: nothing else closes a gate. Then nothing can tell the layer where the task changes, so that slider has nothing to do.
 # - **Exchange the tasks.** The layer trusts the second task, whatever is in it.
 # - **Move an example.** Drag it, and the prediction follows; an open mark stays where it was before. An example before the delimiter moves it less, and one whose features are at a right angle to the query's hardly at all.
 #

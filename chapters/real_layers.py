@@ -241,11 +241,9 @@ for setting in TITLES:
     for layer in NAMES:
         entry = f"{risks(setting, layer).mean():.3f}"
         if layer in list(NAMES)[3:]:
-            # Zero has no sign.
-            moved = f"{round(change(setting, layer), 3) + 0.0:+.3f}".replace(
-                "-", "−"
-            )
-            entry += f" ({moved})"
+            moved = round(change(setting, layer), 3)
+            sign = f"{moved:+.3f}".replace("-", "−") if moved else "0.000"
+            entry += f" ({sign})"
         glue(f"real_{setting}_{layer}", entry, display=False)
     for name in LOOKS:
         glue(

@@ -189,7 +189,7 @@ window.glalib = (() => {
     return fx <= fy ? x : y;
   }
 
-  // delta_rule.delta_rule_risk at the best scale; steps per task or per example. The law of delta_law, for keys that are
+  // delta/risk.py, delta_rule_risk at the best scale; steps per task or per example. The law of delta/law.py, for keys that are
   // white features: u = E |b|^2, and g_l = E b^T beta_l / d for every task, the query's last.
   function deltaRuleRisk(given, steps) {
     const law = promptDistribution(given);
@@ -219,7 +219,7 @@ window.glalib = (() => {
 
   // What n examples of one task with the step v do, each with its derivatives in v: theta = (1 - v)^n is what is left of
   // what was there, told = 1 - theta; mu is the same of its square length, spread = mu - theta^2; and noise is what label
-  // noise adds to that. As delta_blocks.block, by doubling, in sums of terms of one sign.
+  // noise adds to that. As block in delta/blocks.py, by doubling, in sums of terms of one sign.
   function deltaBlock(v, n, d, variance) {
     const shrink = [1 - 2 * v + (d + 2) * v * v, -2 + 2 * (d + 2) * v, 2 * (d + 2)];
     const square = [v * v, 2 * v, 2];
@@ -256,7 +256,7 @@ window.glalib = (() => {
   }
 
   // The gain M - risk of two tasks with a step each, overlap^2 / energy; and its logarithm's gradient and Hessian in the
-  // steps. As delta_blocks._gain, and for correlated tasks. Steps under which what is kept grows a millionfold gain nothing.
+  // steps. As _gain in delta/blocks.py, and for correlated tasks. Steps under which what is kept grows a millionfold gain nothing.
   function twoBlockGain({ d, r, R }, one, two, derivatives = false) {
     const [rho, constant] = [R[0][1], [1, 0, 0]];
     const of = (terms, i, j) => sum(terms.map(([c, a, b]) => c * a[i] * b[j]));
@@ -274,7 +274,7 @@ window.glalib = (() => {
     return { gain, slope: [2 * a[0] - a[1], 2 * b[0] - b[1]], bend: [bend(aa, a, a), bend(ab, a, b), bend(bb, b, b)] };
   }
 
-  // delta_rule.optimal_delta_rule(dist, "task") of two tasks: the best step for each, of any sign. Looked for on a grid, and
+  // delta/risk.py, optimal_delta_rule(dist, "task") of two tasks: the best step for each, of any sign. Looked for on a grid, and
   // from each of its peaks by Newton's method. Small steps are the best weighted step, so no risk here is above that.
   function optimalDeltaRule(given) {
     const law = promptDistribution(given);

@@ -8,7 +8,7 @@ What every experiment uses:
     one_run     one run: trained, tried beside its line, and how that was done; what of a recipe may be changed
     provenance  code, versions and machine behind a number
 
-The experiments, each with its recipes, runs and summary; those that are commands have their names:
+The experiments; those that are commands have their names, with recipes, runs and summary, others are what these share:
 
     table       the authors' numbers, and their table trained again
     panels      the setting of the paper's figures: four panels, ten dimensions

@@ -112,7 +112,14 @@ def test_what_a_new_claim_adds_is_told_whole(copy):
     assert found["cor-two-words"].tests[-1].name == "test_two_words"
 
 
-@pytest.mark.parametrize("name", ["thm-gla-is-wpgd", "two-words", "cor-", "cor-Two", "cor-two_words"])
+@pytest.mark.parametrize("name", ["two-words", "cor-", "cor-Two", "cor-two_words"])
 def test_a_claim_of_a_name_that_cannot_be_is_refused(name):
-    with pytest.raises(SystemExit, match="must be new, and one of thm, prop"):
+    with pytest.raises(SystemExit, match="must be one of thm, prop"):
         claims.snippets(name, "noise")
+
+
+def test_a_claim_that_is_there_and_a_page_that_is_not_are_refused():
+    with pytest.raises(SystemExit, match="'thm-gla-is-wpgd' is a claim already"):
+        claims.snippets("thm-gla-is-wpgd", "noise")
+    with pytest.raises(SystemExit, match=r"no chapters/noize\.md"):
+        claims.snippets("cor-two-words", "noize")

@@ -16,6 +16,10 @@ def test_there_are_many_and_everywhere():
     package = mutate.ROOT / "glalib"
     modules = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if path.stem != "__init__"}
     assert {mutation.file for mutation in mutate.MUTATIONS} == modules
+    # Every module's tests are named, and there.
+    tests = {path.stem for folder in ("units", "claims") for path in (mutate.ROOT / "tests" / folder).glob("test_*.py")}
+    assert set(mutate.FIRST) == modules
+    assert {f"test_{name}" for names in mutate.FIRST.values() for name in names} <= tests
     assert all(mutation.old != mutation.new for mutation in mutate.MUTATIONS)
     assert len({mutation.what for mutation in mutate.MUTATIONS}) == len(mutate.MUTATIONS)
 

@@ -47,7 +47,7 @@ def test_faults_come_in_one_list_and_what_can_be_mended_is(tree):
     md.write_text(text)
     lines, code = run(tree, "fresh_page")
     told, text = "\n".join(lines), md.read_text()
-    assert code == 1 and "4 things are left to do" in lines[-1], lines
+    assert code == 1 and "left to do: 4" in lines[-1], lines
     line = text[: text.index("# what the page claims")].count("\n") + 1
     assert (
         f"chapters/fresh_page.md:{line}: cell 3: assert error < -1" in told and "AssertionError: saw error < -1" in told
@@ -64,8 +64,24 @@ def test_faults_come_in_one_list_and_what_can_be_mended_is(tree):
     assert code == 1 and "ex-fresh-page-explore: level is 1, 2 or 3, and minutes are 1 to 120" in lines[-1]
 
 
+def test_what_did_not_come_to_its_end_does_not_hold(monkeypatch, tmp_path):
+    """Tests that were interrupted, and a page that Sphinx could not build while an older one is there."""
+    monkeypatch.setattr(page.pairs, "sync", lambda *_, **__: [])
+    monkeypatch.setattr(page, "formatted", lambda *_: [])
+    monkeypatch.setattr(page.answers, "tidy", lambda *_: None)
+    monkeypatch.setattr(page.pytest, "main", lambda *_, **__: pytest.ExitCode.INTERRUPTED)
+    (fault,) = page.work("prompts", tmp_path)
+    assert "did not come to its end" in fault
+    old = tmp_path / "_build" / "preview" / "_build" / "html" / "chapters" / "prompts.html"
+    old.parent.mkdir(parents=True)
+    old.write_text("old")
+    monkeypatch.setattr(page.build, "BUILD", "raise SystemExit('no theme')")
+    with pytest.raises(SystemExit, match="could not be built\nno theme"):
+        page.preview("prompts", tmp_path)
+
+
 def test_the_end_says_whether_all_holds_and_where_to_look(monkeypatch, capsys):
-    for faults, code, end in (([], 0, "all holds"), (["a", "b"], 1, "2 things are left to do")):
+    for faults, code, end in (([], 0, "all holds"), (["a", "b"], 1, "left to do: 2")):
         monkeypatch.setattr(page, "work", lambda name, faults=faults: faults)
         assert page.show("prompts") == code
         assert capsys.readouterr().out.splitlines() == [

@@ -79,8 +79,10 @@ def test_every_module_is_in_the_list_of_its_package(package):
     listed = (ROOT / package / "__init__.py").read_text(encoding="utf-8").split('"""')[1]
     rooms = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
     rooms |= {f"{path.parent.name}/" for path in (ROOT / package).glob("*/__init__.py")}
-    lost = sorted(rooms - {line.split()[0] for line in re.findall(r"^    \S.*", listed, re.MULTILINE)})
+    lines = {line.split()[0] for line in re.findall(r"^    \S.*", listed, re.MULTILINE)}
+    lost, gone = sorted(rooms - lines), sorted(lines - rooms)
     assert not lost, f"the list at the head of {package}/__init__.py lacks a line of {lost}"
+    assert not gone, f"the list at the head of {package}/__init__.py has {gone}, which are not there"
 
 
 def lines_of_code(path):

@@ -67,7 +67,7 @@ def test_stored_layers_have_the_stored_risk():
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_layer_is_what_its_contents_say(model):
+def test_a_layer_is_what_its_circuit_says(model):
     """Predictions to the six digits kept; mean squares of values and scores to the errors of a sample."""
     dist = PromptDistribution(3, (4, 6), (0.2, 0.8), sigma=0.5, Sx=np.diag([2.0, 1.0, 0.5]))
     tokens, net = MODELS[model][0], begin(dist, model, "random", 0).double()
