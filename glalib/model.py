@@ -232,14 +232,18 @@ class GLA(nn.Module):
 
         if gate == "scalar":
             scale = omega.max() if omega.max() > 0 else 1.0
-            return cls.from_matrices(scaled(scale), eye, weights_to_gates(omega / scale), context_width=context_width)
+            try:
+                gates = weights_to_gates(omega / scale)
+            except ValueError:
+                expected = "such that 0 <= omega_1 <= ... <= omega_T for a scalar gate; 'value' and 'key' take others"
+                raise _check.fail("omega", expected, _check.short(omega.tolist())) from None
+            return cls.from_matrices(scaled(scale), eye, gates, context_width=context_width)
         gates, scale = signed_weights_to_gates(omega)
         if gate == "key":
             halves = torch.cat([scaled(scale), -scaled(scale)], 1), torch.cat([eye, eye], 1)
             return cls.from_matrices(*halves, gates.repeat_interleave(d, -1), "key", context_width)
-        model = cls(
-            d + 1 + context_width, "value", key_width=d, value_width=2, gates=gates, dtype=dtype, device=P.device
-        )
+        options: dict[str, Any] = {"key_width": d, "value_width": 2, "gates": gates, "dtype": dtype, "device": P.device}
+        model = cls(d + 1 + context_width, "value", **options)
         model.layers[0].construct(scaled(scale), eye, model.h.new_ones(2))
         with torch.no_grad():
             model.h.copy_(torch.tensor([1.0, -1.0]))
@@ -283,10 +287,10 @@ class GLA(nn.Module):
 
     def _shown(self) -> dict[str, Any]:
         given = self.layers[0].given
-        held = "" if given is None else f" (given for {len(given)} tokens)"
         sizes = {"layers": len(self.layers), "key_width": self.key_width, "value_width": self.value_width}
         more = ({} if self.causal else {"causal": False}) | ({} if self.scale == 1 else {"scale": f"{self.scale:g}"})
-        gate = repr(self.gate if self.layers[0].own is None else self.layers[0].own) + held
+        gate = repr(self.gate if self.layers[0].own is None else self.layers[0].own)
+        gate += "" if given is None else f" (given for {len(given)} tokens)"
         return {"width": self.width, "gate": gate} | sizes | more
 
     def __repr__(self) -> str:

@@ -402,7 +402,11 @@ def computed(gates, tokens=DELIMITED, dist=TWO, context=5):
         (lambda: GLA.from_weights(I2, [0.5], gate=None), ValueError, "gate must be one of 'scalar', 'key', 'value'"),
         (lambda: GLA.from_weights(np.ones((2, 3)), [0.5]), ValueError, r"P must be of shape \(2, 2\)"),
         (lambda: GLA.from_weights(I2, I2), ValueError, r"omega must be of shape"),
-        (lambda: GLA.from_weights(I2, [0.8, 0.2]), ValueError, "omega must be non-decreasing"),
+        (
+            lambda: GLA.from_weights(I2, [8.0, 2.0]),
+            ValueError,
+            r"omega .* 'value' and 'key' take others; got \[8.0, 2.0\]",
+        ),
         (lambda: GLA.from_wpgd((I2, [1.0]), TWO), TypeError, "best must be a WPGD; got tuple"),
         (lambda: GLA.from_wpgd(optimal_wpgd(TWO), 3), TypeError, "dist must be a PromptDistribution; got int"),
         (lambda: GLA.from_wpgd(optimal_wpgd(TWO), TWO, tokens=len), TypeError, "tokens must be a Layout; got builtin"),
