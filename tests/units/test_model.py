@@ -167,7 +167,7 @@ def test_a_module_with_given_weights(n, d, kind, gate, context, seed):
     omega = 3 * rng.normal(size=n)
     omega = {"signed": omega, "falling": -np.sort(-abs(omega)), "rising": np.sort(abs(omega)), "zero": 0 * omega}[kind]
     if gate == "scalar" and (np.diff(omega, prepend=0) < 0).any():
-        with pytest.raises(ValueError, match="for a scalar gate; .value. and .key. take others"):
+        with pytest.raises(ValueError, match="for a scalar gate; 'value' and 'key' take others"):
             GLA.from_weights(P, omega, gate)
         return
     model = GLA.from_weights(P, omega, gate, context)
@@ -197,7 +197,7 @@ DIST = PromptDistribution(3, (4, 1, 5), (0.3, -0.2, 0.5), sigma=0.4)
 def test_a_record_as_a_layer(weights, gate, tokens):
     best = optimal_wpgd(DIST, weights)
     if gate == "scalar" and (np.diff(best.omega, prepend=0) < 0).any():
-        with pytest.raises(ValueError, match="for a scalar gate; .value. and .key. take others"):
+        with pytest.raises(ValueError, match="for a scalar gate; 'value' and 'key' take others"):
             GLA.from_wpgd(best, DIST, gate, tokens)
         return
     prompts = DIST.sample(5, torch.Generator().manual_seed(0), 3, torch.float64)
