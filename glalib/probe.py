@@ -98,7 +98,7 @@ def effective_weights(
     predict, dtype = as_predictor(predictor, dist, 1, tokens, torch.float64)
     parts: list[tuple[Tensor, ...]] = []
     while left > 0:
-        drawn: Any = draw(dist, min(batch, left), generator, 1, dtype)
+        drawn: Any = draw(dist, min(batch, left), generator, 1, dtype, first=not parts)
         n, d = _check.tensor("x of what dist.sample returns", drawn.x, 3).shape[1:]
         if draws < (fewest := 2 * max(n + d * d, GROUPS)):
             raise _check.fail("draws", f"at least {fewest}, for n = {n} and d = {d}", draws)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +27,7 @@ from .wpgd import wpgd_step
 
 Predictor = Callable[[Any], Any]
 TAKEN = ("batch", "generator", "queries", "dtype")  # by a sampler, in this order
+UNHEEDED = "does not come from its generator"
 TO_TOKENS = "a layer from tokens to tokens goes into glalib.InContext"
 
 
@@ -150,7 +154,7 @@ def draw(
 ) -> Drawn:
     """Prompts of any distribution, or a complaint where what it returns are none.
 
-    first: warn of a sampler that left the generator as it was and, in the same state of it, draws something else.
+    first: warn of a sampler that left the generator as it was and does not repeat its prompts either.
     """
     what, state = "what dist.sample returns", generator.get_state() if first and generator is not None else None
     drawn = dist.sample(batch, generator, queries, dtype)
@@ -162,13 +166,34 @@ def draw(
     if drawn.y_query.shape != (batch, queries):
         raise _check.misshaped(f"y_query of {what}", f"of shape {(batch, queries)}", drawn.y_query)
     if state is not None and generator is not None and torch.equal(state, generator.get_state()):
-        again = dist.sample(batch, generator, queries, dtype)
-        if not all(torch.equal(getattr(drawn, name), getattr(again, name)) for name in PARTS):
-            warnings.warn(
-                f"{what} does not come from its generator, which it left as it was: no seed repeats these numbers",
-                stacklevel=3,
-            )
+        if not repeats(dist, generator, queries, dtype):
+            text = f"what {type(dist).__name__}.sample returns {UNHEEDED}, which it left as it was"
+            _warn(f"{text}: the seed given here does not repeat these numbers")
     return drawn
+
+
+def repeats(
+    dist: Sampler, generator: torch.Generator | None, queries: int = 1, dtype: torch.dtype | None = torch.float64
+) -> bool:
+    """Whether a sampler draws the same prompts twice from one state of a generator, of the kind of this one.
+
+    A copy is asked, and torch's own generator put back, so that nobody's numbers change. True where that cannot be.
+    """
+    device = "cpu" if generator is None else generator.device
+    try:
+        asked = copy.deepcopy(dist)
+        with torch.random.fork_rng(devices=[]):
+            one, two = (asked.sample(2, torch.Generator(device).manual_seed(0), queries, dtype) for _ in range(2))
+        return all(torch.equal(getattr(one, name), getattr(two, name)) for name in PARTS)
+    except Exception:  # code of one's own may refuse a copy, or two prompts, in any way
+        return True
+
+
+def _warn(text: str) -> None:
+    """A warning at the line outside of glalib that led here; in between torch may have frames of its own."""
+    names = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_stack(sys._getframe()))
+    ours = (name.partition(".")[0] in ("glalib", "torch") for name in names)
+    warnings.warn(text, stacklevel=next((level for level, own in enumerate(ours, 1) if not own), 1))
 
 
 @contextmanager

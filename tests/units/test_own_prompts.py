@@ -103,7 +103,7 @@ USES = {
     "fit_many": lambda dist, dtype=F64: fit_many([model(dtype)], dist, SHORT, [0]),
     "simulate_risk": lambda dist, dtype=F64: simulate_risk(model(dtype), dist, 40, generator=gen()),
     "compare": lambda dist, dtype=F64: compare(model(dtype), dist, draws=1000, weights=False),
-    "effective_weights": lambda dist, dtype=F64: effective_weights(model(dtype), dist, 100),
+    "effective_weights": lambda dist, dtype=F64: effective_weights(model(dtype), dist, 100, generator=gen()),
 }
 
 
@@ -140,18 +140,61 @@ class Fixed:
         return DIST.sample(batch, gen(1), queries, dtype)
 
 
-@pytest.mark.parametrize("use", ["fit", "fit_many", "simulate_risk"])
+class Walks:
+    """The next prompts of a data set each time; it may not be copied."""
+
+    def __init__(self, copied=True):
+        self.data, self.at, self.copied = DIST.sample(4000, gen(7), 2, F64), 0, copied
+
+    def sample(self, batch, generator, queries, dtype):
+        p, self.at = self.data[self.at : self.at + batch].to(dtype), self.at + batch
+        return Record(p.x, p.y, p.x_query[:, :queries], p.y_query[:, :queries])
+
+    def __deepcopy__(self, memo):
+        if not self.copied:
+            raise RuntimeError("no copies")
+        new = copy.copy(self)
+        memo[id(self)] = new
+        return new
+
+
+HEEDING = ["fit", "fit_many", "simulate_risk", "effective_weights"]
+
+
+@pytest.mark.parametrize("use", HEEDING)
 def test_a_sampler_that_leaves_its_generator_alone_is_named(use):
+    text = r".sample returns does not come from its generator, .*: the seed given here does not repeat these numbers$"
     with torch.random.fork_rng(devices=[]):
-        for careless in (Careless(), Careless(gen(5))):
-            with pytest.warns(UserWarning, match="what dist.sample returns does not come from its generator") as said:
+        for careless in (Careless(), Careless(gen(5)), Walks()):
+            with pytest.warns(UserWarning, match=f"^what {type(careless).__name__}{text}") as said:
                 USES[use](careless)
-            assert len(said) == 1
+            assert [warning.filename for warning in said] == [__file__]
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            for careful in (DIST, Plain(), Fixed()):
+            for careful in (DIST, Plain(), Fixed(), Walks(copied=False)):
                 USES[use](careful)
             simulate_risk(model(), Careless(), 40)  # no generator, no promise
+
+
+def test_each_sampler_is_warned_of_where_it_is_used():
+    """The filter of a fresh process shows a text once a line: so there are two lines, of the two calls."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("default")
+        simulate_risk(model(), Careless(), 40, generator=gen())
+        simulate_risk(model(), Walks(), 40, generator=gen())
+    assert [warning.filename for warning in said] == [__file__, __file__] and said[1].lineno == said[0].lineno + 1
+
+
+@pytest.mark.parametrize("make", [Walks, lambda: Careless(gen(5)), Careless])
+def test_to_ask_a_sampler_takes_nothing_from_it(make):
+    """Its prompts are the same whether or not a generator is given that it does not heed."""
+    found = []
+    for generator in (None, gen()):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.manual_seed(3)
+            found.append((simulate_risk(model(), make(), 40, generator=generator, batch=10), torch.rand(()).item()))
+    assert found[0] == found[1]
 
 
 def test_a_checkpoint_needs_a_sampler_that_it_knows_again(tmp_path):
