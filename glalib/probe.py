@@ -125,7 +125,7 @@ def _seen(predict: Predictor, drawn: Any, again: Any) -> tuple[Tensor, ...]:
             return f, y, drawn.x, x[:, 0], f, y, x[:, 0]
         if not f.requires_grad:
             raise _check.fail(what, 'differentiable in labels and query where by="autograd"', "no gradients")
-        tasks = torch.repeat_interleave(again.beta, torch.tensor(again.counts), 1)
+        tasks = torch.repeat_interleave(again.beta, torch.tensor(again.counts, device=again.beta.device), 1)
         new_y, new_x = again.y + ((drawn.x - again.x) * tasks).sum(-1), again.x_query
         (slope,) = torch.autograd.grad(f.sum(), x, create_graph=True, materialize_grads=True)
         along, mixed = (slope * new_x).sum(), torch.zeros_like(y)

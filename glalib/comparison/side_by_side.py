@@ -24,7 +24,7 @@ from ..distribution import PromptDistribution
 from ..layout import Layout
 from ..optima import Weights, optimal_wpgd
 from ..probe import effective_weights
-from ..prompts import Prompts, Sampler
+from ..prompts import PARTS, Prompts, Sampler
 from ..simulate import UNHEEDED, Predictor, as_predictor, check_sampler, chosen_batch, draw, of_queries, repeats
 from .readers import check_alone, named, readers_of
 from .result import Compared, Comparison, Optimum
@@ -106,8 +106,10 @@ def _compared(
     weights: bool,
 ) -> Comparison:
     # Seeds, so that the prompts are the same whatever else is asked for, and those of the weights for every layer.
-    seeds = torch.randint(2**62, (2,), generator=generator).tolist()
-    with torch.random.fork_rng(devices=[]):  # a module that is built draws, from torch's own generator
+    cpu = torch.device("cpu")  # where theory is
+    device = cpu if generator is None else generator.device
+    seeds = torch.randint(2**62, (2,), generator=generator, device=device).tolist()
+    with torch.random.fork_rng(devices=[]), cpu:  # a module that is built draws, from torch's own generator
         formulas, best = _optima(law, optima, torch.Generator().manual_seed(seeds[0]))
     predictors = [(f"what layer {name!r} returns", read, False) for name, read in readers.items()]
     predictors += [(f"the prediction of {name!r}", predict, True) for name, predict in best.items()]
@@ -119,7 +121,7 @@ def _compared(
         gaps = {other: risks.of(j, m + k) for k, other in enumerate(formulas)}
         probed, same = None, np.ptp(f[:, j]) == 0
         if weights and not same:
-            drawn = torch.Generator().manual_seed(seeds[1])
+            drawn = torch.Generator(device).manual_seed(seeds[1])
             probed = effective_weights(read, dist, draws, batch=_at_once(dist), generator=drawn)
         reason = "its predictions are all the same" if weights and same else None
         compared[name] = Compared.of(risks.of(j), gaps, probed, formulas, reason)
@@ -230,7 +232,8 @@ def _predictions(
     parts, left = [], draws
     while left > 0:
         drawn: Any = draw(dist, min(_at_once(dist), left), generator, 1, torch.float64)
-        as_of_law, columns = None if law is None else _as_of(law, drawn), [drawn.y_query[:, 0]]
+        as_of_law = None if law is None else _as_of(law, drawn)
+        columns = [drawn.y_query[:, 0]]
         for what, predict, of_theory in predictors:
             value = _check.tensor(what, predict(as_of_law if of_theory else drawn))
             columns.append(of_queries(what, value, drawn.y_query)[:, 0])
@@ -243,13 +246,15 @@ def _predictions(
 
 
 def _as_of(law: Any, drawn: Any) -> Prompts:
-    """These prompts as those of the distribution that supplies the theory, whose blocks they need not know of."""
+    """These prompts as those of the distribution that supplies the theory, whose blocks they need not know of; on the
+    CPU, where theory is."""
     if isinstance(drawn, Prompts) and drawn.counts == law.counts and drawn.x.shape[2] == law.d:
-        return drawn
+        return drawn if drawn.x.is_cpu else drawn.to("cpu")
     x = _check.tensor("x of what dist.sample returns", drawn.x, 3)
     counts = getattr(drawn, "counts", None)
     if x.shape[1:] != (law.n, law.d) or counts not in (None, law.counts, (law.n,), (1,) * law.n):
         expected = f"of the prompts' n = {x.shape[1]}, d = {x.shape[2]} and counts = {counts}"
         raise _check.fail("twin", expected, repr(law))
+    x, y, x_query, y_query = (getattr(drawn, name).cpu() for name in PARTS)
     beta = x.new_zeros(len(x), law.K + 1, law.d)
-    return Prompts(x, drawn.y, drawn.x_query, drawn.y_query, beta[:, 1:], beta[:, 0], law.counts)
+    return Prompts(x, y, x_query, y_query, beta[:, 1:], beta[:, 0], law.counts)
