@@ -28,7 +28,7 @@ from .wpgd import wpgd_step
 Predictor = Callable[[Any], Any]
 TAKEN = ("batch", "generator", "queries", "dtype")  # by a sampler, in this order
 UNHEEDED = "does not come from its generator"
-TO_TOKENS = "a layer from tokens to tokens goes into glalib.InContext"
+BARE = Layout()  # the tokens of a model whose `tokens` were left out, told by identity from a layout that was given
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,17 @@ def _squared_errors(predictions: Any, drawn: Drawn) -> Tensor:
 def of_queries(name: str, predictions: Tensor, y: Tensor) -> Tensor:
     """Predictions in the shape of the labels y (batch, queries), or a complaint; for one query (batch,) will do."""
     if predictions.shape not in (y.shape, y.shape[: 1 if y.shape[1] == 1 else 2]):
-        hint = f" ({TO_TOKENS})" if predictions.ndim > y.ndim else ""
-        raise _check.misshaped(name, f"of shape {tuple(y.shape)}{hint}", predictions)
+        raise _check.misshaped(name, f"of shape {tuple(y.shape)}", predictions)
     return predictions.reshape(y.shape)
+
+
+def check_read_out(name: str, out: Any, y: Tensor) -> None:
+    """Complain of what a module returns where it is that of a layer from tokens to tokens, not predictions."""
+    hint = "(a layer from tokens to tokens goes into glalib.InContext)"
+    if isinstance(out, tuple):
+        raise TypeError(f"{name} must be a torch tensor {hint}; got tuple")
+    if isinstance(out, Tensor) and out.ndim > y.ndim:
+        raise _check.misshaped(name, f"of shape {tuple(y.shape)} {hint}", out)
 
 
 def check_sampler(dist: Any) -> None:
@@ -197,21 +205,25 @@ def _warn(text: str) -> None:
 
 
 @contextmanager
-def telling(note: str | None) -> Iterator[None]:
+def telling(note: str) -> Iterator[None]:
     """Errors go on as they are, with a line about where they came from."""
     try:
         yield
     except Exception as error:
-        if note is not None:
-            error.add_note(note)
+        error.add_note(note)
         raise
 
 
-def left_out(tokens: Any, Z: Any) -> str | None:
-    """What to say of a model that cannot read tokens Z, where they are those of prompts as they are."""
-    if tokens != Layout():
-        return None
-    return f"the model was called on tokens of shape {tuple(Z.shape)}, made by {tokens}: was tokens= left out?"
+@contextmanager
+def asking(tokens: Any, Z: Any) -> Iterator[None]:
+    """Errors that a wrong shape of tokens Z may have made go on with a question, where no `tokens` were given."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        if tokens is BARE and not isinstance(error, getattr(torch, "OutOfMemoryError", ())):
+            made = f"tokens of shape {tuple(Z.shape)}, made by {tokens}"
+            error.add_note(f"the model was called on {made}: was tokens= left out?")
+        raise
 
 
 def chosen_batch(dist: object, queries: int) -> int:
@@ -229,8 +241,9 @@ def query_option(model: torch.nn.Module, queries: int) -> dict[str, int]:
         taken = inspect.signature(model.forward).parameters.values()
     except (TypeError, ValueError):  # compiled code does not tell
         return {"queries": queries}
+    hint = "(or a layer from tokens to tokens, which goes into glalib.InContext)"
     if not any(p.name == "queries" or p.kind is p.VAR_KEYWORD for p in taken):
-        raise _check.fail("queries", f"1 for a model whose forward takes no `queries` ({TO_TOKENS})", queries)
+        raise _check.fail("queries", f"1 for a model whose forward takes no `queries` {hint}", queries)
     return {"queries": queries}
 
 
@@ -241,7 +254,7 @@ def as_predictor(
     if isinstance(predictor, WPGD):
         predictor = (predictor.P, predictor.omega)
     if isinstance(predictor, torch.nn.Module):
-        tokens = Layout() if tokens is None else tokens
+        tokens = BARE if tokens is None else tokens
         if not callable(tokens):
             raise TypeError(f"tokens must be a callable on Prompts or None; got {type(tokens).__name__}")
         options = query_option(predictor, queries)
@@ -250,8 +263,10 @@ def as_predictor(
 
         def predict(drawn: Any) -> Any:
             Z = _check.tensor("what tokens returns", tokens(drawn), finite=False)
-            with telling(left_out(tokens, Z)):
-                return predictor(Z.to(weights.device, own if own.itemsize < 4 else Z.dtype), **options)
+            with asking(tokens, Z):
+                out = predictor(Z.to(weights.device, own if own.itemsize < 4 else Z.dtype), **options)
+            check_read_out("the predictor's output", out, drawn.y_query)
+            return out
 
         return predict, torch.float32 if own.itemsize < 4 else own
     if tokens is not None:

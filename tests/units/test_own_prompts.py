@@ -209,18 +209,44 @@ def test_a_checkpoint_needs_a_sampler_that_it_knows_again(tmp_path):
 
 def test_a_layer_without_a_read_out_is_told_where_to_go():
     goes = r"\(a layer from tokens to tokens goes into glalib\.InContext\)"
+    which = r"\(or a layer from tokens to tokens, which goes into glalib\.InContext\)"
     one = SHORT.replace(queries=1)
     for call, error, words in [
-        (lambda: fit(nn.Linear(4, 4), DIST, SHORT), ValueError, f"takes no `queries` {goes}; got 2"),
+        (lambda: fit(nn.Linear(4, 4), DIST, SHORT), ValueError, f"takes no `queries` {which}; got 2"),
         (lambda: fit(nn.Linear(4, 4), DIST, one), ValueError, rf"of shape \(8, 1\) {goes}; got shape \(8, 9, 4\)"),
         (lambda: fit(nn.GRU(4, 4), DIST, one), TypeError, f"must be a torch tensor {goes}; got tuple"),
         (lambda: simulate_risk(nn.Linear(4, 4), DIST, 9), ValueError, rf"of shape \(9, 1\) {goes}; got shape"),
+        (lambda: effective_weights(nn.Linear(4, 4), DIST, 99), ValueError, rf"of shape \(99, 1\) {goes}; got shape"),
+        (lambda: simulate_risk(nn.GRU(4, 4).double(), DIST, 9), TypeError, f"must be a torch tensor {goes}; got tuple"),
     ]:
         with pytest.raises(error, match=words):
             call()
     fit(InContext(nn.Linear(4, 4), 4, 4), DIST, SHORT)
-    with pytest.raises(ValueError, match=r"of shape \(9, 1\); got shape \(8, 1\)$"):
-        simulate_risk(lambda p: p.y_query[:8], DIST, 9)
+
+
+class Says(nn.Module):
+    """A model that does as it is told."""
+
+    def __init__(self, does):
+        super().__init__()
+        self.w, self.does = nn.Parameter(torch.ones((), dtype=F64)), does
+
+    def forward(self, Z):
+        return self.does(Z)
+
+
+def test_what_is_no_layer_without_a_read_out_is_not_told_to_go_there():
+    one = SHORT.replace(queries=1)
+    for call, error, words in [
+        (lambda: simulate_risk(lambda p: p.y_query[:8], DIST, 9), ValueError, r"of shape \(9, 1\); got shape \(8, 1\)"),
+        (lambda: simulate_risk(lambda p: p.x, DIST, 9), ValueError, r"of shape \(9, 1\); got shape \(9, 8, 3\)"),
+        (lambda: compare(lambda p: p.x, DIST, draws=1000), ValueError, r"1\); got shape \(1000, 8, 3\)"),
+        (lambda: simulate_risk(lambda p: (p.y_query,), DIST, 9), TypeError, "must be a torch tensor; got tuple"),
+        (lambda: fit(Says(lambda Z: [0.0] * 8), DIST, one), TypeError, "must be a torch tensor; got list"),
+        (lambda: fit(Says(lambda Z: Z[:7, 0, 0]), DIST, one), ValueError, r"of shape \(8, 1\); got shape \(7,\)"),
+    ]:
+        with pytest.raises(error, match=f"{words}$"):
+            call()
 
 
 def test_tokens_left_out_are_asked_for():
@@ -236,6 +262,30 @@ def test_tokens_left_out_are_asked_for():
         fit(own, DIST, SHORT, tokens=Layout(context=np.eye(3, 2)))
     assert not hasattr(told.value, "__notes__")
     fit(own, DIST, SHORT, tokens=tokens)
+
+
+@pytest.mark.parametrize(
+    ("error", "tokens", "asked"),
+    [
+        (RuntimeError, None, True),
+        (ValueError, None, True),
+        (RuntimeError, Layout(), False),  # the caller's choice, though it is the same
+        (KeyError, None, False),
+        (TypeError, None, False),
+        (getattr(torch, "OutOfMemoryError", MemoryError), None, False),
+    ],
+)
+def test_tokens_are_asked_for_only_where_they_may_be_the_cause(error, tokens, asked):
+    def fails(Z):
+        raise error("no")
+
+    for call in (
+        lambda: fit(Says(fails), DIST, SHORT.replace(queries=1), tokens=tokens),
+        lambda: simulate_risk(Says(fails), DIST, 8, tokens=tokens),
+    ):
+        with pytest.raises(error) as told:
+            call()
+        assert ["was tokens= left out?" in note for note in getattr(told.value, "__notes__", [])] == [True] * asked
 
 
 class Learnt(nn.Module):
