@@ -378,6 +378,10 @@ def test_layers_are_asked_without_gradients_and_for_few_prompts_at_once():
     assert max(sizes) <= MOST_AT_ONCE < sum(sizes) == 6001  # one is asked for alone
 
 
+def nowhere(drawn):
+    raise ValueError("no tokens")
+
+
 def careless_record(*arguments):
     p = SMALL.sample(*arguments)
     return type("Own", (), {"x": p.x, "y": p.y, "x_query": p.x_query, "y_query": p.y_query})()
@@ -393,7 +397,10 @@ def careless_record(*arguments):
             r"'layer' was called on tokens of shape .* 10, 4\), .*no `tokens` were",
         ),
         (InContext(nn.Linear(16, 16), 4, 8), None, None, r"on h of shape \(1000, 10, 8\): is `width` what it takes"),
-        (Attention(), "own", Layout(context=True), "records of one's own need `tokens` of their own"),
+        (Attention(), "own", Layout(context=True), "; a record without `counts` has no delimiters or context in a Lay"),
+        (Attention(), "own", Layout(delimiters=True), "; a record without `counts` has no delimiters or context"),
+        (Attention(), "own", nowhere, r"are made by <function nowhere at \w+>$"),
+        (Attention(), None, Layout(context=[[1.0]]), r"are made by Layout\(.*\)$"),
         (bayes(DIST), "own", None, "'layer' is no torch module: it was called on prompts, a Own"),
         ({"a": BEST}, "twin", None, r"layer 'a' is a weighted step, of the n and d of PromptDistribution\(d=3"),
     ],
