@@ -28,6 +28,7 @@ from .wpgd import wpgd_step
 Predictor = Callable[[Any], Any]
 TAKEN = ("batch", "generator", "queries", "dtype")  # by a sampler, in this order
 UNHEEDED = "does not come from its generator"
+TOKENS = "a Layout, a callable on what dist.sample returns or None"
 BARE = Layout()  # the tokens of a model whose `tokens` were left out, told by identity from a layout that was given
 
 
@@ -60,13 +61,13 @@ def simulate_risk(
 
     - predictor: a pair (P, omega) or a `WPGD` record, omega per task or per example;
       or a torch module from tokens Z to predictions (called as module(Z), or module(Z, queries=queries));
-      or any callable from a `Prompts` record to predictions, such as those in `glalib.baselines`.
+      or any callable on what `dist.sample` returns, such as those in `glalib.baselines`, that returns predictions.
       Predictions are floating-point tensors of shape (batch, queries), or (batch,) for one query.
     - dist: a `PromptDistribution`; for modules and callables, any `Sampler`.
     - draws, queries, batch: prompts drawn in all, queries on each, prompts drawn at a time (chosen if None).
     - generator: torch.Generator; the same state gives the same estimate. None: torch's own.
-    - tokens: for modules, how prompts become Z: a `Layout`, or another callable from a `Prompts` record; Layout() if
-      None.
+    - tokens: for modules, how prompts become Z: a `Layout`, or another callable on what `dist.sample` returns;
+      Layout() if None.
     - dtype: precision of the prompts. A module is given its own precision; one of 16 bits is given tokens rounded to
       it, of prompts in float32, and is held to labels that are not rounded. Errors are squared and summed in float64.
     - progress: show a progress bar.
@@ -250,13 +251,13 @@ def query_option(model: torch.nn.Module, queries: int) -> dict[str, int]:
 def as_predictor(
     predictor: Any, dist: Sampler, queries: int, tokens: Any, dtype: torch.dtype
 ) -> tuple[Predictor, torch.dtype]:
-    """Any predictor as a callable from a `Prompts` record to predictions, and the precision it wants."""
+    """Any predictor as a callable from what `dist.sample` returns to predictions, and the precision it wants."""
     if isinstance(predictor, WPGD):
         predictor = (predictor.P, predictor.omega)
     if isinstance(predictor, torch.nn.Module):
         tokens = BARE if tokens is None else tokens
         if not callable(tokens):
-            raise TypeError(f"tokens must be a callable on Prompts or None; got {type(tokens).__name__}")
+            raise TypeError(f"tokens must be {TOKENS}; got {type(tokens).__name__}")
         options = query_option(predictor, queries)
         weights = next(predictor.parameters(), torch.empty(0, dtype=dtype))
         own = weights.dtype
@@ -280,5 +281,5 @@ def as_predictor(
         return lambda drawn: wpgd_step(drawn.x, drawn.y, drawn.x_query, P, omega), dtype
     if callable(predictor):
         return predictor, dtype
-    expected = "a (P, omega) pair, a WPGD record, a torch module or a callable on Prompts"
+    expected = "a (P, omega) pair, a WPGD record, a torch module or a callable on what dist.sample returns"
     raise TypeError(f"predictor must be {expected}; got {type(predictor).__name__}")

@@ -15,7 +15,7 @@ from ..in_context import read_label
 from ..layout import Layout
 from ..prompts import Prompts
 from ..risk import WPGD
-from ..simulate import Predictor, as_predictor, telling
+from ..simulate import TOKENS, Predictor, as_predictor, telling
 
 
 def named(layers: Any, taken: Sequence[str]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _reader(name: str, layer: Any, law: PromptDistribution | None, tokens: Any) 
     """Any layer as a callable from drawn prompts to predictions."""
     if isinstance(layer, nn.Module):
         if tokens is not None and (not callable(tokens) or isinstance(tokens, type)):
-            raise TypeError(f"tokens must be a Layout, a callable on Prompts or None; got {type(tokens).__name__}")
+            raise TypeError(f"tokens must be {TOKENS}; got {type(tokens).__name__}")
         return _of_module(name, layer, tokens)
     if law is not None and (isinstance(layer, WPGD) or _is_pair(layer)):
         with telling(f"layer {name!r} is a weighted step, of the n and d of {law!r}"):
