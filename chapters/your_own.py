@@ -327,7 +327,7 @@ print(
 # - It returns an object with four tensors: `x` (batch, n, d) and `y` (batch, n), the examples; `x_query` (batch, queries, d) and `y_query` (batch, queries). `Prompts` is one, and has the tasks
 #   $\beta$ too, but nothing here needs them: a record of your own with these four will do.
 #
-# One that takes or returns anything else is refused, by name; one that leaves its generator alone is warned of, as no seed repeats its numbers. A checkpoint knows it by its `repr`, so give it one before you keep a long run.
+# One that takes or returns anything else is refused, by name; one that leaves its generator alone is warned of, as the seed given there does not repeat its numbers. A checkpoint knows it by its `repr`, so give it one before you keep a long run.
 #
 # Suppose that the task drifts. At each example
 # it keeps the share $\rho$ of what it was, and the rest is drawn anew; the query's task is one step further on:

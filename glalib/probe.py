@@ -98,7 +98,7 @@ def effective_weights(
     predict, dtype = as_predictor(predictor, dist, 1, tokens, torch.float64)
     parts: list[tuple[Tensor, ...]] = []
     while left > 0:
-        drawn: Any = draw(dist, min(batch, left), generator, 1, dtype)
+        drawn: Any = draw(dist, min(batch, left), generator, 1, dtype, first=not parts)
         n, d = _check.tensor("x of what dist.sample returns", drawn.x, 3).shape[1:]
         if draws < (fewest := 2 * max(n + d * d, GROUPS)):
             raise _check.fail("draws", f"at least {fewest}, for n = {n} and d = {d}", draws)
@@ -125,7 +125,7 @@ def _seen(predict: Predictor, drawn: Any, again: Any) -> tuple[Tensor, ...]:
             return f, y, drawn.x, x[:, 0], f, y, x[:, 0]
         if not f.requires_grad:
             raise _check.fail(what, 'differentiable in labels and query where by="autograd"', "no gradients")
-        tasks = torch.repeat_interleave(again.beta, torch.tensor(again.counts), 1)
+        tasks = torch.repeat_interleave(again.beta, torch.tensor(again.counts, device=again.beta.device), 1)
         new_y, new_x = again.y + ((drawn.x - again.x) * tasks).sum(-1), again.x_query
         (slope,) = torch.autograd.grad(f.sum(), x, create_graph=True, materialize_grads=True)
         along, mixed = (slope * new_x).sum(), torch.zeros_like(y)

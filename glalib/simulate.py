@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +27,9 @@ from .wpgd import wpgd_step
 
 Predictor = Callable[[Any], Any]
 TAKEN = ("batch", "generator", "queries", "dtype")  # by a sampler, in this order
-TO_TOKENS = "a layer from tokens to tokens goes into glalib.InContext"
+UNHEEDED = "does not come from its generator"
+TOKENS = "a Layout, a callable on what dist.sample returns or None"
+BARE = Layout()  # the tokens of a model whose `tokens` were left out, told by identity from a layout that was given
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,13 @@ def simulate_risk(
 
     - predictor: a pair (P, omega) or a `WPGD` record, omega per task or per example;
       or a torch module from tokens Z to predictions (called as module(Z), or module(Z, queries=queries));
-      or any callable from a `Prompts` record to predictions, such as those in `glalib.baselines`.
+      or any callable on what `dist.sample` returns, such as those in `glalib.baselines`, that returns predictions.
       Predictions are floating-point tensors of shape (batch, queries), or (batch,) for one query.
     - dist: a `PromptDistribution`; for modules and callables, any `Sampler`.
     - draws, queries, batch: prompts drawn in all, queries on each, prompts drawn at a time (chosen if None).
     - generator: torch.Generator; the same state gives the same estimate. None: torch's own.
-    - tokens: for modules, how prompts become Z: a `Layout`, or another callable from a `Prompts` record; Layout() if
-      None.
+    - tokens: for modules, how prompts become Z: a `Layout`, or another callable on what `dist.sample` returns;
+      Layout() if None.
     - dtype: precision of the prompts. A module is given its own precision; one of 16 bits is given tokens rounded to
       it, of prompts in float32, and is held to labels that are not rounded. Errors are squared and summed in float64.
     - progress: show a progress bar.
@@ -116,9 +121,17 @@ def _squared_errors(predictions: Any, drawn: Drawn) -> Tensor:
 def of_queries(name: str, predictions: Tensor, y: Tensor) -> Tensor:
     """Predictions in the shape of the labels y (batch, queries), or a complaint; for one query (batch,) will do."""
     if predictions.shape not in (y.shape, y.shape[: 1 if y.shape[1] == 1 else 2]):
-        hint = f" ({TO_TOKENS})" if predictions.ndim > y.ndim else ""
-        raise _check.misshaped(name, f"of shape {tuple(y.shape)}{hint}", predictions)
+        raise _check.misshaped(name, f"of shape {tuple(y.shape)}", predictions)
     return predictions.reshape(y.shape)
+
+
+def check_read_out(name: str, out: Any, y: Tensor) -> None:
+    """Complain of what a module returns where it is that of a layer from tokens to tokens, not predictions."""
+    hint = "(a layer from tokens to tokens goes into glalib.InContext)"
+    if isinstance(out, tuple):
+        raise TypeError(f"{name} must be a torch tensor {hint}; got tuple")
+    if isinstance(out, Tensor) and out.ndim > y.ndim:
+        raise _check.misshaped(name, f"of shape {tuple(y.shape)} {hint}", out)
 
 
 def check_sampler(dist: Any) -> None:
@@ -150,7 +163,7 @@ def draw(
 ) -> Drawn:
     """Prompts of any distribution, or a complaint where what it returns are none.
 
-    first: warn of a sampler that left the generator as it was and, in the same state of it, draws something else.
+    first: warn of a sampler that left the generator as it was and does not repeat its prompts either.
     """
     what, state = "what dist.sample returns", generator.get_state() if first and generator is not None else None
     drawn = dist.sample(batch, generator, queries, dtype)
@@ -162,31 +175,56 @@ def draw(
     if drawn.y_query.shape != (batch, queries):
         raise _check.misshaped(f"y_query of {what}", f"of shape {(batch, queries)}", drawn.y_query)
     if state is not None and generator is not None and torch.equal(state, generator.get_state()):
-        again = dist.sample(batch, generator, queries, dtype)
-        if not all(torch.equal(getattr(drawn, name), getattr(again, name)) for name in PARTS):
-            warnings.warn(
-                f"{what} does not come from its generator, which it left as it was: no seed repeats these numbers",
-                stacklevel=3,
-            )
+        if not repeats(dist, generator, queries, dtype):
+            text = f"what {type(dist).__name__}.sample returns {UNHEEDED}, which it left as it was"
+            _warn(f"{text}: the seed given here does not repeat these numbers")
     return drawn
 
 
+def repeats(
+    dist: Sampler, generator: torch.Generator | None, queries: int = 1, dtype: torch.dtype | None = torch.float64
+) -> bool:
+    """Whether a sampler draws the same prompts twice from one state of a generator, of the kind of this one.
+
+    A copy is asked, and torch's own generator put back, so that nobody's numbers change. True where that cannot be.
+    """
+    device = "cpu" if generator is None else generator.device
+    try:
+        asked = copy.deepcopy(dist)
+        with torch.random.fork_rng(devices=[]):
+            one, two = (asked.sample(2, torch.Generator(device).manual_seed(0), queries, dtype) for _ in range(2))
+        return all(torch.equal(getattr(one, name), getattr(two, name)) for name in PARTS)
+    except Exception:  # code of one's own may refuse a copy, or two prompts, in any way
+        return True
+
+
+def _warn(text: str) -> None:
+    """A warning at the line outside of glalib that led here; in between torch may have frames of its own."""
+    names = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_stack(sys._getframe()))
+    ours = (name.partition(".")[0] in ("glalib", "torch") for name in names)
+    warnings.warn(text, stacklevel=next((level for level, own in enumerate(ours, 1) if not own), 1))
+
+
 @contextmanager
-def telling(note: str | None) -> Iterator[None]:
+def telling(note: str) -> Iterator[None]:
     """Errors go on as they are, with a line about where they came from."""
     try:
         yield
     except Exception as error:
-        if note is not None:
-            error.add_note(note)
+        error.add_note(note)
         raise
 
 
-def left_out(tokens: Any, Z: Any) -> str | None:
-    """What to say of a model that cannot read tokens Z, where they are those of prompts as they are."""
-    if tokens != Layout():
-        return None
-    return f"the model was called on tokens of shape {tuple(Z.shape)}, made by {tokens}: was tokens= left out?"
+@contextmanager
+def asking(tokens: Any, Z: Any) -> Iterator[None]:
+    """Errors that a wrong shape of tokens Z may have made go on with a question, where no `tokens` were given."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        if tokens is BARE and not isinstance(error, getattr(torch, "OutOfMemoryError", ())):
+            made = f"tokens of shape {tuple(Z.shape)}, made by {tokens}"
+            error.add_note(f"the model was called on {made}: was tokens= left out?")
+        raise
 
 
 def chosen_batch(dist: object, queries: int) -> int:
@@ -204,29 +242,32 @@ def query_option(model: torch.nn.Module, queries: int) -> dict[str, int]:
         taken = inspect.signature(model.forward).parameters.values()
     except (TypeError, ValueError):  # compiled code does not tell
         return {"queries": queries}
+    hint = "(or a layer from tokens to tokens, which goes into glalib.InContext)"
     if not any(p.name == "queries" or p.kind is p.VAR_KEYWORD for p in taken):
-        raise _check.fail("queries", f"1 for a model whose forward takes no `queries` ({TO_TOKENS})", queries)
+        raise _check.fail("queries", f"1 for a model whose forward takes no `queries` {hint}", queries)
     return {"queries": queries}
 
 
 def as_predictor(
     predictor: Any, dist: Sampler, queries: int, tokens: Any, dtype: torch.dtype
 ) -> tuple[Predictor, torch.dtype]:
-    """Any predictor as a callable from a `Prompts` record to predictions, and the precision it wants."""
+    """Any predictor as a callable from what `dist.sample` returns to predictions, and the precision it wants."""
     if isinstance(predictor, WPGD):
         predictor = (predictor.P, predictor.omega)
     if isinstance(predictor, torch.nn.Module):
-        tokens = Layout() if tokens is None else tokens
+        tokens = BARE if tokens is None else tokens
         if not callable(tokens):
-            raise TypeError(f"tokens must be a callable on Prompts or None; got {type(tokens).__name__}")
+            raise TypeError(f"tokens must be {TOKENS}; got {type(tokens).__name__}")
         options = query_option(predictor, queries)
         weights = next(predictor.parameters(), torch.empty(0, dtype=dtype))
         own = weights.dtype
 
         def predict(drawn: Any) -> Any:
             Z = _check.tensor("what tokens returns", tokens(drawn), finite=False)
-            with telling(left_out(tokens, Z)):
-                return predictor(Z.to(weights.device, own if own.itemsize < 4 else Z.dtype), **options)
+            with asking(tokens, Z):
+                out = predictor(Z.to(weights.device, own if own.itemsize < 4 else Z.dtype), **options)
+            check_read_out("the predictor's output", out, drawn.y_query)
+            return out
 
         return predict, torch.float32 if own.itemsize < 4 else own
     if tokens is not None:
@@ -240,5 +281,5 @@ def as_predictor(
         return lambda drawn: wpgd_step(drawn.x, drawn.y, drawn.x_query, P, omega), dtype
     if callable(predictor):
         return predictor, dtype
-    expected = "a (P, omega) pair, a WPGD record, a torch module or a callable on Prompts"
+    expected = "a (P, omega) pair, a WPGD record, a torch module or a callable on what dist.sample returns"
     raise TypeError(f"predictor must be {expected}; got {type(predictor).__name__}")

@@ -15,7 +15,7 @@ from ..in_context import read_label
 from ..layout import Layout
 from ..prompts import Prompts
 from ..risk import WPGD
-from ..simulate import Predictor, as_predictor, telling
+from ..simulate import TOKENS, Predictor, as_predictor, telling
 
 
 def named(layers: Any, taken: Sequence[str]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _reader(name: str, layer: Any, law: PromptDistribution | None, tokens: Any) 
     """Any layer as a callable from drawn prompts to predictions."""
     if isinstance(layer, nn.Module):
         if tokens is not None and (not callable(tokens) or isinstance(tokens, type)):
-            raise TypeError(f"tokens must be a Layout, a callable on Prompts or None; got {type(tokens).__name__}")
+            raise TypeError(f"tokens must be {TOKENS}; got {type(tokens).__name__}")
         return _of_module(name, layer, tokens)
     if law is not None and (isinstance(layer, WPGD) or _is_pair(layer)):
         with telling(f"layer {name!r} is a weighted step, of the n and d of {law!r}"):
@@ -101,9 +101,7 @@ def _of_module(name: str, layer: nn.Module, tokens: Any) -> Predictor:
     weights = next((p for p in layer.parameters() if p.is_floating_point()), None)
 
     def read(drawn: Any) -> Any:
-        with telling(
-            f"tokens for layer {name!r} are made by {origin}; records of one's own need `tokens` of their own"
-        ):
+        with telling(f"tokens for layer {name!r} are made by {origin}{_without_counts(make, drawn)}"):
             Z = _check.tensor("what tokens returns", make(drawn), finite=False)
         if weights is not None:
             Z = Z.to(weights.device, weights.dtype)
@@ -114,6 +112,13 @@ def _of_module(name: str, layer: nn.Module, tokens: Any) -> Predictor:
         return read_label(f"what layer {name!r} returns", out, Z, drawn.x.shape[-1])
 
     return read
+
+
+def _without_counts(make: Any, drawn: Any) -> str:
+    """What to add where a layout asks for blocks, and the record does not know of any."""
+    asks = isinstance(make, Layout) and (make.delimiters or make.context is not False)
+    known = getattr(drawn, "counts", None) is not None
+    return "; a record without `counts` has no delimiters or context in a Layout" if asks and not known else ""
 
 
 def _check_label(Z: Tensor, drawn: Any) -> None:

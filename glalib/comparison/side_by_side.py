@@ -5,6 +5,7 @@ All predictors meet the same prompts, so that a difference is known better than 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,8 +24,8 @@ from ..distribution import PromptDistribution
 from ..layout import Layout
 from ..optima import Weights, optimal_wpgd
 from ..probe import effective_weights
-from ..prompts import Prompts, Sampler
-from ..simulate import Predictor, as_predictor, check_sampler, chosen_batch, draw, of_queries
+from ..prompts import PARTS, Prompts, Sampler
+from ..simulate import UNHEEDED, Predictor, as_predictor, check_sampler, chosen_batch, draw, of_queries, repeats
 from .readers import check_alone, named, readers_of
 from .result import Compared, Comparison, Optimum
 
@@ -90,7 +91,8 @@ def compare(
     each = named(layers, OPTIMA)
     readers = readers_of(each, law, tokens)
     modules = [layer for layer in each.values() if isinstance(layer, nn.Module)]
-    with torch.no_grad(), _evaluating(modules):
+    with torch.no_grad(), _evaluating(modules), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", f".*{UNHEEDED}")  # the record says so, once for all layers
         return _compared(readers, dist, law, draws, generator, optima, weights)
 
 
@@ -104,8 +106,10 @@ def _compared(
     weights: bool,
 ) -> Comparison:
     # Seeds, so that the prompts are the same whatever else is asked for, and those of the weights for every layer.
-    seeds = torch.randint(2**62, (2,), generator=generator).tolist()
-    with torch.random.fork_rng(devices=[]):  # a module that is built draws, from torch's own generator
+    cpu = torch.device("cpu")  # where theory is
+    device = cpu if generator is None else generator.device
+    seeds = torch.randint(2**62, (2,), generator=generator, device=device).tolist()
+    with torch.random.fork_rng(devices=[]), cpu:  # a module that is built draws, from torch's own generator
         formulas, best = _optima(law, optima, torch.Generator().manual_seed(seeds[0]))
     predictors = [(f"what layer {name!r} returns", read, False) for name, read in readers.items()]
     predictors += [(f"the prediction of {name!r}", predict, True) for name, predict in best.items()]
@@ -117,13 +121,13 @@ def _compared(
         gaps = {other: risks.of(j, m + k) for k, other in enumerate(formulas)}
         probed, same = None, np.ptp(f[:, j]) == 0
         if weights and not same:
-            drawn = torch.Generator().manual_seed(seeds[1])
+            drawn = torch.Generator(device).manual_seed(seeds[1])
             probed = effective_weights(read, dist, draws, batch=_at_once(dist), generator=drawn)
         reason = "its predictions are all the same" if weights and same else None
         compared[name] = Compared.of(risks.of(j), gaps, probed, formulas, reason)
     found = {name: replace(formulas[name], seen=risks.of(m + k)) for k, name in enumerate(formulas)}
     zero = law.M if exact and law else float(np.mean(y**2))
-    return Comparison(compared, found, repr(dist), zero, draws, exact, exact or _repeats(dist))
+    return Comparison(compared, found, repr(dist), zero, draws, exact, exact or repeats(dist, generator))
 
 
 @contextmanager
@@ -185,13 +189,6 @@ def _at_once(dist: Sampler) -> int:
     return min(chosen_batch(dist, 1), MOST_AT_ONCE)
 
 
-def _repeats(dist: Sampler) -> bool:
-    """Whether a sampler of one's own draws the same prompts from the same state of its generator."""
-    with torch.random.fork_rng(devices=[]):
-        one, two = (draw(dist, 2, torch.Generator().manual_seed(0), 1, torch.float64) for _ in range(2))
-    return all(torch.equal(getattr(one, part), getattr(two, part)) for part in ("x", "y", "x_query", "y_query"))
-
-
 def _optima(
     law: PromptDistribution | None, optima: Any, generator: torch.Generator
 ) -> tuple[dict[str, Optimum], dict[str, Predictor]]:
@@ -235,7 +232,8 @@ def _predictions(
     parts, left = [], draws
     while left > 0:
         drawn: Any = draw(dist, min(_at_once(dist), left), generator, 1, torch.float64)
-        as_of_law, columns = None if law is None else _as_of(law, drawn), [drawn.y_query[:, 0]]
+        as_of_law = None if law is None else _as_of(law, drawn)
+        columns = [drawn.y_query[:, 0]]
         for what, predict, of_theory in predictors:
             value = _check.tensor(what, predict(as_of_law if of_theory else drawn))
             columns.append(of_queries(what, value, drawn.y_query)[:, 0])
@@ -248,13 +246,15 @@ def _predictions(
 
 
 def _as_of(law: Any, drawn: Any) -> Prompts:
-    """These prompts as those of the distribution that supplies the theory, whose blocks they need not know of."""
+    """These prompts as those of the distribution that supplies the theory, whose blocks they need not know of; on the
+    CPU, where theory is."""
     if isinstance(drawn, Prompts) and drawn.counts == law.counts and drawn.x.shape[2] == law.d:
-        return drawn
+        return drawn if drawn.x.is_cpu else drawn.to("cpu")
     x = _check.tensor("x of what dist.sample returns", drawn.x, 3)
     counts = getattr(drawn, "counts", None)
     if x.shape[1:] != (law.n, law.d) or counts not in (None, law.counts, (law.n,), (1,) * law.n):
         expected = f"of the prompts' n = {x.shape[1]}, d = {x.shape[2]} and counts = {counts}"
         raise _check.fail("twin", expected, repr(law))
+    x, y, x_query, y_query = (getattr(drawn, name).cpu() for name in PARTS)
     beta = x.new_zeros(len(x), law.K + 1, law.d)
-    return Prompts(x, drawn.y, drawn.x_query, drawn.y_query, beta[:, 1:], beta[:, 0], law.counts)
+    return Prompts(x, y, x_query, y_query, beta[:, 1:], beta[:, 0], law.counts)

@@ -45,7 +45,7 @@ class NamedQuery:
         """Prompts whose query belongs to the first task; then, where it should be the second, the blocks exchanged."""
         half = self.n // 2
         p = PromptDistribution(self.d, (half, half), (1.0, 0.0)).sample(batch, generator, queries, dtype)
-        second = torch.rand(batch, generator=generator) < (0.5 if self.asked is None else self.asked)
+        second = torch.rand(batch, generator=generator, device=p.x.device) < (0.5 if self.asked is None else self.asked)
 
         def exchanged(part: torch.Tensor, by: int) -> torch.Tensor:
             return torch.where(second.view(-1, *[1] * (part.ndim - 1)), part.roll(by, 1), part)

@@ -30,8 +30,9 @@ def fingerprint(arrays: Iterable[np.ndarray[Any, Any]]) -> str:
 def package_fingerprint(more: Iterable[Path] = ()) -> str:
     """A short name for the files of glalib, more files, and the versions of torch, numpy and scipy."""
     digest = hashlib.sha256(f"{torch.__version__} {np.__version__} {scipy.__version__}".encode())
-    files = {*_package().rglob("*.py"), *more}
-    for text in sorted(file.name.encode() + b"\0" + file.read_bytes() for file in files):
+    names = {file: file.name for file in more}
+    names |= {file: file.relative_to(_package()).as_posix() for file in _package().rglob("*.py")}
+    for text in sorted(name.encode() + b"\0" + file.read_bytes() for file, name in names.items()):
         digest.update(hashlib.sha256(text).digest())
     return digest.hexdigest()[:16]
 

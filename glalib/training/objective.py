@@ -17,7 +17,7 @@ from ..distribution import PromptDistribution
 from ..gates import widen
 from ..layout import Layout
 from ..prompts import Sampler
-from ..simulate import TO_TOKENS, draw, left_out, of_queries, query_option, telling
+from ..simulate import BARE, TOKENS, asking, check_read_out, draw, of_queries, query_option
 from ..token_free import checked_layer, losses_of_normals, normals
 
 PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -45,10 +45,10 @@ class TokenErrors(torch.nn.Module):
 
     def forward(self, Z: Any, y: Tensor) -> Tensor:
         what = "the model's output"
-        with telling(left_out(self.tokens, Z)):
+        with asking(self.tokens, Z):
             predictions = self.model(Z, **self.options)
-        expected = "a torch tensor" + f" ({TO_TOKENS})" * isinstance(predictions, (tuple, list))
-        predictions = of_queries(what, _check.instance(what, predictions, Tensor, expected), y)
+        check_read_out(what, predictions, y)
+        predictions = of_queries(what, _check.instance(what, predictions, Tensor, "a torch tensor"), y)
         if predictions.is_complex():
             raise _check.fail(what, "of real numbers", str(predictions.dtype))
         errors: Tensor = y.to(predictions.device) - predictions
@@ -84,8 +84,8 @@ def objective(model: torch.nn.Module, dist: Any, tokens: Any, batch: int, querie
 def checked_tokens(tokens: Any, dist: Any, token_free: bool) -> Any:
     """What makes tokens, Layout() if None, or a complaint where an objective cannot do with it."""
     if tokens is not None and not callable(tokens):
-        raise TypeError(f"tokens must be a Layout, a callable on Prompts or None; got {type(tokens).__name__}")
-    tokens = Layout() if tokens is None else tokens
+        raise TypeError(f"tokens must be {TOKENS}; got {type(tokens).__name__}")
+    tokens = BARE if tokens is None else tokens
     if token_free and not isinstance(tokens, Layout):
         raise _check.fail("tokens", "a Layout where token_free is True", type(tokens).__name__)
     if token_free:

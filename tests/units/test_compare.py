@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -342,7 +343,10 @@ def test_a_sampler_that_does_not_heed_its_generator_is_named():
     for dist, notes in ((Careless(), 1), (Plain(), 0), (SMALL, 0)):
         found = compare(least_squares, dist, draws=1000, generator=gen(), weights=False)
         assert found.repeats is (notes == 0) and len(found.notes) == notes
-    assert "other prompts from the same state of its generator" in repr(compare(least_squares, Careless(), None, 1000))
+    with warnings.catch_warnings():  # the record says it, also of the prompts of the weights
+        warnings.simplefilter("error")
+        found = compare(least_squares, Careless(), None, 1000)
+    assert "other prompts from the same state of its generator" in repr(found)
 
 
 def first_column(drawn):
@@ -374,6 +378,10 @@ def test_layers_are_asked_without_gradients_and_for_few_prompts_at_once():
     assert max(sizes) <= MOST_AT_ONCE < sum(sizes) == 6001  # one is asked for alone
 
 
+def nowhere(drawn):
+    raise ValueError("no tokens")
+
+
 def careless_record(*arguments):
     p = SMALL.sample(*arguments)
     return type("Own", (), {"x": p.x, "y": p.y, "x_query": p.x_query, "y_query": p.y_query})()
@@ -389,7 +397,10 @@ def careless_record(*arguments):
             r"'layer' was called on tokens of shape .* 10, 4\), .*no `tokens` were",
         ),
         (InContext(nn.Linear(16, 16), 4, 8), None, None, r"on h of shape \(1000, 10, 8\): is `width` what it takes"),
-        (Attention(), "own", Layout(context=True), "records of one's own need `tokens` of their own"),
+        (Attention(), "own", Layout(context=True), "; a record without `counts` has no delimiters or context in a Lay"),
+        (Attention(), "own", Layout(delimiters=True), "; a record without `counts` has no delimiters or context"),
+        (Attention(), "own", nowhere, r"are made by <function nowhere at \w+>$"),
+        (Attention(), None, Layout(context=[[1.0]]), r"are made by Layout\(.*\)$"),
         (bayes(DIST), "own", None, "'layer' is no torch module: it was called on prompts, a Own"),
         ({"a": BEST}, "twin", None, r"layer 'a' is a weighted step, of the n and d of PromptDistribution\(d=3"),
     ],

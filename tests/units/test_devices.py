@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from glalib import GLA, DeltaRule, InContext, PromptDistribution, effective_weights
+from glalib import GLA, DeltaRule, InContext, PromptDistribution, compare, effective_weights
 from glalib.layout import DELIMITED
+from glalib.reproduce.named import NamedQuery
 from glalib.token_free import token_free_losses
 from glalib.training import Recipe, fit, fit_many, orthogonal_start
 from glalib.training.checkpoint import state_fingerprint
@@ -87,6 +88,33 @@ def test_generators_of_an_accelerator_will_do(name):
     assert DIST.sample(2, generator).y.device.type == there
     assert MADE[name](generator=generator, device=there).h.device.type == there
     assert MADE[name](generator=torch.Generator().manual_seed(0), device=there).h.device.type == there
+
+
+def product(prompts):
+    """A prediction that a weighted step makes."""
+    return prompts.y[:, :1] * prompts.x[:, 0, :1] * prompts.x_query[..., 0]
+
+
+def drawn_with(generator):
+    """Whatever draws from a generator that it is given, and theory beside it."""
+    assert NamedQuery(2, 4).sample(3, generator).named.device.type == generator.device.type
+    for by in ("regression", "autograd"):
+        found = effective_weights(product, DIST, 100, generator=generator, by=by)
+        assert found.explained == pytest.approx(1, abs=1e-6)
+    return compare(product, DIST, draws=1000, generator=generator)
+
+
+def test_a_generator_draws_where_it_is_whatever_the_default():
+    """As where an accelerator is the default: with `meta`, numbers that are drawn there are lost."""
+    expected = drawn_with(torch.Generator().manual_seed(0))
+    with torch.device("meta"):
+        assert drawn_with(torch.Generator().manual_seed(0)).to_dict() == expected.to_dict()
+
+
+@needs_accelerator
+def test_a_generator_of_an_accelerator_draws_for_all():
+    found = drawn_with(torch.Generator(ELSEWHERE[0]).manual_seed(0))
+    assert found.layers["layer"].weights.explained == pytest.approx(1, abs=1e-6)
 
 
 @needs_accelerator

@@ -241,7 +241,10 @@ class Growing:
         (lambda: effective_weights(GLA(4), BLOCKS, 39), "draws must be at least 40, for n = 9 and d = 3; got 39"),
         (lambda: effective_weights(GLA(4), BLOCKS, 0), "draws must be a positive integer"),
         (lambda: effective_weights(GLA(4), BLOCKS, batch=0), "batch must be a positive integer"),
-        (lambda: effective_weights(GLA(4), BLOCKS, tokens=3), "tokens must be a callable on Prompts"),
+        (
+            lambda: effective_weights(GLA(4), BLOCKS, tokens=3),
+            "tokens must be a Layout, a callable on what dist.sample returns or None; got",
+        ),
         (lambda: effective_weights(lambda p: p.y, BLOCKS, 50), "the predictor's output must be of shape"),
         (lambda: effective_weights(lambda p: p.y_query / 0, BLOCKS, 50), "the predictor's output must be finite"),
         *(

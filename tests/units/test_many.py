@@ -147,7 +147,7 @@ def test_an_interrupt_leaves_what_was_reached():
         ({"recipe": 3}, TypeError, "recipe must be a Recipe; got int"),
         ({"dist": 3}, TypeError, "dist must be a PromptDistribution or another object"),
         ({"progress": 1}, ValueError, "progress must be one of True, False; got 1"),
-        ({"tokens": 3}, TypeError, "tokens must be a Layout, a callable on Prompts or None; got int"),
+        ({"tokens": 3}, TypeError, "tokens must be a Layout, a callable on what dist.sample returns or None; got int"),
         ({"tokens": lambda prompts: None}, TypeError, "what tokens returns must be tokens; got None"),
         ({"tokens": lambda prompts: [0]}, TypeError, "what tokens returns must be a torch tensor; got list"),
         ({"tokens": Layout(True)}, ValueError, r"Z must be of shape \(\.\.\., n \+ 3, 9\)"),

@@ -103,7 +103,7 @@ USES = {
     "fit_many": lambda dist, dtype=F64: fit_many([model(dtype)], dist, SHORT, [0]),
     "simulate_risk": lambda dist, dtype=F64: simulate_risk(model(dtype), dist, 40, generator=gen()),
     "compare": lambda dist, dtype=F64: compare(model(dtype), dist, draws=1000, weights=False),
-    "effective_weights": lambda dist, dtype=F64: effective_weights(model(dtype), dist, 100),
+    "effective_weights": lambda dist, dtype=F64: effective_weights(model(dtype), dist, 100, generator=gen()),
 }
 
 
@@ -140,18 +140,61 @@ class Fixed:
         return DIST.sample(batch, gen(1), queries, dtype)
 
 
-@pytest.mark.parametrize("use", ["fit", "fit_many", "simulate_risk"])
+class Walks:
+    """The next prompts of a data set each time; it may not be copied."""
+
+    def __init__(self, copied=True):
+        self.data, self.at, self.copied = DIST.sample(4000, gen(7), 2, F64), 0, copied
+
+    def sample(self, batch, generator, queries, dtype):
+        p, self.at = self.data[self.at : self.at + batch].to(dtype), self.at + batch
+        return Record(p.x, p.y, p.x_query[:, :queries], p.y_query[:, :queries])
+
+    def __deepcopy__(self, memo):
+        if not self.copied:
+            raise RuntimeError("no copies")
+        new = copy.copy(self)
+        memo[id(self)] = new
+        return new
+
+
+HEEDING = ["fit", "fit_many", "simulate_risk", "effective_weights"]
+
+
+@pytest.mark.parametrize("use", HEEDING)
 def test_a_sampler_that_leaves_its_generator_alone_is_named(use):
+    text = r".sample returns does not come from its generator, .*: the seed given here does not repeat these numbers$"
     with torch.random.fork_rng(devices=[]):
-        for careless in (Careless(), Careless(gen(5))):
-            with pytest.warns(UserWarning, match="what dist.sample returns does not come from its generator") as said:
+        for careless in (Careless(), Careless(gen(5)), Walks()):
+            with pytest.warns(UserWarning, match=f"^what {type(careless).__name__}{text}") as said:
                 USES[use](careless)
-            assert len(said) == 1
+            assert [warning.filename for warning in said] == [__file__]
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            for careful in (DIST, Plain(), Fixed()):
+            for careful in (DIST, Plain(), Fixed(), Walks(copied=False)):
                 USES[use](careful)
             simulate_risk(model(), Careless(), 40)  # no generator, no promise
+
+
+def test_each_sampler_is_warned_of_where_it_is_used():
+    """The filter of a fresh process shows a text once a line: so there are two lines, of the two calls."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("default")
+        simulate_risk(model(), Careless(), 40, generator=gen())
+        simulate_risk(model(), Walks(), 40, generator=gen())
+    assert [warning.filename for warning in said] == [__file__, __file__] and said[1].lineno == said[0].lineno + 1
+
+
+@pytest.mark.parametrize("make", [Walks, lambda: Careless(gen(5)), Careless])
+def test_to_ask_a_sampler_takes_nothing_from_it(make):
+    """Its prompts are the same whether or not a generator is given that it does not heed."""
+    found = []
+    for generator in (None, gen()):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.manual_seed(3)
+            found.append((simulate_risk(model(), make(), 40, generator=generator, batch=10), torch.rand(()).item()))
+    assert found[0] == found[1]
 
 
 def test_a_checkpoint_needs_a_sampler_that_it_knows_again(tmp_path):
@@ -166,18 +209,44 @@ def test_a_checkpoint_needs_a_sampler_that_it_knows_again(tmp_path):
 
 def test_a_layer_without_a_read_out_is_told_where_to_go():
     goes = r"\(a layer from tokens to tokens goes into glalib\.InContext\)"
+    which = r"\(or a layer from tokens to tokens, which goes into glalib\.InContext\)"
     one = SHORT.replace(queries=1)
     for call, error, words in [
-        (lambda: fit(nn.Linear(4, 4), DIST, SHORT), ValueError, f"takes no `queries` {goes}; got 2"),
+        (lambda: fit(nn.Linear(4, 4), DIST, SHORT), ValueError, f"takes no `queries` {which}; got 2"),
         (lambda: fit(nn.Linear(4, 4), DIST, one), ValueError, rf"of shape \(8, 1\) {goes}; got shape \(8, 9, 4\)"),
         (lambda: fit(nn.GRU(4, 4), DIST, one), TypeError, f"must be a torch tensor {goes}; got tuple"),
         (lambda: simulate_risk(nn.Linear(4, 4), DIST, 9), ValueError, rf"of shape \(9, 1\) {goes}; got shape"),
+        (lambda: effective_weights(nn.Linear(4, 4), DIST, 99), ValueError, rf"of shape \(99, 1\) {goes}; got shape"),
+        (lambda: simulate_risk(nn.GRU(4, 4).double(), DIST, 9), TypeError, f"must be a torch tensor {goes}; got tuple"),
     ]:
         with pytest.raises(error, match=words):
             call()
     fit(InContext(nn.Linear(4, 4), 4, 4), DIST, SHORT)
-    with pytest.raises(ValueError, match=r"of shape \(9, 1\); got shape \(8, 1\)$"):
-        simulate_risk(lambda p: p.y_query[:8], DIST, 9)
+
+
+class Says(nn.Module):
+    """A model that does as it is told."""
+
+    def __init__(self, does):
+        super().__init__()
+        self.w, self.does = nn.Parameter(torch.ones((), dtype=F64)), does
+
+    def forward(self, Z):
+        return self.does(Z)
+
+
+def test_what_is_no_layer_without_a_read_out_is_not_told_to_go_there():
+    one = SHORT.replace(queries=1)
+    for call, error, words in [
+        (lambda: simulate_risk(lambda p: p.y_query[:8], DIST, 9), ValueError, r"of shape \(9, 1\); got shape \(8, 1\)"),
+        (lambda: simulate_risk(lambda p: p.x, DIST, 9), ValueError, r"of shape \(9, 1\); got shape \(9, 8, 3\)"),
+        (lambda: compare(lambda p: p.x, DIST, draws=1000), ValueError, r"1\); got shape \(1000, 8, 3\)"),
+        (lambda: simulate_risk(lambda p: (p.y_query,), DIST, 9), TypeError, "must be a torch tensor; got tuple"),
+        (lambda: fit(Says(lambda Z: [0.0] * 8), DIST, one), TypeError, "must be a torch tensor; got list"),
+        (lambda: fit(Says(lambda Z: Z[:7, 0, 0]), DIST, one), ValueError, r"of shape \(8, 1\); got shape \(7,\)"),
+    ]:
+        with pytest.raises(error, match=f"{words}$"):
+            call()
 
 
 def test_tokens_left_out_are_asked_for():
@@ -193,6 +262,30 @@ def test_tokens_left_out_are_asked_for():
         fit(own, DIST, SHORT, tokens=Layout(context=np.eye(3, 2)))
     assert not hasattr(told.value, "__notes__")
     fit(own, DIST, SHORT, tokens=tokens)
+
+
+@pytest.mark.parametrize(
+    ("error", "tokens", "asked"),
+    [
+        (RuntimeError, None, True),
+        (ValueError, None, True),
+        (RuntimeError, Layout(), False),  # the caller's choice, though it is the same
+        (KeyError, None, False),
+        (TypeError, None, False),
+        (getattr(torch, "OutOfMemoryError", MemoryError), None, False),
+    ],
+)
+def test_tokens_are_asked_for_only_where_they_may_be_the_cause(error, tokens, asked):
+    def fails(Z):
+        raise error("no")
+
+    for call in (
+        lambda: fit(Says(fails), DIST, SHORT.replace(queries=1), tokens=tokens),
+        lambda: simulate_risk(Says(fails), DIST, 8, tokens=tokens),
+    ):
+        with pytest.raises(error) as told:
+            call()
+        assert ["was tokens= left out?" in note for note in getattr(told.value, "__notes__", [])] == [True] * asked
 
 
 class Learnt(nn.Module):

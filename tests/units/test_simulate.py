@@ -115,7 +115,7 @@ def test_nothing_beats_bayes():
 @pytest.mark.parametrize(
     "call, complaint",
     [
-        (lambda: simulate_risk("ols", DIST), "predictor must be a .P, omega. pair"),
+        (lambda: simulate_risk("ols", DIST), "a callable on what dist.sample returns; got str"),
         (lambda: simulate_risk((np.eye(2), (1, 1)), DIST), r"P must be of shape \(3, 3\)"),
         (lambda: simulate_risk((np.eye(3), (1, 1, 1)), DIST), r"omega must be of shape \(2,\), per task"),
         (lambda: simulate_risk(least_squares, "dist"), "dist must be a PromptDistribution"),
@@ -128,7 +128,13 @@ def test_nothing_beats_bayes():
             (lambda b=b: simulate_risk(least_squares, DIST, batch=b), "batch must be a positive integer; got")
             for b in (0, False, 0.0, "")
         ),
-        *((lambda t=t: simulate_risk(GLA(4), DIST, tokens=t), "tokens must be a callable on Prompts") for t in (0, 5)),
+        *(
+            (
+                lambda t=t: simulate_risk(GLA(4), DIST, tokens=t),
+                "tokens must be a Layout, a callable on what dist.sample returns or None; got",
+            )
+            for t in (0, 5)
+        ),
         (lambda: simulate_risk(GLA(4), DIST, dtype="x"), "dtype must be a floating-point torch dtype .*; got 'x'"),
         *(
             (lambda o=o: simulate_risk(lambda p: o, DIST), "the predictor's output must be a torch tensor; got")

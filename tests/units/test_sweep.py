@@ -314,6 +314,25 @@ def test_every_file_of_the_package_counts(tmp_path, monkeypatch):
     assert len(seen) == 3
 
 
+def test_a_file_of_the_package_counts_where_it_is(tmp_path, monkeypatch):
+    """Two of one name that change places are another package; files of one's own may lie anywhere."""
+    folder = tmp_path / "glalib"
+    for name in ("training", "delta"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "model.py").write_text(f"# {name}\n")
+    monkeypatch.setattr(fingerprints, "__file__", str(folder / "training" / "fingerprints.py"))
+    before = fingerprints.package_fingerprint()
+    for name, text in (("training", "# delta\n"), ("delta", "# training\n")):
+        (folder / name / "model.py").write_text(text)
+    assert fingerprints.package_fingerprint() != before
+    own = []
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "own.py").write_text("# own\n")
+        own.append(fingerprints.package_fingerprint([tmp_path / name / "own.py"]))
+    assert own[0] == own[1] != fingerprints.package_fingerprint()
+
+
 def test_decorated_and_renamed_functions(tmp_path, monkeypatch):
     """A decorator's file and the function's own both count; what its module does not call by that name is refused."""
     (tmp_path / "decorators_of_runs.py").write_text(
