@@ -100,7 +100,7 @@ class DeltaLayer(nn.Module):
         self.normalised = model.normalised
         self.W_q, self.W_k, self.W_v = draw(width, dk), draw(width, dk), draw(width, dv)
         self.W_o = None if last or dv == width else draw(dv, width)
-        self.beta = PerToken("beta", beta, model, model.most, start[0], self.W_q)
+        self.beta = PerToken("beta", beta, model, model.max_beta, start[0], self.W_q)
         self.alpha = None if alpha is None else PerToken("alpha", alpha, model, 1.0, start[1], self.W_q)
 
     def forward(self, Z: Tensor, n: int, h: Tensor | None = None) -> Tensor:
@@ -125,11 +125,11 @@ class DeltaRule(nn.Module):
 
         S_i = alpha_i S_{i-1} + beta_i (v_i - alpha_i S_{i-1} k_i) k_i^T,    o_i = S_i q_i
 
-    beta        the step of a token: "tokens" or "context" for most * sigmoid(W_g^T z + b_g), where z is the token or
-                its `context_width` last coordinates; a `TokenGate` that acts as a scalar, in [0, most]; or given: a
-                number of any sign, or (T,) of them for prompts of T = n + 1 tokens, the query's last
+    beta        the step of a token: "tokens" or "context" for max_beta * sigmoid(W_g^T z + b_g), where z is the token
+                or its `context_width` last coordinates; a `TokenGate` that acts as a scalar, in [0, max_beta]; or
+                given: a number of any sign, or (T,) of them for prompts of T = n + 1 tokens, the query's last
     alpha       the decay, likewise, in [0, 1]; None for none
-    most        of a computed beta; at 2 and with keys of length one a write may turn what it erases around
+    max_beta    the bound of a computed beta; at 2 and with keys of length one a write may turn what it erases around
     beta_bias, alpha_bias     start of b_g; W_g starts at zero. Steps with beta |k|^2 > 2 blow up: start with small ones
     normalised  divide keys by their lengths
     layers, key_width, value_width, context_width, generator, dtype, device     as in `GLA`; every weight is free
@@ -148,7 +148,7 @@ class DeltaRule(nn.Module):
         value_width: int | None = None,
         *,
         context_width: int = 0,
-        most: float = 1.0,
+        max_beta: float = 1.0,
         beta_bias: float = -3.0,
         alpha_bias: float = 5.0,
         normalised: bool = False,
@@ -165,7 +165,7 @@ class DeltaRule(nn.Module):
         if self.context_width > max(0, width - 2):
             raise _check.fail("context_width", f"at most width - 2 = {width - 2}", context_width)
         self.normalised = _check.flag("normalised", normalised)
-        self.most = _check.real("most", most, 2.0**-10, 2.0, "a number from 2^-10 to 2, such as 1 or 2")
+        self.max_beta = _check.real("max_beta", max_beta, 2.0**-10, 2.0, "a number from 2^-10 to 2, such as 1 or 2")
         start = (_check.real("beta_bias", beta_bias), _check.real("alpha_bias", alpha_bias))
         _check.generator(generator)
         _check.dtype("dtype", dtype)
@@ -225,5 +225,5 @@ class DeltaRule(nn.Module):
         first = self.layers[0]
         doors = {"beta": first.beta, "alpha": first.alpha}
         shown: dict[str, Any] = {"width": self.width, "layers": len(self.layers), "key_width": self.key_width}
-        shown |= {"value_width": self.value_width, "most": self.most, "normalised": self.normalised}
+        shown |= {"value_width": self.value_width, "max_beta": self.max_beta, "normalised": self.normalised}
         return f"DeltaRule({', '.join(f'{name}={value}' for name, value in (doors | shown).items())})"

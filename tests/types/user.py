@@ -110,7 +110,7 @@ assert_type(mlstm(heads, heads, heads, heads[..., 0], heads[..., 0], exponential
 assert_type(s4d(heads[..., 0], torch.ones(5), -k, k, torch.ones(5, 3, 2), D=None), Tensor)
 assert_type(LAYERS[0], Layer)
 assert_type(LAYERS[0].may_fall, bool)
-erases = DeltaRule(tokens.width(dist), beta="context", alpha=0.9, context_width=5, most=2, normalised=True)
+erases = DeltaRule(tokens.width(dist), beta="context", alpha=0.9, context_width=5, max_beta=2, normalised=True)
 assert_type(erases.forward(Z.float(), queries=2), Tensor)
 assert_type(DeltaRule.from_steps(erasing, dist, tokens), DeltaRule)
 assert_type(orthogonal_start(erases), DeltaRule)

@@ -31,8 +31,8 @@ class Own(nn.Module):
 
 DOORS = {
     "of tokens": {"beta": "tokens", "alpha": "tokens"},
-    "of context": {"beta": "context", "alpha": "context", "context_width": 2, "most": 2.0},
-    "of a module": {"beta": Own(2.0), "alpha": Own(), "most": 2.0},
+    "of context": {"beta": "context", "alpha": "context", "context_width": 2, "max_beta": 2.0},
+    "of a module": {"beta": Own(2.0), "alpha": Own(), "max_beta": 2.0},
     "given, normalised": {"beta": np.linspace(-0.1, 1.5, 8), "alpha": np.linspace(1, 0, 8), "normalised": True},
     "no decay": {"beta": 0.3, "normalised": True, "context_width": 1},
     "two layers": {"beta": "tokens", "alpha": "context", "layers": 2, "context_width": 2},
@@ -81,7 +81,7 @@ def test_it_is_the_recurrence_on_each_querys_own_prompt(options):
 
 def test_what_a_door_reads_and_how_far_it_opens():
     for reads, seen in (("tokens", [True] * 5), ("context", [False] * 3 + [True] * 2)):
-        door = layer_of({"beta": reads, "context_width": 2, "most": 2.0}).layers[0].beta
+        door = layer_of({"beta": reads, "context_width": 2, "max_beta": 2.0}).layers[0].beta
         Z = (100 * TOKENS - 50).requires_grad_()
         values = torch.cat(door(Z, 7), -2)
         assert 1.9 < values.max() <= 2 and values.min() >= 0
@@ -194,7 +194,7 @@ GIVEN, ABOVE = "layers.0.alpha.given", torch.tensor([1.1])
             ValueError,
             r"alpha must be in \[0, 1\]; got",
         ),
-        (lambda: DeltaRule(5, most=3), ValueError, "most must be a number from .* to 2, such as 1 or 2; got 3"),
+        (lambda: DeltaRule(5, max_beta=3), ValueError, "max_beta must be a number from .* to 2, such as 1 or 2; got 3"),
         (lambda: DeltaRule(5, normalised="yes"), ValueError, "normalised must be one of True, False; got 'yes'"),
         (lambda: DeltaRule(5, context_width=4), ValueError, "context_width must be at most width - 2 = 3; got 4"),
         (lambda: DeltaRule(5, np.ones(8), **F64)(TOKENS), ValueError, "Z must be prompts of 8 tokens.*; got 9 tokens"),
