@@ -138,14 +138,18 @@ def letters(page):
     for row in table().values():
         for letter in symbols.letters(row.symbol) - symbols.RUNNING:
             owners.setdefault(letter, []).append(row.id)
+    used = {}  # row: the place of the last that uses it
     for found in [*STATEMENT.finditer(page.text), *PROOF.finditer(page.text)]:
         for letter in sorted(symbols.letters(found[3]) & set(owners) - listed):
+            used[owners[letter][0]] = max(found.start(), used.get(owners[letter][0], 0))
             rows = " or ".join(owners[letter])
             yield (
                 found.start(),
                 f"{found[2]} uses ${letter}$, a letter of symbols.yml: if it is meant, name its row, "
                 f"{rows}, in {{symbols}}; if not, take another letter",
             )
+    if len(used) > 1:
+        yield max(used.values()), f"if all these letters are meant, add to {{symbols}}: {' '.join(sorted(used))}"
 
 
 def meant(name):
@@ -188,5 +192,6 @@ def faults(name, root=ROOT):
     """All that the page lacks, in the order of its lines."""
     text = (root / "chapters" / f"{name}.md").read_text(encoding="utf-8")
     page = Page(text, name in LOOKED_UP)
-    found = sorted((page.line(place), said) for check in CHECKS for place, said in check(page))
+    found = [(page.line(place), said) for check in CHECKS for place, said in check(page)]
+    found.sort(key=lambda fault: fault[0])  # those of a line in the order in which they are told
     return [f"chapters/{name}.md:{line}: {said}" for line, said in found]
