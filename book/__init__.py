@@ -6,6 +6,7 @@ In the order in which a page meets them:
     new          begins a chapter, which runs and has the shape of a page; what is left to write is marked
     page         all that concerns one page in one go: in step, formatted, run, tested; its faults in one list
     shape        the shape that readers learn once, and what a page lacks of it: line, fault, what to do
+    references   references of a page that lead nowhere, and the name that may be meant
     symbols      the symbol table, bound to names in the code
     letters      what a page says of a letter of that table where it brings it in
     claims       the claims, and what asserts each: statements, proofs, cells, tests

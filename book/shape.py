@@ -1,5 +1,5 @@
 """The shape of a page, which readers learn once: a question, a picture, statements with a plain first line, short code,
-folded checks that say what they saw, exercises of three kinds; letters and numbers that the book knows.
+folded checks that say what they saw, exercises of three kinds; letters, numbers and references that the book knows.
 
 `faults` lists all that a page lacks of it, each with its line and what to do. A page that is looked up, not read, has a
 table where others have a picture, and nothing to practise; all else is the same.
@@ -9,9 +9,10 @@ import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, cached_property
+from itertools import pairwise
 from pathlib import Path
 
-from book import answers, pairs, symbols
+from book import answers, pairs, references, symbols
 
 ROOT = Path(__file__).resolve().parents[1]
 LOOKED_UP = ["from_fla"]
@@ -74,7 +75,7 @@ def picture(page):
 
 def numbers_of_figures(page):
     """The next cell of code has them."""
-    for (place, _, _, shown), follower in zip(page.cells, [*page.cells[1:], (0, "", set(), {})], strict=True):
+    for (place, _, _, shown), follower in pairwise([*page.cells, (0, "", set(), {})]):
         if "figure" in shown and not ("FigureData(" in follower[1] and "remove-input" in follower[2]):
             name = shown["figure"].get("name", "a figure")
             yield place, f"{name} lacks its numbers: the next cell, tagged remove-input, is plotting.FigureData(...)"
@@ -138,14 +139,18 @@ def letters(page):
     for row in table().values():
         for letter in symbols.letters(row.symbol) - symbols.RUNNING:
             owners.setdefault(letter, []).append(row.id)
+    used = {}  # row: the place of the last that uses it
     for found in [*STATEMENT.finditer(page.text), *PROOF.finditer(page.text)]:
         for letter in sorted(symbols.letters(found[3]) & set(owners) - listed):
+            used[owners[letter][0]] = max(found.start(), used.get(owners[letter][0], 0))
             rows = " or ".join(owners[letter])
             yield (
                 found.start(),
                 f"{found[2]} uses ${letter}$, a letter of symbols.yml: if it is meant, name its row, "
                 f"{rows}, in {{symbols}}; if not, take another letter",
             )
+    if len(used) > 1:
+        yield max(used.values()), f"if all these letters are meant, add to {{symbols}}: {' '.join(sorted(used))}"
 
 
 def meant(name):
@@ -188,5 +193,7 @@ def faults(name, root=ROOT):
     """All that the page lacks, in the order of its lines."""
     text = (root / "chapters" / f"{name}.md").read_text(encoding="utf-8")
     page = Page(text, name in LOOKED_UP)
-    found = sorted((page.line(place), said) for check in CHECKS for place, said in check(page))
+    found = [(page.line(place), said) for check in CHECKS for place, said in check(page)]
+    found += [(page.line(place), said) for place, said in references.dead(root, f"chapters/{name}", text)]
+    found.sort(key=lambda fault: fault[0])  # those of a line in the order in which they are told
     return [f"chapters/{name}.md:{line}: {said}" for line, said in found]

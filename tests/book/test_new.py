@@ -1,5 +1,6 @@
 """A chapter that was begun runs, has its shape and grades its exercises; a name that cannot be is told why."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import matplotlib
 import pytest
 import yaml
 
-from book import answers, letters, new, pairs, shape, symbols
+from book import answers, letters, new, page, pairs, shape, symbols
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENTS = """\
@@ -86,6 +87,20 @@ def test_it_has_its_shape_but_for_what_is_left_to_write(book):
     assert letters.misuses(text, symbols.read(ROOT)) == []
     assert set(answers.blocks(text)) == {label for label, _ in answers.exercises(text)}
     assert len(answers.blocks(text)) == 3
+
+
+@pytest.mark.parametrize("check", ["kept", "written"])
+def test_its_code_is_clean_before_and_after_its_check_is_written(book, check):
+    """The check is the first thing to be replaced, and takes with it what no other cell needs."""
+    new.begin("fresh_page", root=book)
+    md = book / "chapters" / "fresh_page.md"
+    if check == "written":
+        text, times = re.subn(r"^# TODO what the page claims.*?(?=^```$)", "", md.read_text(), flags=re.M | re.S)
+        md.write_text(text)
+        assert times == 1
+    code = pairs.text_of(md, "py")
+    said, fine = page.ruff("check", "--stdin-filename", "chapters/fresh_page.py", "-", root=ROOT, text=code)
+    assert fine, said
 
 
 def test_its_code_runs_and_its_exercises_are_graded(book):

@@ -107,6 +107,18 @@ def test_what_a_page_lacks_is_told_with_its_line(tmp_path, change, complaint):
     assert all(re.match(r"chapters/fresh_page\.md:[1-9]\d*: ", fault) for fault in told["broken"])
 
 
+def test_rows_of_letters_that_are_not_listed_can_be_pasted():
+    page = shape.Page(
+        "\n```{symbols}\nr\n```\n" + STATED.replace("$Z$", r"$Z$, $\Sigma$ and $C$") + STATED.replace("lem-a", "lem-b")
+    )
+    *told, (place, last) = shape.letters(page)
+    assert [said.split()[0] for _, said in told] == ["lem-a", "lem-a", "lem-a", "lem-b"]
+    assert last == "if all these letters are meant, add to {symbols}: C Sigma Z"
+    assert place == max(place for place, _ in told)
+    added = shape.Page(page.text.replace("}\nr\n", f"}}\nr {last.partition(': ')[2]}\n", 1))
+    assert list(shape.letters(added)) == []
+
+
 def test_all_faults_are_told_and_in_the_order_of_the_page(tmp_path):
     (tmp_path / "chapters").mkdir()
     text = new.text("fresh_page").replace("one sentence?", "one sentence.").replace("\nassert ", "\nholds = ")
