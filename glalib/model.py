@@ -36,12 +36,12 @@ class GLA(nn.Module):
                  or constant with norm 1 where the values do not live in token space
     gate_bias    start of b_g; W_g starts at zero, so every gate starts at sigmoid(gate_bias)
     gates        given gate values, used as they are in place of computed ones: (T,), (T, key_width) or
-                 (T, value_width) for prompts of T = n + 1 tokens; with several layers, a sequence of one per layer,
-                 for every layer
+                 (T, value_width) for prompts of T = n + 1 tokens; with several layers, a sequence, of one for each
     causal       True: token i reads the state after its own write. False: every token reads the state after the last
                  example, through its own gate if it is a query; queries write nothing
     scale        constant factor of every o_i: 1 in the paper; 1 / n makes sums over n examples means, which train well
-    generator    draws W_q, W_k, W_v (and W_o), standard normal / sqrt(rows)
+    generator    draws W_q, W_k, W_v (and W_o), standard normal / sqrt(rows): a start from which many do not arrive. So
+                 begin with `layers[0].construct(P_q, P_k, model.h)` or `glalib.training.orthogonal_start(model)`
     dtype, device     of the weights; torch's defaults if None
 
     A gate acts on every token, whatever the token writes: a row of zeros inside the context, as of padding, writes
