@@ -92,8 +92,7 @@ class GLA(nn.Module):
         self.scale = _check.real("scale", scale)
         _check.in_range("scale", abs(self.scale), torch.float32 if stored.itemsize < 4 else stored)
         given = [gates] if layers == 1 else per_layer(gates, layers)
-        # A list of layers, as checkers of types should see it.
-        self.layers: Sequence[Layer] = nn.ModuleList(  # type: ignore[assignment]
+        self.layers: Sequence[Layer] = nn.ModuleList(  # type: ignore[assignment]  # to checkers a list of layers
             Layer(self, l == layers - 1, given[l], own, gate_bias, generator, dtype=dtype, device=device)
             for l in range(layers)
         )
@@ -134,8 +133,7 @@ class GLA(nn.Module):
         return self._by_layer(made, Z, queries)
 
     def _by_layer(self, made_of: Callable[..., Tensor], Z: Tensor, queries: int) -> Tensor | list[Tensor]:
-        """made_of(gates of the context, of the queries, of the context's writes), of every layer, without an axis of
-        one channel."""
+        """made_of(gates of context, of queries, of context's writes) of every layer; an axis of one channel goes."""
         out = []
         with unrounded(self.h):
             _, streams, n = self._through(Z, queries)
@@ -150,10 +148,12 @@ class GLA(nn.Module):
     def _through(self, Z: Tensor, queries: int) -> tuple[Tensor | float, list[Tensor], int]:
         """What all layers but the last wrote at the queries, read by h; the tokens that enter each layer; and n."""
         queries = _check.positive_int("queries", queries)
-        _check.tensor("Z", Z, 2)
-        n = Z.shape[-2] - queries
+        if hasattr(Z, "x") and hasattr(Z, "y"):
+            _check.instance("Z", Z, Tensor, "tokens, a torch tensor, as `Layout()(prompts)` makes")
+        n = _check.tensor("Z", Z, 2).shape[-2] - queries
         if n < 1 or Z.shape[-1] != self.width:
-            raise _check.misshaped("Z", f"of shape (..., n + {queries}, {self.width}) with n >= 1", Z)
+            why = "" if n < 1 else f", {self.width} the model's width (tokens of d features and a label have d + 1)"
+            raise _check.misshaped("Z", f"of shape (..., n + {queries}, {self.width}) with n >= 1{why}", Z)
         _check.alike("Z", Z, "the model's", (self.h.dtype,), self.h.device)
         written: Tensor | float = 0.0
         streams, h = [widen(Z)], widen(self.h)
