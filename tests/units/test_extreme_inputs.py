@@ -132,7 +132,7 @@ BAD = {
     "no weights": (lambda: GLA.from_weights(I, []), "omega must be of shape"),
     "one weight, not a list": (lambda: GLA.from_weights(I, 0.5), "omega must be a tensor with at least 1 axes"),
     "weights of NaN": (lambda: GLA.from_weights(I, [np.nan]), "omega must be finite"),
-    "weights all negative": (lambda: GLA.from_weights(I, [-0.5, -0.2]), "omega must be non-decreasing"),
+    "weights all negative": (lambda: GLA.from_weights(I, [-0.5, -0.2]), "omega must be such that 0 <= omega_1"),
     "weights beyond float32": (lambda: GLA.from_weights(ones(2, 2), [1e300]), "omega must be in the range of torch.f"),
     "weights that round to zero": (lambda: GLA.from_weights(ones(2, 2), [1e-300]), "omega must be in the range of"),
     "falls beyond float64": (lambda: GLA.from_weights(I, [1e308, -1e308], "value"), "omega must be such that the sum"),
