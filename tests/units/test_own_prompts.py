@@ -249,6 +249,35 @@ def test_what_is_no_layer_without_a_read_out_is_not_told_to_go_there():
             call()
 
 
+def test_a_weighted_step_on_a_sampler_of_ones_own_is_told_how():
+    """What is said works; a pair has no call to give."""
+    best, refused = optimal_wpgd(DIST), "^dist must be a PromptDistribution where weights are the predictor; got Plain"
+    with pytest.raises(TypeError, match=refused + r"; for another sampler give `lambda prompts: best\(prompts\)`$"):
+        simulate_risk(best, Plain())
+    with pytest.raises(TypeError, match=f"{refused}$"):
+        simulate_risk((best.P, best.omega), Plain())
+    per_example = optimal_wpgd(DIST, "constant-gate")
+    found = simulate_risk(lambda prompts: per_example(prompts), Plain(), 40, generator=gen())
+    assert found == simulate_risk(per_example, DIST, 40, generator=gen())
+
+
+def test_the_class_layout_is_no_layout():
+    class Mine(Layout):
+        pass
+
+    for kind in (Layout, Mine):
+        for call in (
+            lambda kind=kind: simulate_risk(model(), DIST, 9, tokens=kind),
+            lambda kind=kind: effective_weights(model(), DIST, 99, tokens=kind),
+            lambda kind=kind: fit(model(), DIST, SHORT, tokens=kind),
+            lambda kind=kind: fit(model(), DIST, SHORT.replace(token_free=True), tokens=kind),
+            lambda kind=kind: fit_many([model()], DIST, SHORT, [0], tokens=kind),
+        ):
+            words = rf"^tokens must be a Layout, .*; got the class {kind.__name__}: write {kind.__name__}\(\)$"
+            with pytest.raises(TypeError, match=words):
+                call()
+
+
 def test_tokens_left_out_are_asked_for():
     tokens = Layout(context=True)
     own = InContext(nn.Linear(8, 8), tokens.width(DIST), 8, dtype=torch.float32)
