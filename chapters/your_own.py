@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from glalib import (
     GLA,
+    Layout,
     PromptDistribution,
     Prompts,
     optimal_wpgd,
@@ -164,7 +165,8 @@ class Decay(nn.Module):
 
 # %%
 generator = torch.Generator().manual_seed(0)
-Z = torch.randn(5, 10, 4, generator=generator)  # prompts, tokens, width
+prompts = PromptDistribution(3, (9,), (0.5,)).sample(5, generator)
+Z = Layout()(prompts)  # 5 prompts, 10 tokens, width 4
 decay = GLA(4, Decay(0.9), generator=generator)
 decay.weights(Z)[0, 0]
 
@@ -325,7 +327,7 @@ print(
 #
 # - It is called as `sample(batch, generator, queries, dtype)`: so many prompts, so many queries for each, all numbers from that `torch.Generator` (torch's own if it is `None`) and in that dtype.
 # - It returns an object with four tensors: `x` (batch, n, d) and `y` (batch, n), the examples; `x_query` (batch, queries, d) and `y_query` (batch, queries). `Prompts` is one, and has the tasks
-#   $\beta$ too, but nothing here needs them: a record of your own with these four will do.
+#   $\beta$ too, but nothing here needs them: a record of your own with these four will do, and `counts`, the examples of each block, if a `Layout` with delimiters or context is to read it.
 #
 # One that takes or returns anything else is refused, by name; one that leaves its generator alone is warned of, as the seed given there does not repeat its numbers. A checkpoint knows it by its `repr`, so give it one before you keep a long run.
 #

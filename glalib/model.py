@@ -36,12 +36,12 @@ class GLA(nn.Module):
                  or constant with norm 1 where the values do not live in token space
     gate_bias    start of b_g; W_g starts at zero, so every gate starts at sigmoid(gate_bias)
     gates        given gate values, used as they are in place of computed ones: (T,), (T, key_width) or
-                 (T, value_width) for prompts of T = n + 1 tokens; with several layers, a sequence of one per layer,
-                 for every layer
+                 (T, value_width) for prompts of T = n + 1 tokens; with several layers, a sequence, of one for each
     causal       True: token i reads the state after its own write. False: every token reads the state after the last
                  example, through its own gate if it is a query; queries write nothing
     scale        constant factor of every o_i: 1 in the paper; 1 / n makes sums over n examples means, which train well
-    generator    draws W_q, W_k, W_v (and W_o), standard normal / sqrt(rows)
+    generator    draws W_q, W_k, W_v (and W_o), standard normal / sqrt(rows): a start from which many do not arrive. So
+                 begin with `layers[0].construct(P_q, P_k, model.h)` or `glalib.training.orthogonal_start(model)`
     dtype, device     of the weights; torch's defaults if None
 
     A gate acts on every token, whatever the token writes: a row of zeros inside the context, as of padding, writes
@@ -92,8 +92,7 @@ class GLA(nn.Module):
         self.scale = _check.real("scale", scale)
         _check.in_range("scale", abs(self.scale), torch.float32 if stored.itemsize < 4 else stored)
         given = [gates] if layers == 1 else per_layer(gates, layers)
-        # A list of layers, as checkers of types should see it.
-        self.layers: Sequence[Layer] = nn.ModuleList(  # type: ignore[assignment]
+        self.layers: Sequence[Layer] = nn.ModuleList(  # type: ignore[assignment]  # to checkers a list of layers
             Layer(self, l == layers - 1, given[l], own, gate_bias, generator, dtype=dtype, device=device)
             for l in range(layers)
         )
@@ -134,8 +133,7 @@ class GLA(nn.Module):
         return self._by_layer(made, Z, queries)
 
     def _by_layer(self, made_of: Callable[..., Tensor], Z: Tensor, queries: int) -> Tensor | list[Tensor]:
-        """made_of(gates of the context, of the queries, of the context's writes), of every layer, without an axis of
-        one channel."""
+        """made_of(gates of context, of queries, of context's writes) of every layer; an axis of one channel goes."""
         out = []
         with unrounded(self.h):
             _, streams, n = self._through(Z, queries)
@@ -150,10 +148,12 @@ class GLA(nn.Module):
     def _through(self, Z: Tensor, queries: int) -> tuple[Tensor | float, list[Tensor], int]:
         """What all layers but the last wrote at the queries, read by h; the tokens that enter each layer; and n."""
         queries = _check.positive_int("queries", queries)
-        _check.tensor("Z", Z, 2)
-        n = Z.shape[-2] - queries
+        if hasattr(Z, "x") and hasattr(Z, "y"):
+            _check.instance("Z", Z, Tensor, "tokens, a torch tensor, as `Layout()(prompts)` makes")
+        n = _check.tensor("Z", Z, 2).shape[-2] - queries
         if n < 1 or Z.shape[-1] != self.width:
-            raise _check.misshaped("Z", f"of shape (..., n + {queries}, {self.width}) with n >= 1", Z)
+            why = "" if n < 1 else f", {self.width} the model's width (tokens of d features and a label have d + 1)"
+            raise _check.misshaped("Z", f"of shape (..., n + {queries}, {self.width}) with n >= 1{why}", Z)
         _check.alike("Z", Z, "the model's", (self.h.dtype,), self.h.device)
         written: Tensor | float = 0.0
         streams, h = [widen(Z)], widen(self.h)

@@ -63,7 +63,8 @@ PARTS = ("x", "y", "x_query", "y_query")
 class Drawn(Protocol):
     """What a `Sampler` returns at least: `Prompts`, or a record of one's own with these shapes, of one dtype.
 
-    x (batch, n, d), y (batch, n), x_query (batch, queries, d), y_query (batch, queries).
+    x (batch, n, d), y (batch, n), x_query (batch, queries, d), y_query (batch, queries); and `counts`, the examples of
+    each block, if a `Layout` with delimiters or context is to read it.
     """
 
     @property
@@ -86,9 +87,12 @@ class Sampler(Protocol):
 
 def check_parts(name: str, value: Any) -> None:
     """Complain unless `value` has the parts of a record of prompts."""
-    if isinstance(value, type) or not all(hasattr(value, part) for part in PARTS):
+    lost = [part for part in PARTS if not hasattr(value, part)]
+    if isinstance(value, type) or lost:
+        why = ", whose parts are keys and not attributes" if isinstance(value, dict) else ""
+        why = f": it lacks {', '.join(lost)}" if 0 < len(lost) < len(PARTS) else why
         expected = f"a Prompts record or an object with {', '.join(PARTS)}"
-        raise TypeError(f"{name} must be {expected}; got {type(value).__name__}")
+        raise TypeError(f"{name} must be {expected}; got {type(value).__name__}{why}")
 
 
 def check_prompts(value: Any) -> None:
@@ -97,8 +101,7 @@ def check_prompts(value: Any) -> None:
     x = _check.tensor("prompts.x", value.x, 3)
     _check.tensor("prompts.x_query", value.x_query, 3)
     (batch, n, d), queries = x.shape, value.x_query.shape[1]
-    shapes: dict[str, tuple[int, ...]]
-    shapes = {"x_query": (batch, queries, d), "y": (batch, n), "y_query": (batch, queries)}
+    shapes: dict[str, tuple[int, ...]] = {"x_query": (batch, queries, d), "y": (batch, n), "y_query": (batch, queries)}
     if isinstance(value, Prompts):
         tasks = _check.tensor("prompts.beta", value.beta, 3).shape[1]
         shapes |= {"beta": (batch, tasks, d), "beta_query": (batch, d)}

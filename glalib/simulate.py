@@ -134,6 +134,14 @@ def check_read_out(name: str, out: Any, y: Tensor) -> None:
         raise _check.misshaped(name, f"of shape {tuple(y.shape)} {hint}", out)
 
 
+def check_makes_tokens(tokens: Any) -> None:
+    """Complain unless it makes tokens of prompts, or is None."""
+    if isinstance(tokens, type) and issubclass(tokens, Layout):
+        raise TypeError(f"tokens must be {TOKENS}; got the class {tokens.__name__}: write {tokens.__name__}()")
+    if tokens is not None and not callable(tokens):
+        raise TypeError(f"tokens must be {TOKENS}; got {type(tokens).__name__}")
+
+
 def check_sampler(dist: Any) -> None:
     """Complain unless it draws prompts."""
     if isinstance(dist, type) or not callable(getattr(dist, "sample", None)):
@@ -252,12 +260,12 @@ def as_predictor(
     predictor: Any, dist: Sampler, queries: int, tokens: Any, dtype: torch.dtype
 ) -> tuple[Predictor, torch.dtype]:
     """Any predictor as a callable from what `dist.sample` returns to predictions, and the precision it wants."""
+    hint = ""
     if isinstance(predictor, WPGD):
-        predictor = (predictor.P, predictor.omega)
+        predictor, hint = (predictor.P, predictor.omega), "; for another sampler give `lambda prompts: best(prompts)`"
     if isinstance(predictor, torch.nn.Module):
+        check_makes_tokens(tokens)
         tokens = BARE if tokens is None else tokens
-        if not callable(tokens):
-            raise TypeError(f"tokens must be {TOKENS}; got {type(tokens).__name__}")
         options = query_option(predictor, queries)
         weights = next(predictor.parameters(), torch.empty(0, dtype=dtype))
         own = weights.dtype
@@ -273,7 +281,9 @@ def as_predictor(
     if tokens is not None:
         raise _check.fail("tokens", "None unless the predictor is a torch module", type(tokens).__name__)
     if isinstance(predictor, (tuple, list)) and len(predictor) == 2:
-        dist = _check.instance("dist", dist, PromptDistribution, "a PromptDistribution where weights are the predictor")
+        if not isinstance(dist, PromptDistribution):
+            expected = "a PromptDistribution where weights are the predictor"
+            raise TypeError(f"dist must be {expected}; got {type(dist).__name__}{hint}")
         P = _check.array("P", predictor[0], (dist.d, dist.d))
         omega = _check.array("omega", predictor[1])
         dist.moments(omega)  # complains about a wrong shape

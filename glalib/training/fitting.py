@@ -98,6 +98,7 @@ def fit(
     - model: called as model(Z) for one query, else model(Z, queries=queries); it returns (batch,) or (batch, queries).
       Weights of 16 bits are rounded, after every step, from copies in float32 that Adam moves. It trains on the device
       it is on; prompts, and the tokens made of them, are drawn on the CPU, the same for every device, and moved there.
+      A random GLA often does not arrive: take `layers[0].construct(P_q, P_k, model.h)` or `orthogonal_start(model)`.
     - dist: a `PromptDistribution`, or another `Sampler`; only token_free asks for the former. A checkpoint knows the
       latter by its repr alone, which must then be its own. Prompts come from a generator of `Recipe(seed=)`, and the
       start from the one that made the model: fit takes none.

@@ -17,7 +17,7 @@ from ..distribution import PromptDistribution
 from ..gates import widen
 from ..layout import Layout
 from ..prompts import Sampler
-from ..simulate import BARE, TOKENS, asking, check_read_out, draw, of_queries, query_option
+from ..simulate import BARE, asking, check_makes_tokens, check_read_out, draw, of_queries, query_option
 from ..token_free import checked_layer, losses_of_normals, normals
 
 PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -83,8 +83,7 @@ def objective(model: torch.nn.Module, dist: Any, tokens: Any, batch: int, querie
 
 def checked_tokens(tokens: Any, dist: Any, token_free: bool) -> Any:
     """What makes tokens, Layout() if None, or a complaint where an objective cannot do with it."""
-    if tokens is not None and not callable(tokens):
-        raise TypeError(f"tokens must be {TOKENS}; got {type(tokens).__name__}")
+    check_makes_tokens(tokens)
     tokens = BARE if tokens is None else tokens
     if token_free and not isinstance(tokens, Layout):
         raise _check.fail("tokens", "a Layout where token_free is True", type(tokens).__name__)

@@ -30,6 +30,7 @@ def masked(value):
     return np.ma.array(value, mask=np.ones(np.shape(value)))
 
 
+PROMPTS_GIVEN = r"Z must be tokens, a torch tensor, as `Layout\(\)\(prompts\)` makes; got Prompts$"
 BAD = {
     "gates of integers": (lambda: gla(Q, Q, V, ones(4).long()), "gates must be a floating-point tensor"),
     "gates of truth values": (lambda: gla(Q, Q, V, ones(4).bool()), "gates must be a floating-point tensor"),
@@ -106,7 +107,16 @@ BAD = {
     "queries 2.0": (lambda: GLA(3)(ones(4, 3), queries=2.0), "queries must be a positive integer; got 2.0"),
     "integer tokens": (lambda: GLA(3)(ones(4, 3).long()), "Z must be a floating-point tensor"),
     "tokens elsewhere": (lambda: GLA(3)(ones(4, 3, **meta)), "Z must be of the model's dtype and device"),
-    "prompts for tokens": (lambda: GLA(3)(D.sample(2)), "Z must be a torch tensor; got Prompts"),
+    "prompts for tokens": (lambda: GLA(3)(D.sample(2)), PROMPTS_GIVEN),
+    "weights of prompts": (lambda: GLA(3).weights(D.sample(2)), PROMPTS_GIVEN),
+    "gates of prompts": (lambda: GLA(3).gates(D.sample(2)), PROMPTS_GIVEN),
+    "a list for tokens": (lambda: GLA(3)([[0.0] * 3]), "Z must be a torch tensor; got list"),
+    "tokens of another width": (
+        lambda: GLA(3)(ones(256, 46, 4), queries=16),
+        r"Z must be of shape \(..., n \+ 16, 3\) with n >= 1, 3 the model's width "
+        r"\(tokens of d features and a label have d \+ 1\); got shape \(256, 46, 4\)$",
+    ),
+    "tokens of no example": (lambda: GLA(3)(ones(1, 3)), r"Z must be of shape .* 3\) with n >= 1; got shape \(1, 3\)$"),
     "P_k too large": (lambda: GLA.from_matrices(ones(2, 2), 1e300 * I), "P_k must be in the range of torch.float32"),
     "P_k too small": (lambda: GLA.from_matrices(ones(2, 2), 1e-300 * I), "P_k must be in the range of torch.float32"),
     "P_q without numbers": (

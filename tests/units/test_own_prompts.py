@@ -4,6 +4,7 @@ import copy
 import re
 import warnings
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from glalib import GLA, InContext, Layout, PromptDistribution, compare, effective_weights, optimal_wpgd, simulate_risk
 from glalib.baselines import bayes, least_squares
+from glalib.layout import DELIMITED
+from glalib.prompts import Drawn
 from glalib.training import Recipe, fit, fit_many
 
 DIST = PromptDistribution(3, (4, 4), (0.2, 0.8))
@@ -70,6 +73,28 @@ def test_four_tensors_are_prompts():
             call()
     with pytest.raises(TypeError, match="prompts must be a Prompts record; got Record"):
         bayes(DIST)(drawn)
+
+
+def test_a_record_that_lacks_a_part_is_told_which():
+    drawn, wants = DIST.sample(2, gen(), 1, F64), "prompts must be a Prompts record or an object with .*, y_query; got"
+    for given, said in [
+        (SimpleNamespace(x=drawn.x, y=drawn.y, x_query=drawn.x_query), "SimpleNamespace: it lacks y_query"),
+        (SimpleNamespace(x=drawn.x, y=drawn.y), "SimpleNamespace: it lacks x_query, y_query"),
+        (vars(drawn), "dict, whose parts are keys and not attributes"),
+        ((drawn.x, drawn.y), "tuple"),
+        (Record, "type"),
+    ]:
+        with pytest.raises(TypeError, match=f"^{wants} {said}$"):
+            Layout()(given)
+
+
+def test_a_record_with_counts_is_read_by_any_layout():
+    """As the record of `Drawn` says; without counts it is refused, above."""
+    assert "`counts`, the examples of" in Drawn.__doc__
+    drawn, own = DIST.sample(2, gen(), 1, F64), Plain().sample(2, gen(), 1, F64)
+    own.counts = DIST.counts
+    for layout in (Layout(True), Layout(context=True), DELIMITED):
+        assert torch.equal(layout(own), layout(drawn))
 
 
 class Few:
@@ -247,6 +272,35 @@ def test_what_is_no_layer_without_a_read_out_is_not_told_to_go_there():
     ]:
         with pytest.raises(error, match=f"{words}$"):
             call()
+
+
+def test_a_weighted_step_on_a_sampler_of_ones_own_is_told_how():
+    """What is said works; a pair has no call to give."""
+    best, refused = optimal_wpgd(DIST), "^dist must be a PromptDistribution where weights are the predictor; got Plain"
+    with pytest.raises(TypeError, match=refused + r"; for another sampler give `lambda prompts: best\(prompts\)`$"):
+        simulate_risk(best, Plain())
+    with pytest.raises(TypeError, match=f"{refused}$"):
+        simulate_risk((best.P, best.omega), Plain())
+    per_example = optimal_wpgd(DIST, "constant-gate")
+    found = simulate_risk(lambda prompts: per_example(prompts), Plain(), 40, generator=gen())
+    assert found == simulate_risk(per_example, DIST, 40, generator=gen())
+
+
+def test_the_class_layout_is_no_layout():
+    class Mine(Layout):
+        pass
+
+    for kind in (Layout, Mine):
+        for call in (
+            lambda kind=kind: simulate_risk(model(), DIST, 9, tokens=kind),
+            lambda kind=kind: effective_weights(model(), DIST, 99, tokens=kind),
+            lambda kind=kind: fit(model(), DIST, SHORT, tokens=kind),
+            lambda kind=kind: fit(model(), DIST, SHORT.replace(token_free=True), tokens=kind),
+            lambda kind=kind: fit_many([model()], DIST, SHORT, [0], tokens=kind),
+        ):
+            words = rf"^tokens must be a Layout, .*; got the class {kind.__name__}: write {kind.__name__}\(\)$"
+            with pytest.raises(TypeError, match=words):
+                call()
 
 
 def test_tokens_left_out_are_asked_for():

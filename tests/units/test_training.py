@@ -1,10 +1,13 @@
 """Runs that stop and go on to the same numbers, runs that fail alone, and what they refuse."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from runs import DIST, SHORT, new_model, train, weights
 
+import glalib
 from glalib import GLA, PromptDistribution, optimal_wpgd, simulate_risk
 from glalib.layout import DELIMITED, Layout
 from glalib.training import NonFiniteLoss, Recipe, fit, orthogonal_start
@@ -382,3 +385,16 @@ def test_a_start_is_orthogonal_in_every_precision():
         orthogonal_start(torch.nn.Linear(2, 2))
     with pytest.raises(TypeError, match=r"generator must be a torch\.Generator or None; got int"):
         orthogonal_start(new_model(), 0)
+
+
+@pytest.mark.parametrize("told", [GLA, fit])
+def test_the_starts_that_arrive_are_named_where_one_looks(told):
+    """Both are code that runs, and makes P = W_q W_k^T the identity on features."""
+    calls = re.findall(r"`([^`]*(?:construct|_start)\([^`]*\))`", told.__doc__)
+    assert len(calls) == 2
+    for call in calls:
+        model = GLA(4, generator=torch.Generator().manual_seed(0))
+        names = {"P_q": torch.eye(3, 4), "P_k": torch.eye(3, 4), "model": model, "layers": model.layers}
+        eval(call, names | {"glalib": glalib, "orthogonal_start": orthogonal_start})
+        P = model.layers[0].W_q @ model.layers[0].W_k.T
+        torch.testing.assert_close(P[:3, :3], torch.eye(3), rtol=0, atol=1e-5)
