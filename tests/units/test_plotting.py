@@ -57,7 +57,7 @@ def test_what_a_figure_shows_stands_beside_its_columns():
     left, right = figure.subplots(1, 2)
     left.plot([1, 2, 3], [0.5, np.nan, 2.5], color="#0072B2", label="a curve")
     left.axhline(0.25, color="k")
-    right.bar([1, 2], [5, 7])
+    right.bar([1, 2], [5, 7], color="#1f77b4")  # the style of other tests may be in force
     right.errorbar([4], [6], yerr=[0.5], color="#d55e00", fmt="o")
     data = FigureData("a", {"n": [9]}, figure=figure, seed=3)
     assert list(csv.reader(io.StringIO(data.csv.partition("\n")[2]))) == [
