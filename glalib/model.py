@@ -41,7 +41,7 @@ class GLA(nn.Module):
                  example, through its own gate if it is a query; queries write nothing
     scale        constant factor of every o_i: 1 in the paper; 1 / n makes sums over n examples means, which train well
     generator    draws W_q, W_k, W_v (and W_o), standard normal / sqrt(rows): a start from which many do not arrive. So
-                 begin with `layers[0].construct(P_q, P_k, model.h)` or `glalib.training.orthogonal_start(model)`
+                 begin with `layers[0].construct(P_q, P_k, model.h)`, or `orthogonal_start(model)` of `glalib.training`
     dtype, device     of the weights; torch's defaults if None
 
     A gate acts on every token, whatever the token writes: a row of zeros inside the context, as of padding, writes

@@ -60,7 +60,7 @@ def settled(page, which=0):
 
 def written(page):
     """The address, when it has been written."""
-    page.wait_for_timeout(400)
+    page.wait_for_timeout(2000)
     return page.url.partition("?")[2]
 
 

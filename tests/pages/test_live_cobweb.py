@@ -247,7 +247,7 @@ def test_an_address_is_a_setting_and_a_bad_one_does_no_harm(page, context):
     page.get_by_role("button", name="Five").click()
     page.get_by_role("slider", name="Where the staircase starts").press("Home")
     alone.state(page)
-    page.wait_for_timeout(400)
+    page.wait_for_timeout(2000)
     again = context.new_page()
     again.goto(page.url)
     assert "cobweb.n3=4000000" in page.url and alone.state(again) == alone.state(page)

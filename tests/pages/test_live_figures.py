@@ -123,7 +123,7 @@ def test_strip(tab, path):
     mark.press("End")
     tab.get_by_role("slider", name="Gate at the query").press("Home")
     assert strip_is_right(tab)[1]["risk"] == 1
-    tab.wait_for_timeout(400)
+    tab.wait_for_timeout(2000)
     assert tab.url.endswith(f"?{key}.hint=first&{key}.g={','.join(['1'] * 13)},0")
     before = settled(tab)
     tab.goto(tab.url)
@@ -132,7 +132,7 @@ def test_strip(tab, path):
     assert strip_is_right(tab)[0]["g"] == [1] * 14
     tab.get_by_role("button", name="Reset").click()
     assert strip_is_right(tab)[0]["g"][6] == 0.6
-    tab.wait_for_timeout(400)
+    tab.wait_for_timeout(2000)
     assert "?" not in tab.url
 
 
@@ -207,7 +207,7 @@ def test_explorer(tab):
     box = slider("r1").bounding_box()
     tab.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert explorer_is_right(tab)[0]["r1"] == pytest.approx(0, abs=0.0501)
-    tab.wait_for_timeout(400)
+    tab.wait_for_timeout(2000)
     before, link = settled(tab), tab.url
     assert "?explorer.d=1&explorer.n1=1&explorer.n2=60&" in link
     tab.start("404.html")

@@ -213,7 +213,7 @@ def test_an_address_is_a_setting_and_a_bad_one_does_no_harm(page, context):
     page.get_by_role("slider", name="Start of the flow").press("PageDown")
     page.get_by_role("slider", name="n, examples").press("ArrowRight")
     alone.state(page)
-    page.wait_for_timeout(400)
+    page.wait_for_timeout(2000)
     again = context.new_page()
     again.goto(page.url)
     assert "landscape.at=0.9,-0.5" in page.url and alone.state(again) == alone.state(page)

@@ -369,7 +369,7 @@ def test_an_address_is_a_prompt(page, context):
     before = agrees(page, **changes)
     page.get_by_role("radio", name="dropped").check()
     page.get_by_role("radio", name="kept").check()
-    page.wait_for_timeout(400)
+    page.wait_for_timeout(2000)
     again = alone.opened(context, "?" + page.url.partition("?")[2])
     assert agrees(again, **changes) == before
     again.close()

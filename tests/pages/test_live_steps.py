@@ -152,7 +152,7 @@ def test_an_address_is_a_place_in_the_prompt(page, context):
     page.goto("/page.html?steps.t=99&steps.g=1,0.5,2,-1,0.123,1,1,1")
     agrees(page, [1, 0.5, 1, 0, 0.12, 1, 1, 1], 8)
     page.get_by_role("button", name="Back").click()
-    page.wait_for_timeout(400)
+    page.wait_for_timeout(2000)
     again = alone.opened(context, "?" + page.url.partition("?")[2])
     assert alone.state(again) == alone.state(page)
     again.close()

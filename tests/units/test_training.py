@@ -7,7 +7,6 @@ import pytest
 import torch
 from runs import DIST, SHORT, new_model, train, weights
 
-import glalib
 from glalib import GLA, PromptDistribution, optimal_wpgd, simulate_risk
 from glalib.layout import DELIMITED, Layout
 from glalib.training import NonFiniteLoss, Recipe, fit, orthogonal_start
@@ -395,6 +394,6 @@ def test_the_starts_that_arrive_are_named_where_one_looks(told):
     for call in calls:
         model = GLA(4, generator=torch.Generator().manual_seed(0))
         names = {"P_q": torch.eye(3, 4), "P_k": torch.eye(3, 4), "model": model, "layers": model.layers}
-        eval(call, names | {"glalib": glalib, "orthogonal_start": orthogonal_start})
+        eval(call, names | {"orthogonal_start": orthogonal_start})
         P = model.layers[0].W_q @ model.layers[0].W_k.T
         torch.testing.assert_close(P[:3, :3], torch.eye(3), rtol=0, atol=1e-5)
