@@ -2,6 +2,7 @@
 
 from importlib.resources import files
 
+import alone
 import browse
 import pytest
 
@@ -35,3 +36,28 @@ def axe(browser):
 def origin():
     with chromium.served(browse.SITE) as origin:
         yield origin
+
+
+# One figure on a page of its own, for modules that name it: FIGURE; GIVEN, its data; SHOWN, options of the browser.
+
+
+@pytest.fixture(scope="module")
+def folder(request, tmp_path_factory):
+    if reason := chromium.lacking():
+        pytest.skip(reason)
+    name = request.module.FIGURE
+    return alone.place(tmp_path_factory.mktemp(name), name, *getattr(request.module, "GIVEN", ()))
+
+
+@pytest.fixture(scope="module")
+def context(request, folder):
+    with alone.shown(folder, **getattr(request.module, "SHOWN", {})) as context:
+        yield context
+
+
+@pytest.fixture
+def page(context):
+    page = alone.opened(context)
+    yield page
+    assert page.faults == []
+    page.close()

@@ -4,37 +4,17 @@ import alone
 import numpy as np
 import pytest
 
-from book import chromium
 from glalib import PromptDistribution, stationary_points
 from glalib.fixed_points import fixed_points
 from glalib.risk import best_omega, best_P, h1, h2, slope
 
 STATE = "document.querySelector('.live').liveState"
+FIGURE = "cobweb"
+SHOWN = {"viewport": {"width": 800, "height": 900}}
 START = {"n1": 1, "n2": 30, "n3": 0, "r2": 0.6, "r3": 0.5, "R12": 0, "d2": 300, "s2": 0.003, "d3": 0, "s3": 0.00025}
 START |= {"noise": 0, "from": 1}
 # Both sides round at 1e-15 or so, times the condition of three tasks, below 1e3 here.
 CLOSE = 1e-9
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    if reason := chromium.lacking():
-        pytest.skip(reason)
-    return alone.place(tmp_path_factory.mktemp("cobweb"), "cobweb")
-
-
-@pytest.fixture(scope="module")
-def context(site):
-    with alone.shown(site, viewport={"width": 800, "height": 900}) as context:
-        yield context
-
-
-@pytest.fixture
-def page(context):
-    page = alone.opened(context)
-    yield page
-    assert page.faults == []
-    page.close()
 
 
 def twin(given):
@@ -256,7 +236,7 @@ def test_an_address_is_a_setting_and_a_bad_one_does_no_harm(page, context):
     again.close()
 
 
-def test_phone_paper_and_names(page, site):
+def test_phone_paper_and_names(page, folder):
     page.set_viewport_size({"width": 360, "height": 700})
     # Marks and numbers at the right edge, too.
     for query in ("n2=1000&from=0.6", "n2=2e6&n3=8e6&r2=0.01&r3=100&noise=0.9"):
@@ -286,4 +266,4 @@ def test_phone_paper_and_names(page, site):
     for slider in page.get_by_role("slider").all():
         assert slider.get_attribute("aria-valuetext")
     assert page.locator(".live-stage").get_attribute("aria-label").startswith("F and the diagonal cross at ")
-    assert alone.weight(site) < alone.WEIGHT
+    assert alone.weight(folder) < alone.WEIGHT

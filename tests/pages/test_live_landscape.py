@@ -5,33 +5,13 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from book import chromium
 from glalib import PromptDistribution, optimal_wpgd, population_risk
 
 STATE = "document.querySelector('.live').liveState"
+FIGURE = "landscape"
+SHOWN = {"viewport": {"width": 800, "height": 900}}
 START = {"r": 0.9, "n": 10, "d": 5, "sigma": 0, "at": [1.1, -0.5]}
 SIZES = [1, 2, 3, 5, 10, 20, 50, 100]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    if reason := chromium.lacking():
-        pytest.skip(reason)
-    return alone.place(tmp_path_factory.mktemp("landscape"), "landscape")
-
-
-@pytest.fixture(scope="module")
-def context(site):
-    with alone.shown(site, viewport={"width": 800, "height": 900}) as context:
-        yield context
-
-
-@pytest.fixture
-def page(context):
-    page = alone.opened(context)
-    yield page
-    assert page.faults == []
-    page.close()
 
 
 def twin(given):
@@ -240,7 +220,7 @@ def test_at_the_saddle_itself_nothing_flows_and_it_says_so(page):
     assert flow.is_enabled() and "leads there" in says.inner_text()
 
 
-def test_phone_paper_and_names(page, site):
+def test_phone_paper_and_names(page, folder):
     page.set_viewport_size({"width": 360, "height": 700})
     alone.state(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -255,4 +235,4 @@ def test_phone_paper_and_names(page, site):
     for slider in page.get_by_role("slider").all():
         assert slider.get_attribute("aria-valuetext")
     assert page.locator(".live-stage").get_attribute("aria-label").startswith("The flow from ω 1.10, P −0.50")
-    assert alone.weight(site) < alone.WEIGHT
+    assert alone.weight(folder) < alone.WEIGHT

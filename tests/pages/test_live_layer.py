@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from book import chromium
 from glalib import PromptDistribution, optimal_wpgd, wpgd_step
 from glalib.baselines import bayes
 from glalib.prompts import Prompts
@@ -17,6 +16,8 @@ from glalib.reproduce.live import NAMES, ORDERS, read, tokens_of
 
 DATA = Path(__file__).resolve().parents[2] / "chapters" / "data" / "live_layers.json"
 ROWS = json.loads(DATA.read_text(encoding="utf-8"))
+FIGURE = "layer"
+GIVEN = (ROWS,)
 START = {
     "model": "gla",
     "order": "last",
@@ -28,27 +29,6 @@ START = {
     "seed": 22,
 }
 CLOSE, DIFFERENCES = 1e-9, 1e-5  # of float64 on both sides; of a derivative by differences, whose error is of 1e-6
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return alone.place(tmp_path_factory.mktemp("layer"), "layer", ROWS)
-
-
-@pytest.fixture(scope="module")
-def context(folder):
-    if reason := chromium.lacking():
-        pytest.skip(reason)
-    with alone.shown(folder) as context:
-        yield context
-
-
-@pytest.fixture
-def page(context):
-    page = alone.opened(context)
-    yield page
-    assert page.faults == []
-    page.close()
 
 
 def layer_of(model, order):

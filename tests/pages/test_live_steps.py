@@ -5,33 +5,17 @@ import numpy as np
 import pytest
 import torch
 
-from book import chromium
 from glalib import GLA, PromptDistribution, gla, optimal_wpgd, wpgd_step
 from glalib.gates import gates_to_weights
 
 X = [[1, 0.5], [-0.5, 1], [1.5, -1], [0, 0], [-1, -0.5], [0.5, 1.5], [1, -0.5], [1, 1.5]]
 Y = [-0.5, 1.5, -2.5, 0, -1.5, 2, 0.5, 0]
+FIGURE = "steps"
 START = [1, 0.9, 1, 0.4, 1, 0.8, 1, 0.9]
 EXAMPLES = [0, 1, 2, 4, 5, 6]
 # Sums of six products of numbers near one, on either side.
 CLOSE = 1e-13
 BEST = optimal_wpgd(PromptDistribution(2, (3, 3), (0.2, 0.8)), "monotone")
-
-
-@pytest.fixture(scope="module")
-def context(tmp_path_factory):
-    if reason := chromium.lacking():
-        pytest.skip(reason)
-    with alone.shown(alone.place(tmp_path_factory.mktemp("steps"), "steps")) as context:
-        yield context
-
-
-@pytest.fixture
-def page(context):
-    page = alone.opened(context)
-    yield page
-    assert page.faults == []
-    page.close()
 
 
 def expected(gates, t):
